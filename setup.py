@@ -1,0 +1,47 @@
+"""Build of the compiled kernels; everything else about the package is declared in ``pyproject.toml``."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+KERNELS = Path("xclassic/_kernels")
+CHECKED = os.environ.get("XCLASSIC_BOUNDSCHECK") == "1"  # a slow build whose kernels check every index
+
+CXXFLAGS = (
+    ["/O2"]
+    if sys.platform == "win32"
+    else ["-O3", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-Wno-unused-function"]
+)
+# Sources besides the .pyx itself. The block engine holds all its instruction-set levels in one file.
+EXTRA_SOURCES = {"blocks": [str(KERNELS / "block_levels.cpp")]}
+
+
+def kernel(path: Path) -> Extension:
+    return Extension(
+        f"xclassic._kernels.{path.stem}",
+        [str(path), *EXTRA_SOURCES.get(path.stem, [])],
+        include_dirs=[np.get_include(), str(KERNELS)],
+        depends=[str(header) for header in KERNELS.glob("*.h")],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *([("XCLASSIC_BOUNDSCHECK", "1")] * CHECKED)],
+        extra_compile_args=CXXFLAGS,
+        language="c++",
+    )
+
+
+setup(
+    ext_modules=cythonize(
+        [kernel(path) for path in sorted(KERNELS.glob("*.pyx"))],
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": CHECKED,
+            "wraparound": False,
+            "initializedcheck": False,
+            "cdivision": True,
+            "freethreading_compatible": True,
+        },
+    )
+)
