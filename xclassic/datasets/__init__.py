@@ -1,0 +1,7 @@
+"""Data sets: the field's file formats, text tables, bundled data, and splits that keep rare labels in train."""
+
+from xclassic.datasets._files import DataFileError
+from xclassic.datasets.folders import Dataset, load_bibtex
+from xclassic.datasets.xmc import read_split, read_xmc
+
+__all__ = ["DataFileError", "Dataset", "load_bibtex", "read_split", "read_xmc"]

@@ -1,0 +1,103 @@
+"""Files in and out: the error of unreadable data, decompression by content, atomic writing."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+COMPRESSED_SUFFIXES = (".gz", ".xz", ".bz2")
+
+
+class DataFileError(ValueError):
+    """A data file does not hold what its format allows.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    problem : str
+        What was found, and what is accepted.
+    line : int, optional
+        Number of the line, from 1.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], problem: str, line: int | None = None) -> None:
+        self.path = Path(path)
+        self.line = line
+        super().__init__(f"{self.path}{'' if line is None else f', line {line}'}: {problem}")
+
+
+@contextmanager
+def open_data(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open a file for reading bytes; gzip, xz and bzip2 are recognised by their first bytes, whatever the name.
+
+    Raises
+    ------
+    DataFileError
+        If the compressed data is damaged or cut short, on opening or while it is read inside the context.
+    """
+    with open(path, "rb") as raw:
+        magic = raw.peek(6)[:6]
+        stream: IO[bytes] = raw
+        if magic.startswith(b"\x1f\x8b"):
+            stream = gzip.open(raw)
+        elif magic.startswith(b"\xfd7zXZ\x00"):
+            stream = lzma.open(raw)
+        elif magic.startswith(b"BZh"):
+            stream = bz2.open(raw)
+        try:
+            with stream:
+                yield stream
+        except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataFileError(path, f"the compressed data is damaged or cut short ({error})") from error
+        except OSError as error:
+            if stream is raw or error.errno is not None:
+                raise
+            raise DataFileError(path, f"the compressed data is damaged ({error})") from error
+
+
+@contextmanager
+def open_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
+    """Open a file, plain or compressed, for reading UTF-8 text; a byte order mark is skipped, line ends are kept."""
+    with open_data(path) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        try:
+            yield text
+        except UnicodeDecodeError as error:
+            raise DataFileError(
+                path, f"byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8"
+            ) from error
+
+
+@contextmanager
+def write_atomically(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open a new file for writing bytes, compressed as the suffix says; it takes the name ``path`` only when complete."""
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        with open(unfinished, "wb") as raw:
+            with _compressor(raw, path.suffix) as stream:
+                yield stream
+            raw.flush()
+            os.fsync(raw.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _compressor(raw: IO[bytes], suffix: str) -> IO[bytes]:
+    if suffix == ".gz":
+        return gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0)  # no name and time: equal data, equal bytes
+    if suffix == ".xz":
+        return lzma.open(raw, "wb")
+    if suffix == ".bz2":
+        return bz2.open(raw, "wb")
+    return io.BufferedWriter(raw)  # type: ignore[arg-type]

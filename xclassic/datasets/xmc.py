@@ -1,0 +1,359 @@
+"""The text format of the Extreme Classification Repository, and its headerless relative of LIBSVM."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from xclassic._kernels.xmc_text import Problem, count_marks, format_points, parse_points
+from xclassic.datasets._files import DataFileError, open_data, open_text, write_atomically
+
+_Path = str | os.PathLike[str]
+
+BLOCK_BYTES = 1 << 20
+BLOCK_ROWS = 4096
+MAX_IDS = 2**31 - 1
+_WORD = re.compile(rb"[^ \t\r\n]*")
+
+
+class Header(NamedTuple):
+    """The first line of a file: ``n_points n_features n_labels``."""
+
+    n_points: int
+    n_features: int
+    n_labels: int
+
+
+def read_xmc(
+    path: _Path,
+    *,
+    n_features: int | None = None,
+    n_labels: int | None = None,
+    zero_based: bool | None = None,
+    split: _Path | None = None,
+    split_column: int = 0,
+) -> tuple[csr_array, csr_array]:
+    """Read points from a file in the text format of the Extreme Classification Repository.
+
+    The first line is ``n_points n_features n_labels``, then comes one line per point::
+
+        3,17,42 0:0.5 12:1 733:0.25
+
+    The same format without the first line, as LIBSVM's multi-label files have it, is read too. Plain, gzip, xz and
+    bzip2 files are told apart by their content.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    n_features, n_labels : int, optional
+        Numbers of columns of ``X`` and ``Y``. By default those of the header; without a header, the largest id read
+        plus one. A test file is read with the numbers of its training file: ids are never renumbered.
+    zero_based : bool, optional
+        Whether feature ids start at 0 (True) or 1 (False). By default True for files with a header. Files without one
+        come in both kinds, which nothing in them tells apart for sure: there it must be said. Label ids start at 0
+        always.
+    split : path, optional
+        A file of row numbers, starting at 1, as the repository gives for data sets that come as one file (such as
+        ``bibtex_trSplit.txt``): only these rows are returned, in this order. See `read_split`.
+    split_column : int, default=0
+        Which column of ``split`` to use; each is another random split.
+
+    Returns
+    -------
+    X : csr_array of float32, shape (n_points, n_features)
+        Feature values; stored zeros are kept.
+    Y : csr_array of float32, shape (n_points, n_labels)
+        Ones where a point has a label. Both matrices are canonical: sorted rows without duplicates.
+
+    Raises
+    ------
+    DataFileError
+        A ValueError that names the file, the line, what was read and what is accepted. Nothing is skipped or repaired.
+    OSError
+        If the file cannot be opened.
+
+    Warns
+    -----
+    UserWarning
+        If rows name a label more than once (some official files do); it counts once.
+
+    See Also
+    --------
+    write_xmc : The inverse.
+    load : Reads the files of a folder together.
+
+    Notes
+    -----
+    The grammar. Lines end with LF or CR LF, the last one may lack its end; a UTF-8 byte order mark at the start is
+    skipped. A line starts with label ids joined by commas, on which blanks (spaces, tabs) may follow. Then
+    ``feature:value`` follow, each after a blank, in any order, no feature twice. A point without labels starts with a
+    blank or with its first feature. Ids are digits only. Values are decimal numbers with optional sign, point and
+    exponent, finite in float32, rounded to the nearest. A line that starts with ``#`` is a comment. An empty line is a
+    point without labels and features if there is a header, whose ``n_points`` guards the count (empty lines after the
+    last point are no points); without a header it is an error, and such a point is a line of one blank.
+
+    The file is parsed in blocks of 1 MiB: memory is that of the result plus a few MiB, time about 5 ns per byte of
+    text besides the decompression.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from xclassic.datasets import read_xmc
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder, "tiny.txt")
+    ...     _ = file.write_text("2 4 3\\n0,2 1:0.5 3:2\\n 0:1\\n")
+    ...     X, Y = read_xmc(file)
+    >>> X.toarray()
+    array([[0. , 0.5, 0. , 2. ],
+           [1. , 0. , 0. , 0. ]], dtype=float32)
+    >>> Y.toarray()
+    array([[1., 0., 1.],
+           [0., 0., 0.]], dtype=float32)
+    """
+    X, Y, _ = read_points(path, n_features, n_labels, zero_based)
+    if split is None:
+        return X, Y
+    rows = read_split(split, split_column, n_points=X.shape[0])
+    return X[rows], Y[rows]
+
+
+def read_points(
+    path: _Path, n_features: int | None = None, n_labels: int | None = None, zero_based: bool | None = None
+) -> tuple[csr_array, csr_array, Header | None]:
+    """Do the work of `read_xmc`, and tell what the header said."""
+    with open_data(path) as stream:
+        lines_before, first = _first_line(stream)
+        header = _parse_header(path, lines_before + 1, first)
+        if header is None and zero_based is None:
+            raise DataFileError(
+                path,
+                f"there is no header 'n_points n_features n_labels' but {_quote(first)}. Files without a header start "
+                "their feature ids at 0 or at 1: pass zero_based=True or zero_based=False",
+                lines_before + 1,
+            )
+        widths = {
+            "features": _width(path, "features", header and header.n_features, n_features),
+            "labels": _width(path, "labels", header and header.n_labels, n_labels),
+        }
+        points = _Points(path, header, widths, first_feature=int(zero_based is False))
+        points.line = lines_before + (header is not None)
+        carry = first if header is None else b""
+        while block := stream.read(BLOCK_BYTES):
+            carry += block
+            cut = carry.rfind(b"\n") + 1
+            points.parse(memoryview(carry)[:cut])
+            carry = carry[cut:]
+        points.parse(memoryview(carry))
+    X, Y = points.finish()
+    return X, Y, header
+
+
+class _Points:
+    """The growing arrays of X and Y."""
+
+    def __init__(self, path: _Path, header: Header | None, widths: dict[str, int | None], first_feature: int) -> None:
+        self.path = path
+        self.header = header
+        self.widths = widths
+        self.first_feature = first_feature
+        self.row = 0
+        self.line = 0
+        self.repeated = 0
+        self.repeated_line = 0
+        self.labels = np.empty(1, np.int32)
+        self.features = np.empty(1, np.int32)
+        self.values = np.empty(1, np.float32)
+        self.label_ptr = np.zeros(2, np.int64)
+        self.feature_ptr = np.zeros(2, np.int64)
+
+    def parse(self, text: memoryview) -> None:
+        """Append the points of whole lines."""
+        ends, commas, colons = count_marks(text)
+        self.label_ptr = _room(self.label_ptr, self.row + ends + 2)
+        self.feature_ptr = _room(self.feature_ptr, self.row + ends + 2)
+        self.labels = _room(self.labels, self.label_ptr[self.row] + commas + ends + 1)
+        self.features = _room(self.features, self.feature_ptr[self.row] + colons)
+        self.values = _room(self.values, self.feature_ptr[self.row] + colons)
+        self.row, lines, repeated, repeated_line, problem, at = parse_points(
+            text,
+            self.row,
+            -1 if self.header is None else self.header.n_points,
+            self._limit("labels"),
+            self._limit("features"),
+            self.first_feature,
+            self.labels,
+            self.label_ptr,
+            self.features,
+            self.values,
+            self.feature_ptr,
+        )
+        if repeated and not self.repeated:
+            self.repeated_line = self.line + repeated_line + 1
+        self.repeated += repeated
+        self.line += lines
+        if problem:
+            raise DataFileError(self.path, self._explain(Problem(problem), bytes(text[at : at + 64])), self.line + 1)
+
+    def finish(self) -> tuple[csr_array, csr_array]:
+        """Return X and Y."""
+        if self.header is not None and self.row < self.header.n_points:
+            raise DataFileError(
+                self.path,
+                f"the file ends after {self.row} points (line {self.line}), but its header announces "
+                f"{self.header.n_points}; it may be cut short",
+            )
+        if self.repeated:
+            warnings.warn(
+                f"{self.path}: {self.repeated} labels are repeated within their row (first in line "
+                f"{self.repeated_line}); each counts once",
+                stacklevel=4,
+            )
+        X = self._matrix(self.values, self.features, self.feature_ptr, self.widths["features"])
+        ones = np.ones(self.label_ptr[self.row], np.float32)
+        return X, self._matrix(ones, self.labels, self.label_ptr, self.widths["labels"])
+
+    def _matrix(self, data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], width: int | None) -> csr_array:
+        nnz = indptr[self.row]
+        for array, size in ((data, nnz), (indices, nnz), (indptr, self.row + 1)):
+            array.resize(size, refcheck=False)
+        if nnz <= MAX_IDS:
+            indptr = indptr.astype(np.int32)
+        if width is None:
+            width = int(indices.max()) + 1 if nnz else 0
+        matrix = csr_array((data, indices, indptr), shape=(self.row, width))
+        matrix.has_canonical_format = True
+        return matrix
+
+    def _limit(self, what: str) -> int:
+        width = self.widths[what]
+        return MAX_IDS if width is None else width
+
+    def _explain(self, problem: Problem, text: bytes) -> str:
+        found = _quote(_WORD.match(text)[0])
+        first, last = self.first_feature, self._limit("features") - 1 + self.first_feature
+        match problem:
+            case Problem.BAD_LABEL:
+                return f"expected a label id (digits; ids are joined by commas), found {found}"
+            case Problem.LABEL_RANGE:
+                return f"label {found} is out of range: accepted are 0 to {self._limit('labels') - 1}"
+            case Problem.BAD_FEATURE:
+                return f"expected feature:value, found {found}"
+            case Problem.FEATURE_RANGE:
+                return f"the feature of {found} is out of range: accepted are {first} to {last}"
+            case Problem.BAD_VALUE:
+                return f"the value of {found} is not a decimal number that is finite in float32"
+            case Problem.REPEATED_FEATURE:
+                return "the row names a feature more than once; give each feature one value"
+            case Problem.EMPTY_LINE:
+                return (
+                    "the line is empty. In a file without a header, a point without labels and features is a line "
+                    "with one space; remove the line if it is no point"
+                )
+            case _:
+                return (
+                    f"found {found} after the {self.header and self.header.n_points} points that the header announces"
+                )
+
+
+def _room(array: NDArray[Any], size: int) -> NDArray[Any]:
+    """Make sure that ``array`` holds ``size`` elements; it grows by half at least, in place where the system can."""
+    if size > array.size:
+        array.resize(max(size, array.size + array.size // 2), refcheck=False)
+    return array
+
+
+def _first_line(stream: IO[bytes]) -> tuple[int, bytes]:
+    """Return how many comment lines come first, and the line after them."""
+    lines = 0
+    line = stream.readline().removeprefix(b"\xef\xbb\xbf")
+    while line.startswith(b"#"):
+        lines += 1
+        line = stream.readline()
+    return lines, line
+
+
+def _parse_header(path: _Path, line: int, text: bytes) -> Header | None:
+    if not text:
+        raise DataFileError(path, "the file is empty; expected a header 'n_points n_features n_labels' or points")
+    numbers = re.fullmatch(rb"[ \t]*(\d+(?:[ \t]+\d+)+)[ \t]*\r?\n?", text)
+    if numbers is None:
+        return None
+    counts = [int(number) for number in numbers[1].split()]
+    if len(counts) != 3 or max(counts) > MAX_IDS:
+        raise DataFileError(
+            path, f"expected 'n_points n_features n_labels', each at most {MAX_IDS}, found {_quote(text)}", line
+        )
+    return Header(*counts)
+
+
+def _width(path: _Path, what: str, announced: int | None, given: int | None) -> int | None:
+    if given is not None and not 0 <= given <= MAX_IDS:
+        raise ValueError(f"n_{what} must be between 0 and {MAX_IDS}, not {given}")
+    if announced is not None and given is not None and given < announced:
+        raise DataFileError(
+            path, f"the header announces {announced} {what}, more than n_{what}={given}; pass {announced} or more"
+        )
+    return announced if given is None else given
+
+
+def _quote(text: bytes) -> str:
+    """Return the start of a line for a message."""
+    line = text.splitlines()[0] if text else text
+    return repr(line[:40].decode("utf-8", "backslashreplace")) + ("..." if len(line) > 40 else "")
+
+
+def read_split(path: _Path, column: int = 0, *, n_points: int | None = None) -> NDArray[np.int64]:
+    """Read the rows of one side of a train/test split from a file of row numbers.
+
+    The Extreme Classification Repository gives some data sets as one file of points and two such files, for train and
+    for test: each column is one random split, each number a row of the data file, counted from 1.
+
+    Parameters
+    ----------
+    path : path
+        The file, plain or compressed: per line as many numbers as there are splits, separated by blanks.
+    column : int, default=0
+        Which split.
+    n_points : int, optional
+        Number of rows of the data file, to check the numbers against.
+
+    Returns
+    -------
+    ndarray of int64
+        The rows, counted from 0, in the order of the file.
+
+    Raises
+    ------
+    DataFileError
+        If a line is no list of row numbers as long as the first, if a number is out of range or comes twice in the
+        column.
+    ValueError
+        If there is no such column.
+    """
+    rows: dict[int, None] = {}
+    width = None
+    with open_text(path) as stream:
+        for number, line in enumerate(stream, 1):
+            cells = line.split()
+            width = width or len(cells)
+            if not 0 <= column < width:
+                raise ValueError(f"{os.fspath(path)} has {width} columns; there is no column {column}")
+            if len(cells) != width or not all(cell.isascii() and cell.isdigit() for cell in cells):
+                raise DataFileError(path, f"expected {width} row numbers, found {_quote(line.encode())}", number)
+            row = int(cells[column]) - 1
+            if row < 0 or (n_points is not None and row >= n_points):
+                raise DataFileError(
+                    path, f"row {row + 1} is out of range: accepted are 1 to {n_points or 'the last'}", number
+                )
+            if row in rows:
+                raise DataFileError(path, f"row {row + 1} comes a second time in column {column}", number)
+            rows[row] = None
+    return np.fromiter(rows, np.int64, len(rows))
