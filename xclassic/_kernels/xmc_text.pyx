@@ -1,4 +1,4 @@
-"""Points as text: ``label,label feature:value feature:value``, parsed into and formatted from the arrays of two CSR matrices."""
+"""Points as text, ``label,label feature:value feature:value``, to and from the arrays of two CSR matrices."""
 
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memchr
@@ -251,7 +251,7 @@ def format_points(
     const float[::1] values,
     const int64_t[::1] feature_ptr,
 ):
-    """Format the points of two CSR matrices (sorted, finite) as lines; floats take the shortest text that reads back equal."""
+    """Format the points of two CSR matrices (finite) as lines; a value is the shortest text that reads back equal."""
     cdef Py_ssize_t n_rows = label_ptr.shape[0] - 1
     # An id takes at most 10 characters and its mark; a value at most 16.
     cdef int64_t most = 2 * n_rows + 11 * labels.shape[0] + 28 * features.shape[0]

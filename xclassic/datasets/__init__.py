@@ -2,6 +2,6 @@
 
 from xclassic.datasets._files import DataFileError
 from xclassic.datasets.folders import Dataset, load_bibtex
-from xclassic.datasets.xmc import read_split, read_xmc
+from xclassic.datasets.xmc import read_split, read_xmc, write_xmc
 
-__all__ = ["DataFileError", "Dataset", "load_bibtex", "read_split", "read_xmc"]
+__all__ = ["DataFileError", "Dataset", "load_bibtex", "read_split", "read_xmc", "write_xmc"]

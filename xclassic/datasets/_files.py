@@ -7,11 +7,12 @@ import gzip
 import io
 import lzma
 import os
+import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 COMPRESSED_SUFFIXES = (".gz", ".xz", ".bz2")
 
@@ -42,26 +43,23 @@ def open_data(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     Raises
     ------
     DataFileError
-        If the compressed data is damaged or cut short, on opening or while it is read inside the context.
+        If the compressed data is damaged or cut short; also while it is read inside the context.
     """
-    with open(path, "rb") as raw:
-        magic = raw.peek(6)[:6]
-        stream: IO[bytes] = raw
-        if magic.startswith(b"\x1f\x8b"):
-            stream = gzip.open(raw)
-        elif magic.startswith(b"\xfd7zXZ\x00"):
-            stream = lzma.open(raw)
-        elif magic.startswith(b"BZh"):
-            stream = bz2.open(raw)
+    with open(path, "rb") as raw, _decompressor(raw) as stream:
         try:
-            with stream:
-                yield stream
-        except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataFileError(path, f"the compressed data is damaged or cut short ({error})") from error
-        except OSError as error:
-            if stream is raw or error.errno is not None:
+            yield stream
+        except (EOFError, lzma.LZMAError, zlib.error, OSError) as error:
+            if stream is raw or (isinstance(error, OSError) and error.errno is not None):
                 raise
-            raise DataFileError(path, f"the compressed data is damaged ({error})") from error
+            raise DataFileError(path, f"the compressed data is damaged or cut short ({error})") from error
+
+
+def _decompressor(raw: io.BufferedReader) -> IO[bytes]:
+    magic = raw.peek(6)[:6]
+    for mark, module in ((b"\x1f\x8b", gzip), (b"\xfd7zXZ\x00", lzma), (b"BZh", bz2)):
+        if magic.startswith(mark):
+            return cast(IO[bytes], module.open(raw))
+    return raw
 
 
 @contextmanager
@@ -79,9 +77,9 @@ def open_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
 
 @contextmanager
 def write_atomically(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a new file for writing bytes, compressed as the suffix says; it takes the name ``path`` only when complete."""
+    """Open a file for writing bytes, compressed as the suffix says; only when complete it takes the name ``path``."""
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.unfinished")
     try:
         with open(unfinished, "wb") as raw:
             with _compressor(raw, path.suffix) as stream:
@@ -93,11 +91,14 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         unfinished.unlink(missing_ok=True)
 
 
-def _compressor(raw: IO[bytes], suffix: str) -> IO[bytes]:
-    if suffix == ".gz":
-        return gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0)  # no name and time: equal data, equal bytes
-    if suffix == ".xz":
-        return lzma.open(raw, "wb")
-    if suffix == ".bz2":
-        return bz2.open(raw, "wb")
-    return io.BufferedWriter(raw)  # type: ignore[arg-type]
+def _compressor(raw: io.BufferedWriter, suffix: str) -> AbstractContextManager[IO[bytes]]:
+    match suffix:
+        case ".gz":  # without name and time in it, so that equal data gives equal bytes
+            stream: Any = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0)
+        case ".xz":
+            stream = lzma.LZMAFile(raw, "wb")
+        case ".bz2":
+            stream = bz2.BZ2File(raw, "wb")
+        case _:
+            stream = nullcontext(raw)
+    return stream

@@ -13,13 +13,13 @@ from scipy.sparse import csr_array
 
 from xclassic._kernels.xmc_text import Problem, count_marks, format_points, parse_points
 from xclassic.datasets._files import DataFileError, open_data, open_text, write_atomically
+from xclassic.datasets._points import check_points
 
 _Path = str | os.PathLike[str]
 
 BLOCK_BYTES = 1 << 20
 BLOCK_ROWS = 4096
 MAX_IDS = 2**31 - 1
-_WORD = re.compile(rb"[^ \t\r\n]*")
 
 
 class Header(NamedTuple):
@@ -123,6 +123,44 @@ def read_xmc(
         return X, Y
     rows = read_split(split, split_column, n_points=X.shape[0])
     return X[rows], Y[rows]
+
+
+def write_xmc(path: _Path, X: Any, Y: Any) -> None:
+    """Write points to a file in the text format of the Extreme Classification Repository.
+
+    `read_xmc` returns equal matrices, bit for bit (of ``X`` in float32).
+
+    Parameters
+    ----------
+    path : path
+        The file. A suffix ``.gz``, ``.xz`` or ``.bz2`` compresses it. It appears under this name, replacing an older
+        one, only when complete: no failure leaves half a file.
+    X : sparse matrix or array, shape (n_points, n_features)
+        Finite feature values. Stored zeros of a sparse matrix are written, zeros of an array are not.
+    Y : sparse matrix or array of 0 and 1, shape (n_points, n_labels)
+        Labels of the points.
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is not finite in float32, ``Y`` not of zeros and ones, or their rows differ in number.
+    OSError
+        If the file cannot be written.
+    """
+    X, Y = check_points(csr_array(X), Y)
+    with write_atomically(path) as stream:
+        stream.write(b"%d %d %d\n" % (*X.shape, Y.shape[1]))
+        for start in range(0, X.shape[0], BLOCK_ROWS):
+            labels, _, label_ptr = _block(Y, start)
+            features, values, feature_ptr = _block(X, start)
+            stream.write(format_points(labels, label_ptr, features, values, feature_ptr))
+
+
+def _block(matrix: csr_array, start: int) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
+    """Return indices, data and row ends of `BLOCK_ROWS` rows from ``start`` on."""
+    indptr = matrix.indptr[start : start + BLOCK_ROWS + 1].astype(np.int64)
+    cells = slice(indptr[0], indptr[-1])
+    return matrix.indices[cells].astype(np.int32, copy=False), matrix.data[cells], indptr - indptr[0]
 
 
 def read_points(
@@ -237,7 +275,7 @@ class _Points:
         return MAX_IDS if width is None else width
 
     def _explain(self, problem: Problem, text: bytes) -> str:
-        found = _quote(_WORD.match(text)[0])
+        found = _quote(re.split(rb"[ \t\r\n]", text, maxsplit=1)[0])
         first, last = self.first_feature, self._limit("features") - 1 + self.first_feature
         match problem:
             case Problem.BAD_LABEL:
