@@ -1,0 +1,594 @@
+"""The estimator contract: what a user meets is here once, what a method computes is in its own file."""
+
+from __future__ import annotations
+
+import importlib
+from functools import partial
+from os import PathLike
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from xclassic import ESTIMATORS
+from xclassic._version import __version__
+from xclassic.model_io import ModelFileError, load_model, save_model
+from xclassic.parallel import StopByte, run_tasks
+from xclassic.topk import TopK
+from xclassic.validation import (
+    Features,
+    check_features,
+    check_k,
+    check_n_jobs,
+    check_number,
+    check_restriction,
+    check_target,
+    encode_labels,
+    truth_matrix,
+)
+
+ROWS_PER_TASK = 1024  # of a prediction; fixed, so that answers cannot depend on the number of workers
+MAX_SCORES = 100  # answers per row of a sparse decision function
+
+Arrays = dict[str, NDArray[Any]]
+Facts = dict[str, Any]
+Verify = Literal["lazy", "full"]
+
+
+def _is_probabilistic(estimator: XMCClassifier) -> bool:
+    if not estimator._probabilistic:
+        raise AttributeError(f"The scores of {type(estimator).__name__} are no probabilities; use decision_function.")
+    return True
+
+
+def _has_weights(estimator: XMCClassifier) -> bool:
+    if not hasattr(estimator, "_prune"):
+        raise AttributeError(f"{type(estimator).__name__} has no weights to prune.")
+    return True
+
+
+class XMCClassifier(ClassifierMixin, BaseEstimator):
+    """Base class of all extreme multi-label classifiers.
+
+    It owns validation, label names, the containers of the answers, chunked prediction and persistence. A method
+    assigns its parameters in ``__init__``, among them `n_jobs` and `verbose`, and defines the hooks below; it reads
+    ``n_features_in_`` and ``classes_``, which are set before any of them runs.
+
+    ``_fit(X, Y)``
+        Fit on checked data: `X` is canonical float32 CSR or a C-contiguous float32 array, `Y` canonical float32 CSR of
+        ones. Fitted attributes end in an underscore or start with one.
+    ``_topk(X, k, labels)``
+        Return the `TopK` of checked rows with `k` slots, ``k <= n_labels``. `labels` is None or the ids allowed, a
+        sorted int32 array of at least one. The answer for a row may not depend on the other rows.
+    ``_get_arrays()``
+        Return ``(arrays, facts)``: the fitted state as named arrays and a small dict that JSON can hold.
+    ``_set_arrays(arrays, facts, verify)``
+        The inverse on a new object. Raise `ModelFileError` for anything that a kernel could trip over; with
+        ``verify="lazy"`` check only what is cheap, and the rest before its first use.
+    ``_estimate_memory(n, d, L, nnz_x, nnz_y)``
+        Return the peak number of bytes above the data during ``_fit``.
+    ``_check_parameters()``
+        Raise for bad hyper-parameters; runs before ``_fit`` and at load. Call ``super()._check_parameters()``.
+    ``_prune(threshold)``
+        Only for methods with weights: drop those at or below `threshold` in absolute value.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_labels,)
+        The user's labels in the order of label ids: sorted label names or classes, or the column numbers of a matrix.
+    n_features_in_ : int
+        Number of features seen in ``fit``.
+    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+        Only if `X` had column names that are all strings.
+    """
+
+    _probabilistic: ClassVar[bool] = False
+
+    n_jobs: int | None
+    verbose: int
+    classes_: NDArray[Any]
+    n_features_in_: int
+
+    # Hooks
+
+    def _fit(self, X: Features, Y: csr_array) -> None:
+        raise NotImplementedError
+
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+        raise NotImplementedError
+
+    def _get_arrays(self) -> tuple[Arrays, Facts]:
+        raise NotImplementedError
+
+    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+        raise NotImplementedError
+
+    def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
+        raise NotImplementedError
+
+    def _check_parameters(self) -> None:
+        check_n_jobs(self.n_jobs)
+        check_number("verbose", int(self.verbose), minimum=0, integer=True)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    # Training
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : sparse matrix or array-like, shape (n_rows, n_features)
+            Features. A sparse matrix of any format is read as CSR, with duplicates summed; anything else stays dense.
+            Computation is in float32, and canonical float32 CSR or C-contiguous float32 arrays are not copied.
+        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
+            - A matrix of shape (n_rows, n_labels): label ids are column numbers.
+            - One list, tuple, set or array of labels per row, all str or all int: see `encode_labels`. Nested lists of
+              one length above two that hold only zeros and ones are read as a matrix.
+            - A vector of n_rows classes: every row has exactly one label.
+
+            Rows without labels and labels without rows are legal.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If `X` has NaN, infinite or too large entries, if `y` has entries other than 0 and 1 or no label at all, if
+            their numbers of rows differ, or if a parameter is out of range.
+        TypeError
+            If something is of the wrong type.
+        KeyboardInterrupt
+            Within a second of Ctrl-C; no thread is left behind and the object should be considered unfitted.
+        """
+        self._check_parameters()
+        X = check_features(self, X, reset=True)
+        target = check_target(y, X.shape[0])
+        self.classes_ = target.classes
+        self._target_kind = target.kind
+        self._target_dtype = target.dtype
+        self._labels_per_row = max(1, round(target.Y.nnz / X.shape[0]))
+        self._fit(X, target.Y)
+        return self
+
+    def estimate_memory(self, X: Any, y: Any) -> int:
+        """Return the number of bytes that ``fit(X, y)`` will need at its peak, beyond `X` and `y` themselves.
+
+        Parameters
+        ----------
+        X, y
+            As for ``fit``; only their shapes and numbers of entries are read, and label lists are encoded.
+
+        Returns
+        -------
+        int
+            An estimate, meant to be right within a factor of two.
+        """
+        self._check_parameters()
+        if not issparse(y):
+            y = check_target(y, len(y)).Y
+        if not issparse(X):
+            X = np.asarray(X)
+        n, d = X.shape
+        nnz_x = X.nnz if issparse(X) else n * d
+        entry_bytes = 8 if issparse(X) else 4
+        as_needed = X.dtype == np.float32 and (not issparse(X) or X.format == "csr")
+        converted = (0 if as_needed else nnz_x * entry_bytes) + (0 if y.dtype == np.float32 else y.nnz * 8)
+        return int(converted + self._estimate_memory(n, d, y.shape[1], nnz_x, y.nnz))
+
+    @available_if(_has_weights)
+    def prune(self, threshold: float) -> Self:
+        """Drop small weights of the fitted model: a smaller model and faster prediction at some cost in accuracy.
+
+        Parameters
+        ----------
+        threshold : float
+            Weights of at most this absolute value are dropped; at least 0.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self)
+        check_number("threshold", threshold, minimum=0)
+        self._prune(float(threshold))  # type: ignore[attr-defined]
+        return self
+
+    # Prediction
+
+    def predict_topk(
+        self, X: Any, k: int = 5, labels: ArrayLike | None = None, exclude: ArrayLike | None = None
+    ) -> TopK:
+        """Return the best `k` labels of each row.
+
+        Parameters
+        ----------
+        X : sparse matrix or array-like, shape (n_rows, n_features)
+            Features as in ``fit``; there may be no row.
+        k : int, default=5
+            Number of answers per row, at least 1. More than there are labels gives all labels.
+        labels, exclude : sequence of labels, optional
+            Answer only with `labels`, and never with those in `exclude`, both given as in ``classes_``. The search
+            itself is restricted, so up to `k` of the allowed labels are found.
+
+        Returns
+        -------
+        TopK
+            With ``min(k, n_labels)`` slots; ``classes_[top.ids]`` and ``top.named(classes_)`` give the user's labels.
+
+        Raises
+        ------
+        ValueError
+            If `k` is below 1, a label is unknown, or `X` does not fit the fitted model.
+        sklearn.exceptions.NotFittedError
+            If ``fit`` was not called.
+        """
+        check_is_fitted(self)
+        k = check_k(k)
+        allowed = check_restriction(labels, exclude, self.classes_)
+        return self._ranked(check_features(self, X, reset=False), k, allowed)
+
+    def decision_function(self, X: Any, *, max_scores: int = MAX_SCORES) -> csr_array | NDArray[np.float32]:
+        """Return label scores.
+
+        Parameters
+        ----------
+        X : sparse matrix or array-like, shape (n_rows, n_features)
+        max_scores : int, default=100
+            Scores per row after a fit on a sparse matrix or on label collections.
+
+        Returns
+        -------
+        csr_array or ndarray of float32, shape (n_rows, n_labels)
+            After a fit on a dense matrix or a class vector an array of all scores, minus infinity where the method
+            scores no such label; for two classes, as in scikit-learn, one number per row: the score of the second
+            class above that of the first. Otherwise CSR with the best `max_scores` per row. An entry that is not
+            stored there was not scored: read it as minus infinity, and a stored zero as the score 0.
+        """
+        return self._scores(X, max_scores, missing=-np.inf, pairwise=True)
+
+    @available_if(_is_probabilistic)
+    def predict_proba(self, X: Any, *, max_scores: int = MAX_SCORES) -> csr_array | NDArray[np.float32]:
+        """Return label probabilities; for a fit on a class vector each row sums to one.
+
+        Parameters
+        ----------
+        X : sparse matrix or array-like, shape (n_rows, n_features)
+        max_scores : int, default=100
+            Probabilities per row after a fit on a sparse matrix or on label collections.
+
+        Returns
+        -------
+        csr_array or ndarray of float32, shape (n_rows, n_labels)
+            An array of all probabilities after a fit on a dense matrix or a class vector, else CSR with the best
+            `max_scores` per row.
+        """
+        return self._scores(X, max_scores, missing=0.0, pairwise=False)
+
+    def predict(self, X: Any, *, threshold: float | None = None, k_predict: int | None = None) -> Any:
+        """Return the labels of each row in the container of the labels that ``fit`` was given.
+
+        Parameters
+        ----------
+        X : sparse matrix or array-like, shape (n_rows, n_features)
+        threshold : float, optional
+            Predict the labels whose score is at least this. Default 0.5 where scores are probabilities.
+        k_predict : int, optional
+            Predict this many of the best labels, or fewer if `threshold` is given too. Default where scores are no
+            probabilities: the mean number of labels of a training row, rounded, at least 1.
+
+        Returns
+        -------
+        ndarray, shape (n_rows,), or ndarray or csr_array, shape (n_rows, n_labels)
+            The best class of each row after a fit on a class vector, which takes neither parameter; a dense 0-1
+            matrix after a fit on one; otherwise CSR of ones.
+        """
+        check_is_fitted(self)
+        if self._target_kind == "vector":
+            if threshold is not None or k_predict is not None:
+                raise ValueError("threshold and k_predict choose sets of labels; a fit on a class vector predicts one.")
+            return self.classes_[np.maximum(self.predict_topk(X, 1).ids[:, 0], 0)]
+        chosen = self._label_sets(X, threshold, k_predict).to_csr(self.classes_.size)
+        ones = csr_array((np.ones(chosen.nnz, self._target_dtype), chosen.indices, chosen.indptr), shape=chosen.shape)
+        return ones.toarray() if self._target_kind == "dense" else ones
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return precision at 1: the share of rows whose best label is right (accuracy for a class vector).
+
+        Parameters
+        ----------
+        X : sparse matrix or array-like, shape (n_rows, n_features)
+        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
+            True labels. Rows without labels, or with none that was seen in ``fit``, count as wrong.
+        sample_weight : array-like, shape (n_rows,), optional
+
+        Returns
+        -------
+        float
+            In [0, 1].
+        """
+        best = self.predict_topk(X, 1)
+        truth = truth_matrix(y, self.classes_)
+        if truth.shape[0] != best.n_rows:
+            raise ValueError(f"X has {best.n_rows} rows but y has {truth.shape[0]}.")
+        hits = best.to_csr(self.classes_.size)
+        hits.data[:] = 1
+        weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
+        return float(np.average(hits.multiply(truth).sum(axis=1), weights=weights))
+
+    def _ranked(self, X: Features, k: int, allowed: NDArray[np.int32] | None = None) -> TopK:
+        """Answer checked rows, in chunks of fixed size through the workers."""
+        n_rows = X.shape[0]
+        k = min(k, self.classes_.size)
+        if n_rows == 0 or (allowed is not None and allowed.size == 0):
+            return TopK.empty(n_rows, k)
+        chunks = [slice(start, start + ROWS_PER_TASK) for start in range(0, n_rows, ROWS_PER_TASK)]
+        answer = partial(_topk_chunk, self, X, k, allowed)
+        return TopK.concat(
+            run_tasks(answer, chunks, n_jobs=self.n_jobs, description="predicting", verbose=self.verbose)
+        )
+
+    def _scores(self, X: Any, max_scores: int, missing: float, pairwise: bool) -> csr_array | NDArray[np.float32]:
+        """Return scores in the container of the fit; `pairwise` makes one column of two classes."""
+        check_is_fitted(self)
+        check_number("max_scores", max_scores, minimum=1, integer=True)
+        X = check_features(self, X, reset=False)
+        if self._target_kind == "sparse":
+            return self._ranked(X, max_scores).to_csr(self.classes_.size)
+        top = self._ranked(X, self.classes_.size)
+        scores = np.full((top.n_rows, self.classes_.size), missing, np.float32)
+        filled = top.filled()
+        scores[np.nonzero(filled)[0], top.ids[filled]] = top.scores[filled]
+        if self._target_kind == "vector":
+            if self._probabilistic:
+                scores = _normalised(scores)
+            if pairwise and self.classes_.size == 2:
+                return scores[:, 1] - scores[:, 0]
+        return scores
+
+    def _label_sets(self, X: Any, threshold: float | None, k_predict: int | None) -> TopK:
+        """Return the labels that ``predict`` names."""
+        X = check_features(self, X, reset=False)
+        if threshold is None and k_predict is None:
+            if self._probabilistic:
+                threshold = 0.5
+            else:
+                k_predict = self._labels_per_row
+        if threshold is None:
+            return self._ranked(X, check_k(k_predict))
+        check_number("threshold", threshold)
+        if k_predict is not None:
+            return self._ranked(X, check_k(k_predict)).above(threshold)
+        k = MAX_SCORES
+        while True:  # until no row could have a further label above the threshold
+            top = self._ranked(X, k)
+            if k >= self.classes_.size or not (top.scores[:, -1] >= threshold).any():
+                return top.above(threshold)
+            k *= 4
+
+    # Persistence
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fitted model to a folder, which `xclassic.load` reads.
+
+        A model that is there already is replaced as a whole or, on any failure, not at all.
+
+        Parameters
+        ----------
+        path : str or path
+            The folder.
+
+        Raises
+        ------
+        TypeError
+            If a parameter is neither None, a bool, a number, a string, an array, nor a list or dict of these.
+        OSError
+            If the folder cannot be written, for instance because the disk is full.
+        """
+        check_is_fitted(self)
+        arrays, facts = self._get_arrays()
+        params = {}
+        for name, value in self.get_params(deep=False).items():
+            if isinstance(value, np.ndarray):
+                arrays[f"params.{name}"] = value
+            else:
+                params[name] = _plain(name, value)
+        if self._target_kind == "vector" or self.classes_.dtype.kind in "US" or not _counts_up(self.classes_):
+            arrays["classes"] = self.classes_
+        if hasattr(self, "feature_names_in_"):
+            arrays["feature_names"] = np.asarray(self.feature_names_in_, dtype=np.str_)
+        header = {
+            "class": type(self).__name__,
+            "version": __version__,
+            "params": params,
+            "n_features": int(self.n_features_in_),
+            "n_labels": int(self.classes_.size),
+            "target": {
+                "kind": self._target_kind,
+                "dtype": np.dtype(self._target_dtype).str,
+                "labels_per_row": int(self._labels_per_row),
+            },
+            "facts": facts,
+        }
+        save_model(path, header, arrays)
+
+    def _restore(self, header: dict[str, Any], arrays: Arrays, verify: Verify) -> None:
+        """Take over what ``save`` wrote."""
+        target = header["target"]
+        n_labels = _count(header, "n_labels")
+        self.n_features_in_ = _count(header, "n_features")
+        self._target_kind = target["kind"]
+        self._target_dtype = np.dtype(target["dtype"])
+        self._labels_per_row = _count(target, "labels_per_row")
+        if self._target_kind not in ("vector", "dense", "sparse") or self._target_dtype.kind not in "biufUS":
+            raise ModelFileError(f"The model was fitted on labels of unknown kind: {target!r}.")
+        self.classes_ = _names(arrays, "classes", n_labels, verify) if "classes" in arrays else np.arange(n_labels)
+        if "feature_names" in arrays:
+            self.feature_names_in_ = _names(arrays, "feature_names", self.n_features_in_, verify).astype(object)
+        self._set_arrays(arrays, header["facts"], verify)
+
+
+def _topk_chunk(
+    estimator: XMCClassifier, X: Features, k: int, labels: NDArray[np.int32] | None, rows: slice, stop: StopByte
+) -> TopK:
+    return estimator._topk(X[rows], k, labels)
+
+
+def _normalised(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Make the rows sum to one; rows of zeros become uniform."""
+    totals = scores.sum(axis=1, keepdims=True)
+    return np.divide(scores, totals, out=np.full_like(scores, 1 / scores.shape[1]), where=totals > 0)
+
+
+def _counts_up(classes: NDArray[Any]) -> bool:
+    return np.array_equal(classes, np.arange(classes.size))
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a parameter as what JSON can hold."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(name, item) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _plain(name, item) for key, item in value.items()}
+    raise TypeError(
+        f"Parameter {name} is a {type(value).__name__}, which a model folder cannot hold; set it to a plain value "
+        f"first, for instance with set_params({name}=None)."
+    )
+
+
+def _count(facts: dict[str, Any], name: str) -> int:
+    value = facts[name]
+    if type(value) is not int or not 0 < value < 2**31:
+        raise ModelFileError(f"{name} is {value!r} in the model file; a positive 32-bit integer belongs there.")
+    return value
+
+
+def _names(arrays: Arrays, name: str, size: int, verify: Verify) -> NDArray[Any]:
+    """Take an array of labels or feature names out of `arrays` and check it."""
+    names = arrays.pop(name)
+    if names.shape != (size,) or names.dtype.kind not in "biufUS":
+        raise ModelFileError(
+            f"Array {name} has shape {names.shape} and dtype {names.dtype}; {size} names belong there."
+        )
+    if verify == "full" and name == "classes" and not (names[:-1] < names[1:]).all():
+        raise ModelFileError("The classes of the model are not in increasing order.")
+    return names
+
+
+def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") -> Any:
+    """Read a model folder that ``save`` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder.
+    mmap : bool, default=True
+        Map the arrays into memory, read-only, instead of reading them: loading is instant at any size, and
+        processes that load the same model share it.
+    verify : {"lazy", "full"}, default="lazy"
+        Check headers and sizes now and contents before their first use, or everything now.
+
+    Returns
+    -------
+    XMCClassifier
+        The fitted estimator.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no model, or it is damaged, or of a newer format or an unknown class. Nothing in the folder is
+        executed or unpickled.
+    """
+    if verify not in ("lazy", "full"):
+        raise ValueError(f"verify is {verify!r}; it must be 'lazy' or 'full'.")
+    header, arrays = load_model(path, mmap=mmap)
+    try:
+        estimator = _construct(header, arrays)
+        estimator._restore(header, arrays, verify)
+    except ModelFileError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ModelFileError(f"The model in {path} is damaged: {type(error).__name__}: {error}.") from error
+    return estimator
+
+
+def _construct(header: dict[str, Any], arrays: Arrays) -> XMCClassifier:
+    """Return the unfitted estimator that the header names, from the classes of this package only."""
+    name = header["class"]
+    if not isinstance(name, str) or name not in ESTIMATORS:
+        raise ModelFileError(
+            f"The model, written by xclassic {header.get('version')}, is of class {name!r}, which {__version__} "
+            f"does not know (it has {', '.join(ESTIMATORS)})."
+        )
+    in_arrays = {key.removeprefix("params."): arrays.pop(key) for key in list(arrays) if key.startswith("params.")}
+    estimator = getattr(importlib.import_module(ESTIMATORS[name]), name)(**header["params"], **in_arrays)
+    estimator._check_parameters()
+    return estimator
+
+
+def predict_topk(
+    model: Any, X: Any, k: int = 5, labels: ArrayLike | None = None, exclude: ArrayLike | None = None
+) -> TopK:
+    """Return the best `k` labels of each row from an estimator, a `Pipeline` or a fitted search.
+
+    A scikit-learn pipeline passes on only the methods it knows; this function transforms `X` by all steps but the last
+    and asks the last one.
+
+    Parameters
+    ----------
+    model : XMCClassifier, Pipeline that ends in one, or a search over either
+        A fitted one; of a `GridSearchCV` and the like, its ``best_estimator_`` answers.
+    X : array-like
+        What the first step takes, for instance a list of texts.
+    k, labels, exclude
+        See `XMCClassifier.predict_topk`.
+
+    Returns
+    -------
+    TopK
+
+    Raises
+    ------
+    TypeError
+        If the model does not end in an estimator of xclassic.
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from xclassic import DiSMEC, predict_topk
+    >>> texts = ["stars and planets", "bread and butter", "planets and moons"]
+    >>> pipe = make_pipeline(TfidfVectorizer(), DiSMEC()).fit(texts, [["astronomy"], ["food"], ["astronomy"]])
+    >>> predict_topk(pipe, ["a planet of bread"], k=1).named(pipe.classes_)[0][0][0]
+    np.str_('food')
+    """
+    model = getattr(model, "best_estimator_", model)
+    steps = getattr(model, "steps", None)
+    if steps is not None:
+        if len(steps) > 1:
+            X = model[:-1].transform(X)
+        model = model[-1]
+    if not isinstance(model, XMCClassifier):
+        raise TypeError(
+            f"{type(model).__name__} ranks no labels; pass an estimator of xclassic or a pipeline that ends in one."
+        )
+    return model.predict_topk(X, k, labels=labels, exclude=exclude)
+
+
+__all__ = ["XMCClassifier", "encode_labels", "load", "predict_topk"]

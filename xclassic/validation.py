@@ -1,0 +1,505 @@
+"""The only place that looks at user input: features, labels, label restrictions and hyper-parameters.
+
+Everything behind this module may rely on what it promises: features are finite float32, either canonical CSR or a
+C-contiguous array; label matrices are canonical float32 CSR that stores nothing but ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
+from sklearn.base import BaseEstimator
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+Features: TypeAlias = csr_array | NDArray[np.float32]
+TargetKind: TypeAlias = Literal["vector", "dense", "sparse"]
+
+INT32_MAX = np.iinfo(np.int32).max
+FLOAT32_MAX = np.finfo(np.float32).max
+
+
+class Target(NamedTuple):
+    """Checked training labels.
+
+    Attributes
+    ----------
+    Y : csr_array of float32, shape (n_rows, n_labels)
+        Canonical; every stored value is 1.
+    classes : ndarray, shape (n_labels,)
+        The user's label of each column, strictly increasing.
+    kind : {"vector", "dense", "sparse"}
+        The container that the labels came in, which is the one that ``predict`` answers in.
+    dtype : dtype
+        Of the 0-1 answers of ``predict`` (of the classes for a vector).
+    """
+
+    Y: csr_array
+    classes: NDArray[Any]
+    kind: TargetKind
+    dtype: np.dtype[Any]
+
+
+# Features
+
+
+def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Features:
+    """Return `X` as finite float32: canonical CSR for a sparse matrix, else a C-contiguous array.
+
+    Nothing is copied that has this form already, and the caller's arrays are never written.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its ``n_features_in_`` and ``feature_names_in_`` are set if `reset`, else `X` is compared with them.
+    X : array-like or sparse matrix, shape (n_rows, n_features)
+        Of any real dtype; sparse entries in any order, duplicates are summed.
+    reset : bool
+        True in ``fit``, where at least one row is needed.
+
+    Raises
+    ------
+    ValueError
+        If `X` is not two-dimensional, is empty, has NaN or infinite entries or entries beyond the range of float32,
+        or differs from the fitted features in number or names; or if its index arrays are broken.
+    TypeError
+        If `X` holds anything but numbers.
+    """
+    X = validate_data(
+        estimator,
+        X,
+        reset=reset,
+        accept_sparse="csr",
+        dtype="numeric",
+        order="C",
+        ensure_all_finite=False,
+        ensure_min_samples=int(reset),
+    )
+    if issparse(X):
+        X = _canonical(X, "X")
+        data = _to_float32(X.data, lambda position: _entry(X, position))
+        return X if data is X.data else csr_array((data, X.indices, X.indptr), shape=X.shape)
+    return _to_float32(X, lambda position: np.unravel_index(position, X.shape))
+
+
+def _to_float32(values: NDArray[Any], locate: Any) -> NDArray[np.float32]:
+    """Cast to float32; `locate` tells row and column of a flat position, for the error."""
+    with np.errstate(over="ignore"):
+        cast = values.astype(np.float32, copy=False)
+    finite = np.isfinite(cast)
+    if not finite.all():
+        position = int(np.argmin(finite))
+        row, column = locate(position)
+        value = values.flat[position]
+        if np.isfinite(value):
+            raise ValueError(
+                f"X[{row}, {column}] is {value:g}, beyond the range of float32 (at most {FLOAT32_MAX:.3g} in absolute "
+                "value), in which xclassic computes. Scale the features, for instance with "
+                "sklearn.preprocessing.MaxAbsScaler."
+            )
+        name = "NaN" if np.isnan(value) else "infinity"
+        raise ValueError(
+            f"Input X contains {name} (first: X[{row}, {column}]); finite numbers are needed. Remove such rows or fill "
+            "the gaps, for instance with sklearn.impute.SimpleImputer."
+        )
+    return cast
+
+
+def _canonical(matrix: Any, name: str) -> csr_array:
+    """Return `matrix` as CSR with sorted indices and no duplicates, indices in int32 where they fit."""
+    # A new object: flags cached on the caller's matrix may be out of date, and its arrays must stay as they are.
+    X = csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
+    try:
+        X.check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(
+            f"The index arrays of {name} are broken: {error}. Rebuild the matrix from its entries."
+        ) from error
+    if X.indptr.dtype != np.int32 and max(X.nnz, *X.shape) <= INT32_MAX:
+        X = csr_array((X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)), shape=X.shape)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def _entry(X: csr_array, position: int) -> tuple[int, int]:
+    """Return row and column of a stored entry."""
+    return int(np.searchsorted(X.indptr, position, side="right")) - 1, int(X.indices[position])
+
+
+# Labels
+
+
+def check_target(Y: Any, n_rows: int) -> Target:
+    """Read training labels in any of the accepted containers.
+
+    Parameters
+    ----------
+    Y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
+        See `XMCClassifier.fit`.
+    n_rows : int
+        Number of rows of the features.
+
+    Raises
+    ------
+    ValueError
+        If `Y` has another number of rows, no label at all, entries other than 0 and 1, or missing values.
+    TypeError
+        If labels are neither strings nor integers.
+    """
+    target = _read_target(Y)
+    if target.Y.shape[0] != n_rows:
+        raise ValueError(f"X has {n_rows} rows but Y has {target.Y.shape[0]}; they must describe the same data points.")
+    if target.classes.size == 0:
+        raise ValueError("Y has no label (no class, no column), so there is nothing to learn. Pass at least one.")
+    return target
+
+
+def _read_target(Y: Any) -> Target:
+    if Y is None:
+        raise ValueError("This classifier requires y to be passed, but the target y is None.")
+    if issparse(Y):
+        return _matrix_target(Y.tocsr(), "sparse", Y.dtype)
+    rows = _label_rows(Y)
+    if rows is not None:
+        matrix, classes = encode_labels(rows)
+        return Target(matrix, classes, "sparse", matrix.dtype)
+    Y = np.asarray(Y)
+    if Y.ndim == 1:
+        return _vector_target(Y)
+    if Y.ndim == 2:
+        return _dense_target(Y)
+    raise ValueError(
+        f"Y has {Y.ndim} dimensions; pass a 0-1 matrix, a list of label collections or a 1-D class vector."
+    )
+
+
+def _label_rows(Y: Any) -> Sequence[Collection[Any]] | None:
+    """Return `Y` if it lists a label collection for each row, None if it is an array of numbers or classes."""
+    if isinstance(Y, np.ndarray) and Y.dtype != object:
+        return None
+    if not isinstance(Y, (list, tuple, np.ndarray)) and not _is_series_of_collections(Y):
+        return None
+    if isinstance(Y, np.ndarray) and Y.ndim != 1:
+        return None
+    rows = list(Y)
+    if not any(_is_collection(row) for row in rows) or _is_indicator(rows):
+        return None
+    return rows
+
+
+def _is_collection(value: Any) -> bool:
+    return isinstance(value, (list, tuple, set, frozenset, np.ndarray))
+
+
+def _is_series_of_collections(Y: Any) -> bool:
+    """Tell whether `Y` is a pandas or polars column of lists, which has no multi-dimensional shape."""
+    return len(getattr(Y, "shape", ())) == 1 and len(Y) > 0 and _is_collection(next(iter(Y)))
+
+
+def _is_indicator(rows: list[Any]) -> bool:
+    """Tell whether nested lists spell a 0-1 matrix.
+
+    Rows of one length above two that hold only zeros and ones repeat a value, which a collection of labels does not.
+    """
+    if not all(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
+        return False
+    width = len(rows[0])
+    return width > 2 and all(
+        len(row) == width and all(isinstance(value, Real) and value in (0, 1) for value in row) for row in rows
+    )
+
+
+def encode_labels(lists: Iterable[Collection[Any]]) -> tuple[csr_array, NDArray[Any]]:
+    """Turn one collection of labels per row into a 0-1 matrix.
+
+    scikit-learn's cross-validation and searches refuse ragged lists; encode them once and pass the matrix instead.
+
+    Parameters
+    ----------
+    lists : iterable of collections of str, or of int
+        The labels of each row in any order; a label listed twice counts once, and an empty collection is a row
+        without labels.
+
+    Returns
+    -------
+    Y : csr_array of float32, shape (n_rows, n_labels)
+        Canonical, of ones.
+    classes : ndarray of str or int64, shape (n_labels,)
+        The label of each column, sorted. Strings take the width of the longest one.
+
+    Raises
+    ------
+    TypeError
+        If a row is no collection, or a label is neither a string nor an integer, or strings and integers are mixed.
+    ValueError
+        If an integer does not fit 64 bits or a string ends in a null character.
+
+    Notes
+    -----
+    Cost: one dictionary look-up per label and one sort of the distinct labels.
+
+    Examples
+    --------
+    >>> from xclassic import encode_labels
+    >>> Y, classes = encode_labels([["cat", "pet"], [], ["pet"]])
+    >>> Y.toarray()
+    array([[1., 1.],
+           [0., 0.],
+           [0., 1.]], dtype=float32)
+    >>> classes
+    array(['cat', 'pet'], dtype='<U3')
+    """
+    ids: dict[Any, int] = {}
+    columns: list[int] = []
+    indptr = [0]
+    for i, row in enumerate(lists):
+        if not _is_collection(row):
+            raise TypeError(f"Y[{i}] is {row!r}, not a collection of labels; write [{row!r}] for a row with one label.")
+        labels = row.tolist() if isinstance(row, np.ndarray) else row
+        try:
+            columns.extend(ids.setdefault(label, len(ids)) for label in dict.fromkeys(labels))
+        except TypeError as error:
+            raise TypeError(f"Y[{i}] holds something that is no label ({error}); use strings or integers.") from error
+        indptr.append(len(columns))
+    classes = _label_array(list(ids))
+    order = np.argsort(classes, kind="stable")
+    rank = np.empty(order.size, np.int32)
+    rank[order] = np.arange(order.size, dtype=np.int32)
+    index_dtype = np.int32 if len(columns) <= INT32_MAX else np.int64
+    indices = rank[np.asarray(columns, np.intp)].astype(index_dtype, copy=False)
+    Y = csr_array(
+        (np.ones(len(columns), np.float32), indices, np.asarray(indptr, index_dtype)),
+        shape=(len(indptr) - 1, order.size),
+    )
+    Y.sort_indices()
+    return Y, classes[order]
+
+
+def _label_array(labels: list[Any]) -> NDArray[Any]:
+    """Return distinct labels as an array of str or int64."""
+    if all(isinstance(label, str) for label in labels):
+        classes = np.array(labels, dtype=np.str_)
+        if classes.tolist() != labels:
+            raise ValueError("A label ends in a null character, which NumPy strings drop. Remove it from the labels.")
+        return classes
+    if all(isinstance(label, Integral) for label in labels):
+        try:
+            return np.array(labels, dtype=np.int64)
+        except OverflowError as error:
+            raise ValueError("Integer labels must fit 64 bits; pass larger ones as strings.") from error
+    kinds = sorted({type(label).__name__ for label in labels})
+    raise TypeError(f"Labels are of type {', '.join(kinds)}; use strings throughout or integers throughout.")
+
+
+def _vector_target(y: NDArray[Any]) -> Target:
+    classes, positions = _unique(y)
+    n_rows = y.size
+    index_dtype = np.int32 if n_rows <= INT32_MAX else np.int64
+    Y = csr_array(
+        (np.ones(n_rows, np.float32), positions.astype(index_dtype), np.arange(n_rows + 1, dtype=index_dtype)),
+        shape=(n_rows, classes.size),
+    )
+    return Target(Y, classes, "vector", classes.dtype)
+
+
+def _unique(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the distinct classes of a 1-D vector, sorted, and the position of each entry in them."""
+    if y.dtype == object:
+        labels = y.tolist()
+        if not all(isinstance(label, (str, Integral)) for label in labels):
+            found = next(label for label in labels if not isinstance(label, (str, Integral)))
+            raise ValueError(
+                f"Unknown label type: {found!r} in a 1-D class vector; use strings or integers throughout."
+            )
+        y = _label_array(labels)
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        i = int(np.argmin(np.isfinite(y)))
+        raise ValueError(
+            f"Input y contains {'NaN' if np.isnan(y[i]) else 'infinity'} (first: y[{i}]); every row needs a class."
+        )
+    if y.dtype.kind not in "iufbUS":
+        raise ValueError(f"Unknown label type: y has dtype {y.dtype}; use strings or integers as classes.")
+    check_classification_targets(y)
+    return np.unique(y, return_inverse=True)
+
+
+def _dense_target(Y: NDArray[Any]) -> Target:
+    if Y.dtype == object:
+        try:
+            Y = Y.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Unknown label type: Y is a 2-D array of objects that are no numbers ({error})."
+            ) from error
+    if Y.dtype.kind not in "biuf":
+        raise ValueError(
+            f"Unknown label type: Y is a 2-D array of dtype {Y.dtype}; pass a 0-1 matrix, or a list of label lists."
+        )
+    return _matrix_target(csr_array(Y), "dense", Y.dtype)
+
+
+def _matrix_target(matrix: Any, kind: TargetKind, dtype: np.dtype[Any]) -> Target:
+    if matrix.shape[1] > INT32_MAX:
+        raise ValueError(f"Y has {matrix.shape[1]} columns; at most {INT32_MAX} labels are supported.")
+    Y = _canonical(matrix, "Y")
+    valid = (Y.data == 1) | (Y.data == 0)
+    if not valid.all():
+        position = int(np.argmin(valid))
+        row, column = _entry(Y, position)
+        raise ValueError(
+            f"Y[{row}, {column}] is {Y.data[position]}; a label matrix holds only 0 and 1 (entries stored twice "
+            "are summed). Make it one with (Y > 0).astype(np.float32), or pass a 1-D vector if these are class ids."
+        )
+    if not Y.data.all():
+        Y = csr_array(Y, copy=True)
+        Y.eliminate_zeros()
+    if Y.dtype != np.float32:
+        Y = csr_array((np.ones(Y.nnz, np.float32), Y.indices, Y.indptr), shape=Y.shape)
+    return Target(Y, np.arange(Y.shape[1]), kind, dtype)
+
+
+def truth_matrix(Y: Any, classes: NDArray[Any]) -> csr_array:
+    """Return true labels as a 0-1 matrix whose columns are `classes`.
+
+    Parameters
+    ----------
+    Y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
+        As for ``fit``. The columns of a matrix are taken for `classes` in order. Labels that are not among `classes`
+        are left out: no prediction can name them.
+    classes : ndarray, shape (n_labels,)
+        ``classes_`` of a fitted estimator.
+
+    Returns
+    -------
+    csr_array of float32, shape (n_rows, n_labels)
+
+    Raises
+    ------
+    ValueError
+        If a matrix has another number of columns than there are classes.
+    """
+    named = not issparse(Y) and (_label_rows(Y) is not None or np.ndim(Y) == 1)
+    truth = _read_target(Y)
+    if not named:
+        if truth.Y.shape[1] != classes.size:
+            raise ValueError(
+                f"Y has {truth.Y.shape[1]} columns but the estimator was fitted with {classes.size} labels."
+            )
+        return truth.Y
+    ids = find_labels(truth.classes, classes)
+    Y = truth.Y.tocoo()
+    known = ids[Y.col] >= 0
+    kept = np.ones(int(known.sum()), np.float32)
+    return csr_array((kept, (Y.row[known], ids[Y.col[known]])), shape=(Y.shape[0], classes.size))
+
+
+# Restrictions to some labels
+
+
+def find_labels(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
+    """Return the position of each label in the sorted `classes`, -1 where it is not among them."""
+    if labels.size == 0 or classes.size == 0 or (labels.dtype.kind in "US") != (classes.dtype.kind in "US"):
+        return np.full(labels.size, -1, np.int32)
+    positions = np.minimum(np.searchsorted(classes, labels), classes.size - 1)
+    return np.where(classes[positions] == labels, positions, -1).astype(np.int32)
+
+
+def check_restriction(
+    labels: ArrayLike | None, exclude: ArrayLike | None, classes: NDArray[Any]
+) -> NDArray[np.int32] | None:
+    """Return the sorted ids of the labels that may be answered, None for all of them.
+
+    Raises
+    ------
+    ValueError
+        If a label is unknown; its first few are named.
+    """
+    if labels is None and exclude is None:
+        return None
+    allowed = np.arange(classes.size, dtype=np.int32) if labels is None else _label_ids(labels, "labels", classes)
+    if exclude is None:
+        return allowed
+    return np.setdiff1d(allowed, _label_ids(exclude, "exclude", classes), assume_unique=True)
+
+
+def _label_ids(labels: ArrayLike, name: str, classes: NDArray[Any]) -> NDArray[np.int32]:
+    if isinstance(labels, (str, bytes)):
+        raise ValueError(f"{name} is the string {labels!r}; pass a list of labels.")
+    wanted = np.asarray(list(labels) if isinstance(labels, (set, frozenset)) else labels)
+    if wanted.dtype == object:
+        wanted = _label_array(wanted.ravel().tolist())
+    if wanted.ndim != 1:
+        raise ValueError(f"{name} has {wanted.ndim} dimensions; pass a flat list of labels.")
+    ids = find_labels(wanted, classes)
+    if (ids < 0).any():
+        unknown = wanted[ids < 0]
+        raise ValueError(
+            f"{name} has {unknown.size} labels that the estimator does not know (first: {unknown[:3].tolist()}); "
+            f"classes_ lists its {classes.size} labels, for instance {classes[:3].tolist()}."
+        )
+    return np.unique(ids)
+
+
+# Parameters
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    minimum: float = -np.inf,
+    maximum: float = np.inf,
+    inclusive: bool = True,
+    integer: bool = False,
+) -> None:
+    """Raise unless `value` is a finite number in [minimum, maximum], or in (minimum, maximum] if not `inclusive`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is no number, is a bool, or must be an integer and is none.
+    ValueError
+        If it is out of range or not finite.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral if integer else Real):
+        kind = "an integer" if integer else "a number"
+        raise TypeError(f"{name} is {value!r} of type {type(value).__name__}; it must be {kind}.")
+    number = float(value)
+    if not np.isfinite(number) or number < minimum or number > maximum or (number == minimum and not inclusive):
+        bounds = [f"{'at least' if inclusive else 'above'} {minimum:g}"] * np.isfinite(minimum)
+        bounds += [f"at most {maximum:g}"] * np.isfinite(maximum)
+        raise ValueError(f"{name} is {value!r}; it must be {' and '.join(bounds) or 'finite'}.")
+
+
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}.")
+
+
+def check_k(k: Any) -> int:
+    """Return the number of answers wanted as an int.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no integer, or below 1.
+    """
+    check_number("k", k, minimum=1, integer=True)
+    return int(k)
+
+
+def check_n_jobs(n_jobs: Any) -> None:
+    """Raise unless `n_jobs` is None or an integer other than 0, as joblib reads it."""
+    if n_jobs is None:
+        return
+    check_number("n_jobs", n_jobs, integer=True)
+    if n_jobs == 0:
+        raise ValueError("n_jobs is 0; use None or 1 for one worker, -1 for one per CPU, or a positive number.")
