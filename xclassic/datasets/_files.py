@@ -91,14 +91,13 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         unfinished.unlink(missing_ok=True)
 
 
-def _compressor(raw: io.BufferedWriter, suffix: str) -> AbstractContextManager[IO[bytes]]:
+def _compressor(raw: io.BufferedWriter, suffix: str) -> AbstractContextManager[Any]:
     match suffix:
         case ".gz":  # without name and time in it, so that equal data gives equal bytes
-            stream: Any = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0)
+            return gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0)
         case ".xz":
-            stream = lzma.LZMAFile(raw, "wb")
+            return lzma.LZMAFile(raw, "wb")
         case ".bz2":
-            stream = bz2.BZ2File(raw, "wb")
+            return bz2.BZ2File(raw, "wb")
         case _:
-            stream = nullcontext(raw)
-    return stream
+            return nullcontext(raw)

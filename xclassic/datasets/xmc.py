@@ -377,15 +377,20 @@ def read_split(path: _Path, column: int = 0, *, n_points: int | None = None) -> 
         If there is no such column.
     """
     rows: dict[int, None] = {}
-    width = None
+    width = 0
     with open_text(path) as stream:
         for number, line in enumerate(stream, 1):
             cells = line.split()
-            width = width or len(cells)
+            if number == 1:
+                width = len(cells)
+            if not cells or len(cells) != width or not all(cell.isascii() and cell.isdigit() for cell in cells):
+                raise DataFileError(
+                    path, f"expected {width or 'some'} row numbers, found {_quote(line.encode())}", number
+                )
             if not 0 <= column < width:
-                raise ValueError(f"{os.fspath(path)} has {width} columns; there is no column {column}")
-            if len(cells) != width or not all(cell.isascii() and cell.isdigit() for cell in cells):
-                raise DataFileError(path, f"expected {width} row numbers, found {_quote(line.encode())}", number)
+                raise ValueError(
+                    f"{os.fspath(path)} has {width} columns, 0 to {width - 1}; there is no column {column}"
+                )
             row = int(cells[column]) - 1
             if row < 0 or (n_points is not None and row >= n_points):
                 raise DataFileError(
@@ -394,4 +399,6 @@ def read_split(path: _Path, column: int = 0, *, n_points: int | None = None) -> 
             if row in rows:
                 raise DataFileError(path, f"row {row + 1} comes a second time in column {column}", number)
             rows[row] = None
+    if not rows:
+        raise DataFileError(path, "the file is empty; expected a row number in each line")
     return np.fromiter(rows, np.int64, len(rows))
