@@ -4,9 +4,22 @@ Public names are imported when they are first used, so that ``import xclassic`` 
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xclassic._version import __version__
+
+if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __getattr__
+    from xclassic import datasets as datasets
+    from xclassic import metrics as metrics
+    from xclassic._versions import show_versions as show_versions
+    from xclassic.base import XMCClassifier as XMCClassifier
+    from xclassic.base import predict_topk as predict_topk
+    from xclassic.linear.dismec import DiSMEC as DiSMEC
+    from xclassic.linear.least_squares import OneVsRestLeastSquares as OneVsRestLeastSquares
+    from xclassic.model_io import ModelFileError as ModelFileError
+    from xclassic.persistence import load as load
+    from xclassic.topk import TopK as TopK
+    from xclassic.validation import encode_labels as encode_labels
 
 # Estimators by module; the only classes that a saved model may name.
 ESTIMATORS = {
@@ -20,17 +33,13 @@ _NAMES = {
     "TopK": "xclassic.topk",
     "XMCClassifier": "xclassic.base",
     "encode_labels": "xclassic.validation",
-    "load": "xclassic.base",
+    "load": "xclassic.persistence",
     "predict_topk": "xclassic.base",
     "show_versions": "xclassic._versions",
 }
 _MODULES = ("datasets", "metrics")
 
-__all__ = [
-    "__version__",
-    *_NAMES,
-    *_MODULES,
-]
+__all__ = ["__version__", *_MODULES, *_NAMES]
 
 
 def __getattr__(name: str) -> Any:

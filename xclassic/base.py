@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from functools import partial
 from os import PathLike
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,29 +14,23 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from xclassic import ESTIMATORS
-from xclassic._version import __version__
-from xclassic.model_io import ModelFileError, load_model, save_model
 from xclassic.parallel import StopByte, run_tasks
+from xclassic.persistence import Arrays, Facts, Verify, save_estimator
 from xclassic.topk import TopK
 from xclassic.validation import (
     Features,
+    TargetKind,
     check_features,
     check_k,
     check_n_jobs,
     check_number,
     check_restriction,
     check_target,
-    encode_labels,
     truth_matrix,
 )
 
 ROWS_PER_TASK = 1024  # of a prediction; fixed, so that answers cannot depend on the number of workers
 MAX_SCORES = 100  # answers per row of a sparse decision function
-
-Arrays = dict[str, NDArray[Any]]
-Facts = dict[str, Any]
-Verify = Literal["lazy", "full"]
 
 
 def _is_probabilistic(estimator: XMCClassifier) -> bool:
@@ -66,7 +59,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         Return the `TopK` of checked rows with `k` slots, ``k <= n_labels``. `labels` is None or the ids allowed, a
         sorted int32 array of at least one. The answer for a row may not depend on the other rows.
     ``_get_arrays()``
-        Return ``(arrays, facts)``: the fitted state as named arrays and a small dict that JSON can hold.
+        Return ``(arrays, facts)``: the fitted state as named arrays and a small dict that JSON can hold. Names do not
+        end in an underscore and do not begin with ``params.``.
     ``_set_arrays(arrays, facts, verify)``
         The inverse on a new object. Raise `ModelFileError` for anything that a kernel could trip over; with
         ``verify="lazy"`` check only what is cheap, and the rest before its first use.
@@ -93,6 +87,10 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     verbose: int
     classes_: NDArray[Any]
     n_features_in_: int
+    feature_names_in_: NDArray[Any]
+    _target_kind: TargetKind
+    _target_dtype: np.dtype[Any]
+    _labels_per_row: int
 
     # Hooks
 
@@ -334,6 +332,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         k = min(k, self.classes_.size)
         if n_rows == 0 or (allowed is not None and allowed.size == 0):
             return TopK.empty(n_rows, k)
+        if n_rows <= ROWS_PER_TASK:  # over before Ctrl-C would matter, and a thread would cost more than one row
+            return self._topk(X, k, allowed)
         chunks = [slice(start, start + ROWS_PER_TASK) for start in range(0, n_rows, ROWS_PER_TASK)]
         answer = partial(_topk_chunk, self, X, k, allowed)
         return TopK.concat(
@@ -397,47 +397,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         OSError
             If the folder cannot be written, for instance because the disk is full.
         """
-        check_is_fitted(self)
-        arrays, facts = self._get_arrays()
-        params = {}
-        for name, value in self.get_params(deep=False).items():
-            if isinstance(value, np.ndarray):
-                arrays[f"params.{name}"] = value
-            else:
-                params[name] = _plain(name, value)
-        if self._target_kind == "vector" or self.classes_.dtype.kind in "US" or not _counts_up(self.classes_):
-            arrays["classes"] = self.classes_
-        if hasattr(self, "feature_names_in_"):
-            arrays["feature_names"] = np.asarray(self.feature_names_in_, dtype=np.str_)
-        header = {
-            "class": type(self).__name__,
-            "version": __version__,
-            "params": params,
-            "n_features": int(self.n_features_in_),
-            "n_labels": int(self.classes_.size),
-            "target": {
-                "kind": self._target_kind,
-                "dtype": np.dtype(self._target_dtype).str,
-                "labels_per_row": int(self._labels_per_row),
-            },
-            "facts": facts,
-        }
-        save_model(path, header, arrays)
-
-    def _restore(self, header: dict[str, Any], arrays: Arrays, verify: Verify) -> None:
-        """Take over what ``save`` wrote."""
-        target = header["target"]
-        n_labels = _count(header, "n_labels")
-        self.n_features_in_ = _count(header, "n_features")
-        self._target_kind = target["kind"]
-        self._target_dtype = np.dtype(target["dtype"])
-        self._labels_per_row = _count(target, "labels_per_row")
-        if self._target_kind not in ("vector", "dense", "sparse") or self._target_dtype.kind not in "biufUS":
-            raise ModelFileError(f"The model was fitted on labels of unknown kind: {target!r}.")
-        self.classes_ = _names(arrays, "classes", n_labels, verify) if "classes" in arrays else np.arange(n_labels)
-        if "feature_names" in arrays:
-            self.feature_names_in_ = _names(arrays, "feature_names", self.n_features_in_, verify).astype(object)
-        self._set_arrays(arrays, header["facts"], verify)
+        save_estimator(self, path)
 
 
 def _topk_chunk(
@@ -450,96 +410,6 @@ def _normalised(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Make the rows sum to one; rows of zeros become uniform."""
     totals = scores.sum(axis=1, keepdims=True)
     return np.divide(scores, totals, out=np.full_like(scores, 1 / scores.shape[1]), where=totals > 0)
-
-
-def _counts_up(classes: NDArray[Any]) -> bool:
-    return np.array_equal(classes, np.arange(classes.size))
-
-
-def _plain(name: str, value: Any) -> Any:
-    """Return a parameter as what JSON can hold."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [_plain(name, item) for item in value]
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _plain(name, item) for key, item in value.items()}
-    raise TypeError(
-        f"Parameter {name} is a {type(value).__name__}, which a model folder cannot hold; set it to a plain value "
-        f"first, for instance with set_params({name}=None)."
-    )
-
-
-def _count(facts: dict[str, Any], name: str) -> int:
-    value = facts[name]
-    if type(value) is not int or not 0 < value < 2**31:
-        raise ModelFileError(f"{name} is {value!r} in the model file; a positive 32-bit integer belongs there.")
-    return value
-
-
-def _names(arrays: Arrays, name: str, size: int, verify: Verify) -> NDArray[Any]:
-    """Take an array of labels or feature names out of `arrays` and check it."""
-    names = arrays.pop(name)
-    if names.shape != (size,) or names.dtype.kind not in "biufUS":
-        raise ModelFileError(
-            f"Array {name} has shape {names.shape} and dtype {names.dtype}; {size} names belong there."
-        )
-    if verify == "full" and name == "classes" and not (names[:-1] < names[1:]).all():
-        raise ModelFileError("The classes of the model are not in increasing order.")
-    return names
-
-
-def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") -> Any:
-    """Read a model folder that ``save`` wrote.
-
-    Parameters
-    ----------
-    path : str or path
-        The folder.
-    mmap : bool, default=True
-        Map the arrays into memory, read-only, instead of reading them: loading is instant at any size, and
-        processes that load the same model share it.
-    verify : {"lazy", "full"}, default="lazy"
-        Check headers and sizes now and contents before their first use, or everything now.
-
-    Returns
-    -------
-    XMCClassifier
-        The fitted estimator.
-
-    Raises
-    ------
-    ModelFileError
-        If there is no model, or it is damaged, or of a newer format or an unknown class. Nothing in the folder is
-        executed or unpickled.
-    """
-    if verify not in ("lazy", "full"):
-        raise ValueError(f"verify is {verify!r}; it must be 'lazy' or 'full'.")
-    header, arrays = load_model(path, mmap=mmap)
-    try:
-        estimator = _construct(header, arrays)
-        estimator._restore(header, arrays, verify)
-    except ModelFileError:
-        raise
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ModelFileError(f"The model in {path} is damaged: {type(error).__name__}: {error}.") from error
-    return estimator
-
-
-def _construct(header: dict[str, Any], arrays: Arrays) -> XMCClassifier:
-    """Return the unfitted estimator that the header names, from the classes of this package only."""
-    name = header["class"]
-    if not isinstance(name, str) or name not in ESTIMATORS:
-        raise ModelFileError(
-            f"The model, written by xclassic {header.get('version')}, is of class {name!r}, which {__version__} "
-            f"does not know (it has {', '.join(ESTIMATORS)})."
-        )
-    in_arrays = {key.removeprefix("params."): arrays.pop(key) for key in list(arrays) if key.startswith("params.")}
-    estimator = getattr(importlib.import_module(ESTIMATORS[name]), name)(**header["params"], **in_arrays)
-    estimator._check_parameters()
-    return estimator
 
 
 def predict_topk(
@@ -589,6 +459,3 @@ def predict_topk(
             f"{type(model).__name__} ranks no labels; pass an estimator of xclassic or a pipeline that ends in one."
         )
     return model.predict_topk(X, k, labels=labels, exclude=exclude)
-
-
-__all__ = ["XMCClassifier", "encode_labels", "load", "predict_topk"]

@@ -1,0 +1,151 @@
+"""Fitted estimators in and out of model folders."""
+
+from __future__ import annotations
+
+import importlib
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from xclassic import ESTIMATORS
+from xclassic._version import __version__
+from xclassic.model_io import ModelFileError, load_model, save_model
+
+if TYPE_CHECKING:
+    from xclassic.base import XMCClassifier
+
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+Facts: TypeAlias = dict[str, Any]
+Verify: TypeAlias = Literal["lazy", "full"]
+
+PARAMETER = "params."  # begins the names of arrays that are parameters
+
+
+def save_estimator(estimator: XMCClassifier, path: str | PathLike[str]) -> None:
+    """Write a fitted estimator to a folder; see `XMCClassifier.save`."""
+    check_is_fitted(estimator)
+    method_arrays, facts = estimator._get_arrays()
+    params = estimator.get_params(deep=False)
+    arrays = {PARAMETER + name: value for name, value in params.items() if isinstance(value, np.ndarray)}
+    arrays["classes_"] = estimator.classes_
+    if hasattr(estimator, "feature_names_in_"):
+        arrays["feature_names_in_"] = np.asarray(estimator.feature_names_in_, dtype=np.str_)
+    header = {
+        "class": type(estimator).__name__,
+        "version": __version__,
+        "params": {name: _plain(name, value) for name, value in params.items() if not isinstance(value, np.ndarray)},
+        "n_features": int(estimator.n_features_in_),
+        "target": {
+            "kind": estimator._target_kind,
+            "dtype": estimator._target_dtype.str,
+            "labels_per_row": int(estimator._labels_per_row),
+        },
+        "facts": facts,
+    }
+    save_model(path, header, {**method_arrays, **arrays})
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a parameter as what JSON can hold."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(name, item) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _plain(name, item) for key, item in value.items()}
+    raise TypeError(
+        f"Parameter {name} is a {type(value).__name__}, which a model folder cannot hold; set it to a plain value "
+        f"first, for instance with set_params({name}=None)."
+    )
+
+
+def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") -> XMCClassifier:
+    """Read a model folder that ``save`` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder.
+    mmap : bool, default=True
+        Map the arrays into memory, read-only, instead of reading them: loading is instant at any size, and
+        processes that load the same model share it.
+    verify : {"lazy", "full"}, default="lazy"
+        Check headers and sizes now and contents before their first use, or everything now.
+
+    Returns
+    -------
+    XMCClassifier
+        The fitted estimator.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no model, or it is damaged, or of a newer format or an unknown class. Nothing in the folder is
+        executed or unpickled.
+    """
+    if verify not in ("lazy", "full"):
+        raise ValueError(f"verify is {verify!r}; it must be 'lazy' or 'full'.")
+    header, arrays = load_model(path, mmap=mmap)
+    try:
+        estimator = _construct(header, arrays)
+        _restore(estimator, header, arrays, verify)
+    except ModelFileError:
+        raise
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ModelFileError(f"The model in {path} is damaged: {type(error).__name__}: {error}.") from error
+    return estimator
+
+
+def _construct(header: Facts, arrays: Arrays) -> XMCClassifier:
+    """Return the unfitted estimator that the header names, from the classes of this package only."""
+    name = header["class"]
+    if not isinstance(name, str) or name not in ESTIMATORS:
+        raise ModelFileError(
+            f"The model, written by xclassic {header.get('version')}, is of class {name!r}; version {__version__} "
+            f"knows only {', '.join(ESTIMATORS)}."
+        )
+    in_arrays = {key.removeprefix(PARAMETER): arrays.pop(key) for key in list(arrays) if key.startswith(PARAMETER)}
+    estimator = getattr(importlib.import_module(ESTIMATORS[name]), name)(**header["params"], **in_arrays)
+    estimator._check_parameters()
+    return estimator
+
+
+def _restore(estimator: XMCClassifier, header: Facts, arrays: Arrays, verify: Verify) -> None:
+    """Set the fitted attributes."""
+    target = header["target"]
+    kind, dtype = target["kind"], np.dtype(target["dtype"])
+    if kind not in ("vector", "dense", "sparse") or dtype.kind not in ("biufUS" if kind == "vector" else "biuf"):
+        raise ModelFileError(f"The model was fitted on labels of unknown kind: {target!r}.")
+    estimator._target_kind = kind
+    estimator._target_dtype = dtype
+    estimator._labels_per_row = _count(target, "labels_per_row")
+    estimator.n_features_in_ = _count(header, "n_features")
+    estimator.classes_ = _names(arrays, "classes_")
+    if verify == "full" and not (estimator.classes_[:-1] < estimator.classes_[1:]).all():
+        raise ModelFileError("The classes of the model are not in increasing order.")
+    if "feature_names_in_" in arrays:
+        names = _names(arrays, "feature_names_in_").astype(object)
+        if names.size != estimator.n_features_in_:
+            raise ModelFileError(f"The model has {estimator.n_features_in_} features but {names.size} feature names.")
+        estimator.feature_names_in_ = names
+    estimator._set_arrays(arrays, header["facts"], verify)
+
+
+def _count(facts: Facts, name: str) -> int:
+    value = facts[name]
+    if type(value) is not int or not 0 < value < 2**31:
+        raise ModelFileError(f"{name} is {value!r} in the model file; a positive 32-bit integer belongs there.")
+    return value
+
+
+def _names(arrays: Arrays, name: str) -> NDArray[Any]:
+    """Take an array of labels or feature names out of `arrays`."""
+    names = arrays.pop(name)
+    if names.ndim != 1 or names.size == 0 or names.dtype.kind not in "biufUS":
+        raise ModelFileError(f"Array {name} of the model has shape {names.shape} and dtype {names.dtype}.")
+    return names
