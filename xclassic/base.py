@@ -111,7 +111,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_parameters(self) -> None:
         check_n_jobs(self.n_jobs)
-        check_number("verbose", int(self.verbose), minimum=0, integer=True)
+        if not isinstance(self.verbose, bool):
+            check_number("verbose", self.verbose, minimum=0, integer=True)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

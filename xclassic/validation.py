@@ -70,6 +70,11 @@ def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Features
     TypeError
         If `X` holds anything but numbers.
     """
+    if isinstance(X, str) or (isinstance(X, (list, tuple)) and X and isinstance(X[0], str)):
+        raise ValueError(
+            "X holds text, not features. Put a vectorizer before the classifier: "
+            f"make_pipeline(TfidfVectorizer(), {type(estimator).__name__}())."
+        )
     X = validate_data(
         estimator,
         X,
@@ -165,18 +170,25 @@ def _read_target(Y: Any) -> Target:
     if Y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
     if issparse(Y):
+        if Y.ndim != 2:
+            raise ValueError(
+                f"Y is a sparse array of shape {Y.shape}; pass a sparse matrix, one column for each label."
+            )
         return _matrix_target(Y.tocsr(), "sparse", Y.dtype)
     rows = _label_rows(Y)
     if rows is not None:
         matrix, classes = encode_labels(rows)
         return Target(matrix, classes, "sparse", matrix.dtype)
-    Y = np.asarray(Y)
-    if Y.ndim == 1:
-        return _vector_target(Y)
-    if Y.ndim == 2:
-        return _dense_target(Y)
+    array = np.asarray(Y)
+    if array.dtype.kind == "U" and array is not Y:
+        array = np.asarray(Y, dtype=object)  # shows whether all were strings
+    if array.ndim == 1:
+        return _vector_target(array)
+    if array.ndim == 2:
+        return _dense_target(array)
     raise ValueError(
-        f"Y has {Y.ndim} dimensions; pass a 0-1 matrix, a list of label collections or a 1-D class vector."
+        f"Y is a {type(Y).__name__} of {array.ndim} dimensions; pass a 0-1 matrix, a list of label collections or a 1-D "
+        "class vector."
     )
 
 
@@ -289,7 +301,7 @@ def _label_array(labels: list[Any]) -> NDArray[Any]:
         if classes.tolist() != labels:
             raise ValueError("A label ends in a null character, which NumPy strings drop. Remove it from the labels.")
         return classes
-    if all(isinstance(label, Integral) for label in labels):
+    if all(isinstance(label, Integral) and not isinstance(label, bool) for label in labels):
         try:
             return np.array(labels, dtype=np.int64)
         except OverflowError as error:
@@ -473,9 +485,9 @@ def check_number(
         raise TypeError(f"{name} is {value!r} of type {type(value).__name__}; it must be {kind}.")
     number = float(value)
     if not np.isfinite(number) or number < minimum or number > maximum or (number == minimum and not inclusive):
-        bounds = [f"{'at least' if inclusive else 'above'} {minimum:g}"] * np.isfinite(minimum)
-        bounds += [f"at most {maximum:g}"] * np.isfinite(maximum)
-        raise ValueError(f"{name} is {value!r}; it must be {' and '.join(bounds) or 'finite'}.")
+        bounds = {"at least" if inclusive else "above": minimum, "at most": maximum}
+        wanted = " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if np.isfinite(bound))
+        raise ValueError(f"{name} is {value!r}; it must be {wanted or 'finite'}.")
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
