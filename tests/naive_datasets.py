@@ -127,3 +127,41 @@ def nearest_float32(text):
     neighbours = [np.nextafter(guess, np.float32(0)), guess, np.nextafter(guess, LARGEST)]
     distances = [(abs(Fraction(float(value)) - exact), int(value.view(np.uint32)) & 1) for value in neighbours]
     return sign * neighbours[distances.index(min(distances))]
+
+
+def stratify(Y, coins, n_test):
+    """Return the mask of rows in test before its size is made up, straight from the rules of `stratified_split`."""
+    labels = [set(np.flatnonzero(row)) for row in Y]
+    n_rows, n_labels = Y.shape
+    share = n_test / n_rows
+    train, test, totals = set(), set(), Y.sum(axis=0)
+
+    def count(side, label):
+        return sum(label in labels[row] for row in side)
+
+    def remaining(label):
+        return [row for row in range(n_rows) if label in labels[row] and row not in train | test]
+
+    def goes_to_test(row, label):
+        last_chance = any(count(train, other) == 0 and len(remaining(other)) == 1 for other in labels[row])
+        if last_chance:
+            return False
+        train_lacks = totals[label] * (1 - share) - count(train, label)
+        test_lacks = totals[label] * share - count(test, label)
+        if test_lacks != train_lacks:
+            return test_lacks > train_lacks
+        return roomier(row)
+
+    def roomier(row):
+        train_room, test_room = n_rows - n_test - len(train), n_test - len(test)
+        return test_room > train_room if test_room != train_room else bool(coins[row])
+
+    while rarest := min(
+        ((len(remaining(label)), label) for label in range(n_labels) if remaining(label)), default=None
+    ):
+        for row in remaining(rarest[1]):
+            (test if goes_to_test(row, rarest[1]) else train).add(row)
+    for row in range(n_rows):
+        if not labels[row]:
+            (test if roomier(row) else train).add(row)
+    return np.isin(np.arange(n_rows), list(test))

@@ -2,6 +2,7 @@
 
 from xclassic.datasets._files import DataFileError
 from xclassic.datasets.folders import Dataset, load_bibtex
+from xclassic.datasets.split import stratified_split
 from xclassic.datasets.xmc import read_split, read_xmc, write_xmc
 
-__all__ = ["DataFileError", "Dataset", "load_bibtex", "read_split", "read_xmc", "write_xmc"]
+__all__ = ["DataFileError", "Dataset", "load_bibtex", "read_split", "read_xmc", "stratified_split", "write_xmc"]
