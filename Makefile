@@ -1,0 +1,58 @@
+# make demo    train on real data, print metrics and predictions
+# make test    run the tests; PYTEST_ARGS="-k topk" passes arguments on
+# make lint    ruff, cython-lint, mypy
+# make docs    build the documentation, warnings are errors
+# make clean   remove what the above made
+#
+# Everything goes into the virtual environment .venv. It is made from the first of the interpreters below that is new
+# enough; choose another with make PYTHON=/path/to/python.
+
+VENV ?= .venv
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
+KERNELS := setup.py xclassic/_kernels/block_levels.cpp \
+	$(wildcard xclassic/_kernels/*.pyx xclassic/_kernels/*.pxd xclassic/_kernels/*.h)
+
+.PHONY: demo test lint docs clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/package.stamp
+	@$(VENV)/bin/python examples/demo.py
+
+test: $(VENV)/test.stamp
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/lint.stamp
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/cython-lint xclassic
+	$(VENV)/bin/mypy
+
+docs: $(VENV)/docs.stamp
+	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going -q docs docs/_build/html
+	@echo "The documentation is in docs/_build/html/index.html"
+
+# The kernels are compiled here; Python sources are used where they lie, so changing them needs no new installation.
+$(VENV)/package.stamp: pyproject.toml $(KERNELS) | $(VENV)/bin/python
+	@echo "Installing xclassic into $(VENV); compiling its kernels takes a minute or two."
+	@$(PIP) install --editable .
+	@touch $@
+
+# The package is installed already, so only what the extra names is fetched.
+$(VENV)/%.stamp: $(VENV)/package.stamp
+	@echo "Installing what \"make $*\" needs into $(VENV)."
+	@$(PIP) install 'xclassic[$*]'
+	@touch $@
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "xclassic needs Python 3.11 or newer, and none was found. \
+	Install one, or name yours: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Making the virtual environment $(VENV) with $(PYTHON)."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is needed; \
+	on Debian and Ubuntu: apt install python3-venv python3-dev" >&2; exit 1; }
+
+clean:
+	rm -rf $(VENV) build dist docs/_build docs/api/generated *.egg-info
+	rm -f xclassic/_kernels/*.so xclassic/_kernels/*.pyd
+	rm -f $(patsubst %.pyx,%.cpp,$(wildcard xclassic/_kernels/*.pyx))

@@ -1,0 +1,85 @@
+"""Runs what README and documentation show: every Python block, and every console block that calls ``xclassic``.
+
+The blocks of a page run in their order, in one namespace and one temporary folder. A ``text`` block right after a
+Python block is what that block prints; lines below a command in a console block are what the command prints. Both
+are compared as doctest does: ``...`` stands for anything, and the amount of white space does not count.
+"""
+
+import doctest
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^```(?P<language>[a-z]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+class Step(NamedTuple):
+    """One Python block or one command, and what it prints if the page says so."""
+
+    line: int
+    code: str
+    expected: str | None
+    is_command: bool
+
+
+def steps(text: str) -> Iterator[Step]:
+    blocks = list(FENCE.finditer(text))
+    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+        line = text.count("\n", 0, block.start()) + 2
+        if block["language"] == "python":
+            output = None
+            if following and following["language"] == "text" and not text[block.end() : following.start()].strip():
+                output = following["body"]
+            yield Step(line, block["body"], output, is_command=False)
+        elif block["language"] == "console":
+            yield from commands(line, block["body"].replace("\\\n", " "))
+
+
+def commands(line: int, session: str) -> Iterator[Step]:
+    for part in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        if command.startswith("xclassic "):
+            yield Step(line, command, output or None, is_command=True)
+
+
+def run_python(step: Step, page: Path, namespace: dict[str, object]) -> str:
+    code = compile("\n" * (step.line - 1) + step.code, str(page), "exec")  # so that a traceback shows the page's line
+    with redirect_stdout(StringIO()) as printed:
+        exec(code, namespace)
+    return printed.getvalue()
+
+
+def run_command(step: Step, page: Path) -> str:
+    arguments = shlex.split(step.code, comments=True)[1:]
+    program = "import sys; from xclassic.cli import app; sys.argv[0] = 'xclassic'; app()"
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{page.name}:{step.line}: {step.code}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_pages_are_found() -> None:
+    found = [step.is_command for page in PAGES for step in steps(page.read_text(encoding="utf-8"))]
+    assert found.count(False) >= 10
+    assert found.count(True) >= 4
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for step in steps(page.read_text(encoding="utf-8")):
+        printed = run_command(step, page) if step.is_command else run_python(step, page, namespace)
+        if step.expected is not None:
+            same = doctest.OutputChecker().check_output(step.expected, printed, FLAGS)
+            assert same, f"{page.name}:{step.line} prints\n{printed}\nbut the page shows\n{step.expected}"
