@@ -188,7 +188,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         return int(converted + self._estimate_memory(n, d, y.shape[1], nnz_x, y.nnz))
 
     @available_if(_has_weights)
-    def prune(self, threshold: float) -> Self:
+    def prune_weights(self, threshold: float) -> Self:
         """Drop small weights of the fitted model: a smaller model and faster prediction at some cost in accuracy.
 
         Parameters
