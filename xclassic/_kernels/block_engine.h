@@ -1,0 +1,88 @@
+// The label-block kernels at one instruction-set level. No include guard: block_levels.cpp includes this once per level.
+//
+// Notation: N lanes; lane l holds one label. w is the label's weight vector (a column of W), alpha its dual variables (a column of
+// alpha), m = w.x the margin of a row, t = +1 or -1 its target, c its cost.
+namespace xclassic {
+namespace XC_NAMESPACE {
+
+#include "block_vector.h"
+
+// m[l] = w_l . x_i, all lanes at once: one pass over the row, one load of N weights per feature.
+template <int N>
+XC_FN F<N> margins(const Rows& rows, const float* W, int64_t i) {
+    F<N> a = load<N>(W + rows.d * N) * rows.bias, b = {}, c = {}, e = {};
+    if (!rows.indices) {
+        const float* x = rows.values + i * rows.d;
+        int64_t f = 0;
+        for (; f + 4 <= rows.d; f += 4) {
+            a = a + x[f] * load<N>(W + f * N);
+            b = b + x[f + 1] * load<N>(W + (f + 1) * N);
+            c = c + x[f + 2] * load<N>(W + (f + 2) * N);
+            e = e + x[f + 3] * load<N>(W + (f + 3) * N);
+        }
+        for (; f < rows.d; f++) a = a + x[f] * load<N>(W + f * N);
+        return (a + b) + (c + e);
+    }
+    const int32_t* index = rows.indices;
+    const float* x = rows.values;
+    int64_t p = rows.indptr[i], end = rows.indptr[i + 1];
+    for (int64_t q = p; q < end; q++) XC_CHECK(index[q] >= 0 && index[q] < rows.d);
+    for (; p + 4 <= end; p += 4) {
+        a = a + x[p] * load<N>(W + int64_t{index[p]} * N);
+        b = b + x[p + 1] * load<N>(W + int64_t{index[p + 1]} * N);
+        c = c + x[p + 2] * load<N>(W + int64_t{index[p + 2]} * N);
+        e = e + x[p + 3] * load<N>(W + int64_t{index[p + 3]} * N);
+    }
+    for (; p < end; p++) a = a + x[p] * load<N>(W + int64_t{index[p]} * N);
+    return (a + b) + (c + e);
+}
+
+// w_l += step[l] x_i.
+template <int N>
+XC_FN void add_row(const Rows& rows, float* W, int64_t i, F<N> step) {
+    if (!rows.indices) {
+        const float* x = rows.values + i * rows.d;
+        for (int64_t f = 0; f < rows.d; f++) store<N>(W + f * N, load<N>(W + f * N) + x[f] * step);
+    } else {
+        for (int64_t p = rows.indptr[i]; p < rows.indptr[i + 1]; p++) {
+            float* w = W + int64_t{rows.indices[p]} * N;
+            store<N>(w, load<N>(w) + rows.values[p] * step);
+        }
+    }
+    float* w = W + rows.d * N;
+    store<N>(w, load<N>(w) + rows.bias * step);
+}
+
+// Rows come in random order, which the hardware cannot foresee.
+XC_FN void prefetch_row(const Rows& rows, int64_t i) {
+    if (!rows.indices) {
+        __builtin_prefetch(rows.values + i * rows.d);
+        return;
+    }
+    const int64_t p = rows.indptr[i];
+    __builtin_prefetch(rows.indices + p);
+    __builtin_prefetch(rows.indices + p + 16);
+    __builtin_prefetch(rows.values + p);
+    __builtin_prefetch(rows.values + p + 16);
+}
+
+struct Random {
+    uint64_t state;
+};
+
+// xorshift64*; `below` maps the upper half onto 0..n-1.
+XC_FN uint32_t below(Random& random, uint32_t n) {
+    random.state ^= random.state >> 12;
+    random.state ^= random.state << 25;
+    random.state ^= random.state >> 27;
+    return static_cast<uint32_t>(((random.state * 0x2545F4914F6CDD1DULL >> 32) * n) >> 32);
+}
+
+#include "block_train.h"
+
+#include "block_ridge.h"
+
+#include "block_predict.h"
+
+}  // namespace XC_NAMESPACE
+}  // namespace xclassic

@@ -1,0 +1,114 @@
+// Scores of all labels of each chunk and the best k of them. Part of block_engine.h.
+//
+// A chunk is read once per batch. Its feature rows are found through a table of the whole feature space, filled for the batch, or
+// by binary search where the batch is too small for that to pay.
+
+constexpr int64_t SMALL_BATCH = 4;
+
+// scores[l] += x * value of lane l, for the lanes of the cell.
+XC_FN void add_cell(float* scores, uint32_t mask, const float* packed, float x) {
+    if (mask == 0xFFFF) {
+        store<16>(scores, load<16>(scores) + x * load<16>(packed));
+        return;
+    }
+#if XC_LEVEL == XC_LEVEL_V4
+    F<16> spread;
+    spread.part[0] = (Layout<16>::Float)_mm512_maskz_expand_ps(static_cast<__mmask16>(mask), _mm512_loadu_ps(packed));
+    store<16>(scores, load<16>(scores) + x * spread);
+#else
+    for (; mask; mask &= mask - 1) scores[__builtin_ctz(mask)] += x * *packed++;
+#endif
+}
+
+XC_FN void add_feature(const Chunks& chunks, float* scores, [[maybe_unused]] int64_t n_groups, int64_t row, float x) {
+    const float* packed = chunks.values + chunks.row_values[row];
+    for (int64_t cell = chunks.row_cells[row]; cell < chunks.row_cells[row + 1]; cell++) {
+        const uint32_t mask = chunks.cell_masks[cell];
+        XC_CHECK(chunks.cell_groups[cell] < n_groups && packed + __builtin_popcount(mask) <= chunks.values + chunks.row_values[row + 1]);
+        add_cell(scores + int64_t{chunks.cell_groups[cell]} * LANES, mask, packed, x);
+        packed += __builtin_popcount(mask);
+    }
+}
+
+XC_FN int64_t find_feature(const Chunks& chunks, int64_t begin, int64_t end, int32_t feature) {
+    const int64_t stop = end;
+    while (begin < end) {
+        const int64_t middle = begin + (end - begin) / 2;
+        if (chunks.features[middle] < feature) begin = middle + 1;
+        else end = middle;
+    }
+    return begin < stop && chunks.features[begin] == feature ? begin : -1;
+}
+
+// Is (score, id) a better answer than (other, other_id)? Equal scores go to the smaller id.
+XC_FN bool better(float score, int32_t id, float other, int32_t other_id) {
+    return score > other || (score == other && id < other_id);
+}
+
+// Inserts into the k best answers of a row, kept best first.
+XC_FN void insert(int32_t* ids, float* scores, int32_t& count, int64_t k, int32_t id, float score) {
+    int64_t slot = count;
+    if (count == k) {
+        if (!better(score, id, scores[k - 1], ids[k - 1])) return;
+        slot = k - 1;
+    } else {
+        count++;
+    }
+    for (; slot > 0 && better(score, id, scores[slot - 1], ids[slot - 1]); slot--) {
+        scores[slot] = scores[slot - 1];
+        ids[slot] = ids[slot - 1];
+    }
+    scores[slot] = score;
+    ids[slot] = id;
+}
+
+XC_FN void keep_best(const PredictTask& task, int64_t i, int64_t first_group, int64_t n_groups) {
+    int32_t* ids = task.top_ids + i * task.k;
+    float* best = task.top_scores + i * task.k;
+    int32_t& count = task.top_counts[i];
+    for (int64_t g = 0; g < n_groups; g++) {
+        uint32_t candidates = task.allowed[first_group + g];
+        if (count == task.k) candidates &= bits(load<16>(task.scores + g * LANES) >= best[task.k - 1]);
+        for (; candidates; candidates &= candidates - 1) {
+            const int l = __builtin_ctz(candidates);
+            insert(ids, best, count, task.k, task.chunks.labels[(first_group + g) * LANES + l], task.scores[g * LANES + l]);
+        }
+    }
+}
+
+XC_FN bool any_allowed(const PredictTask& task, int64_t begin, int64_t end) {
+    for (int64_t g = begin; g < end; g++)
+        if (task.allowed[g]) return true;
+    return false;
+}
+
+XC_TARGET static void predict(const PredictTask& task) {
+    const Rows& rows = task.rows;
+    const Chunks& chunks = task.chunks;
+    const bool tabulate = rows.n > SMALL_BATCH;
+    for (int64_t c = 0; c < chunks.n_chunks; c++) {
+        const int64_t first_group = chunks.chunk_groups[c], n_groups = chunks.chunk_groups[c + 1] - first_group;
+        const int64_t begin = chunks.chunk_rows[c], end = chunks.chunk_rows[c + 1];
+        if (!any_allowed(task, first_group, first_group + n_groups)) continue;
+        if (tabulate)
+            for (int64_t row = begin; row < end; row++) task.lookup[chunks.features[row]] = static_cast<int32_t>(row - begin);
+        for (int64_t i = 0; i < rows.n; i++) {
+            if (i % 256 == 0 && *task.stop) break;
+            std::memcpy(task.scores, chunks.bias + first_group * LANES, sizeof(float) * LANES * n_groups);
+            const int64_t p0 = rows.indices ? rows.indptr[i] : i * rows.d;
+            const int64_t p1 = rows.indices ? rows.indptr[i + 1] : p0 + rows.d;
+            for (int64_t p = p0; p < p1; p++) {
+                const int32_t feature = rows.indices ? rows.indices[p] : static_cast<int32_t>(p - p0);
+                const float x = rows.values[p];
+                XC_CHECK(feature >= 0 && feature < rows.d);
+                if (x == 0) continue;
+                const int64_t row = tabulate ? task.lookup[feature] : find_feature(chunks, begin, end, feature) - begin;
+                if (row >= 0) add_feature(chunks, task.scores, n_groups, begin + row, x);
+            }
+            keep_best(task, i, first_group, n_groups);
+        }
+        if (tabulate)
+            for (int64_t row = begin; row < end; row++) task.lookup[chunks.features[row]] = -1;
+        if (*task.stop) return;
+    }
+}

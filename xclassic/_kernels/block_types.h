@@ -1,0 +1,107 @@
+// What the label-block kernels read and write: plain pointers, no Python, no containers.
+#pragma once
+#include <cstdint>
+
+namespace xclassic {
+
+constexpr int LANES = 16;  // labels trained and scored side by side
+
+// Feature rows. Sparse rows are CSR; dense rows have indices == nullptr and values of shape (n, d).
+struct Rows {
+    const int64_t* indptr;
+    const int32_t* indices;
+    const float* values;
+    int64_t n;  // rows
+    int64_t d;  // features, without the constant one
+    float bias;  // value of the constant feature that every row carries; 0 for none
+};
+
+enum Loss : int32_t { SQUARED_HINGE = 0, LOGISTIC = 1 };
+
+// One block of linear models. W has d + 1 rows of `width` lanes; the last row belongs to the constant feature.
+struct TrainTask {
+    Rows rows;
+    const float* square_norms;  // (n,) squared norm of each row, constant feature included
+    const float* row_weights;  // (n,) multiplies the cost of a row, or nullptr
+    const uint16_t* targets;  // (n,) bit l: the row is a positive of lane l
+    const float* positive_costs;  // (width,)
+    const float* negative_costs;  // (width,)
+    int32_t width;  // lanes: 16, 8, 4 or 2
+    int32_t lanes_used;
+    int32_t loss;
+    int32_t max_passes;
+    float eps;  // relative duality gap at which a lane is done
+    uint64_t seed;
+    float* W;  // out, 64-byte aligned
+    float* alpha;  // scratch (n, width), 64-byte aligned
+    uint16_t* active;  // scratch (n,)
+    int32_t* order;  // scratch (n,)
+    double* gaps;  // out (width,): relative duality gap when last measured
+    int64_t* counts;  // out (4,): full passes, active sweeps, rows read, rows written
+    const volatile uint8_t* stop;
+};
+
+// One block of ridge regressions, (X'X + ridge I) w = X' targets, by conjugate gradients.
+struct RidgeTask {
+    Rows rows;
+    const float* diagonal;  // (d + 1,) of X'X + ridge I: the Jacobi preconditioner
+    float ridge;
+    float bias_ridge;
+    int32_t width;
+    int32_t max_sweeps;
+    float tolerance;  // relative residual, in the norm of the preconditioner, at which a lane is done
+    const int64_t* positive_ptr;  // (width + 1,) positives of each lane
+    const int32_t* positives;
+    const float* target_values;  // (width,) what a positive row has to be mapped to
+    const float* row_weights;  // (n,) or nullptr
+    float* W;  // out (d + 1, width)
+    float* residual;  // scratch of the same shape, as are the next two
+    float* direction;
+    float* product;
+    double* residuals;  // out (width,)
+    int64_t* counts;  // out (1,): sweeps
+    const volatile uint8_t* stop;
+};
+
+// Linear models as chunks of labels; see BlockWeights in linear/blocks.py for the layout.
+struct Chunks {
+    int64_t n_chunks;
+    const int64_t* chunk_groups;  // (n_chunks + 1,)
+    const int64_t* chunk_rows;  // (n_chunks + 1,)
+    const int32_t* labels;  // (n_groups, 16), -1 in lanes without a label
+    const float* bias;  // (n_groups, 16)
+    const int32_t* features;  // (n_rows,) rising within a chunk
+    const int64_t* row_cells;  // (n_rows + 1,)
+    const int64_t* row_values;  // (n_rows + 1,)
+    const uint16_t* cell_groups;  // (n_cells,) group within the chunk
+    const uint16_t* cell_masks;  // (n_cells,)
+    const float* values;  // (n_values + 16,): the tail lets a whole register be loaded at the last cell
+};
+
+struct PredictTask {
+    Rows rows;
+    Chunks chunks;
+    const uint16_t* allowed;  // (n_groups,) lanes that may be answered
+    int64_t k;
+    int32_t* lookup;  // scratch (d,), -1 throughout before and after
+    float* scores;  // scratch (widest chunk), 64-byte aligned
+    int32_t* top_ids;  // out (n, k)
+    float* top_scores;  // out (n, k)
+    int32_t* top_counts;  // out (n,), zero before
+    const volatile uint8_t* stop;
+};
+
+// One instruction-set level of every kernel.
+struct Level {
+    const char* name;
+    void (*train)(const TrainTask&);
+    void (*ridge)(const RidgeTask&);
+    void (*predict)(const PredictTask&);
+};
+
+// The levels compiled in, from the plainest to the widest, and whether this CPU can run each.
+int n_levels();
+const Level& level(int i);
+bool level_runs_here(int i);
+
+}  // namespace xclassic

@@ -1,0 +1,1 @@
+"""One-vs-rest linear models, trained and stored as blocks of labels."""

@@ -1,0 +1,596 @@
+"""Blocks of linear models over the same rows: the training problem, the trainers and the storage.
+
+Every method that fits many linear models at once stands on this module: one-vs-rest over all labels, or the children of
+a tree node over the node's rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_array, csr_array, issparse
+
+from xclassic._kernels import blocks as kernels
+from xclassic.model_io import ModelFileError
+from xclassic.parallel import StopByte, run_tasks
+from xclassic.topk import TopK
+from xclassic.validation import Features
+
+LANES = 16  # labels of a group: trained side by side, scored by one instruction
+TASKS = 128  # tasks that a one-vs-rest fit is cut into, as far as it has that many groups
+CHUNK_GROUPS = 256  # groups of a chunk: the scores of its 4,096 labels stay in the first-level cache
+LOSSES = ("squared_hinge", "logistic")
+
+
+class BlockProblem:
+    """The training side of a feature matrix.
+
+    The rows are brought into random order, since coordinate descent wants one, and the features are numbered anew by
+    falling frequency, so that the weights touched most lie together; features that occur in no row are left out.
+
+    Parameters
+    ----------
+    X : csr_array or ndarray of float32, shape (n_rows, n_features)
+        Checked features.
+    bias : float
+        Value of the constant feature that every row carries; 0 for none.
+    seed : int
+        Of the order of the rows.
+    rows : ndarray of int, optional
+        The rows to train on; all by default.
+
+    Attributes
+    ----------
+    rows : ndarray of int64, shape (n,)
+        The rows of `X` in the order in which they are trained on.
+    feature_of : ndarray of int32, shape (d,)
+        The feature of `X` behind each feature of the problem.
+    square_norms : ndarray of float32, shape (n,)
+        Squared length of each row, the constant feature included.
+
+    Notes
+    -----
+    Memory: a copy of the chosen rows.
+    """
+
+    def __init__(self, X: Features, *, bias: float, seed: int, rows: NDArray[Any] | None = None) -> None:
+        chosen = np.arange(X.shape[0]) if rows is None else np.asarray(rows)
+        self.rows = np.random.default_rng(seed).permutation(chosen)
+        self.bias = float(bias)
+        self.n_features = X.shape[1]
+        self.indptr: NDArray[np.int64] | None = None
+        self.indices: NDArray[np.int32] | None = None
+        if issparse(X):
+            X = X[self.rows]
+            frequency = np.bincount(X.indices, minlength=X.shape[1])
+            by_frequency = np.argsort(-frequency, kind="stable")
+            self.feature_of = by_frequency[: np.count_nonzero(frequency)].astype(np.int32)
+            renumbered = np.empty(X.shape[1], np.int32)
+            renumbered[by_frequency] = np.arange(X.shape[1], dtype=np.int32)
+            self.indptr = X.indptr.astype(np.int64)
+            self.indices = renumbered[X.indices]
+            self.values = X.data
+            squares = np.zeros(len(self.rows), np.float32)
+            filled = np.flatnonzero(np.diff(X.indptr))
+            if filled.size:
+                squares[filled] = np.add.reduceat(X.data * X.data, X.indptr[filled])
+        else:
+            dense = np.ascontiguousarray(X[self.rows])
+            self.feature_of = np.arange(X.shape[1], dtype=np.int32)
+            self.values = dense.ravel()
+            squares = np.einsum("ij,ij->i", dense, dense)
+        self.square_norms = squares + np.float32(bias * bias)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows trained on."""
+        return len(self.rows)
+
+    def positives(self, Y: csr_array, labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return the positive rows of `labels` as (offsets per label, rows in the order of the problem)."""
+        columns = csc_array(Y[self.rows])[:, labels]
+        columns.sort_indices()
+        return columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
+
+
+def lane_width(n_labels: int) -> int:
+    """Return the narrowest block, of 2, 4, 8 or 16 lanes, that holds `n_labels`; 16 if none does."""
+    return next((width for width in (2, 4, 8) if n_labels <= width), LANES)
+
+
+def by_falling_count(Y: csr_array) -> NDArray[np.int64]:
+    """Return the labels that have a positive, most frequent first: neighbours then need about as many sweeps."""
+    counts = np.bincount(Y.indices, minlength=Y.shape[1])
+    return np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+
+
+@dataclass
+class Trained:
+    """What a block trainer returns besides the weights, label by label in the order asked for.
+
+    Attributes
+    ----------
+    weights : BlockWeights
+    precision : ndarray of float64, shape (n_labels,)
+        Relative duality gap, or relative residual of a least-squares fit, when a label was last measured.
+    work : ndarray of int64
+        Counts of the work done, summed over blocks: passes over all rows, sweeps of the active rows, rows read, rows
+        updated; or conjugate-gradient sweeps alone.
+    """
+
+    weights: BlockWeights
+    precision: NDArray[np.float64]
+    work: NDArray[np.int64]
+
+
+def train_blocks(
+    problem: BlockProblem,
+    Y: csr_array,
+    labels: NDArray[Any],
+    *,
+    loss: str,
+    eps: float,
+    max_passes: int,
+    prune: float,
+    positive_costs: NDArray[np.float32],
+    negative_costs: NDArray[np.float32],
+    row_weights: NDArray[np.float32] | None = None,
+    seed: int,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> Trained:
+    """Train an L2-regularised linear classifier for each of `labels`: its rows against all others.
+
+    Minimises for each label ``|w|^2 / 2 + sum_i c_i loss(t_i w.x_i)``, where ``t_i`` is 1 on the label's rows and -1 on
+    the others, and ``c_i`` its positive or negative cost times the weight of the row. Weights of at most `prune` in
+    absolute value are dropped block by block.
+
+    Parameters
+    ----------
+    problem : BlockProblem
+    Y : csr_array, shape (n_rows_of_X, n_labels_in_all)
+    labels : ndarray of int
+        Columns of `Y` to train; neighbours share a block.
+    loss : {"squared_hinge", "logistic"}
+    eps : float
+        Relative duality gap at which a label is done.
+    max_passes : int
+        Passes over all rows after which it is given up.
+    prune : float
+    positive_costs, negative_costs : ndarray of float32, shape (len(labels),)
+    row_weights : ndarray of float32, shape (n_rows_of_X,), optional
+    seed : int
+    n_jobs, verbose
+        See `run_tasks`.
+
+    Returns
+    -------
+    Trained
+
+    Notes
+    -----
+    Memory besides the finished weights: per worker ``64 (n_rows + n_active_features)`` bytes.
+    """
+    pointers, positives = problem.positives(Y, labels)
+    train = partial(
+        _train_task,
+        problem,
+        width=lane_width(len(labels)),
+        loss=LOSSES.index(loss),
+        eps=eps,
+        max_passes=max_passes,
+        prune=prune,
+        row_weights=None if row_weights is None else np.ascontiguousarray(row_weights[problem.rows]),
+    )
+    tasks = [
+        (pointers[a : b + 1], positives, positive_costs[a:b], negative_costs[a:b], seed + a)
+        for a, b in _label_ranges(len(labels))
+    ]
+    return _run(train, tasks, labels, problem.n_features, n_jobs, verbose)
+
+
+def ridge_blocks(
+    problem: BlockProblem,
+    Y: csr_array,
+    labels: NDArray[Any],
+    *,
+    alpha: float,
+    targets: NDArray[np.float32],
+    tolerance: float,
+    max_sweeps: int,
+    prune: float,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> Trained:
+    """Fit ``(X^T X + alpha I) w = targets[j] X^T y_j`` for each of `labels` by block conjugate gradients.
+
+    Parameters are those of `train_blocks`, and:
+
+    Parameters
+    ----------
+    alpha : float
+        Ridge penalty, also of the constant feature.
+    targets : ndarray of float32, shape (len(labels),)
+        What the rows of each label are mapped to; all other rows are mapped to 0.
+    tolerance : float
+        Relative residual, in the norm of the preconditioner, at which a label is done.
+    max_sweeps : int
+        Passes over the rows after which it is given up.
+
+    Notes
+    -----
+    Cost: ``4 nnz(X)`` multiply-adds per sweep and label. Memory besides the finished weights: per worker
+    ``256 n_active_features`` bytes.
+    """
+    pointers, positives = problem.positives(Y, labels)
+    diagonal = np.full(len(problem.feature_of) + 1, alpha, np.float32)
+    diagonal[:-1] += _square_sums(problem)
+    diagonal[-1] += problem.n_rows * problem.bias**2
+    fit = partial(
+        _ridge_task,
+        problem,
+        diagonal=diagonal,
+        ridge=alpha,
+        width=lane_width(len(labels)),
+        tolerance=tolerance,
+        max_sweeps=max_sweeps,
+        prune=prune,
+    )
+    tasks = [(pointers[a : b + 1], positives, targets[a:b]) for a, b in _label_ranges(len(labels))]
+    return _run(fit, tasks, labels, problem.n_features, n_jobs, verbose)
+
+
+def _square_sums(problem: BlockProblem) -> NDArray[np.float64]:
+    """Return the sum of squares of each feature."""
+    d = len(problem.feature_of)
+    squares = problem.values.astype(np.float64) ** 2
+    if problem.indices is None:
+        return squares.reshape(-1, d).sum(axis=0)
+    return np.bincount(problem.indices, weights=squares, minlength=d)
+
+
+def _label_ranges(n_labels: int) -> list[tuple[int, int]]:
+    """Cut labels into tasks of whole groups; the cut depends on their number alone."""
+    n_groups = -(-n_labels // LANES)
+    step = max(1, -(-n_groups // TASKS)) * LANES
+    return [(start, min(start + step, n_labels)) for start in range(0, n_labels, step)]
+
+
+def _train_task(problem: BlockProblem, task: tuple[Any, ...], stop: StopByte, **options: Any) -> Any:
+    pointers, positives, positive_costs, negative_costs, seed = task
+    return kernels.train_labels(
+        problem.indptr,
+        problem.indices,
+        problem.values,
+        problem.square_norms,
+        problem.feature_of,
+        problem.bias,
+        label_ptr=pointers,
+        label_rows=positives,
+        positive_costs=positive_costs,
+        negative_costs=negative_costs,
+        seed=seed,
+        stop=stop,
+        **options,
+    )
+
+
+def _ridge_task(problem: BlockProblem, task: tuple[Any, ...], stop: StopByte, **options: Any) -> Any:
+    pointers, positives, targets = task
+    return kernels.ridge_labels(
+        problem.indptr,
+        problem.indices,
+        problem.values,
+        feature_of=problem.feature_of,
+        bias=problem.bias,
+        n=problem.n_rows,
+        row_weights=None,
+        label_ptr=pointers,
+        label_rows=positives,
+        target_values=targets,
+        bias_ridge=options["ridge"],
+        stop=stop,
+        **options,
+    )
+
+
+def _run(
+    function: Callable[..., Any],
+    tasks: list[Any],
+    labels: NDArray[Any],
+    n_features: int,
+    n_jobs: int | None,
+    verbose: int,
+) -> Trained:
+    """Run the tasks and gather their blocks."""
+    results = run_tasks(function, tasks, n_jobs=n_jobs, description="training", verbose=verbose)
+    bias = np.concatenate([np.zeros(0, np.float32), *(result[1] for result in results)])
+    precision = np.concatenate([np.zeros(0), *(result[2] for result in results)])
+    work = np.sum([result[3] for result in results], axis=0)
+    cells = [result[0] for result in results]
+    del results
+    return Trained(BlockWeights.from_cells(cells, bias, labels, n_features), precision, work)
+
+
+@dataclass
+class BlockWeights:
+    """Sparse linear models of many labels, stored for prediction.
+
+    Labels stand in groups of 16 lanes and groups in chunks. Within a chunk each feature that carries a weight has a row
+    of cells; a cell is a group, a 16-bit mask of the lanes that carry a weight, and their values, packed.
+
+    Attributes
+    ----------
+    chunk_groups, chunk_rows : ndarray of int64, shape (n_chunks + 1,)
+        First group and first feature row of each chunk.
+    labels : ndarray of int32, shape (16 n_groups,)
+        Label id of each lane; -1 where there is none.
+    bias : ndarray of float32, shape (16 n_groups,)
+        Score of each lane before any feature is read.
+    features : ndarray of int32, shape (n_rows,)
+        Feature of each row, rising within a chunk.
+    row_cells, row_values : ndarray of int64, shape (n_rows + 1,)
+        First cell and first value of each row.
+    cell_groups, cell_masks : ndarray of uint16, shape (n_cells,)
+        Group within the chunk, and lanes, of each cell.
+    values : ndarray of float32, shape (n_values + 16,)
+        The last 16 are zeros that let a kernel load a whole register at the last cell.
+    n_features : int
+
+    Notes
+    -----
+    Bytes: 4 per weight, 4 per cell, 20 per feature row of a chunk, 8 per label.
+    """
+
+    chunk_groups: NDArray[np.int64]
+    chunk_rows: NDArray[np.int64]
+    labels: NDArray[np.int32]
+    bias: NDArray[np.float32]
+    features: NDArray[np.int32]
+    row_cells: NDArray[np.int64]
+    row_values: NDArray[np.int64]
+    cell_groups: NDArray[np.uint16]
+    cell_masks: NDArray[np.uint16]
+    values: NDArray[np.float32]
+    n_features: int
+    verified: bool = True
+
+    @classmethod
+    def from_cells(
+        cls, parts: list[Any], bias: NDArray[np.float32], labels: NDArray[Any], n_features: int
+    ) -> BlockWeights:
+        """Merge trained blocks, one group each, into chunks. `parts` is emptied on the way, to hold one copy only."""
+        n_groups = -(-len(labels) // LANES)
+        n_chunks = -(-n_groups // CHUNK_GROUPS)
+        blocks = [block for cells in parts for block in zip(cells.features, cells.masks, cells.values, strict=True)]
+        parts.clear()
+        chunks = []
+        for chunk in range(n_chunks):
+            first = chunk * CHUNK_GROUPS
+            group = blocks[first : first + CHUNK_GROUPS]
+            blocks[first : first + CHUNK_GROUPS] = [None] * len(group)
+            chunks.append(kernels.merge_cells(*map(list, zip(*group, strict=True)), n_features))
+            del group
+        features, row_cells, row_values, cell_groups, cell_masks, values = zip(*chunks, strict=True)
+        lanes = np.full(n_groups * LANES, -1, np.int32)
+        lanes[: len(labels)] = labels
+        lane_bias = np.zeros(n_groups * LANES, np.float32)
+        lane_bias[: len(labels)] = bias
+        return cls(
+            chunk_groups=np.minimum(np.arange(n_chunks + 1) * CHUNK_GROUPS, n_groups),
+            chunk_rows=np.cumsum([0, *(len(part) for part in features)]),
+            labels=lanes,
+            bias=lane_bias,
+            features=np.concatenate(features),
+            row_cells=_chained(row_cells),
+            row_values=_chained(row_values),
+            cell_groups=np.concatenate(cell_groups),
+            cell_masks=np.concatenate(cell_masks),
+            values=np.concatenate([*values, np.zeros(LANES, np.float32)]),
+            n_features=n_features,
+        )
+
+    @classmethod
+    def from_dense(
+        cls, weights: NDArray[np.float32], bias: NDArray[np.float32], labels: NDArray[Any], prune: float
+    ) -> BlockWeights:
+        """Store dense weights of shape (n_features, len(labels)), without those of at most `prune`."""
+        cells = kernels.dense_cells(np.ascontiguousarray(weights, np.float32), prune)
+        return cls.from_cells([cells], bias.astype(np.float32), labels, weights.shape[0])
+
+    @property
+    def n_values(self) -> int:
+        """Number of weights, those of the constant feature not counted."""
+        return len(self.values) - LANES
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self.arrays().values())
+
+    def topk(self, X: Features, k: int, labels: NDArray[np.int32] | None = None) -> TopK:
+        """Return the `k` labels with the highest scores ``w.x + bias`` of each row.
+
+        Parameters
+        ----------
+        X : csr_array or ndarray of float32, shape (n_rows, n_features)
+        k : int
+        labels : ndarray of int32, optional
+            The only labels to answer with; groups without any are not scored.
+
+        Returns
+        -------
+        TopK
+        """
+        if not self.verified:
+            self.verify()
+        sparse = issparse(X)
+        ids, scores, counts = kernels.predict_topk(
+            X.indptr.astype(np.int64, copy=False) if sparse else None,
+            X.indices.astype(np.int32, copy=False) if sparse else None,
+            X.data if sparse else np.ascontiguousarray(X).ravel(),
+            X.shape[0],
+            X.shape[1],
+            self.chunk_groups,
+            self.chunk_rows,
+            self.labels,
+            self.bias,
+            self.features,
+            self.row_cells,
+            self.row_values,
+            self.cell_groups,
+            self.cell_masks,
+            self.values,
+            self._allowed(labels),
+            k,
+            np.zeros(1, np.uint8),
+        )
+        return TopK(ids, scores, counts)
+
+    def _allowed(self, labels: NDArray[np.int32] | None) -> NDArray[np.uint16]:
+        """Return for each group the lanes that may be answered."""
+        allowed = self.labels >= 0
+        if labels is not None:
+            allowed &= np.isin(self.labels, labels)
+        return np.packbits(allowed.reshape(-1, LANES), axis=1, bitorder="little").view("<u2").ravel().astype(np.uint16)
+
+    def to_csc(self, n_labels: int) -> csc_array:
+        """Return the weights as a matrix of shape (n_features, n_labels), without the bias."""
+        cells_per_row = np.diff(self.row_cells)
+        lanes = np.unpackbits(self.cell_masks.astype("<u2").view(np.uint8).reshape(-1, 2), axis=1, bitorder="little")
+        cell, lane = np.nonzero(lanes)
+        row = np.repeat(np.arange(len(self.features)), cells_per_row)
+        chunk = np.repeat(np.arange(len(self.chunk_rows) - 1), np.diff(self.chunk_rows))
+        group = self.cell_groups + self.chunk_groups[chunk[row]]
+        columns = self.labels[group[cell] * LANES + lane]
+        return csc_array((self.values[:-LANES], (self.features[row[cell]], columns)), shape=(self.n_features, n_labels))
+
+    def pruned(self, threshold: float) -> BlockWeights:
+        """Return the weights whose absolute value exceeds `threshold`, in the same groups."""
+        lanes = self.labels.astype(np.int64)
+        position = np.full(lanes.max(initial=-1) + 1, -1)
+        position[lanes[lanes >= 0]] = np.flatnonzero(lanes >= 0)
+        columns = self.to_csc(len(position))
+        columns.data[np.abs(columns.data) <= threshold] = 0
+        columns.eliminate_zeros()
+        used = lanes[lanes >= 0]
+        ordered = csc_array(columns[:, used])
+        cells = []
+        for first in range(0, len(used), LANES):
+            block = csr_array(ordered[:, first : first + LANES])
+            block.sort_indices()
+            filled = np.flatnonzero(np.diff(block.indptr))
+            masks = np.bitwise_or.reduceat((1 << block.indices).astype(np.uint16), block.indptr[filled]) if filled.size else []
+            part = kernels.Cells()
+            part.features, part.masks = [filled.astype(np.int32)], [np.asarray(masks, np.uint16)]
+            part.values = [block.data.astype(np.float32)]
+            cells.append(part)
+        return BlockWeights.from_cells(cells, self.bias[lanes >= 0], used, self.n_features)
+
+    # Persistence
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by name."""
+        return {name: getattr(self, name) for name in _ARRAYS}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray[Any]], n_features: int, n_labels: int, *, full: bool) -> Self:
+        """Take over stored arrays.
+
+        Shapes and dtypes are checked now; offsets and indices now if `full`, else before the first prediction.
+
+        Raises
+        ------
+        ModelFileError
+            If an array is missing, or does not fit the others.
+        """
+        for name, dtype in _ARRAYS.items():
+            found = arrays.get(name)
+            if found is None or found.ndim != 1 or found.dtype != dtype:
+                what = "missing" if found is None else f"{found.ndim}-dimensional {found.dtype}"
+                raise ModelFileError(f"Array {name} of the weights is {what}; 1-dimensional {np.dtype(dtype)} belongs there.")
+        weights = cls(**{name: arrays[name] for name in _ARRAYS}, n_features=n_features, verified=False)
+        weights._n_labels = n_labels
+        sizes = {name: len(array) for name, array in weights.arrays().items()}
+        fits = (
+            sizes["chunk_groups"] == sizes["chunk_rows"] >= 1
+            and sizes["labels"] == sizes["bias"]
+            and sizes["labels"] % LANES == 0
+            and sizes["row_cells"] == sizes["row_values"] == sizes["features"] + 1
+            and sizes["cell_groups"] == sizes["cell_masks"]
+            and sizes["values"] >= LANES
+        )
+        if not fits:
+            raise ModelFileError(f"The arrays of the weights do not fit each other; their sizes are {sizes}.")
+        if full:
+            weights.verify()
+        return weights
+
+    def verify(self) -> None:
+        """Check every offset and index that a kernel follows. Cost: one pass over all arrays but the values.
+
+        Raises
+        ------
+        ModelFileError
+        """
+        n_groups, n_rows = len(self.labels) // LANES, len(self.features)
+        _check_offsets("chunk_groups", self.chunk_groups, n_groups)
+        _check_offsets("chunk_rows", self.chunk_rows, n_rows)
+        _check_offsets("row_cells", self.row_cells, len(self.cell_masks))
+        _check_offsets("row_values", self.row_values, self.n_values)
+        _check_range("features", self.features, 0, self.n_features)
+        _check_range("labels", self.labels, -1, self._n_labels)
+        chunk = np.repeat(np.arange(len(self.chunk_rows) - 1), np.diff(self.chunk_rows))
+        rising = (np.diff(self.features) > 0) | (np.diff(chunk) > 0)
+        used = self.labels[self.labels >= 0]
+        widths = np.diff(self.chunk_groups)
+        cell_chunk = np.repeat(chunk, np.diff(self.row_cells))
+        lanes = np.concatenate(([0], np.cumsum(np.bitwise_count(self.cell_masks), dtype=np.int64)))
+        if not rising.all():
+            raise ModelFileError("The features of a chunk do not rise.")
+        if len(np.unique(used)) != len(used):
+            raise ModelFileError("A label has weights in two places.")
+        if (self.cell_groups >= widths[cell_chunk]).any():
+            raise ModelFileError("A cell lies outside the groups of its chunk.")
+        if not np.array_equal(lanes[self.row_cells], self.row_values):
+            raise ModelFileError("The masks of the cells do not match the offsets of their values.")
+        if not np.isfinite(self.bias).all() or not np.isfinite(self.values).all():
+            raise ModelFileError("A weight is not finite.")
+        self.verified = True
+
+    _n_labels = np.iinfo(np.int32).max
+
+
+_ARRAYS: dict[str, type] = {
+    "chunk_groups": np.int64,
+    "chunk_rows": np.int64,
+    "labels": np.int32,
+    "bias": np.float32,
+    "features": np.int32,
+    "row_cells": np.int64,
+    "row_values": np.int64,
+    "cell_groups": np.uint16,
+    "cell_masks": np.uint16,
+    "values": np.float32,
+}
+
+
+def _chained(offsets: tuple[NDArray[np.int64], ...]) -> NDArray[np.int64]:
+    """Join offset arrays that each start at 0 into one."""
+    starts = np.cumsum([0, *(part[-1] for part in offsets)])
+    return np.concatenate([[0], *(part[1:] + start for part, start in zip(offsets, starts, strict=False))])
+
+
+def _check_offsets(name: str, offsets: NDArray[np.int64], end: int) -> None:
+    if offsets[0] != 0 or offsets[-1] != end or (np.diff(offsets) < 0).any():
+        raise ModelFileError(f"Array {name} of the weights is no rising list of offsets from 0 to {end}.")
+
+
+def _check_range(name: str, values: NDArray[np.int32], low: int, high: int) -> None:
+    if len(values) and (values.min() < low or values.max() >= high):
+        raise ModelFileError(f"Array {name} of the weights holds {values.min()} to {values.max()}; {low} to {high - 1} are valid.")

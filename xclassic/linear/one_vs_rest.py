@@ -1,0 +1,86 @@
+"""What the one-vs-rest methods share: unit rows, block weights, ranking by score, persistence."""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, issparse
+
+from xclassic.base import Arrays, Facts, Verify, XMCClassifier
+from xclassic.linear.blocks import LANES, BlockWeights
+from xclassic.topk import TopK
+from xclassic.validation import Features, check_number
+
+
+class OneVsRestLinear(XMCClassifier, metaclass=ABCMeta):
+    """Base of methods that fit one linear model per label and rank labels by ``w.x + bias``.
+
+    A method defines ``_fit``, which sets ``weights_``, and its hyper-parameters, among them `prune`, `bias` and
+    `normalize`. Labels without a training row get no model and are never answered.
+
+    Attributes
+    ----------
+    weights_ : BlockWeights
+        The fitted models.
+    """
+
+    prune_threshold: float
+    bias: float
+    normalize: bool
+    weights_: BlockWeights
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number("bias", self.bias, minimum=0)
+
+    def _prepared(self, X: Features) -> Features:
+        """Return the rows as the models see them."""
+        return unit_rows(X) if self.normalize else X
+
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+        return self.weights_.topk(self._prepared(X), k, labels)
+
+    def _prune(self, threshold: float) -> None:
+        self.weights_ = self.weights_.pruned(threshold)
+
+    def _get_arrays(self) -> tuple[Arrays, Facts]:
+        return {f"weights.{name}": array for name, array in self.weights_.arrays().items()}, {}
+
+    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+        named = {name.removeprefix("weights."): array for name, array in arrays.items() if name.startswith("weights.")}
+        self.weights_ = BlockWeights.from_arrays(named, self.n_features_in_, self.classes_.size, full=verify == "full")
+
+
+def unit_rows(X: Features) -> Features:
+    """Return `X` with rows of length one; rows of zeros stay, and `X` itself is returned if nothing changes."""
+    if issparse(X):
+        lengths = np.diff(X.indptr)
+        filled = np.flatnonzero(lengths)
+        if filled.size == 0:
+            return X
+        norms = np.sqrt(np.add.reduceat(X.data.astype(np.float64) ** 2, X.indptr[filled]))
+        if np.abs(norms - 1).max() < 1e-6:
+            return X
+        scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+        values = (X.data * np.repeat(scale, lengths[filled])).astype(np.float32)
+        return csr_array((values, X.indices, X.indptr), shape=X.shape)
+    norms = np.sqrt(np.einsum("ij,ij->i", X, X, dtype=np.float64))
+    if len(norms) == 0 or np.abs(norms - 1).max() < 1e-6:
+        return X
+    return (X * np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, None]).astype(np.float32)
+
+
+def memory_of_blocks(n: int, d: int, L: int, nnz_x: int, n_jobs: int | None, arrays_per_feature: int) -> int:
+    """Return the bytes that a one-vs-rest fit needs above the data, its model guessed at 100 weights a label."""
+    from joblib import effective_n_jobs
+
+    copies = 2 * 12 * nnz_x + 24 * n
+    scratch = effective_n_jobs(n_jobs) * 4 * LANES * (n + arrays_per_feature * d)
+    model = 2 * 100 * 8 * L
+    return copies + scratch + model
+
+
+__all__: list[Any] = ["OneVsRestLinear", "memory_of_blocks", "unit_rows"]
