@@ -141,8 +141,8 @@ def spawn_seeds(random_state: int | np.random.RandomState | None, n: int) -> NDA
 
 
 _blas_lock = threading.Lock()
-_blas_limits: list[int] = []
-_blas_before: Any = None
+_blas_limits: list[int] = []  # of the blocks that are open
+_blas_before: dict[str, int] = {}  # by library, before the first of them
 
 
 @contextmanager
@@ -158,19 +158,32 @@ def blas_threads(n: int) -> Iterator[None]:
     n : int
         Number of threads, at least 1.
     """
-    global _blas_before
     with _blas_lock:
-        limiter = ThreadpoolController().limit(limits=min([n, *_blas_limits]), user_api="blas")
+        libraries = _blas_libraries()
         if not _blas_limits:
-            _blas_before = limiter
+            _blas_before.update({library.filepath: library.num_threads for library in libraries})
         _blas_limits.append(n)
+        _limit(libraries)
     try:
         yield
     finally:
         with _blas_lock:
             _blas_limits.remove(n)
-            if _blas_limits:
-                ThreadpoolController().limit(limits=min(_blas_limits), user_api="blas")
-            else:
-                _blas_before.restore_original_limits()
-                _blas_before = None
+            _limit(_blas_libraries())
+            if not _blas_limits:
+                _blas_before.clear()
+
+
+def _blas_libraries() -> list[Any]:
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+def _limit(libraries: list[Any]) -> None:
+    """Give the libraries the smallest limit of the open blocks, or what they had before the first."""
+    for library in libraries:
+        threads = min(_blas_limits) if _blas_limits else _blas_before.get(library.filepath)
+        if threads is not None:
+            library.set_num_threads(threads)
+        # Since threadpoolctl 3.8 the thread that sets a limit keeps all others from changing it, until it lets go.
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread()

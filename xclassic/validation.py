@@ -187,8 +187,8 @@ def _read_target(Y: Any) -> Target:
     if array.ndim == 2:
         return _dense_target(array)
     raise ValueError(
-        f"Y is a {type(Y).__name__} of {array.ndim} dimensions; pass a 0-1 matrix, a list of label collections or a 1-D "
-        "class vector."
+        f"Y is a {type(Y).__name__} of {array.ndim} dimensions; pass a 0-1 matrix, a list of label collections or a "
+        "1-D class vector."
     )
 
 

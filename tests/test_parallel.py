@@ -1,0 +1,177 @@
+"""Worker threads, stopping, seeds and BLAS limits."""
+
+import threading
+import time
+from functools import partial
+
+import joblib
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from xclassic.parallel import blas_threads, run_tasks, spawn_seeds
+
+
+def square(task, stop):
+    return task * task
+
+
+def thread_of(task, stop):
+    return threading.get_ident()
+
+
+def add(offset, task, stop):
+    return offset + task
+
+
+def fail_at_three(task, stop):
+    if task == 3:
+        raise ZeroDivisionError("three")
+    return task
+
+
+def process_of(task, stop):
+    import os
+
+    return os.getpid()
+
+
+@pytest.mark.parametrize("n_jobs", [None, 1, 2, 4, -1])
+def test_results_are_in_the_order_of_the_tasks(n_jobs):
+    assert run_tasks(square, range(50), n_jobs=n_jobs) == [i * i for i in range(50)]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_no_task_runs_in_the_main_thread(n_jobs):
+    assert threading.main_thread().ident not in run_tasks(thread_of, range(4), n_jobs=n_jobs)
+
+
+def test_no_tasks():
+    assert run_tasks(square, [], n_jobs=2) == []
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_the_error_of_a_task_is_raised_and_the_others_are_told_to_stop(n_jobs):
+    running = []
+
+    def run(task, stop):
+        if task == 1:
+            raise ZeroDivisionError("one")
+        running.append(task)
+        while n_jobs > 1 and not stop[0]:
+            time.sleep(0.001)
+        running.remove(task)
+
+    with pytest.raises(ZeroDivisionError, match="one"):
+        run_tasks(run, range(4), n_jobs=n_jobs)
+    assert running == []
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky", "multiprocessing"])
+def test_the_callers_backend_is_respected(backend):
+    with joblib.parallel_config(backend, n_jobs=2):
+        assert run_tasks(partial(add, 10), range(20)) == list(range(10, 30))
+        with pytest.raises(ZeroDivisionError, match="three"):
+            run_tasks(fail_at_three, range(20))
+
+
+def test_processes_are_used_if_asked_for():
+    here = run_tasks(process_of, range(4), n_jobs=2)
+    assert len(set(here)) == 1
+    with joblib.parallel_config("loky", n_jobs=2):
+        assert not set(here) & set(run_tasks(process_of, range(4)))
+
+
+def test_tasks_of_several_python_threads_at_once():
+    results = {}
+
+    def call(i):
+        results[i] = run_tasks(partial(add, i), range(30), n_jobs=2)
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {i: list(range(i, i + 30)) for i in range(6)}
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_progress_shows_the_time_left(n_jobs, capsys):
+    run_tasks(square, range(7), n_jobs=n_jobs, description="squares", verbose=1)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "squares" in shown.err
+    assert "/7" in shown.err
+    assert "<" in shown.err  # tqdm writes "elapsed<remaining"
+    run_tasks(square, range(7), n_jobs=n_jobs, description="squares")
+    assert capsys.readouterr().err == ""
+
+
+def test_seeds():
+    seeds = spawn_seeds(0, 100)
+    assert seeds.dtype == np.uint64
+    assert np.unique(seeds).size == 100
+    np.testing.assert_array_equal(seeds, spawn_seeds(0, 100))
+    np.testing.assert_array_equal(seeds[:10], spawn_seeds(0, 10))
+    np.testing.assert_array_equal(seeds, spawn_seeds(np.random.RandomState(0), 100))
+    assert not set(seeds) & set(spawn_seeds(1, 100))
+    assert not set(spawn_seeds(None, 10)) & set(spawn_seeds(None, 10))
+    assert spawn_seeds(0, 0).size == 0
+
+
+# BLAS
+
+
+def blas_thread_counts():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+needs_two_blas_threads = pytest.mark.skipif(
+    not blas_thread_counts() or max(blas_thread_counts()) < 2, reason="BLAS has one thread here"
+)
+
+
+@needs_two_blas_threads
+def test_blas_is_limited_and_restored():
+    before = blas_thread_counts()
+    with blas_threads(1):
+        assert blas_thread_counts() == {1}
+        with blas_threads(2):
+            assert blas_thread_counts() == {1}
+        assert blas_thread_counts() == {1}
+    assert blas_thread_counts() == before
+    with pytest.raises(ZeroDivisionError), blas_threads(1):
+        raise ZeroDivisionError
+    assert blas_thread_counts() == before
+
+
+@needs_two_blas_threads
+def test_overlapping_blas_limits_in_any_order():
+    before = blas_thread_counts()
+    first, second = blas_threads(1), blas_threads(2)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert blas_thread_counts() == {2}
+    second.__exit__(None, None, None)
+    assert blas_thread_counts() == before
+
+
+@needs_two_blas_threads
+def test_blas_limits_of_many_threads():
+    before = blas_thread_counts()
+    seen = []
+
+    def work():
+        for _ in range(5):
+            with blas_threads(1):
+                seen.append(blas_thread_counts())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [{1}] * 20
+    assert blas_thread_counts() == before
