@@ -1,6 +1,6 @@
 """Train DiSMEC on the bundled bibtex data, print its metrics, and name the best labels of three test points.
 
-Run it with ``make demo``, or ``python examples/demo.py`` where xclassic is installed.
+Run it with ``make demo``, or with ``python examples/demo.py`` where xclassic is installed.
 """
 
 import time
@@ -8,14 +8,29 @@ import time
 from xclassic import DiSMEC, datasets, metrics
 
 K = 5
-N_SHOWN = 3
 
 data = datasets.load_bibtex()
-print(f"bibtex: bookmarks and the tags their users gave them. {data.X.shape[0]} training points, ", end="")
-print(f"{data.X_test.shape[0]} test points, {data.X.shape[1]} features, {data.Y.shape[1]} labels.")
+(n_points, n_features), n_labels = data.X.shape, data.Y.shape[1]
+print("bibtex: bookmarks as bags of words, with the tags that their users gave them")
+print(f"{n_points} training points, {data.X_test.shape[0]} test points, {n_features} features, {n_labels} labels\n")
 
 start = time.perf_counter()
-model = DiSMEC(n_jobs=-1, random_state=0).fit(data.X, data.Y)
+model = DiSMEC(n_jobs=-1).fit(data.X, data.Y)
 trained = time.perf_counter()
 top = model.predict_topk(data.X_test, k=K)
-print(f"\n{model}\ntrained in {trained - start:.2f} s, predicted in {time.perf_counter() - trained:.2f} s.\n")
+answered = time.perf_counter()
+print(f"DiSMEC trained in {trained - start:.2f} s, predicted in {answered - trained:.3f} s\n")
+
+propensities = metrics.propensity(data.Y.sum(axis=0), n_points)
+results = metrics.evaluate(data.Y_test, top, propensities=propensities)
+shown = ("P@", "nDCG@", "PSP@")
+print(metrics.format_table({name: value for name, value in results.items() if name.startswith(shown)}))
+
+words, tags = data.feature_names, data.label_names
+for point, ranked in enumerate(top.named(range(n_labels))[:3]):
+    bag = data.X_test[[point]].indices
+    truth = set(data.Y_test[[point]].indices)
+    print(f"\nTest point {point}: {' '.join(words[word] for word in bag[:12])} ...")
+    for tag, score in ranked:
+        print(f"  {score:6.2f}  {tags[tag]}{'  (right)' if tag in truth else ''}")
+    print(f"  its tags: {', '.join(tags[tag] for tag in sorted(truth))}")
