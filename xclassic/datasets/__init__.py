@@ -1,8 +1,20 @@
 """Data sets: the field's file formats, text tables, bundled data, and splits that keep rare labels in train."""
 
 from xclassic.datasets._files import DataFileError
-from xclassic.datasets.folders import Dataset, load_bibtex
+from xclassic.datasets.folders import Dataset, load, load_bibtex, read_npz
 from xclassic.datasets.split import stratified_split
+from xclassic.datasets.texts import read_texts
 from xclassic.datasets.xmc import read_split, read_xmc, write_xmc
 
-__all__ = ["DataFileError", "Dataset", "load_bibtex", "read_split", "read_xmc", "stratified_split", "write_xmc"]
+__all__ = [
+    "DataFileError",
+    "Dataset",
+    "load",
+    "load_bibtex",
+    "read_npz",
+    "read_split",
+    "read_texts",
+    "read_xmc",
+    "stratified_split",
+    "write_xmc",
+]

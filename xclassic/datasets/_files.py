@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 COMPRESSED_SUFFIXES = (".gz", ".xz", ".bz2")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class DataFileError(ValueError):
@@ -62,17 +63,17 @@ def _decompressor(raw: io.BufferedReader) -> IO[bytes]:
     return raw
 
 
-@contextmanager
-def open_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
-    """Open a file, plain or compressed, for reading UTF-8 text; a byte order mark is skipped, line ends are kept."""
+def read_lines(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Yield the lines of a UTF-8 text file, plain or compressed, with their ends; a byte order mark is skipped."""
     with open_data(path) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-        try:
-            yield text
-        except UnicodeDecodeError as error:
-            raise DataFileError(
-                path, f"byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8"
-            ) from error
+        for number, line in enumerate(stream, 1):
+            if number == 1:
+                line = line.removeprefix(BYTE_ORDER_MARK)
+            try:
+                yield line.decode()
+            except UnicodeDecodeError as error:
+                problem = f"byte 0x{line[error.start]:02x} is not UTF-8; save the file in that encoding"
+                raise DataFileError(path, problem, number) from error
 
 
 @contextmanager

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from scipy.sparse import csr_array
+import numpy as np
+from scipy.sparse import csr_array, load_npz
 
-from xclassic.datasets._files import open_text
-from xclassic.datasets.xmc import read_xmc
+from xclassic.datasets._files import COMPRESSED_SUFFIXES, DataFileError, read_lines
+from xclassic.datasets._points import check_points
+from xclassic.datasets.xmc import read_points, read_split
+
+_Path = str | os.PathLike[str]
+_Part = tuple[Any, Any]
+_Files = dict[str, Path]
+_BUNDLED = Path(__file__).parent
+_NAME_FILES = {
+    "label_names.txt": "label names",
+    "labels.tsv": "label names",
+    "feature_names.txt": "feature names",
+    "vocab.txt": "feature names",
+}
+_PARTS = {"train": "train", "trn": "train", "test": "test", "tst": "test", "dev": "dev", "valid": "dev", "val": "dev"}
+_ACCEPTED = f"""Accepted is one of
+  train.txt, test.txt (or trn, tst; dev, valid or val where there is no test; .svm, .libsvm): points as text
+  data.txt, trSplit.txt, tstSplit.txt: one file for all points, and row numbers
+  X_train.npz, Y_train.npz, X_test.npz, Y_test.npz: matrices (train where no part is named; X also .npy)
+with other words joined on by '.', '_' or '-', and besides {", ".join(_NAME_FILES)}.
+Text files may end in {", ".join(COMPRESSED_SUFFIXES)}."""
 
 
 @dataclass(frozen=True)
@@ -20,34 +43,233 @@ class Dataset:
     name : str
         Name of the data set.
     X : csr_array of float32, shape (n_points, n_features)
-        Training points.
+        Training points; a float32 array if they were stored dense.
     Y : csr_array of float32, shape (n_points, n_labels)
         Their labels, as ones.
-    X_test, Y_test : csr_array of float32 or None
+    X_test, Y_test : as X and Y, or None
         Points held out, with the same columns.
     label_names, feature_names : list of str or None
         Names of the columns of ``Y`` and of ``X``.
     """
 
     name: str
-    X: csr_array
+    X: Any
     Y: csr_array
-    X_test: csr_array | None = None
+    X_test: Any = None
     Y_test: csr_array | None = None
-    label_names: list[str] | None = None
-    feature_names: list[str] | None = None
+    label_names: list[str] | None = field(default=None, repr=False)
+    feature_names: list[str] | None = field(default=None, repr=False)
 
 
 def load_bibtex() -> Dataset:
-    """Load bibtex, the data set that comes with the package."""
-    folder = Path(__file__).parent / "bibtex"
-    X, Y = read_xmc(folder / "train.txt.xz")
-    X_test, Y_test = read_xmc(folder / "test.txt.xz")
-    return Dataset(
-        "bibtex", X, Y, X_test, Y_test, *(_read_names(folder / f"{what}_names.txt") for what in ("label", "feature"))
+    """Load bibtex, the data set that comes with the package: bookmarks and publications, to be tagged.
+
+    4,880 training and 2,515 test points, 1,836 binary word features, 159 tags, 2.4 tags per point; the official split.
+    Source, citation and licence are in the file ``README.md`` beside the data (folder ``datasets/bibtex``).
+
+    Returns
+    -------
+    Dataset
+
+    References
+    ----------
+    I. Katakis, G. Tsoumakas, I. Vlahavas. Multilabel Text Classification for Automated Tag Suggestion. ECML/PKDD 2008
+    Discovery Challenge.
+
+    Examples
+    --------
+    >>> from xclassic.datasets import load_bibtex
+    >>> data = load_bibtex()
+    >>> data.X.shape, data.Y.shape, data.label_names[:2]
+    ((4880, 1836), (4880, 159), ['TAG_2005', 'TAG_2006'])
+    """
+    return load("bibtex")
+
+
+def load(path_or_name: _Path, *, zero_based: bool | None = None, split_column: int = 0) -> Dataset:
+    """Load a data set: a folder of files, or by name one that comes with the package (``"bibtex"``).
+
+    Parameters
+    ----------
+    path_or_name : path or str
+        A folder, or ``"bibtex"`` (a folder of that name: ``"./bibtex"``). Files are recognised by their names, cut at
+        ``.``, ``_`` and ``-``; upper and lower case are the same:
+
+        * ``train.txt``, ``test.txt``, also ``train_bow.txt.xz``, ``eurlex_test.txt``, ``trn.svm``: see `read_xmc`.
+          Without a test file, one with ``dev``, ``valid`` or ``val`` takes its place.
+        * ``bibtex_data.txt`` with ``bibtex_trSplit.txt`` and ``bibtex_tstSplit.txt``: the older form of the Extreme
+          Classification Repository.
+        * ``X.npz``, ``Y.npz``, ``X_test.npz``, ``Y_test.npz``, also ``X.trn.npz``: see `read_npz`.
+        * ``label_names.txt`` (line i names label i) or ``labels.tsv`` (its last column does); ``feature_names.txt`` or
+          ``vocab.txt``.
+    zero_based : bool, optional
+        Whether feature ids start at 0; must be given for text files without a header.
+    split_column : int, default=0
+        Which split of the split files to take.
+
+    Returns
+    -------
+    Dataset
+        Named like the folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    DataFileError
+        If the folder does not hold a data set, or several (the message lists what was found and what is accepted), if a
+        file is malformed, or if train, test and names disagree on the numbers of features and labels.
+
+    Examples
+    --------
+    >>> from xclassic import datasets
+    >>> datasets.load("bibtex").name
+    'bibtex'
+    """
+    folder = _BUNDLED / "bibtex" if path_or_name == "bibtex" else Path(path_or_name)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {folder}. The data set that comes with the package is 'bibtex'; read_xmc reads a file"
+        )
+    files = _find_files(folder)
+    forms = [form for form in ("data", "train", "train X") if form in files]
+    if len(forms) != 1:
+        raise _layout_error(folder, f"it holds {'no points' if not forms else 'points in more than one form'}")
+    match forms[0]:
+        case "data":
+            parts = _read_split_data(folder, files, zero_based, split_column)
+        case "train":
+            parts = _read_train_test(files["train"], files.get("test", files.get("dev")), zero_based)
+        case _:
+            parts = _read_matrices(folder, files)
+    (X, Y), (X_test, Y_test) = parts
+    for what, ours, theirs in (("features", X, X_test), ("labels", Y, Y_test)):
+        if theirs is not None and ours.shape[1] != theirs.shape[1]:
+            raise DataFileError(
+                folder,
+                f"train has {ours.shape[1]} {what} and test has {theirs.shape[1]}; they must share one numbering",
+            )
+    label_names = _read_names(files.get("label names"), "labels", Y.shape[1])
+    feature_names = _read_names(files.get("feature names"), "features", X.shape[1])
+    return Dataset(folder.resolve().name, X, Y, X_test, Y_test, label_names, feature_names)
+
+
+def read_npz(X_path: _Path, Y_path: _Path) -> tuple[Any, csr_array]:
+    """Read points from two binary files.
+
+    Parameters
+    ----------
+    X_path : path
+        Features: ``.npz`` as written by `scipy.sparse.save_npz`, or ``.npy`` as written by `numpy.save`.
+    Y_path : path
+        0-1 label matrix: ``.npz`` as written by `scipy.sparse.save_npz`.
+
+    Returns
+    -------
+    X : csr_array of float32, or ndarray of float32 from ``.npy``; shape (n_points, n_features)
+    Y : csr_array of float32, shape (n_points, n_labels)
+        Both canonical.
+
+    Raises
+    ------
+    DataFileError
+        If a file is not of that kind, ``X`` is not finite in float32, ``Y`` is not of zeros and ones, or their rows
+        differ in number. Nothing is unpickled.
+    """
+    X, Y = _load_matrix(X_path), _load_matrix(Y_path)
+    try:
+        return check_points(X, Y)
+    except ValueError as error:
+        raise DataFileError(X_path, f"with {os.fspath(Y_path)}: {error}") from error
+
+
+def _load_matrix(path: _Path) -> Any:
+    dense = Path(path).suffix == ".npy"
+    try:
+        return np.load(path, allow_pickle=False) if dense else load_npz(path)
+    except Exception as error:  # zipfile and the loaders raise nearly anything over a damaged file
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        kind = "an array as numpy.save writes it" if dense else "a matrix as scipy.sparse.save_npz writes it"
+        raise DataFileError(path, f"expected {kind} ({error})") from error
+
+
+def _read_split_data(folder: Path, files: _Files, zero_based: bool | None, split_column: int) -> tuple[_Part, _Part]:
+    X, Y, _ = read_points(files["data"], zero_based=zero_based)
+    train, test = (
+        read_split(_need(folder, files, rows), split_column, n_points=X.shape[0])
+        for rows in ("train rows", "test rows")
     )
+    return (X[train], Y[train]), (X[test], Y[test])
 
 
-def _read_names(path: Path) -> list[str]:
-    with open_text(path) as stream:
-        return [line.rstrip("\r\n") for line in stream]
+def _read_train_test(train: Path, test: Path | None, zero_based: bool | None) -> tuple[_Part, _Part]:
+    X, Y, header = read_points(train, zero_based=zero_based)
+    if test is None:
+        return (X, Y), (None, None)
+    X_test, Y_test, test_header = read_points(test, zero_based=zero_based)
+    if header is None and test_header is None:  # each is as wide as its largest id
+        for ours, theirs in ((X, X_test), (Y, Y_test)):
+            width = max(ours.shape[1], theirs.shape[1])
+            ours.resize(ours.shape[0], width)
+            theirs.resize(theirs.shape[0], width)
+    return (X, Y), (X_test, Y_test)
+
+
+def _read_matrices(folder: Path, files: _Files) -> tuple[_Part, _Part]:
+    def read(part: str) -> _Part:
+        return read_npz(_need(folder, files, f"{part} X"), _need(folder, files, f"{part} Y"))
+
+    test = next((part for part in ("test", "dev") if f"{part} X" in files), None)
+    return read("train"), read(test) if test else (None, None)
+
+
+def _read_names(path: Path | None, what: str, count: int) -> list[str] | None:
+    if path is None:
+        return None
+    names = [line.rstrip("\r\n") for line in read_lines(path)]
+    if ".tsv" in path.name:
+        names = [name.split("\t")[-1] for name in names]
+    if len(names) != count:
+        raise DataFileError(path, f"it names {len(names)} {what}, but the points have {count}; give one name per line")
+    return names
+
+
+def _find_files(folder: Path) -> _Files:
+    """Return the files of a folder by the role that their names tell."""
+    files: _Files = {}
+    for path in sorted(folder.iterdir()):
+        role = _role(path.name.lower())
+        if role is not None and role in files:
+            raise _layout_error(folder, f"both {files[role].name} and {path.name} could be its {role}")
+        if role is not None:
+            files[role] = path
+    return files
+
+
+def _role(name: str) -> str | None:
+    for suffix in COMPRESSED_SUFFIXES:
+        name = name.removesuffix(suffix)
+    if name in _NAME_FILES:
+        return _NAME_FILES[name]
+    *words, suffix = re.split(r"[._-]", name)
+    part = next((_PARTS[word] for word in words if word in _PARTS), None)
+    if suffix in ("npz", "npy"):
+        matrix = next((word.upper() for word in words if word in ("x", "y")), None)
+        return matrix and f"{part or 'train'} {matrix}"
+    if suffix in ("txt", "svm", "libsvm"):
+        other = {"data": "data", "trsplit": "train rows", "tstsplit": "test rows"}
+        return part or next((other[word] for word in words if word in other), None)
+    return None
+
+
+def _need(folder: Path, files: _Files, role: str) -> Path:
+    if role not in files:
+        raise _layout_error(folder, f"it holds no file for its {role}")
+    return files[role]
+
+
+def _layout_error(folder: Path, problem: str) -> DataFileError:
+    found = sorted(path.name for path in folder.iterdir())
+    listed = ", ".join(found[:20]) + (f" and {len(found) - 20} more" if len(found) > 20 else "")
+    return DataFileError(folder, f"{problem}. Found: {listed or 'nothing'}.\n{_ACCEPTED}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic._kernels.xmc_text import Problem, count_marks, format_points, parse_points
-from xclassic.datasets._files import DataFileError, open_data, open_text, write_atomically
+from xclassic.datasets._files import BYTE_ORDER_MARK, DataFileError, open_data, read_lines, write_atomically
 from xclassic.datasets._points import check_points
 
 _Path = str | os.PathLike[str]
@@ -311,7 +311,7 @@ def _room(array: NDArray[Any], size: int) -> NDArray[Any]:
 def _first_line(stream: IO[bytes]) -> tuple[int, bytes]:
     """Return how many comment lines come first, and the line after them."""
     lines = 0
-    line = stream.readline().removeprefix(b"\xef\xbb\xbf")
+    line = stream.readline().removeprefix(BYTE_ORDER_MARK)
     while line.startswith(b"#"):
         lines += 1
         line = stream.readline()
@@ -378,27 +378,22 @@ def read_split(path: _Path, column: int = 0, *, n_points: int | None = None) -> 
     """
     rows: dict[int, None] = {}
     width = 0
-    with open_text(path) as stream:
-        for number, line in enumerate(stream, 1):
-            cells = line.split()
-            if number == 1:
-                width = len(cells)
-            if not cells or len(cells) != width or not all(cell.isascii() and cell.isdigit() for cell in cells):
-                raise DataFileError(
-                    path, f"expected {width or 'some'} row numbers, found {_quote(line.encode())}", number
-                )
-            if not 0 <= column < width:
-                raise ValueError(
-                    f"{os.fspath(path)} has {width} columns, 0 to {width - 1}; there is no column {column}"
-                )
-            row = int(cells[column]) - 1
-            if row < 0 or (n_points is not None and row >= n_points):
-                raise DataFileError(
-                    path, f"row {row + 1} is out of range: accepted are 1 to {n_points or 'the last'}", number
-                )
-            if row in rows:
-                raise DataFileError(path, f"row {row + 1} comes a second time in column {column}", number)
-            rows[row] = None
+    for number, line in enumerate(read_lines(path), 1):
+        cells = line.split()
+        if number == 1:
+            width = len(cells)
+        if not cells or len(cells) != width or not all(cell.isascii() and cell.isdigit() for cell in cells):
+            expected = f"{width or 'some'} row numbers"
+            raise DataFileError(path, f"expected {expected}, found {_quote(line.encode())}", number)
+        if not 0 <= column < width:
+            raise ValueError(f"{os.fspath(path)} has {width} columns, 0 to {width - 1}; there is no column {column}")
+        row = int(cells[column]) - 1
+        if row < 0 or (n_points is not None and row >= n_points):
+            accepted = f"1 to {n_points}" if n_points is not None else "1 and above"
+            raise DataFileError(path, f"row {row + 1} is out of range: accepted are {accepted}", number)
+        if row in rows:
+            raise DataFileError(path, f"row {row + 1} comes a second time in column {column}", number)
+        rows[row] = None
     if not rows:
         raise DataFileError(path, "the file is empty; expected a row number in each line")
     return np.fromiter(rows, np.int64, len(rows))
