@@ -1,0 +1,238 @@
+"""What every metric reads: the true labels, what was predicted for them, and which labels are looked at."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
+
+from xclassic.topk import TopK
+from xclassic.validation import check_k, check_number
+
+
+class Pairs(NamedTuple):
+    """Distinct (row, label) pairs as keys ``row * n_labels + label``, which makes membership one binary search.
+
+    Attributes
+    ----------
+    keys : ndarray of int64
+        Strictly increasing.
+    n_rows, n_labels : int
+    """
+
+    keys: NDArray[np.int64]
+    n_rows: int
+    n_labels: int
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        return self.keys // self.n_labels
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return self.keys % self.n_labels
+
+    def contain(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return the mask of `keys` that are among these. Cost: a binary search for each."""
+        if self.keys.size == 0:
+            return np.zeros(keys.shape, np.bool_)
+        positions = np.minimum(np.searchsorted(self.keys, keys), self.keys.size - 1)
+        return self.keys[positions] == keys
+
+    def restricted(self, labels: ArrayLike | None) -> Pairs:
+        """Return the pairs of these labels, given as ids or as a mask; all pairs if None."""
+        if labels is None:
+            return self
+        return self._replace(keys=self.keys[label_mask(labels, self.n_labels)[self.labels]])
+
+
+class Judged(NamedTuple):
+    """A ranking beside the truth.
+
+    Attributes
+    ----------
+    truth : Pairs
+        Restricted to the labels looked at.
+    ids : ndarray of int32, shape (n_rows, n_slots)
+        The ranked labels, best first; ``n_slots`` is the largest `k` asked for, or the number of labels if smaller.
+    hits : ndarray of bool, shape (n_rows, n_slots)
+        Where a slot holds a true label.
+    sizes : ndarray of int64, shape (n_rows,)
+        Number of true labels of each row.
+    counted : ndarray of bool, shape (n_rows,)
+        Rows that a mean over rows is taken of: all, or under a restriction those with a true label.
+    """
+
+    truth: Pairs
+    ids: NDArray[np.int32]
+    hits: NDArray[np.bool_]
+    sizes: NDArray[np.int64]
+    counted: NDArray[np.bool_]
+
+    def restricted(self, labels: ArrayLike | None) -> Judged:
+        """Return the same ranking beside the truth of these labels only."""
+        if labels is None:
+            return self
+        mask = label_mask(labels, self.truth.n_labels)
+        truth = self.truth.restricted(mask)
+        sizes = _sizes(truth)
+        return Judged(truth, self.ids, self.hits & mask[self.ids], sizes, sizes > 0)
+
+
+def judge(Y_true: Any, top: Any, k: int | None, labels: ArrayLike | None = None) -> Judged:
+    """Compare a ranking with the truth down to slot `k`, or all of it if None."""
+    truth = read_pairs(Y_true, "Y_true")
+    ranking = _read_ranking(top, truth, k)
+    keys = np.arange(truth.n_rows, dtype=np.int64)[:, None] * truth.n_labels + ranking.ids
+    hits = truth.contain(keys) & ranking.filled()
+    everything = Judged(truth, ranking.ids, hits, _sizes(truth), np.ones(truth.n_rows, np.bool_))
+    return everything.restricted(labels)
+
+
+def _sizes(truth: Pairs) -> NDArray[np.int64]:
+    return np.bincount(truth.rows, minlength=truth.n_rows)
+
+
+def read_pairs(Y: Any, name: str) -> Pairs:
+    """Read a label matrix of any numeric type: a label is set where an entry is above zero.
+
+    Indices may be unsorted, zeros may be stored, and an entry that is stored twice counts once.
+
+    Raises
+    ------
+    TypeError
+        If `Y` is no matrix of numbers.
+    ValueError
+        If an entry is negative or NaN, or if there are no rows or no labels.
+    """
+    if not issparse(Y):
+        Y = _as_array(Y, name)
+    n_rows, n_labels = Y.shape
+    if n_rows == 0 or n_labels == 0:
+        raise ValueError(f"{name} has shape ({n_rows}, {n_labels}); a metric needs a row and a label at least.")
+    Y = csr_array(Y)
+    rows = np.repeat(np.arange(n_rows, dtype=np.int64), np.diff(Y.indptr))
+    if not (Y.data >= 0).all():
+        i = int(np.argmin(Y.data >= 0))
+        raise ValueError(f"{name}[{rows[i]}, {Y.indices[i]}] is {Y.data[i]}; the entries of a label matrix are 0 or 1.")
+    keys = (rows * n_labels + Y.indices)[Y.data != 0]
+    if not (keys[1:] > keys[:-1]).all():
+        keys = np.unique(keys)
+    return Pairs(keys, n_rows, n_labels)
+
+
+def _as_array(Y: Any, name: str) -> NDArray[Any]:
+    try:
+        Y = np.asarray(Y)
+    except ValueError:  # rows of different lengths
+        Y = np.empty(0, object)
+    if Y.ndim != 2 or Y.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{name} is no matrix of numbers; pass a sparse or dense 0-1 matrix of shape (n_rows, n_labels). "
+            "encode_labels makes one from lists of label names."
+        )
+    return Y
+
+
+def _read_ranking(top: Any, truth: Pairs, k: int | None) -> TopK:
+    """Return a ranking cut at `k`, which must reach that far."""
+    if not isinstance(top, TopK):
+        top = _rank(top, truth, k)
+    if top.n_rows != truth.n_rows:
+        raise ValueError(f"The ranking has {top.n_rows} rows but Y_true has {truth.n_rows}.")
+    if top.ids.size and (top.ids.max() >= truth.n_labels or top.ids.min() < -1):
+        raise ValueError(
+            f"The ranking names label ids from {top.ids.min()} to {top.ids.max()} but Y_true has {truth.n_labels} "
+            "columns; ids must be columns of Y_true."
+        )
+    if k is None:
+        return top
+    if min(check_k(k), truth.n_labels) > top.k:
+        raise ValueError(
+            f"k is {k} but the ranking holds {top.k} labels per row; ask for more with predict_topk(X, k={k})."
+        )
+    return top.head(k)
+
+
+def _rank(scores: Any, truth: Pairs, k: int | None) -> TopK:
+    if not issparse(scores):
+        scores = _as_array(scores, "The score matrix")
+    if scores.shape != (truth.n_rows, truth.n_labels):
+        raise ValueError(f"The scores have shape {scores.shape} but Y_true has {(truth.n_rows, truth.n_labels)}.")
+    k = truth.n_labels if k is None else check_k(k)
+    return TopK.from_csr(scores, k) if issparse(scores) else TopK.from_dense(scores, k)
+
+
+def read_sets(Y_pred: Any, truth: Pairs) -> Pairs:
+    """Return predicted label sets: the entries above zero of a matrix, or all filled slots of a TopK."""
+    if isinstance(Y_pred, TopK):
+        Y_pred = _read_ranking(Y_pred, truth, None).to_csr(truth.n_labels)
+        Y_pred = csr_array((np.ones(Y_pred.nnz, np.bool_), Y_pred.indices, Y_pred.indptr), shape=Y_pred.shape)
+    predicted = read_pairs(Y_pred, "Y_pred")
+    if predicted[1:] != truth[1:]:
+        raise ValueError(f"Y_pred has shape {tuple(predicted[1:])} but Y_true has {tuple(truth[1:])}.")
+    return predicted
+
+
+def label_mask(labels: ArrayLike, n_labels: int) -> NDArray[np.bool_]:
+    """Return the mask over all labels of those chosen by id or by such a mask."""
+    chosen = np.asarray(labels)
+    if chosen.dtype == np.bool_:
+        if chosen.shape != (n_labels,):
+            raise ValueError(f"labels is a mask of shape {chosen.shape}; Y_true has {n_labels} labels.")
+        return chosen
+    if chosen.size and (chosen.ndim != 1 or chosen.dtype.kind not in "iu"):
+        raise TypeError(
+            f"labels is an array of {chosen.dtype} with {chosen.ndim} dimensions; pass a flat list of label ids "
+            "(columns of Y_true) or a mask over all labels."
+        )
+    if chosen.size and (chosen.min() < 0 or chosen.max() >= n_labels):
+        raise ValueError(f"labels has ids from {chosen.min()} to {chosen.max()}; Y_true has {n_labels} labels.")
+    mask = np.zeros(n_labels, np.bool_)
+    mask[chosen.astype(np.intp)] = True
+    return mask
+
+
+def label_groups(train_counts: ArrayLike, *, tail_max: int = 25, head_min: int = 101) -> dict[str, NDArray[np.intp]]:
+    """Split the labels by how often they occur in training data.
+
+    Parameters
+    ----------
+    train_counts : array-like of int, shape (n_labels,)
+        Training points of each label, as in ``Y_train.sum(axis=0)``.
+    tail_max : int, default=25
+        Labels with at most this many training points are the tail, those with none among them.
+    head_min : int, default=101
+        Labels with at least this many are the head; above `tail_max`.
+
+    Returns
+    -------
+    dict of str to ndarray of int
+        Label ids of ``"head"``, ``"torso"`` (what lies between) and ``"tail"``, for the ``labels=`` of any metric.
+
+    Raises
+    ------
+    ValueError
+        If a count is negative or not finite, if there is more than one dimension, or if the bounds cross.
+    """
+    counts = check_counts(train_counts)
+    check_number("tail_max", tail_max, minimum=0, integer=True)
+    check_number("head_min", head_min, minimum=tail_max + 1, integer=True)
+    head, tail = counts >= head_min, counts <= tail_max
+    return {"head": np.flatnonzero(head), "torso": np.flatnonzero(~head & ~tail), "tail": np.flatnonzero(tail)}
+
+
+def check_counts(counts: ArrayLike) -> NDArray[np.float64]:
+    """Return counts of training points as a vector of float64."""
+    values = np.asarray(counts, np.float64)
+    if values.ndim == 2 and 1 in values.shape:  # the column sums of a scipy sparse matrix are a 1 x n_labels matrix
+        values = values.ravel()
+    if values.ndim != 1:
+        raise ValueError(f"Label counts have {values.ndim} dimensions; pass one count per label, Y.sum(axis=0).")
+    valid = (values >= 0) & np.isfinite(values)
+    if not valid.all():
+        i = int(np.argmin(valid))
+        raise ValueError(f"The count of label {i} is {values[i]}; counts of training points are at least 0.")
+    return values

@@ -1,0 +1,187 @@
+"""Propensity-scored metrics: rare labels, which annotators miss more often, weigh more.
+
+Jain, Prabhu and Varma, "Extreme multi-label loss functions for recommendation, tagging, ranking & other missing label
+applications", KDD 2016.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xclassic.metrics._inputs import Judged, check_counts, judge
+from xclassic.metrics.ranking import discounts
+from xclassic.validation import check_choice, check_number
+
+# (A, B) as published; "default" is for every data set that the other two do not name.
+PRESETS = {"default": (0.55, 1.5), "wikipedia": (0.5, 0.4), "amazon": (0.6, 2.6)}
+
+
+def propensity(
+    label_counts: ArrayLike,
+    n_samples: int,
+    *,
+    preset: str | None = None,
+    A: float | None = None,
+    B: float | None = None,
+) -> NDArray[np.float64]:
+    """Estimate the propensity of each label: the probability that it is noted where it is true.
+
+    ``p = 1 / (1 + C (count + B)^-A)`` with ``C = (ln(n_samples) - 1) (B + 1)^A``.
+
+    Parameters
+    ----------
+    label_counts : array-like, shape (n_labels,)
+        Training points of each label, as in ``Y_train.sum(axis=0)``.
+    n_samples : int
+        Number of training points, at least 3: the logarithm must exceed 1.
+    preset : {"default", "wikipedia", "amazon"}, optional
+        Published constants: "wikipedia" for Wikipedia-LSHTC and Wikipedia-500K (A=0.5, B=0.4), "amazon" for Amazon-670K
+        and its kin (A=0.6, B=2.6), "default" for every other data set (A=0.55, B=1.5), which is what None means.
+        Papers disagree on AmazonCat, so state which was used.
+    A, B : float, optional
+        Both instead of a preset; A at least 0, B above 0.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_labels,)
+        In (0, 1], rising with the count. The weight of a label in `psp_at_k` is one over this.
+
+    Raises
+    ------
+    ValueError
+        If a count is negative or above `n_samples`, `n_samples` is below 3, the preset is unknown, or both or only
+        one half of the constants are given.
+    TypeError
+        If a number is of the wrong type.
+
+    Examples
+    --------
+    >>> from xclassic.metrics import propensity
+    >>> propensity([1, 100, 10_000], n_samples=15_539).round(3)
+    array([0.103, 0.455, 0.911])
+    """
+    A, B = _constants(preset, A, B)
+    counts = check_counts(label_counts)
+    check_number("n_samples", n_samples, minimum=3, integer=True)
+    if counts.size and counts.max() > n_samples:
+        raise ValueError(
+            f"Label {counts.argmax()} has {counts.max():g} training points but n_samples is {n_samples}; count both on "
+            "the same training data."
+        )
+    C = (np.log(n_samples) - 1) * (B + 1) ** A
+    return 1 / (1 + C * (counts + B) ** -A)
+
+
+def _constants(preset: str | None, A: float | None, B: float | None) -> tuple[float, float]:
+    if A is None and B is None:
+        preset = "default" if preset is None else preset
+        check_choice("preset", preset, PRESETS)
+        return PRESETS[preset]
+    if A is None or B is None or preset is not None:
+        raise ValueError(f"preset={preset!r}, A={A!r}, B={B!r}: pass a preset, or both A and B and no preset.")
+    check_number("A", A, minimum=0)
+    check_number("B", B, minimum=0, inclusive=False)
+    return A, B
+
+
+def psp_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, labels: ArrayLike | None = None) -> float:
+    """Propensity-scored precision at k, as a ratio of sums.
+
+    The weights ``1 / propensity`` of all hits among the first `k`, summed over rows, divided by the same sum for the
+    best ranking possible: the `k` true labels of each row with the largest weights. It is not a mean of ratios.
+
+    Parameters
+    ----------
+    Y_true, top, k
+        See `precision_at_k`.
+    propensities : array-like, shape (n_labels,)
+        In (0, 1], as `propensity` returns them.
+    labels : array-like of int or of bool, optional
+        Labels to look at, in both sums.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 if no label is true.
+
+    Raises
+    ------
+    ValueError
+        If propensities are out of range or not one per label, or as for `precision_at_k`.
+    TypeError
+        See `precision_at_k`.
+    """
+    judged = judge(Y_true, top, k, labels)
+    return _psp(judged, k, check_propensities(propensities, judged.truth.n_labels))
+
+
+def psndcg_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, labels: ArrayLike | None = None) -> float:
+    """Propensity-scored nDCG at k, as a ratio of sums.
+
+    Like `psp_at_k`, with the weight in slot j divided by log(1 + j) in both sums.
+
+    Parameters
+    ----------
+    Y_true, top, k, propensities, labels
+        See `psp_at_k`.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 if no label is true.
+
+    Raises
+    ------
+    ValueError, TypeError
+        See `psp_at_k`.
+    """
+    judged = judge(Y_true, top, k, labels)
+    return _psndcg(judged, k, check_propensities(propensities, judged.truth.n_labels))
+
+
+def check_propensities(propensities: ArrayLike, n_labels: int) -> NDArray[np.float64]:
+    """Return propensities as float64 after a check of their number and range."""
+    values = np.asarray(propensities, np.float64)
+    if values.shape != (n_labels,):
+        raise ValueError(f"Propensities have shape {values.shape} but Y_true has {n_labels} labels.")
+    valid = (values > 0) & (values <= 1)
+    if not valid.all():
+        i = int(np.argmin(valid))
+        raise ValueError(
+            f"The propensity of label {i} is {values[i]}; propensities lie in (0, 1]. If these are inverse "
+            "propensities, pass one over them."
+        )
+    return values
+
+
+def _psp(judged: Judged, k: int, propensities: NDArray[np.float64]) -> float:
+    return _ratio_of_sums(judged, np.ones(k), 1 / propensities)
+
+
+def _psndcg(judged: Judged, k: int, propensities: NDArray[np.float64]) -> float:
+    return _ratio_of_sums(judged, discounts(k), 1 / propensities)
+
+
+def _ratio_of_sums(judged: Judged, gain: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    hits = judged.hits[:, : gain.size]
+    rows, slots = np.nonzero(hits)
+    found = weights[judged.ids[rows, slots]] @ gain[slots]
+    best = _best_sum(judged, gain, weights)
+    return float(found / best) if best > 0 else 0.0
+
+
+def _best_sum(judged: Judged, gain: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Return the sum over rows for a ranking that puts the true labels of a row first, by falling weight."""
+    rows = judged.truth.rows
+    true_weights = weights[judged.truth.labels]
+    ordered = true_weights[np.lexsort((-true_weights, rows))]
+    slots = np.arange(rows.size) - np.repeat(np.cumsum(judged.sizes) - judged.sizes, judged.sizes)
+    within = slots < gain.size
+    return float(ordered[within] @ gain[slots[within]])
+
+
+# By the name under which a report shows them.
+PROPENSITY_SCORED = {"PSP": _psp, "PSnDCG": _psndcg}

@@ -1,0 +1,99 @@
+"""Scorers for scikit-learn: ``cross_val_score(model, X, Y, scoring=metrics.precision_at_5)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, issparse
+
+from xclassic.metrics.ranking import ndcg_at_k, precision_at_k, recall_at_k
+from xclassic.topk import TopK
+from xclassic.validation import check_k, check_target, find_labels
+
+
+class TopKScorer:
+    """A ranking metric as a scikit-learn scorer: call it with a fitted model, features and truth.
+
+    Parameters
+    ----------
+    metric : callable
+        ``metric(Y_true, top, k, **options)``, for instance `psp_at_k`; a function of a module, so that the scorer can
+        be pickled.
+    k : int
+        Depth, at least 1.
+    **options
+        Passed on to the metric, for instance ``propensities``. Those that have one entry per label refer to the labels
+        of the fitted model.
+
+    Notes
+    -----
+    Truth may be anything that ``fit`` takes. Matrices are taken column by column for the model's labels; named labels
+    and class vectors are matched by ``classes_``, and a true label that the model has never seen counts as a miss.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from xclassic import DiSMEC, metrics
+    >>> search = GridSearchCV(DiSMEC(), {"C": [0.3, 1, 3]}, scoring=metrics.precision_at_5)
+    """
+
+    def __init__(self, metric: Callable[..., float], k: int, **options: Any) -> None:
+        self.metric = metric
+        self.k = check_k(k)
+        self.options = options
+
+    def __call__(self, estimator: Any, X: Any, y: Any) -> float:
+        """Return the metric of the estimator's answers.
+
+        Parameters
+        ----------
+        estimator : XMCClassifier, Pipeline that ends in one, or a search over either
+            A fitted one.
+        X : array-like
+            What the model's ``predict`` takes.
+        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
+            True labels.
+
+        Returns
+        -------
+        float
+            Greater is better.
+        """
+        from xclassic.base import predict_topk  # the metrics alone need no estimators
+
+        top = predict_topk(estimator, X, self.k)
+        return self.metric(_align(y, estimator.classes_, top), top, self.k, **self.options)
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}=..." for name in self.options)
+        return f"TopKScorer({self.metric.__name__}, k={self.k}{options})"
+
+
+def _align(y: Any, classes: NDArray[Any], top: TopK) -> csr_array:
+    """Return true labels as a matrix with a column per class, followed by one per true label that is none of them."""
+    target = check_target(y, top.n_rows)
+    if issparse(y) or target.kind == "dense":
+        if target.classes.size != classes.size:
+            raise ValueError(
+                f"y has {target.classes.size} columns but the model was fitted with {classes.size} labels."
+            )
+        return target.Y
+    ids = find_labels(target.classes, classes)
+    unseen = ids < 0
+    ids[unseen] = classes.size + np.arange(unseen.sum())
+    shape = (top.n_rows, classes.size + int(unseen.sum()))
+    return csr_array((target.Y.data, ids[target.Y.indices], target.Y.indptr), shape=shape)
+
+
+precision_at_1 = TopKScorer(precision_at_k, 1)
+precision_at_3 = TopKScorer(precision_at_k, 3)
+precision_at_5 = TopKScorer(precision_at_k, 5)
+recall_at_1 = TopKScorer(recall_at_k, 1)
+recall_at_3 = TopKScorer(recall_at_k, 3)
+recall_at_5 = TopKScorer(recall_at_k, 5)
+ndcg_at_1 = TopKScorer(ndcg_at_k, 1)
+ndcg_at_3 = TopKScorer(ndcg_at_k, 3)
+ndcg_at_5 = TopKScorer(ndcg_at_k, 5)
