@@ -38,9 +38,12 @@ class Centroid(XMCClassifier):
             run_tasks(centroids, tasks, n_jobs=self.n_jobs, description="centroids", verbose=self.verbose)
         )
 
+    def _all_scores(self, X):
+        products = np.stack([row @ self.centroids_.T for row in dense_rows(X)])
+        return products - (self.centroids_**2).sum(axis=1) / 2
+
     def _topk(self, X, k, labels):
-        scores = np.stack([row @ self.centroids_.T for row in dense_rows(X)])
-        scores -= (self.centroids_**2).sum(axis=1) / 2
+        scores = self._all_scores(X)
         if labels is None:
             return TopK.from_dense(scores, k)
         rows, columns = np.repeat(np.arange(len(scores)), labels.size), np.tile(labels, len(scores))
@@ -66,9 +69,8 @@ class ProbabilisticCentroid(Centroid):
 
     _probabilistic = True
 
-    def _topk(self, X, k, labels):
-        top = super()._topk(X, k, labels)
-        return TopK(top.ids, np.where(top.filled(), 1 / (1 + np.exp(-top.scores)), -np.inf), top.counts)
+    def _all_scores(self, X):
+        return 1 / (1 + np.exp(-super()._all_scores(X)))
 
 
 def dense_rows(X):

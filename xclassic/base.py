@@ -394,7 +394,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            If a parameter is neither None, a bool, a number, a string, an array, nor a list or dict of these.
+            If a parameter is neither None, a bool, a number, a string, an array, nor a list or tuple of plain values.
         OSError
             If the folder cannot be written, for instance because the disk is full.
         """

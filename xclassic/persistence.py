@@ -54,14 +54,21 @@ def _plain(name: str, value: Any) -> Any:
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return [_plain(name, item) for item in value]
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _plain(name, item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return {"tuple": [_plain(name, item) for item in value]}
     raise TypeError(
         f"Parameter {name} is a {type(value).__name__}, which a model folder cannot hold; set it to a plain value "
         f"first, for instance with set_params({name}=None)."
     )
+
+
+def _from_plain(value: Any) -> Any:
+    """Return the parameter that `_plain` wrote."""
+    if isinstance(value, list):
+        return [_from_plain(item) for item in value]
+    return tuple(_from_plain(value["tuple"])) if isinstance(value, dict) else value
 
 
 def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") -> XMCClassifier:
@@ -110,7 +117,8 @@ def _construct(header: Facts, arrays: Arrays) -> XMCClassifier:
             f"knows only {', '.join(ESTIMATORS)}."
         )
     in_arrays = {key.removeprefix(PARAMETER): arrays.pop(key) for key in list(arrays) if key.startswith(PARAMETER)}
-    estimator = getattr(importlib.import_module(ESTIMATORS[name]), name)(**header["params"], **in_arrays)
+    params = {key: _from_plain(value) for key, value in header["params"].items()}
+    estimator = getattr(importlib.import_module(ESTIMATORS[name]), name)(**params, **in_arrays)
     estimator._check_parameters()
     return estimator
 

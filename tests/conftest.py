@@ -1,0 +1,5 @@
+"""Set-up of the tests."""
+
+import pytest
+
+pytest.register_assert_rewrite("contract")

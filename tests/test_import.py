@@ -1,0 +1,86 @@
+"""What importing the package costs, and what it offers."""
+
+import ast
+import io
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import xclassic
+
+HEAVY = ["numba", "torch", "sklearn", "joblib", "tqdm", "threadpoolctl", "typer", "pandas", "scipy.linalg"]
+
+
+def in_a_new_process(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+
+
+def test_importing_loads_nothing_heavy():
+    loaded = in_a_new_process("import sys, xclassic; print(*sys.modules)").split()
+    assert "xclassic" in loaded
+    assert not set(HEAVY) & set(loaded)
+
+
+def test_importing_takes_little_more_than_numpy_and_scipy():
+    code = "import time, numpy, scipy.sparse; start = time.perf_counter(); import xclassic; print(time.perf_counter() - start)"
+    assert min(float(in_a_new_process(code)) for _ in range(3)) < 0.15
+
+
+def test_estimators_need_neither_numba_nor_torch():
+    code = "import sys, xclassic; [getattr(xclassic, name) for name in xclassic.ESTIMATORS]; print(*sys.modules)"
+    assert not {"numba", "torch"} & set(in_a_new_process(code).split())
+
+
+@pytest.mark.parametrize("name", xclassic.__all__)
+def test_public_names_exist(name):
+    assert name in dir(xclassic)
+    assert getattr(xclassic, name) is getattr(xclassic, name)
+
+
+def test_all_names_what_users_need():
+    assert {
+        "DiSMEC",
+        "ModelFileError",
+        "OneVsRestLeastSquares",
+        "TopK",
+        "XMCClassifier",
+        "datasets",
+        "encode_labels",
+        "load",
+        "metrics",
+        "predict_topk",
+        "show_versions",
+    } <= set(xclassic.__all__)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(AttributeError, match="no attribute 'Parrot'"):
+        xclassic.Parrot  # noqa: B018
+
+
+def test_type_checkers_see_the_same_names():
+    tree = ast.parse(Path(xclassic.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.asname: node.module for node in block.body for alias in node.names}
+    modules = {name: module if name in xclassic._NAMES else "xclassic" for name, module in xclassic._NAMES.items()}
+    assert seen == {**modules, **dict.fromkeys(xclassic._MODULES, "xclassic")}
+
+
+def test_show_versions():
+    shown = io.StringIO()
+    xclassic.show_versions(file=shown)
+    lines = dict(line.strip().split(": ", 1) for line in shown.getvalue().splitlines())
+    assert lines["xclassic"] == xclassic.__version__
+    assert lines["python"].startswith(platform.python_version())
+    assert re.match(r"\w+ \(this CPU runs .*baseline", lines["instruction set"])
+    for package in ("numpy", "scipy", "scikit-learn", "numba"):
+        assert re.match(r"\d+\.\d+", lines[package])
+
+
+def test_show_versions_writes_to_standard_output(capsys):
+    xclassic.show_versions()
+    assert "instruction set" in capsys.readouterr().out
