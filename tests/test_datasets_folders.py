@@ -151,6 +151,14 @@ def test_matrices(tmp_path, name, test):
     assert same(data.Y_test, Y[:1])
 
 
+def test_labels_without_features_are_no_test_part(tmp_path):
+    save_npz(tmp_path / "X.npz", X)
+    for name in ("Y.npz", "Y_test.npz"):
+        save_npz(tmp_path / name, Y)
+    with pytest.raises(DataFileError, match="it holds no file for its test X"):
+        load(tmp_path)
+
+
 def test_dense_features(tmp_path):
     np.save(tmp_path / "X.npy", X.toarray().astype(np.float64))
     save_npz(tmp_path / "Y.npz", Y)
@@ -175,6 +183,7 @@ def test_dense_features(tmp_path):
         ({"train.txt": TRAIN, "test.txt": "1 3 2\n1 3:7\n"}, "test.txt, line 2: the feature of '3:7' is out of range"),
         ({"X.npz": "", "train.svm": TRAIN}, "it holds points in more than one form"),
         ({"X.npz": ""}, "it holds no file for its train Y"),
+        ({"data.txt": TRAIN, "trSplit.txt": "1\n"}, "it holds no file for its test rows"),
     ],
 )
 def test_bad_folders(folder, files, message):

@@ -1,6 +1,7 @@
 // Decimal text to float32 and back: always to the nearest value, whatever locale the process runs in.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
@@ -12,13 +13,14 @@ namespace xclassic {
 
 inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// The slow, portable way: also tells overflow (infinite) from underflow (zero), which std::from_chars does not.
+// The slow, portable way. Unlike std::from_chars it tells overflow (infinite) from underflow (zero or nearly); libraries
+// differ in which of the two they call a failure and in the value they leave.
 inline float stream_to_float(const char *begin, const char *end) {
     std::istringstream text(std::string(begin, end));
     text.imbue(std::locale::classic());
     float value = 0.0f;
     text >> value;
-    return text.fail() ? HUGE_VALF : value;
+    return text.fail() && value > 1.0f ? HUGE_VALF : value;
 }
 
 // Reads [+-]digits[.digits][e[+-]digits] from [p, end) into *value. Returns where the number stops, or nullptr where none

@@ -34,11 +34,11 @@ with other words joined on by '.', '_' or '-', and besides {", ".join(_NAME_FILE
 Text files may end in {", ".join(COMPRESSED_SUFFIXES)}."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set in memory.
 
-    Attributes
+    Parameters
     ----------
     name : str
         Name of the data set.
@@ -103,7 +103,8 @@ def load(path_or_name: _Path, *, zero_based: bool | None = None, split_column: i
         * ``label_names.txt`` (line i names label i) or ``labels.tsv`` (its last column does); ``feature_names.txt`` or
           ``vocab.txt``.
     zero_based : bool, optional
-        Whether feature ids start at 0; must be given for text files without a header.
+        Whether feature ids start at 0; must be given for text files without a header. Two such files, whose sizes are
+        their largest ids, are widened to the same size.
     split_column : int, default=0
         Which split of the split files to take.
 
@@ -119,6 +120,12 @@ def load(path_or_name: _Path, *, zero_based: bool | None = None, split_column: i
     DataFileError
         If the folder does not hold a data set, or several (the message lists what was found and what is accepted), if a
         file is malformed, or if train, test and names disagree on the numbers of features and labels.
+
+    Notes
+    -----
+    The data sets of the Extreme Classification Repository are downloaded from its page; unpacked, their bag-of-words
+    folders load as they are. They hold points without labels, labels without training points and a few labels repeated
+    within a row: no row is left out and no id is changed.
 
     Examples
     --------
@@ -220,7 +227,7 @@ def _read_matrices(folder: Path, files: _Files) -> tuple[_Part, _Part]:
     def read(part: str) -> _Part:
         return read_npz(_need(folder, files, f"{part} X"), _need(folder, files, f"{part} Y"))
 
-    test = next((part for part in ("test", "dev") if f"{part} X" in files), None)
+    test = next((part for part in ("test", "dev") if {f"{part} X", f"{part} Y"} & files.keys()), None)
     return read("train"), read(test) if test else (None, None)
 
 

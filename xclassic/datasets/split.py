@@ -32,8 +32,10 @@ def stratified_split(
 
     Returns
     -------
-    train_rows, test_rows : ndarray of int64
+    train_rows : ndarray of int64
         Row numbers, rising. Use them on everything that has these rows: ``X[train_rows]``, ``Y[train_rows]``.
+    test_rows : ndarray of int64
+        All the others, rising.
 
     Raises
     ------

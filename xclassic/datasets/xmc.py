@@ -321,15 +321,19 @@ def _first_line(stream: IO[bytes]) -> tuple[int, bytes]:
 def _parse_header(path: _Path, line: int, text: bytes) -> Header | None:
     if not text:
         raise DataFileError(path, "the file is empty; expected a header 'n_points n_features n_labels' or points")
-    numbers = re.fullmatch(rb"[ \t]*(\d+(?:[ \t]+\d+)+)[ \t]*\r?\n?", text)
-    if numbers is None:
+    if not re.fullmatch(rb"[ \t]*\d+([ \t]+\d+)+[ \t]*\r?\n?", text):
         return None
-    counts = [int(number) for number in numbers[1].split()]
+    counts = [_number(word) for word in text.split()]
     if len(counts) != 3 or max(counts) > MAX_IDS:
         raise DataFileError(
             path, f"expected 'n_points n_features n_labels', each at most {MAX_IDS}, found {_quote(text)}", line
         )
     return Header(*counts)
+
+
+def _number(digits: bytes | str) -> int:
+    """Read digits; more than Python converts, or anyone means, come back as a number beyond every limit."""
+    return int(digits) if len(digits) < 20 else 10**20
 
 
 def _width(path: _Path, what: str, announced: int | None, given: int | None) -> int | None:
@@ -387,10 +391,10 @@ def read_split(path: _Path, column: int = 0, *, n_points: int | None = None) -> 
             raise DataFileError(path, f"expected {expected}, found {_quote(line.encode())}", number)
         if not 0 <= column < width:
             raise ValueError(f"{os.fspath(path)} has {width} columns, 0 to {width - 1}; there is no column {column}")
-        row = int(cells[column]) - 1
-        if row < 0 or (n_points is not None and row >= n_points):
-            accepted = f"1 to {n_points}" if n_points is not None else "1 and above"
-            raise DataFileError(path, f"row {row + 1} is out of range: accepted are {accepted}", number)
+        row = _number(cells[column]) - 1
+        if row < 0 or row >= (MAX_IDS if n_points is None else n_points):
+            accepted = f"1 to {MAX_IDS if n_points is None else n_points}"
+            raise DataFileError(path, f"row {cells[column][:20]} is out of range: accepted are {accepted}", number)
         if row in rows:
             raise DataFileError(path, f"row {row + 1} comes a second time in column {column}", number)
         rows[row] = None
