@@ -26,11 +26,12 @@ results = metrics.evaluate(data.Y_test, top, propensities=propensities)
 shown = ("P@", "nDCG@", "PSP@")
 print(metrics.format_table({name: value for name, value in results.items() if name.startswith(shown)}))
 
-words, tags = data.feature_names, data.label_names
-for point, ranked in enumerate(top.named(range(n_labels))[:3]):
-    bag = data.X_test[[point]].indices
-    truth = set(data.Y_test[[point]].indices)
-    print(f"\nTest point {point}: {' '.join(words[word] for word in bag[:12])} ...")
-    for tag, score in ranked:
+word_counts = data.X.sum(axis=0)
+tags = [name.removeprefix("TAG_") for name in data.label_names]
+for point, answers in enumerate(top.named(range(n_labels))[:3]):
+    bag, truth = data.X_test[[point]].indices, data.Y_test[[point]].indices
+    rarest = [data.feature_names[word] for word in bag[word_counts[bag].argsort()][:8]]
+    print(f"\nTest point {point}, with the words {', '.join(rarest)} ...")
+    print(f"  its tags: {', '.join(tags[tag] for tag in truth)}")
+    for tag, score in answers:
         print(f"  {score:6.2f}  {tags[tag]}{'  (right)' if tag in truth else ''}")
-    print(f"  its tags: {', '.join(tags[tag] for tag in sorted(truth))}")

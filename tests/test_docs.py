@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from io import StringIO
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +36,7 @@ class Step(NamedTuple):
 
 def steps(text: str) -> Iterator[Step]:
     blocks = list(FENCE.finditer(text))
-    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+    for block, following in zip_longest(blocks, blocks[1:]):
         line = text.count("\n", 0, block.start()) + 2
         if block["language"] == "python":
             output = None
