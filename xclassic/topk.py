@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
+
+from xclassic.validation import check_k
 
 
 class TopK(NamedTuple):
@@ -43,7 +45,18 @@ class TopK(NamedTuple):
 
     @classmethod
     def empty(cls, n_rows: int, k: int) -> TopK:
-        """Return ``n_rows`` rows of ``k`` unfilled slots."""
+        """Return rows of unfilled slots.
+
+        Parameters
+        ----------
+        n_rows, k : int
+            Shape of the result.
+
+        Returns
+        -------
+        TopK
+            Without any answer.
+        """
         return cls(
             np.full((n_rows, k), -1, np.int32),
             np.full((n_rows, k), -np.inf, np.float32),
@@ -52,62 +65,204 @@ class TopK(NamedTuple):
 
     @classmethod
     def from_csr(cls, scores: Any, k: int) -> TopK:
-        """Rank the stored entries of each row of a sparse score matrix; an absent entry means "not scored".
+        """Rank each row of a sparse score matrix.
 
+        Parameters
+        ----------
+        scores : sparse matrix, shape (n_rows, n_labels)
+            An entry that is not stored was not scored, nor was minus infinity; a stored zero is a score. Entries
+            stored twice are summed.
+        k : int
+            Answers wanted, at least 1.
+
+        Returns
+        -------
+        TopK
+            With ``min(k, n_labels)`` slots. Scores are compared as the float32 numbers that are returned.
+
+        Raises
+        ------
+        ValueError
+            If a score is NaN, or `k` is below 1.
+
+        Notes
+        -----
         Cost: one sort of the stored entries, O(nnz log nnz).
         """
         scores = csr_array(scores)
-        n_rows = scores.shape[0]
-        lengths = np.diff(scores.indptr)
-        rows = np.repeat(np.arange(n_rows), lengths)
-        order = np.lexsort((scores.indices, -scores.data, rows))
-        slot = np.arange(scores.nnz) - np.repeat(scores.indptr[:-1], lengths)
-        keep = slot < k
-        best = order[keep]
-        top = cls.empty(n_rows, k)
-        top.ids[rows[keep], slot[keep]] = scores.indices[best]
-        top.scores[rows[keep], slot[keep]] = scores.data[best]
-        np.minimum(lengths, k, out=top.counts, casting="unsafe")
+        if not scores.has_canonical_format:
+            scores = scores.copy()
+            scores.sum_duplicates()
+        rows = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
+        return cls._ranked(rows, scores.indices, scores.data, scores.shape, k)
+
+    @classmethod
+    def from_dense(cls, scores: ArrayLike, k: int) -> TopK:
+        """Rank each row of a dense score matrix.
+
+        Parameters
+        ----------
+        scores : array-like, shape (n_rows, n_labels)
+            Minus infinity means "not scored".
+        k : int
+            Answers wanted, at least 1.
+
+        Returns
+        -------
+        TopK
+            With ``min(k, n_labels)`` slots. Scores are compared as the float32 numbers that are returned.
+
+        Raises
+        ------
+        ValueError
+            If a score is NaN, `k` is below 1, or `scores` is not two-dimensional.
+
+        Notes
+        -----
+        Cost: one selection per row, O(n_rows n_labels), then a sort of those selected.
+        """
+        dense = np.asarray(scores, np.float32)
+        if dense.ndim != 2:
+            raise ValueError(f"scores has {dense.ndim} dimensions; pass one row per data point and a column per label.")
+        if check_k(k) < dense.shape[1]:
+            # NaN sorts last and would hide here, so it is kept for the check that follows.
+            kth_best = np.partition(dense, dense.shape[1] - k, axis=1)[:, -k, None]
+            candidates = (dense >= kth_best) | np.isnan(dense)
+        else:
+            candidates = np.ones(dense.shape, np.bool_)
+        rows, ids = np.nonzero(candidates)
+        return cls._ranked(rows, ids, dense[rows, ids], dense.shape, k)
+
+    @classmethod
+    def _ranked(
+        cls, rows: NDArray[Any], ids: NDArray[Any], scores: NDArray[Any], shape: tuple[int, int], k: int
+    ) -> TopK:
+        """Rank entries that are sorted by row and label."""
+        n_rows, n_labels = shape
+        scores = scores.astype(np.float32)
+        if np.isnan(scores).any():
+            i = int(np.argmax(np.isnan(scores)))
+            raise ValueError(f"The score of row {rows[i]}, label {ids[i]} is NaN, which has no rank.")
+        scored = scores != -np.inf
+        rows, ids, scores = rows[scored], ids[scored], scores[scored]
+        order = np.lexsort((-scores, rows))  # a stable sort: equal scores stay in the order of labels
+        lengths = np.bincount(rows, minlength=n_rows)
+        slots = np.arange(rows.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        top = cls.empty(n_rows, min(check_k(k), n_labels))
+        within = slots < top.k
+        best = order[within]
+        top.ids[rows[within], slots[within]] = ids[best]
+        top.scores[rows[within], slots[within]] = scores[best]
+        np.minimum(lengths, top.k, out=top.counts, casting="unsafe")
         return top
 
     @classmethod
-    def from_dense(cls, scores: NDArray[Any], k: int) -> TopK:
-        """Rank each row of a dense score matrix. Cost: O(n_rows n_labels log n_labels)."""
-        scores = np.asarray(scores)
-        k = min(k, scores.shape[1])
-        ids = np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int32)
-        best = np.take_along_axis(scores, ids, axis=1).astype(np.float32)
-        return cls(ids, best, np.full(scores.shape[0], k, np.int32))
-
-    @classmethod
     def concat(cls, parts: Sequence[TopK]) -> TopK:
-        """Stack results of the same ``k`` row-wise."""
+        """Stack results row-wise.
+
+        Parameters
+        ----------
+        parts : sequence of TopK
+            At least one, all of the same ``k``.
+
+        Returns
+        -------
+        TopK
+            The rows of all parts in their order.
+
+        Raises
+        ------
+        ValueError
+            If there is no part, or if the parts differ in ``k``.
+        """
+        widths = {part.k for part in parts}
+        if len(widths) != 1:
+            raise ValueError(f"The parts have {sorted(widths)} slots per row; pass at least one, all of the same k.")
         return cls(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def filled(self) -> NDArray[np.bool_]:
-        """Return the (n_rows, k) mask of filled slots."""
+        """Return the mask of filled slots.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_rows, k)
+        """
         return np.arange(self.k) < self.counts[:, None]
 
     def head(self, k: int) -> TopK:
-        """Return the first ``k`` slots of every row (all of them where there are fewer)."""
+        """Return the first slots of every row.
+
+        Parameters
+        ----------
+        k : int
+            Slots wanted; all of them where there are fewer.
+
+        Returns
+        -------
+        TopK
+            With views of the arrays of ids and scores.
+        """
         return TopK(self.ids[:, :k], self.scores[:, :k], np.minimum(self.counts, k))
 
     def above(self, threshold: float) -> TopK:
-        """Keep the answers whose score is at least ``threshold``."""
+        """Keep the answers with a score of at least a threshold.
+
+        Parameters
+        ----------
+        threshold : float
+            The lowest score kept.
+
+        Returns
+        -------
+        TopK
+            Of the same ``k``; the slots of the other answers are unfilled.
+        """
         counts = (self.filled() & (self.scores >= threshold)).sum(axis=1).astype(np.int32)
         keep = np.arange(self.k) < counts[:, None]
-        return TopK(np.where(keep, self.ids, -1), np.where(keep, self.scores, -np.inf), counts)
+        return TopK(np.where(keep, self.ids, -1), np.where(keep, self.scores, -np.inf).astype(np.float32), counts)
 
     def to_csr(self, n_labels: int) -> csr_array:
-        """Return the scores as canonical CSR of shape (n_rows, n_labels); stored zeros are scores, not gaps."""
+        """Return the scores as a sparse matrix.
+
+        Parameters
+        ----------
+        n_labels : int
+            Number of columns.
+
+        Returns
+        -------
+        csr_array of float32, shape (n_rows, n_labels)
+            Canonical. A stored zero is the score of an answer; an entry that is not stored is no answer.
+
+        Raises
+        ------
+        ValueError
+            If an answer is no id below `n_labels`.
+        """
         filled = self.filled()
+        ids = self.ids[filled]
+        if ids.size and not 0 <= ids.min() <= ids.max() < n_labels:
+            raise ValueError(
+                f"The answers name label ids from {ids.min()} to {ids.max()}; there are {n_labels} labels."
+            )
         indptr = np.concatenate(([0], np.cumsum(self.counts, dtype=np.int64)))
-        matrix = csr_array((self.scores[filled], self.ids[filled], indptr), shape=(self.n_rows, n_labels))
+        matrix = csr_array((self.scores[filled], ids, indptr), shape=(self.n_rows, n_labels))
         matrix.sort_indices()
         return matrix
 
-    def named(self, classes: NDArray[Any]) -> list[list[tuple[Any, float]]]:
-        """Return for each row its ``(label, score)`` pairs, best first."""
+    def named(self, classes: Sequence[Any] | NDArray[Any]) -> list[list[tuple[Any, float]]]:
+        """Return the answers of each row by name.
+
+        Parameters
+        ----------
+        classes : sequence
+            The name of each label id, such as ``classes_`` of the estimator or the label names of a data set.
+
+        Returns
+        -------
+        list of lists of (label, score)
+            One list per row, best first.
+        """
         return [
             [(classes[label], float(score)) for label, score in zip(ids[:count], scores[:count], strict=True)]
             for ids, scores, count in zip(self.ids, self.scores, self.counts, strict=True)

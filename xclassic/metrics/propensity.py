@@ -61,7 +61,7 @@ def propensity(
     --------
     >>> from xclassic.metrics import propensity
     >>> propensity([1, 100, 10_000], n_samples=15_539).round(3)
-    array([0.103, 0.455, 0.911])
+    array([0.104, 0.47 , 0.917])
     """
     A, B = _constants(preset, A, B)
     counts = check_counts(label_counts)
@@ -95,7 +95,9 @@ def psp_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, labels: 
 
     Parameters
     ----------
-    Y_true, top, k
+    Y_true : sparse or dense matrix, shape (n_rows, n_labels)
+    top : TopK, or sparse or dense score matrix of shape (n_rows, n_labels)
+    k : int
         See `precision_at_k`.
     propensities : array-like, shape (n_labels,)
         In (0, 1], as `propensity` returns them.
@@ -125,7 +127,11 @@ def psndcg_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, label
 
     Parameters
     ----------
-    Y_true, top, k, propensities, labels
+    Y_true : sparse or dense matrix, shape (n_rows, n_labels)
+    top : TopK, or sparse or dense score matrix of shape (n_rows, n_labels)
+    k : int
+    propensities : array-like, shape (n_labels,)
+    labels : array-like of int or of bool, optional
         See `psp_at_k`.
 
     Returns

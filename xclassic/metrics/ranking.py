@@ -62,7 +62,9 @@ def recall_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = Non
 
     Parameters
     ----------
-    Y_true, top, k
+    Y_true : sparse or dense matrix, shape (n_rows, n_labels)
+    top : TopK, or sparse or dense score matrix of shape (n_rows, n_labels)
+    k : int
         See `precision_at_k`.
     labels : array-like of int or of bool, optional
         Labels to look at; the mean is over the rows that have one of them.
@@ -88,7 +90,9 @@ def ndcg_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None)
 
     Parameters
     ----------
-    Y_true, top, k
+    Y_true : sparse or dense matrix, shape (n_rows, n_labels)
+    top : TopK, or sparse or dense score matrix of shape (n_rows, n_labels)
+    k : int
         See `precision_at_k`.
     labels : array-like of int or of bool, optional
         Labels to look at; the mean is over the rows that have one of them.
@@ -116,7 +120,9 @@ def hit_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None) 
 
     Parameters
     ----------
-    Y_true, top, k
+    Y_true : sparse or dense matrix, shape (n_rows, n_labels)
+    top : TopK, or sparse or dense score matrix of shape (n_rows, n_labels)
+    k : int
         See `precision_at_k`.
     labels : array-like of int or of bool, optional
         Labels to look at; the mean is over the rows that have one of them.
@@ -142,7 +148,9 @@ def coverage_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = N
 
     Parameters
     ----------
-    Y_true, top, k
+    Y_true : sparse or dense matrix, shape (n_rows, n_labels)
+    top : TopK, or sparse or dense score matrix of shape (n_rows, n_labels)
+    k : int
         See `precision_at_k`.
     labels : array-like of int or of bool, optional
         Labels to look at.
@@ -170,7 +178,8 @@ def r_precision(Y_true: Any, top: Any, *, labels: ArrayLike | None = None) -> fl
 
     Parameters
     ----------
-    Y_true, top
+    Y_true : sparse or dense matrix, shape (n_rows, n_labels)
+    top : TopK, or sparse or dense score matrix of shape (n_rows, n_labels)
         See `precision_at_k`. The ranking must be as deep as the row with the most true labels.
     labels : array-like of int or of bool, optional
         Labels to look at; R counts only them, and the mean is over the rows that have one.

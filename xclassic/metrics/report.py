@@ -91,7 +91,8 @@ def evaluate_sets(Y_true: Any, Y_pred: Any, *, train_counts: ArrayLike | None = 
 
     Parameters
     ----------
-    Y_true, Y_pred
+    Y_true : sparse or dense matrix, shape (n_rows, n_labels)
+    Y_pred : sparse or dense matrix of the same shape, or TopK
         See `precision`.
     train_counts : array-like of int, shape (n_labels,), optional
         Training points of each label; adds each metric for the head, torso and tail labels of `label_groups`. A group
@@ -147,9 +148,9 @@ def format_table(results: Mapping[str, float]) -> str:
     --------
     >>> from xclassic.metrics import format_table
     >>> print(format_table({"P@1": 0.65, "P@3": 0.4, "tail P@1": 0.0125}))
-               @1     @3
-    P       65.00  40.00
-    tail P   1.25
+                @1      @3
+    P        65.00   40.00
+    tail P    1.25
     """
     cells = {_cell(key): f"{100 * value:.2f}" for key, value in results.items()}
     names = list(dict.fromkeys(name for name, _ in cells))

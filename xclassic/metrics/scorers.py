@@ -44,6 +44,7 @@ class TopKScorer:
         self.metric = metric
         self.k = check_k(k)
         self.options = options
+        self.__doc__ = self.__call__.__doc__  # for help() and the API reference, which show ready scorers as functions
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
         """Return the metric of the estimator's answers.

@@ -66,7 +66,10 @@ def recall(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLik
 
     Parameters
     ----------
-    Y_true, Y_pred, average, labels
+    Y_true : sparse or dense matrix, shape (n_rows, n_labels)
+    Y_pred : sparse or dense matrix of the same shape, or TopK
+    average : {"micro", "macro", "weighted"}, default="micro"
+    labels : array-like of int or of bool, optional
         See `precision`.
 
     Returns
@@ -89,7 +92,10 @@ def f1(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLike | 
 
     Parameters
     ----------
-    Y_true, Y_pred, average, labels
+    Y_true : sparse or dense matrix, shape (n_rows, n_labels)
+    Y_pred : sparse or dense matrix of the same shape, or TopK
+    average : {"micro", "macro", "weighted"}, default="micro"
+    labels : array-like of int or of bool, optional
         See `precision`.
 
     Returns
@@ -113,7 +119,10 @@ def accuracy(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayL
 
     Parameters
     ----------
-    Y_true, Y_pred, average, labels
+    Y_true : sparse or dense matrix, shape (n_rows, n_labels)
+    Y_pred : sparse or dense matrix of the same shape, or TopK
+    average : {"micro", "macro", "weighted"}, default="micro"
+    labels : array-like of int or of bool, optional
         See `precision`.
 
     Returns
@@ -134,7 +143,9 @@ def subset_accuracy(Y_true: Any, Y_pred: Any, *, labels: ArrayLike | None = None
 
     Parameters
     ----------
-    Y_true, Y_pred, labels
+    Y_true : sparse or dense matrix, shape (n_rows, n_labels)
+    Y_pred : sparse or dense matrix of the same shape, or TopK
+    labels : array-like of int or of bool, optional
         See `precision`. A row with neither true nor predicted labels is right.
 
     Returns
@@ -173,8 +184,11 @@ def count(Y_true: Any, Y_pred: Any, labels: ArrayLike | None = None) -> Counts:
     """Count true, predicted and rightly predicted rows of each label."""
     truth, predicted = _read(Y_true, Y_pred)
     both = truth._replace(keys=predicted.keys[truth.contain(predicted.keys)])
-    counts = (np.bincount(pairs.labels, minlength=truth.n_labels) for pairs in (truth, predicted, both))
-    return Counts(*counts, truth.n_rows).restricted(labels)
+    return Counts(_per_label(truth), _per_label(predicted), _per_label(both), truth.n_rows).restricted(labels)
+
+
+def _per_label(pairs: Pairs) -> NDArray[np.int64]:
+    return np.bincount(pairs.labels, minlength=pairs.n_labels)
 
 
 def _read(Y_true: Any, Y_pred: Any) -> tuple[Pairs, Pairs]:
