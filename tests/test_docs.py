@@ -6,6 +6,7 @@ are compared as doctest does: ``...`` stands for anything, and the amount of whi
 """
 
 import doctest
+import os
 import re
 import shlex
 import subprocess
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+import xclassic
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -62,9 +65,9 @@ def run_python(step: Step, page: Path, namespace: dict[str, object]) -> str:
 
 
 def run_command(step: Step, page: Path) -> str:
-    arguments = shlex.split(step.code, comments=True)[1:]
-    program = "import sys; from xclassic.cli import app; sys.argv[0] = 'xclassic'; app()"
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    arguments = [sys.executable, "-m", "xclassic", *shlex.split(step.code, comments=True)[1:]]
+    environment = os.environ | {"PYTHONPATH": str(Path(xclassic.__file__).parents[1]), "COLUMNS": "100"}
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, f"{page.name}:{step.line}: {step.code}\n{done.stdout}{done.stderr}"
     return done.stdout
 
