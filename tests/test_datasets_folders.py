@@ -216,20 +216,21 @@ def test_npz_is_made_canonical(tmp_path):
     assert A.toarray().tolist() == [[2, 4]]
     assert A.dtype == B.dtype == np.float32
     assert B.toarray().tolist() == [[1, 0]]
+    assert read_npz(tmp_path / "X.npz")[1] is None
 
 
 @pytest.mark.parametrize(
     ("features", "labels", "message"),
     [
-        ([[np.inf]], [[1]], "infinity"),
-        ([[1.0]], [[2]], "only 0 and 1"),
-        ([[1.0], [2.0]], [[1]], "X has 2 rows and Y has 1"),
+        ([[np.inf]], [[1]], "X.npz: .*infinity"),
+        ([[1.0]], [[2]], "Y.npz: .*only 0 and 1"),
+        ([[1.0], [2.0]], [[1]], "Y.npz: X has 2 rows and Y has 1"),
     ],
 )
 def test_bad_matrices(tmp_path, features, labels, message):
     save_npz(tmp_path / "X.npz", csr_array(np.array(features)))
     save_npz(tmp_path / "Y.npz", csr_array(np.array(labels)))
-    with pytest.raises(DataFileError, match=f"X.npz.*Y.npz.*{message}"):
+    with pytest.raises(DataFileError, match=message):
         read_npz(tmp_path / "X.npz", tmp_path / "Y.npz")
 
 

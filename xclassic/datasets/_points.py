@@ -8,18 +8,15 @@ import numpy as np
 from scipy.sparse import csr_array, issparse
 
 
-def check_points(X: Any, Y: Any) -> tuple[Any, csr_array]:
-    """Return ``X`` as finite float32 (canonical `csr_array` if sparse) and ``Y`` as canonical `csr_array` of ones.
+def check_features(X: Any) -> Any:
+    """Return ``X`` as finite float32, canonical `csr_array` if it is sparse.
 
     Raises
     ------
     ValueError
-        If ``X`` holds a value that is not finite in float32, ``Y`` is no matrix of zeros and ones, the numbers of rows
-        differ, or the index arrays of a sparse matrix are broken.
+        If a value is not finite in float32 or the index arrays of a sparse matrix are broken.
     """
     from sklearn.utils import check_array
-
-    from xclassic.validation import truth_matrix
 
     X = check_array(
         X, accept_sparse="csr", dtype=np.float32, input_name="X", ensure_min_samples=0, ensure_min_features=0
@@ -30,8 +27,21 @@ def check_points(X: Any, Y: Any) -> tuple[Any, csr_array]:
         if not X.has_canonical_format:
             X = X.copy()
             X.sum_duplicates()
+    return X
+
+
+def check_labels(Y: Any, n_rows: int) -> csr_array:
+    """Return the 0-1 matrix ``Y`` as canonical `csr_array` of ones, float32.
+
+    Raises
+    ------
+    ValueError
+        If ``Y`` is no matrix of zeros and ones with ``n_rows`` rows.
+    """
+    from xclassic.validation import truth_matrix
+
     if len(getattr(Y, "shape", ())) != 2:
         raise ValueError("Y must be a matrix with a row for each point and a column for each label")
-    if X.shape[0] != Y.shape[0]:
-        raise ValueError(f"X has {X.shape[0]} rows and Y has {Y.shape[0]}; they must describe the same points")
-    return X, truth_matrix(Y, np.arange(Y.shape[1]))
+    if Y.shape[0] != n_rows:
+        raise ValueError(f"X has {n_rows} rows and Y has {Y.shape[0]}; they must describe the same points")
+    return truth_matrix(Y, np.arange(Y.shape[1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array, load_npz
 
 from xclassic.datasets._files import COMPRESSED_SUFFIXES, DataFileError, read_lines
-from xclassic.datasets._points import check_points
+from xclassic.datasets._points import check_features, check_labels
 from xclassic.datasets.xmc import read_points, read_split
 
 _Path = str | os.PathLike[str]
@@ -161,21 +162,21 @@ def load(path_or_name: _Path, *, zero_based: bool | None = None, split_column: i
     return Dataset(folder.resolve().name, X, Y, X_test, Y_test, label_names, feature_names)
 
 
-def read_npz(X_path: _Path, Y_path: _Path) -> tuple[Any, csr_array]:
-    """Read points from two binary files.
+def read_npz(X_path: _Path, Y_path: _Path | None = None) -> tuple[Any, csr_array | None]:
+    """Read points from binary files.
 
     Parameters
     ----------
     X_path : path
         Features: ``.npz`` as written by `scipy.sparse.save_npz`, or ``.npy`` as written by `numpy.save`.
-    Y_path : path
-        0-1 label matrix: ``.npz`` as written by `scipy.sparse.save_npz`.
+    Y_path : path, optional
+        0-1 label matrix, in either form.
 
     Returns
     -------
     X : csr_array of float32, or ndarray of float32 from ``.npy``; shape (n_points, n_features)
-    Y : csr_array of float32, shape (n_points, n_labels)
-        Both canonical.
+    Y : csr_array of float32, shape (n_points, n_labels), or None
+        Both canonical. None without ``Y_path``.
 
     Raises
     ------
@@ -183,22 +184,23 @@ def read_npz(X_path: _Path, Y_path: _Path) -> tuple[Any, csr_array]:
         If a file is not of that kind, ``X`` is not finite in float32, ``Y`` is not of zeros and ones, or their rows
         differ in number. Nothing is unpickled.
     """
-    X, Y = _load_matrix(X_path), _load_matrix(Y_path)
-    try:
-        return check_points(X, Y)
-    except ValueError as error:
-        raise DataFileError(X_path, f"with {os.fspath(Y_path)}: {error}") from error
+    X = _load_matrix(X_path, check_features)
+    return X, None if Y_path is None else _load_matrix(Y_path, lambda Y: check_labels(Y, X.shape[0]))
 
 
-def _load_matrix(path: _Path) -> Any:
+def _load_matrix(path: _Path, check: Callable[[Any], Any]) -> Any:
     dense = Path(path).suffix == ".npy"
     try:
-        return np.load(path, allow_pickle=False) if dense else load_npz(path)
+        matrix = np.load(path, allow_pickle=False) if dense else load_npz(path)
     except Exception as error:  # zipfile and the loaders raise nearly anything over a damaged file
         if isinstance(error, OSError) and error.errno is not None:
             raise
         kind = "an array as numpy.save writes it" if dense else "a matrix as scipy.sparse.save_npz writes it"
         raise DataFileError(path, f"expected {kind} ({error})") from error
+    try:
+        return check(matrix)
+    except ValueError as error:
+        raise DataFileError(path, str(error)) from error
 
 
 def _read_split_data(folder: Path, files: _Files, zero_based: bool | None, split_column: int) -> tuple[_Part, _Part]:
