@@ -1,0 +1,5 @@
+"""``python -m xclassic`` is the same as ``xclassic``."""
+
+from xclassic.cli import app
+
+app()

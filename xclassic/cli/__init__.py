@@ -1,0 +1,93 @@
+"""The command line: ``xclassic train | predict | evaluate | info``.
+
+`commands` says what each command does, and reads like a script of the Python interface. Beside it, `parameters` turns
+the constructor of an estimator into options, `data` reads points, `models` keeps with a fitted estimator what a script
+needs later (the vectorizer of raw text, label counts, label names), and `outputs` writes.
+
+A command is made for scripts. Results go to standard output, everything else to standard error. The exit code is 0, or
+1 for a failure, 2 for wrong usage, 130 after Ctrl-C; an error is one line. What is written appears under its name when
+it is complete, and replaces nothing without ``--force``.
+
+Nothing heavy is imported before a command runs, so that ``--help`` and wrong usage answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+FAILED = 1
+INTERRUPTED = 130  # as a shell reports a program that Ctrl-C ended
+
+
+def app(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the name of the program. Default: those of the process.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments  # counts at any place, because it is added to a command that failed
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
+            code = _run([argument for argument in arguments if argument != "--debug"])
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        code = _report(error)
+    if code == INTERRUPTED:
+        _say("interrupted")
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    import typer
+
+    from xclassic.cli.commands import commands
+
+    try:
+        return typer.main.get_command(commands)(arguments, prog_name="xclassic", standalone_mode=False) or 0
+    except typer.Abort:  # what typer makes of Ctrl-C
+        return INTERRUPTED
+
+
+def _report(error: Exception) -> int:
+    """Say what failed in one line; return the exit code."""
+    if hasattr(error, "format_message"):  # an error of usage, found by typer or in its terms
+        return _report_usage(error)
+    if isinstance(error, OSError) and error.strerror:
+        _say(f"error: {error.strerror}{f': {error.filename}' if error.filename else ''}")
+    elif isinstance(error, MemoryError):
+        _say(f"error: out of memory ({error})")
+    else:
+        _say(f"error: {error}" if str(error) else f"error: {type(error).__name__}")
+    return FAILED
+
+
+def _report_usage(error: Any) -> int:
+    message = error.format_message().removeprefix("Invalid value: ")
+    if hasattr(error, "option_name"):
+        message = f"{error.message}; accepted are {', '.join(_options(error.ctx.command))}"
+    if message:  # there is none where typer has shown the help instead
+        _say(f"error: {message.rstrip('.')}", error.ctx.command_path if error.ctx else "xclassic")
+    return int(error.exit_code)
+
+
+def _options(command: Any) -> list[str]:
+    return [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
+
+
+def _show_warning(message: Warning | str, *details: Any) -> None:
+    _say(f"warning: {message}")
+
+
+def _say(message: str, speaker: str = "xclassic") -> None:
+    print(f"{speaker}: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201

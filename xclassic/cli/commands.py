@@ -1,0 +1,399 @@
+"""What each command does."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from xclassic._version import __version__
+from xclassic.cli.parameters import EstimatorGroup, usage_errors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_array
+
+    from xclassic.cli.data import Points, Source
+    from xclassic.cli.models import TrainedModel
+
+# What several commands take.
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A file in the format of the Extreme Classification Repository (plain or compressed), features as .npz or "
+        ".npy, texts as .jsonl, .csv or .tsv, a folder with train and test files, or bibtex, which is in the package.",
+    ),
+]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")]
+TextField = Annotated[list[str], typer.Option(help="Field that holds the text; give several to join them.")]
+LabelField = Annotated[str, typer.Option(help="Field that holds the labels.")]
+LabelDelimiter = Annotated[str, typer.Option(help="Where a string of labels is cut; '' takes it as one label.")]
+LabelMatrix = Annotated[str | None, typer.Option(metavar="Y.npz", help="Labels of .npz or .npy features.")]
+ZeroBased = Annotated[
+    bool | None,
+    typer.Option("--zero-based/--one-based", help="First feature id of a file without a header.", show_default=False),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")]
+Jobs = Annotated[int, typer.Option("--n-jobs", help="Workers; -1 for all CPUs.")]
+
+TEXT_PANEL = "Words of raw text (TF-IDF)"
+
+
+def _with_hyphens(name: str) -> str:
+    return name.replace("_", "-")
+
+
+class _InOrder(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(self.commands, key=["train", "predict", "evaluate", "info"].index)
+
+
+commands = typer.Typer(
+    cls=_InOrder,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _with_hyphens},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from xclassic.cli.outputs import write_line
+
+        write_line(f"xclassic {__version__}")
+        raise typer.Exit
+
+
+@commands.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of a failure.")] = False,
+) -> None:
+    """Extreme multi-label classification: train, predict, evaluate."""
+
+
+def train(
+    estimator: Any,
+    data: Data,
+    model: Annotated[str, typer.Option("--model", "-m", help="Folder to write.")],
+    force: Force = False,
+    quiet: Quiet = False,
+    text_field: TextField = ["text"],  # noqa: B006
+    label_field: LabelField = "labels",
+    label_delimiter: LabelDelimiter = ",",
+    label_matrix: LabelMatrix = None,
+    zero_based: ZeroBased = None,
+    analyzer: Annotated[str, typer.Option(help="word, char or char_wb.", rich_help_panel=TEXT_PANEL)] = "word",
+    ngram_range: Annotated[
+        str, typer.Option(help="Shortest and longest sequence of words.", rich_help_panel=TEXT_PANEL)
+    ] = "1,1",
+    min_df: Annotated[int, typer.Option(help="Fewest texts with a term.", rich_help_panel=TEXT_PANEL)] = 1,
+    max_features: Annotated[
+        int | None, typer.Option(help="Most terms.", rich_help_panel=TEXT_PANEL, show_default="no limit")
+    ] = None,
+    stop_words: Annotated[
+        str | None, typer.Option(help="english, or none.", rich_help_panel=TEXT_PANEL, show_default="none")
+    ] = None,
+    sublinear_tf: Annotated[
+        bool, typer.Option(help="Count a repeated term by 1 + log(count).", rich_help_panel=TEXT_PANEL)
+    ] = False,
+) -> None:
+    """Fit an estimator and write its model folder."""
+    from xclassic.cli.data import Source
+    from xclassic.cli.outputs import write_line
+
+    _check_model_folder(model, force)
+    source = Source(data, text_field, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based)
+    points = _read(source, "train", quiet)
+    vectorizer, X = None, points.X
+    if points.is_text:
+        vectorizer = _vectorizer(analyzer, ngram_range, min_df, max_features, stop_words, sublinear_tf)
+        with _step("weighing terms", quiet):
+            X = vectorizer.fit_transform(points.X)
+    shown = _shown(quiet)
+    estimator.set_params(verbose=max(int(estimator.verbose), int(shown)))
+    start = time.perf_counter()
+    estimator.fit(X, points.Y)
+    seconds = time.perf_counter() - start
+    # How to run is the business of whoever loads the model.
+    estimator.set_params(n_jobs=None, verbose=0)
+    trained = _trained(estimator, vectorizer, points, {"data": data, "n_rows": X.shape[0], "seconds": seconds})
+    with _step(f"writing {model}", quiet):
+        trained.save(model)
+    write_line(
+        f"{model}: {type(estimator).__name__}, {X.shape[0]:,} points, {X.shape[1]:,} features, "
+        f"{estimator.classes_.size:,} labels, trained in {seconds:.1f} s"
+    )
+
+
+class _Estimators(EstimatorGroup):
+    train = staticmethod(train)
+
+
+commands.add_typer(
+    typer.Typer(no_args_is_help=True, help="Train a model: xclassic train ESTIMATOR DATA --model FOLDER."),
+    name="train",
+    cls=_Estimators,
+)
+
+
+@commands.command()
+def predict(
+    model: Model,
+    data: Data,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="File to write; - is standard output. A suffix .gz compresses.")
+    ] = "-",
+    k: Annotated[int, typer.Option("-k", min=1, help="Labels per row.")] = 5,
+    threshold: Annotated[
+        float | None, typer.Option(help="Only labels with at least this score.", show_default="none")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="text, jsonl or npz.", show_default="by the suffix of the output, else text")
+    ] = None,
+    label_ids: Annotated[bool, typer.Option("--label-ids", help="Write ids of labels that have names.")] = False,
+    id_field: Annotated[
+        str | None, typer.Option(help="Field that names a row of text.", show_default="row numbers from 0")
+    ] = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    n_jobs: Jobs = -1,
+    text_field: TextField = ["text"],  # noqa: B006
+    zero_based: ZeroBased = None,
+) -> None:
+    """Write the best labels of each row (of a folder: of its test points)."""
+    from xclassic.cli.data import Source
+    from xclassic.cli.outputs import check_new, choose_format, write_predictions
+
+    form = choose_format(output, format)
+    if form == "npz" and output == "-" and sys.stdout.isatty():
+        raise typer.BadParameter("npz is no text for a terminal; name a file with --output")
+    check_new(output, force)
+    trained = _load(model, n_jobs, quiet)
+    source = Source(data, text_field, id_field=id_field, zero_based=zero_based)
+    points = _read(source, "test", quiet, n_features=trained.estimator.n_features_in_, labels=False)
+    top = trained.predict_topk(points.X, k)
+    if threshold is not None:
+        top = top.above(threshold)
+    write_predictions(output, form, top, trained.labels(by_id=label_ids), points.ids)
+
+
+@commands.command()
+def evaluate(
+    model: Model,
+    data: Data,
+    k: Annotated[str, typer.Option("-k", help="Depths of the ranking.")] = "1,3,5",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead of a table.")] = False,
+    by_frequency: Annotated[bool, typer.Option("--by-frequency", help="Also for head, torso and tail labels.")] = False,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Constants of the propensities: default, wikipedia or amazon.", show_default="default"),
+    ] = None,
+    a: Annotated[float | None, typer.Option("--A", help="With --B, instead of a preset.", show_default=False)] = None,
+    b: Annotated[float | None, typer.Option("--B", help="With --A, instead of a preset.", show_default=False)] = None,
+    train_data: Annotated[
+        str | None,
+        typer.Option("--train", help="Count labels in this data.", show_default="counts stored in the model"),
+    ] = None,
+    train_label_matrix: Annotated[
+        str | None, typer.Option(metavar="Y.npz", help="Labels of --train X.npz.", show_default=False)
+    ] = None,
+    quiet: Quiet = False,
+    n_jobs: Jobs = -1,
+    text_field: TextField = ["text"],  # noqa: B006
+    label_field: LabelField = "labels",
+    label_delimiter: LabelDelimiter = ",",
+    label_matrix: LabelMatrix = None,
+    zero_based: ZeroBased = None,
+) -> None:
+    """Print the metrics of a model on labelled data (of a folder: on its test points)."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from xclassic import metrics
+    from xclassic.cli.data import Source, align_labels, widen
+    from xclassic.cli.outputs import write_line
+
+    depths = _whole_numbers("-k", k)
+    constants = {"preset": preset, "A": a, "B": b}
+    with usage_errors():
+        metrics.propensity([1], 3, **constants)
+    trained = _load(model, n_jobs, quiet)
+    n_features, classes = trained.estimator.n_features_in_, trained.estimator.classes_
+    source = Source(data, text_field, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based)
+    if train_data is not None:
+        labelled = replace(source, path=train_data, label_matrix=train_label_matrix)
+        known = align_labels(_read(labelled, "train", quiet, n_features=n_features).Y, classes)
+        trained = replace(trained, label_counts=_counts(known, classes.size), training={"n_rows": known.shape[0]})
+    if trained.label_counts is None and (by_frequency or any(value is not None for value in constants.values())):
+        raise ValueError("the model holds no label counts; name its training data with --train")
+    points = _read(source, "test", quiet, n_features=n_features)
+    truth = align_labels(points.Y, classes)
+    top = widen(trained.predict_topk(points.X, max(depths)), min(max(depths), truth.shape[1]))
+    options: dict[str, Any] = {}
+    if trained.label_counts is not None:
+        counts = np.pad(
+            trained.label_counts, (0, truth.shape[1] - classes.size)
+        )  # none of labels that it does not know
+        options["propensities"] = metrics.propensity(counts, trained.training["n_rows"], **constants)
+        options["train_counts"] = counts if by_frequency else None
+    results = metrics.evaluate(truth, top, ks=depths, **options)
+    if not as_json:
+        write_line(metrics.format_table(results))
+        return
+    n_unknown = truth.shape[1] - classes.size
+    summary = {"model": model, "data": data, "n_rows": truth.shape[0], "n_unknown_labels": n_unknown}
+    write_line(json.dumps({**summary, "metrics": results}, ensure_ascii=False))
+
+
+@commands.command()
+def info(
+    model: Model,
+    full: Annotated[bool, typer.Option("--full", help="Check every byte that is used, not only the sizes.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead of a table.")] = False,
+) -> None:
+    """Say what a model folder holds, and check it."""
+    from xclassic.cli.models import read_model
+    from xclassic.cli.outputs import write_line
+
+    trained, header = read_model(model, verify="full" if full else "lazy")
+    facts = {
+        "class": header["class"],
+        "version": header["version"],
+        "bytes": sum(file.stat().st_size for file in Path(model).iterdir() if file.is_file()),
+        "n_features": trained.estimator.n_features_in_,
+        "n_labels": int(trained.estimator.classes_.size),
+        "input": "features" if trained.vectorizer is None else "text",
+        "params": header["params"],
+        "training": trained.training,
+        "text": header["facts"].get("text", {}),
+        "checked": "everything" if full else "sizes",
+    }
+    write_line(json.dumps(facts, ensure_ascii=False) if as_json else _table(facts))
+
+
+def _table(facts: dict[str, Any]) -> str:
+    """Return facts as two columns, those of a nested dict indented."""
+    lines: list[tuple[str, str]] = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            if value:
+                lines += [(name, ""), *((f"  {key}", _cell(item)) for key, item in value.items())]
+        else:
+            lines.append((name, _cell(value)))
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:{width}}  {value}".rstrip() for name, value in lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value).lower() if value is None else str(value)
+
+
+def _load(path: str, n_jobs: int, quiet: bool) -> TrainedModel:
+    from xclassic.cli.models import read_model
+
+    trained, _ = read_model(path)
+    trained.estimator.set_params(n_jobs=n_jobs, verbose=int(_shown(quiet)))
+    with usage_errors():
+        trained.estimator._check_parameters()
+    return trained
+
+
+def _read(source: Source, part: Any, quiet: bool, **options: Any) -> Points:
+    from xclassic.cli.data import read_points
+
+    with _step(f"reading {source.path}", quiet):
+        return read_points(source, part, **options)
+
+
+def _trained(estimator: Any, vectorizer: Any, points: Points, training: dict[str, Any]) -> TrainedModel:
+    from xclassic.cli.data import align_labels
+    from xclassic.cli.models import TrainedModel
+
+    counts = _counts(align_labels(points.Y, estimator.classes_), estimator.classes_.size)
+    return TrainedModel(estimator, vectorizer, counts, points.label_names, training)
+
+
+def _counts(Y: csr_array, n_labels: int) -> NDArray[np.int64]:
+    """Return how many rows have each of the first `n_labels` labels."""
+    import numpy as np
+
+    return np.bincount(Y.indices, minlength=n_labels)[:n_labels].astype(np.int64)
+
+
+def _vectorizer(
+    analyzer: str, ngram_range: str, min_df: int, max_features: int | None, stop_words: str | None, sublinear_tf: bool
+) -> Any:
+    import numpy as np
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    lengths = _whole_numbers("--ngram-range", ngram_range)
+    vectorizer = TfidfVectorizer(
+        analyzer=analyzer,
+        ngram_range=(lengths[0], lengths[-1]),
+        min_df=min_df,
+        max_features=max_features,
+        stop_words=None if stop_words == "none" else stop_words,
+        sublinear_tf=sublinear_tf,
+        dtype=np.float32,
+    )
+    with usage_errors():
+        vectorizer._validate_params()
+    return vectorizer
+
+
+def _whole_numbers(option: str, text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise typer.BadParameter(f"{option} is {text!r}; accepted are numbers of at least 1, as in 1,3,5")
+    return numbers
+
+
+def _check_model_folder(path: str, force: bool) -> None:
+    """Refuse before hours of training what could not be written after them."""
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise typer.BadParameter(f"{path} is a file; a model is a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / "model.json").exists():
+            raise typer.BadParameter(f"{path} is a folder of something else; choose another name")
+        if not force:
+            raise typer.BadParameter(f"{path} holds a model; choose another name, or pass --force to replace it")
+    if not folder.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {folder.absolute().parent}")
+
+
+def _shown(quiet: bool) -> bool:
+    return not quiet and sys.stderr.isatty()
+
+
+@contextmanager
+def _step(description: str, quiet: bool) -> Iterator[None]:
+    """Show what is being done, on a terminal."""
+    if not _shown(quiet):
+        yield
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    with Console(stderr=True).status(escape(description)):
+        yield

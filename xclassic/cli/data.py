@@ -1,0 +1,178 @@
+"""Points for the commands, from every kind of file that `xclassic.datasets` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, load_npz
+
+from xclassic import datasets, encode_labels
+from xclassic.topk import TopK
+
+MATRIX_SUFFIXES = (".npz", ".npy")
+TEXT_SUFFIXES = {".jsonl", ".ndjson", ".csv", ".tsv"}
+BUNDLED = "bibtex"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where points are and how to read them.
+
+    Attributes
+    ----------
+    path : str
+        A text file of the Extreme Classification Repository, ``.npz`` or ``.npy`` features, JSON lines, CSV or TSV, a
+        folder, or the name of the bundled data set.
+    text_fields, label_field, label_delimiter, id_field
+        Of JSON lines, CSV and TSV; see `xclassic.datasets.read_texts`.
+    label_matrix : str or None
+        The ``.npz`` labels beside ``.npz`` or ``.npy`` features.
+    zero_based : bool or None
+        Of text files without a header; see `xclassic.datasets.read_xmc`.
+    """
+
+    path: str
+    text_fields: Sequence[str] = ("text",)
+    label_field: str = "labels"
+    label_delimiter: str = ","
+    id_field: str | None = None
+    label_matrix: str | None = None
+    zero_based: bool | None = None
+
+
+@dataclass(frozen=True)
+class Points:
+    """What was read.
+
+    Attributes
+    ----------
+    X : list of str, sparse matrix or array
+        Texts or features.
+    Y : list of label lists, csr_array or None
+    ids : sequence of int or str, length n_rows
+        How the rows are called.
+    label_names : list of str or None
+        Of the columns of `Y`, if the data names them.
+    """
+
+    X: Any
+    Y: Any
+    ids: Sequence[int | str]
+    label_names: list[str] | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether `X` is texts."""
+        return isinstance(self.X, list)
+
+
+def read_points(
+    source: Source, part: Literal["train", "test"], *, n_features: int | None = None, labels: bool = True
+) -> Points:
+    """Read points.
+
+    Parameters
+    ----------
+    source : Source
+    part : {"train", "test"}
+        Which points of a folder.
+    n_features : int, optional
+        Number of features of a text file that has no header.
+    labels : bool, default=True
+        Whether labels are needed.
+    """
+    path = Path(source.path)
+    if source.path == BUNDLED or path.is_dir():
+        return _read_folder(source, part)
+    if TEXT_SUFFIXES.intersection(path.suffixes[-2:]):
+        return _read_texts(source, labels)
+    if path.suffix in MATRIX_SUFFIXES:
+        return _read_matrices(source, labels)
+    columns = n_features if source.zero_based is not None else None
+    X, Y = datasets.read_xmc(path, n_features=columns, zero_based=source.zero_based)
+    return Points(X, Y, range(X.shape[0]))
+
+
+def _read_folder(source: Source, part: str) -> Points:
+    data = datasets.load(source.path, zero_based=source.zero_based)
+    X, Y = (data.X, data.Y) if part == "train" else (data.X_test, data.Y_test)
+    if X is None:
+        raise datasets.DataFileError(source.path, "the folder has no test points; name the file itself")
+    return Points(X, Y, range(X.shape[0]), data.label_names)
+
+
+def _read_texts(source: Source, labels: bool) -> Points:
+    delimiter = source.label_delimiter or None
+    label_field = source.label_field if labels else None
+    texts, lists = datasets.read_texts(
+        source.path, text=source.text_fields, labels=label_field, label_delimiter=delimiter
+    )
+    ids: Sequence[Any] = range(len(texts))
+    if source.id_field is not None:  # a string or an integer, just as one label is
+        _, cells = datasets.read_texts(source.path, text=[], labels=source.id_field, label_delimiter=None)
+        ids = [cell[0] if cell else "" for cell in cells or ()]
+    return Points(texts, lists, ids)
+
+
+def _read_matrices(source: Source, labels: bool) -> Points:
+    if not labels:
+        X = np.load(source.path) if source.path.endswith(".npy") else load_npz(source.path)
+        return Points(X, None, range(X.shape[0]))
+    if source.label_matrix is None:
+        raise typer.BadParameter(f"{source.path} holds features only; pass the labels with --label-matrix Y.npz")
+    X, Y = datasets.read_npz(source.path, source.label_matrix)
+    return Points(X, Y, range(X.shape[0]))
+
+
+def align_labels(Y: Any, classes: NDArray[Any]) -> csr_array:
+    """Return labels as a 0-1 matrix whose first columns are those of a model.
+
+    Parameters
+    ----------
+    Y : list of label lists, or csr_array whose columns are label ids
+    classes : ndarray, shape (n_labels,)
+        Of the model.
+
+    Returns
+    -------
+    csr_array, shape (n_rows, n_labels + n_unknown)
+        Labels that the model does not know come last: they are true, and nothing can hit them.
+
+    Raises
+    ------
+    ValueError
+        If the model knows none of the labels.
+    """
+    encoded, names = (Y, np.arange(Y.shape[1])) if isinstance(Y, csr_array) else encode_labels(Y)
+    if names.dtype.kind != classes.dtype.kind:  # the label 12 of a JSON file is "12" in a CSV file
+        names, classes = names.astype(str), classes.astype(str)
+    known = np.isin(names, classes)
+    if names.size and not known.any():
+        raise ValueError(
+            f"the model knows none of the labels of the data: it has such as {classes[0]!s}, the data has such as "
+            f"{names[0]!s}; check --label-field and --label-delimiter"
+        )
+    columns = np.empty(names.size, np.int32)
+    order = np.argsort(classes)
+    columns[known] = order[np.searchsorted(classes, names[known], sorter=order)]
+    columns[~known] = classes.size + np.arange(names.size - known.sum())
+    shape = (encoded.shape[0], classes.size + names.size - int(known.sum()))
+    aligned = csr_array((encoded.data, columns[encoded.indices], encoded.indptr), shape=shape)
+    aligned.sort_indices()
+    return aligned
+
+
+def widen(top: TopK, k: int) -> TopK:
+    """Return a ranking with `k` slots at least, the further ones unfilled."""
+    if top.k >= k:
+        return top
+    wide = TopK.empty(top.n_rows, k)
+    wide.ids[:, : top.k] = top.ids
+    wide.scores[:, : top.k] = top.scores
+    return wide._replace(counts=top.counts)
