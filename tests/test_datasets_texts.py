@@ -60,9 +60,13 @@ def test_long_cells(file):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.jsonl", '{"text": "a", "labels": []}\n{"text": "a"\n', "a.jsonl, line 2: expected a JSON object, found"),
-        ("a.jsonl", "[1, 2]\n", r"line 1: expected a JSON object, found \[1, 2\]"),
-        ("a.jsonl", "[" * 100_000, "line 1: expected a JSON object"),
+        (
+            "a.jsonl",
+            '{"text": "a", "labels": []}\n{"text": "a"\n',
+            "a.jsonl, line 2: expected a JSON object in each line, found",
+        ),
+        ("a.jsonl", "[1, 2]\n", r"line 1: expected a JSON object in each line, found \[1, 2\]"),
+        ("a.jsonl", "[" * 100_000, "line 1: expected a JSON object in each line"),
         ("a.jsonl", '{"txt": "a", "labels": []}\n', "line 1: there is no field 'text'; found are 'txt', 'labels'"),
         ("a.jsonl", '{"text": "a"}\n', "line 1: there is no field 'labels'; found are 'text'"),
         ("a.jsonl", '{"text": 5, "labels": []}\n', "line 1: field 'text' must be a string, found 5"),
@@ -90,9 +94,9 @@ def test_malformed(file, name, content, message):
 
 
 def test_unknown_suffix(file):
-    for name in ("a.txt", "a.json", "a", "a.gz"):
+    for name in ("a.txt", "a.npz", "a", "a.gz"):
         with pytest.raises(
-            ValueError, match=r"accepted are \.jsonl, \.ndjson, \.csv, \.tsv, plain or followed by \.gz"
+            ValueError, match=r"accepted are \.jsonl, \.ndjson, \.json, \.csv, \.tsv, plain or followed by \.gz"
         ):
             read_texts(file(name, "{}"))
 

@@ -23,9 +23,9 @@ def read_texts(
     Parameters
     ----------
     path : path
-        The file: ``.jsonl`` or ``.ndjson`` (a JSON object per line), ``.csv`` or ``.tsv`` (the first line names the
-        columns), each plain or followed by ``.gz``, ``.xz`` or ``.bz2``. In CSV, cells may be quoted; in TSV, quotes
-        are characters like others. Empty lines are skipped.
+        The file: ``.jsonl``, ``.ndjson`` or ``.json`` (a JSON object per line), ``.csv`` or ``.tsv`` (the first line
+        names the columns), each plain or followed by ``.gz``, ``.xz`` or ``.bz2``. In CSV, cells may be quoted; in TSV,
+        quotes are characters like others. Empty lines are skipped.
     text : str or sequence of str, default="text"
         Field that holds the text; several are joined by a space.
     labels : str or None, default="labels"
@@ -48,6 +48,11 @@ def read_texts(
         that is neither string nor integer or is empty, bytes that are no UTF-8.
     ValueError
         If the suffix names no known format.
+
+    Notes
+    -----
+    The raw texts of the Extreme Classification Repository are read by
+    ``read_texts("trn.json.gz", text=["title", "content"], labels="target_ind")``.
 
     Examples
     --------
@@ -94,10 +99,10 @@ def _read_jsonl(path: _Path) -> Iterator[_Record]:
             record = json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
             raise DataFileError(
-                path, f"expected a JSON object, found {_shown(line.strip())} ({error})", number
+                path, f"expected a JSON object in each line, found {_shown(line.strip())} ({error})", number
             ) from error
         if not isinstance(record, dict):
-            raise DataFileError(path, f"expected a JSON object, found {_shown(record)}", number)
+            raise DataFileError(path, f"expected a JSON object in each line, found {_shown(record)}", number)
         yield number, record
 
 
@@ -132,6 +137,7 @@ def _read_tsv(path: _Path) -> Iterator[_Record]:
 _READERS: dict[str, Callable[[_Path], Iterator[_Record]]] = {
     ".jsonl": _read_jsonl,
     ".ndjson": _read_jsonl,
+    ".json": _read_jsonl,  # the raw texts of the Extreme Classification Repository are JSON lines under this name
     ".csv": _read_csv,
     ".tsv": _read_tsv,
 }

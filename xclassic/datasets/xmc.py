@@ -99,8 +99,8 @@ def read_xmc(
     point without labels and features if there is a header, whose ``n_points`` guards the count (empty lines after the
     last point are no points); without a header it is an error, and such a point is a line of one blank.
 
-    The file is parsed in blocks of 1 MiB: memory is that of the result plus a few MiB, time about 2 ns per byte of
-    text besides the decompression.
+    The file is parsed in blocks of 1 MiB: the peak of memory is the result plus an eighth and a few MiB, time about
+    2 ns per byte of text besides the decompression.
 
     Examples
     --------
@@ -303,9 +303,9 @@ class _Points:
 
 
 def _room(array: NDArray[Any], size: int) -> NDArray[Any]:
-    """Make sure that ``array`` holds ``size`` elements; it grows by half at least, in place where the system can."""
+    """Make sure that ``array`` holds ``size`` elements; it grows by at least an eighth, in place where possible."""
     if size > array.size:
-        array.resize(max(size, array.size + array.size // 2), refcheck=False)
+        array.resize(max(size, array.size + array.size // 8), refcheck=False)
     return array
 
 
