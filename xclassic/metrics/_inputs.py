@@ -133,7 +133,7 @@ def _as_array(Y: Any, name: str) -> NDArray[Any]:
             f"{name} is no matrix of numbers; pass a sparse or dense 0-1 matrix of shape (n_rows, n_labels). "
             "encode_labels makes one from lists of label names."
         )
-    return Y
+    return Y.astype(np.float32) if Y.dtype == np.float16 else Y  # scipy has no half precision
 
 
 def _read_ranking(top: Any, truth: Pairs, k: int | None) -> TopK:
