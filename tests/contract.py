@@ -363,6 +363,14 @@ class Contract:
             self.make().save(tmp_path / "model")
         assert not (tmp_path / "model").exists()
 
+    def test_a_failed_fit_leaves_the_estimator_unfitted(self):
+        X, Y = noisy()
+        model = self.make().fit(X, Y)
+        with pytest.raises(ValueError, match="150 rows but Y has 149"):
+            model.fit(X, Y[:-1])
+        with pytest.raises(NotFittedError):
+            model.predict_topk(X)
+
     @pytest.mark.parametrize("n_jobs", [0, "two"])
     def test_bad_parameters_are_refused_by_fit(self, n_jobs):
         with pytest.raises((TypeError, ValueError), match="n_jobs is"):
@@ -379,6 +387,8 @@ class Contract:
         assert larger > estimate
         dense, lists = X.toarray(), [Y[[i]].indices.tolist() for i in range(Y.shape[0])]
         assert self.make().estimate_memory(dense, lists) > 0
+        with pytest.raises(ValueError, match="X has 1 dimensions"):
+            self.make().estimate_memory(["a text"], [["a"]])
 
     def test_prune_weights(self):
         if not hasattr(self.estimator, "prune_weights"):

@@ -1,5 +1,6 @@
 """Worker threads, stopping, seeds and BLAS limits."""
 
+import os
 import threading
 import time
 from functools import partial
@@ -31,8 +32,6 @@ def fail_at_three(task, stop):
 
 
 def process_of(task, stop):
-    import os
-
     return os.getpid()
 
 

@@ -221,6 +221,26 @@ def test_label_collections(lists):
     assert target.Y.has_canonical_format
 
 
+class Column:
+    """As pandas and polars have them."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def to_list(self):
+        return self.values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype=dtype)
+
+
+def test_columns_of_data_frames():
+    target = check_target(Column([["b", "a"], [], ["a"]]), 3)
+    np.testing.assert_array_equal(target.Y.toarray(), [[1, 1], [0, 0], [1, 0]])
+    assert check_target(Column(["b", "a", "b"]), 3).kind == "vector"
+    assert check_target(Column([2.0, 1.0, 2.0]), 3).classes.dtype == np.float64
+
+
 def test_integer_labels_are_names_and_not_columns():
     target = check_target([[30, 10], [20]], 2)
     assert target.classes.tolist() == [10, 20, 30]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -91,6 +92,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     _target_kind: TargetKind
     _target_dtype: np.dtype[Any]
     _labels_per_row: int
+    _fitted: bool = False
 
     # Hooks
 
@@ -113,6 +115,9 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         check_n_jobs(self.n_jobs)
         if not isinstance(self.verbose, bool):
             check_number("verbose", self.verbose, minimum=0, integer=True)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._fitted
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -150,8 +155,9 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         TypeError
             If something is of the wrong type.
         KeyboardInterrupt
-            Within a second of Ctrl-C; no thread is left behind and the object should be considered unfitted.
+            Within a second of Ctrl-C; no thread is left behind. After this and any other error the object is unfitted.
         """
+        self._fitted = False  # and so it stays if anything below fails
         self._check_parameters()
         X = check_features(self, X, reset=True)
         target = check_target(y, X.shape[0])
@@ -160,6 +166,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         self._target_dtype = target.dtype
         self._labels_per_row = max(1, round(target.Y.nnz / X.shape[0]))
         self._fit(X, target.Y)
+        self._fitted = True
         return self
 
     def estimate_memory(self, X: Any, y: Any) -> int:
@@ -180,6 +187,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
             y = check_target(y, len(y)).Y
         if not issparse(X):
             X = np.asarray(X)
+        if X.ndim != 2:
+            raise ValueError(f"X has {X.ndim} dimensions; pass features, one row for each data point.")
         n, d = X.shape
         nnz_x = X.nnz if issparse(X) else n * d
         entry_bytes = 8 if issparse(X) else 4
@@ -424,7 +433,7 @@ def predict_topk(
     Parameters
     ----------
     model : XMCClassifier, Pipeline that ends in one, or a search over either
-        A fitted one; of a `GridSearchCV` and the like, its ``best_estimator_`` answers.
+        Fitted; of a `GridSearchCV` and the like, its ``best_estimator_`` answers.
     X : array-like
         What the first step takes, for instance a list of texts.
     k, labels, exclude
@@ -450,11 +459,9 @@ def predict_topk(
     np.str_('food')
     """
     model = getattr(model, "best_estimator_", model)
-    steps = getattr(model, "steps", None)
-    if steps is not None:
-        if len(steps) > 1:
-            X = model[:-1].transform(X)
-        model = model[-1]
+    if isinstance(model, Pipeline):
+        X = model[:-1].transform(X) if len(model) > 1 else X
+        return predict_topk(model[-1], X, k, labels, exclude)
     if not isinstance(model, XMCClassifier):
         raise TypeError(
             f"{type(model).__name__} ranks no labels; pass an estimator of xclassic or a pipeline that ends in one."

@@ -112,8 +112,8 @@ def _call(function: Callable[..., Result], i: int, task: Any, stop: StopByte, ru
 def _call_in_thread(function: Callable[..., Result], task: Any, stop: StopByte) -> Result:
     """Run one task in a thread while this one waits for it or for Ctrl-C."""
     with ThreadPoolExecutor(1) as executor:
-        future = executor.submit(function, task, stop)
         try:
+            future = executor.submit(function, task, stop)
             while not wait([future], timeout=0.1).done:  # short, because Windows cannot interrupt a long wait
                 pass
         except BaseException:

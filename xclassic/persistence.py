@@ -142,6 +142,7 @@ def _restore(estimator: XMCClassifier, header: Facts, arrays: Arrays, verify: Ve
             raise ModelFileError(f"The model has {estimator.n_features_in_} features but {names.size} feature names.")
         estimator.feature_names_in_ = names
     estimator._set_arrays(arrays, header["facts"], verify)
+    estimator._fitted = True
 
 
 def _count(facts: Facts, name: str) -> int:

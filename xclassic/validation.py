@@ -194,28 +194,20 @@ def _read_target(Y: Any) -> Target:
 
 def _label_rows(Y: Any) -> Sequence[Collection[Any]] | None:
     """Return `Y` if it lists a label collection for each row, None if it is an array of numbers or classes."""
-    if isinstance(Y, np.ndarray) and Y.dtype != object:
+    if isinstance(Y, np.ndarray):
+        Y = list(Y) if Y.dtype == object and Y.ndim == 1 else None
+    elif hasattr(Y, "to_list"):  # a column of pandas or polars
+        Y = Y.to_list()
+    if not isinstance(Y, (list, tuple)) or not any(_is_collection(row) for row in Y) or _is_indicator(Y):
         return None
-    if not isinstance(Y, (list, tuple, np.ndarray)) and not _is_series_of_collections(Y):
-        return None
-    if isinstance(Y, np.ndarray) and Y.ndim != 1:
-        return None
-    rows = list(Y)
-    if not any(_is_collection(row) for row in rows) or _is_indicator(rows):
-        return None
-    return rows
+    return Y
 
 
 def _is_collection(value: Any) -> bool:
     return isinstance(value, (list, tuple, set, frozenset, np.ndarray))
 
 
-def _is_series_of_collections(Y: Any) -> bool:
-    """Tell whether `Y` is a pandas or polars column of lists, which has no multi-dimensional shape."""
-    return len(getattr(Y, "shape", ())) == 1 and len(Y) > 0 and _is_collection(next(iter(Y)))
-
-
-def _is_indicator(rows: list[Any]) -> bool:
+def _is_indicator(rows: Sequence[Any]) -> bool:
     """Tell whether nested lists spell a 0-1 matrix.
 
     Rows of one length above two that hold only zeros and ones repeat a value, which a collection of labels does not.
@@ -231,7 +223,9 @@ def _is_indicator(rows: list[Any]) -> bool:
 def encode_labels(lists: Iterable[Collection[Any]]) -> tuple[csr_array, NDArray[Any]]:
     """Turn one collection of labels per row into a 0-1 matrix.
 
-    scikit-learn's cross-validation and searches refuse ragged lists; encode them once and pass the matrix instead.
+    scikit-learn's searches refuse ragged lists; encode them once and pass the matrix instead. Its ``cross_val_score``
+    and ``cross_validate`` refuse sparse matrices too, but only in a check of their arguments that
+    ``sklearn.config_context(skip_parameter_validation=True)`` leaves out.
 
     Parameters
     ----------
