@@ -1,6 +1,7 @@
 """The text format: reading, writing, and every way a file can be wrong."""
 
 import bz2
+import contextlib
 import gzip
 import locale
 import lzma
@@ -329,21 +330,21 @@ def test_values_round_to_the_nearest(tmp_path, text):
             read_xmc(tmp_path / "x.txt")
 
 
-def test_locale_does_not_matter(file, tmp_path):
-    """Comma-decimal locales break C's own conversions."""
+@pytest.fixture
+def decimal_comma():
+    """Run under a locale that breaks C's own conversions."""
     before = locale.setlocale(locale.LC_NUMERIC)
-    candidates = ("de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "C.UTF-8")
-    for name in candidates:
-        try:
-            locale.setlocale(locale.LC_NUMERIC, name)
-            break
-        except locale.Error:
-            continue
-    try:
-        X, Y = read_xmc(file("1 2 1\n0 0:1.5 1:123456789.125e-3\n"))
-        write_xmc(tmp_path / "back.txt", X, Y)
-    finally:
-        locale.setlocale(locale.LC_NUMERIC, before)
+    for name in ("de_DE.UTF-8", "fr_FR.UTF-8", "pt_BR.UTF-8", "German", "French"):
+        with contextlib.suppress(locale.Error):
+            yield locale.setlocale(locale.LC_NUMERIC, name)
+            locale.setlocale(locale.LC_NUMERIC, before)
+            return
+    pytest.skip("no locale with a decimal comma is installed")
+
+
+def test_locale_does_not_matter(file, tmp_path, decimal_comma):
+    X, Y = read_xmc(file("1 2 1\n0 0:1.5 1:123456789.125e-3\n"))
+    write_xmc(tmp_path / "back.txt", X, Y)
     assert X.data.tolist() == [1.5, np.float32(123456.789125)]
     assert (tmp_path / "back.txt").read_text() == "1 2 1\n0 0:1.5 1:123456.79\n"
 
