@@ -23,11 +23,12 @@ demo: $(VENV)/package.stamp
 test: $(VENV)/test.stamp
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
+lint: export PATH := $(abspath $(VENV)/bin):$(PATH)
 lint: $(VENV)/lint.stamp
-	$(VENV)/bin/ruff check
-	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/cython-lint xclassic
-	$(VENV)/bin/mypy
+	ruff check
+	ruff format --check
+	cython-lint xclassic
+	mypy
 
 docs: $(VENV)/docs.stamp
 	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going -q docs docs/_build/html
