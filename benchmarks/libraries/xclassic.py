@@ -1,0 +1,26 @@
+"""The estimators of this package; a method is the name of the class."""
+
+import xclassic
+
+PACKAGES = ("xclassic", "numpy", "scipy", "scikit-learn")
+
+
+def load(X, Y, folder, threads):
+    return X, Y
+
+
+def train(method, data, folder, threads, params):
+    return getattr(xclassic, method)(n_jobs=threads, **params).fit(*data)
+
+
+def save(model, folder, threads):
+    model.save(folder / "model")
+    return model
+
+
+def predict(model, X, k):
+    return model.predict_topk(X, k)
+
+
+def ids(answer, k):
+    return answer.ids

@@ -1,0 +1,98 @@
+"""Measurements as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from measure import Measurement
+from problems import DEPTHS
+
+
+def table(measurements: Sequence[Measurement]) -> str:
+    """Return a table with a row for each data set and method: medians over the rounds, and their range in brackets."""
+    columns: dict[str, Callable[[list[Measurement]], str]] = {
+        "data": lambda rounds: rounds[0]["data"],
+        "method": lambda rounds: rounds[0]["method"] + parameters(rounds[0]),
+        **{f"{name}@{'/'.join(map(str, DEPTHS))}": _at_depths(name) for name in ("P", "nDCG", "PSP")},
+        "train s": _spread("train_seconds", 1),
+        "predict s": _spread("predict_seconds", 1),
+        "per point µs": _spread("predict_seconds_per_point", 1e6),
+        "one row ms": _spread("latency_median", 1e3),
+        "p99 ms": _spread("latency_p99", 1e3),
+        "model MB": _spread("model_bytes", 1e-6),
+        "growth MB": _spread("growth_bytes", 1e-6),
+        "peak MB": _spread("peak_bytes", 1e-6),
+    }
+    groups: dict[tuple[str, str], list[Measurement]] = {}
+    for measurement in measurements:
+        key = measurement["data"], measurement["method"] + parameters(measurement)
+        groups.setdefault(key, []).append(measurement)
+    rows = [[cell(rounds) for cell in columns.values()] for rounds in groups.values()]
+    return markdown([list(columns), *rows])
+
+
+def against_fastest(measurements: Sequence[Measurement], ours: Sequence[str], peers: Sequence[str]) -> str:
+    """Return a table of our methods against the best of the peers, each figure by the best of them in it."""
+    rows = [["data", "method", "training", "prediction", "memory growth", "P@5"]]
+    for data in dict.fromkeys(one["data"] for one in measurements):
+        here = {
+            method: [one for one in measurements if one["data"] == data and one["method"] == method]
+            for method in dict.fromkeys(one["method"] for one in measurements)
+        }
+        rivals = [here[method] for method in peers if here.get(method)]
+        for method in ours:
+            if rivals and here.get(method):
+                train, predict, growth = (
+                    min(_median(rival, field) for rival in rivals) / _median(here[method], field)
+                    for field in ("train_seconds", "predict_seconds", "growth_bytes")
+                )
+                gain = _median(here[method], "P@5") - max(_median(rival, "P@5") for rival in rivals)
+                rows.append(
+                    [data, method, f"{train:.1f}x", f"{predict:.1f}x", f"{1 / growth:.2f} of theirs", f"{gain:+.2f}"]
+                )
+    return markdown(rows)
+
+
+def setting(measurements: Sequence[Measurement]) -> str:
+    """Return the machine, the threads and the versions as a list."""
+    facts = measurements[0]["machine"]
+    lines = [
+        f"* Machine: {facts['cpu']}, {facts['cores']} cores, {facts['memory']}, {facts['system']}; xclassic's "
+        f"instruction set: {facts['simd']}; {measurements[0]['threads']} threads for each method."
+    ]
+    for one in {one["method"]: one for one in measurements}.values():
+        versions = ", ".join(f"{name} {version}" for name, version in one["versions"].items())
+        lines.append(f"* {one['method']}: {versions}")
+    return "\n".join(lines)
+
+
+def parameters(measurement: Measurement) -> str:
+    """Return the parameters that were changed, as in a call; nothing where none was."""
+    changed = ", ".join(f"{name}={value!r}" for name, value in measurement["params"].items())
+    return f"({changed})" if changed else ""
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells, the first of them the head, as an aligned Markdown table."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    lines = [f"| {' | '.join(row)} |" for row in padded]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+
+
+def _at_depths(name: str) -> Callable[[list[Measurement]], str]:
+    return lambda rounds: "/".join(f"{_median(rounds, f'{name}@{k}'):.1f}" for k in DEPTHS)
+
+
+def _spread(field: str, unit: float) -> Callable[[list[Measurement]], str]:
+    def cell(rounds: list[Measurement]) -> str:
+        values = [one[field] * unit for one in rounds]
+        middle = f"{median(values):.3g}"
+        return middle if len(values) == 1 else f"{middle} ({min(values):.3g}..{max(values):.3g})"
+
+    return cell
+
+
+def _median(rounds: list[Measurement], field: str) -> float:
+    return median(one[field] for one in rounds)

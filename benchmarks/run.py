@@ -1,0 +1,65 @@
+"""Measure methods of this package: quality, time, model size and memory.
+
+    python benchmarks/run.py --data bibtex --method dismec --param C=0.5
+    python benchmarks/run.py --data delicious citeulike_t --data-dir data --method dismec least_squares --json out.jsonl
+
+Each measurement runs in a fresh process on the given number of threads. Needs Linux.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from typing import Any
+
+from measure import common_options, measure, prepared
+from report import setting, table
+
+import xclassic
+
+
+def estimator_name(method: str) -> str:
+    """Return the estimator whose name ends so, whatever the case and without ``_`` and ``-``."""
+    wanted = method.lower().replace("_", "").replace("-", "")
+    exact = [name for name in xclassic.ESTIMATORS if name.lower() == wanted]
+    found = exact or [name for name in xclassic.ESTIMATORS if name.lower().endswith(wanted)]
+    if len(found) != 1:
+        raise argparse.ArgumentTypeError(f"{method!r} names no one method; there are {', '.join(xclassic.ESTIMATORS)}")
+    return found[0]
+
+
+def parameter(text: str) -> tuple[str, Any]:
+    """Read ``name=value``: a Python literal, or a string as it is."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
+    try:
+        return name, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return name, value
+
+
+def main() -> None:
+    parser = common_options(__doc__)
+    parser.add_argument("--method", nargs="+", type=estimator_name, required=True, help="estimators, by name")
+    parser.add_argument(
+        "--param",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=parameter,
+        metavar="NAME=VALUE",
+        help="of the estimators",
+    )
+    options = parser.parse_args()
+    measurements = []
+    for name in options.data:
+        with prepared(name, options) as (problem, files):
+            measurements += [
+                measure(problem, files, "xclassic", method, options, dict(options.param)) for method in options.method
+            ]
+    print(table(measurements), setting(measurements), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
