@@ -30,13 +30,13 @@ struct TrainTask {
     int32_t lanes_used;
     int32_t loss;
     int32_t max_passes;
-    float eps;  // relative duality gap at which a lane is done
+    float eps;  // duality gap, as a share of |w|^2 / 2, at which a lane is done
     uint64_t seed;
     float* W;  // out, 64-byte aligned
     float* alpha;  // scratch (n, width), 64-byte aligned
     uint16_t* active;  // scratch (n,)
     int32_t* order;  // scratch (n,)
-    double* gaps;  // out (width,): relative duality gap when last measured
+    double* gaps;  // out (width,): the same share when last measured
     int64_t* counts;  // out (4,): full passes, active sweeps, rows read, rows written
     const volatile uint8_t* stop;
 };

@@ -117,7 +117,8 @@ class Trained:
     ----------
     weights : BlockWeights
     precision : ndarray of float64, shape (n_labels,)
-        Relative duality gap, or relative residual of a least-squares fit, when a label was last measured.
+        When a label was last measured: its duality gap as a share of ``|w|^2 / 2``, which bounds the squared relative
+        error of the weights; or the relative residual of a least-squares fit.
     work : ndarray of int64
         Counts of the work done, summed over blocks: passes over all rows, sweeps of the active rows, rows read, rows
         updated; or conjugate-gradient sweeps alone.
@@ -158,7 +159,7 @@ def train_blocks(
         Columns of `Y` to train; neighbours share a block.
     loss : {"squared_hinge", "logistic"}
     eps : float
-        Relative duality gap at which a label is done.
+        Duality gap, as a share of ``|w|^2 / 2``, at which a label is done.
     max_passes : int
         Passes over all rows after which it is given up.
     prune : float
@@ -189,9 +190,9 @@ def train_blocks(
     )
     tasks = [
         (pointers[a : b + 1], positives, positive_costs[a:b], negative_costs[a:b], seed + a)
-        for a, b in _label_ranges(len(labels))
+        for a, b in label_ranges(len(labels))
     ]
-    return _run(train, tasks, labels, problem.n_features, n_jobs, verbose)
+    return run_blocks(train, tasks, labels, problem.n_features, n_jobs, verbose)
 
 
 def ridge_blocks(
@@ -241,8 +242,8 @@ def ridge_blocks(
         max_sweeps=max_sweeps,
         prune=prune,
     )
-    tasks = [(pointers[a : b + 1], positives, targets[a:b]) for a, b in _label_ranges(len(labels))]
-    return _run(fit, tasks, labels, problem.n_features, n_jobs, verbose)
+    tasks = [(pointers[a : b + 1], positives, targets[a:b]) for a, b in label_ranges(len(labels))]
+    return run_blocks(fit, tasks, labels, problem.n_features, n_jobs, verbose)
 
 
 def _square_sums(problem: BlockProblem) -> NDArray[np.float64]:
@@ -254,7 +255,7 @@ def _square_sums(problem: BlockProblem) -> NDArray[np.float64]:
     return np.bincount(problem.indices, weights=squares, minlength=d)
 
 
-def _label_ranges(n_labels: int) -> list[tuple[int, int]]:
+def label_ranges(n_labels: int) -> list[tuple[int, int]]:
     """Cut labels into tasks of whole groups; the cut depends on their number alone."""
     n_groups = -(-n_labels // LANES)
     step = max(1, -(-n_groups // TASKS)) * LANES
@@ -299,7 +300,7 @@ def _ridge_task(problem: BlockProblem, task: tuple[Any, ...], stop: StopByte, **
     )
 
 
-def _run(
+def run_blocks(
     function: Callable[..., Any],
     tasks: list[Any],
     labels: NDArray[Any],
@@ -307,7 +308,7 @@ def _run(
     n_jobs: int | None,
     verbose: int,
 ) -> Trained:
-    """Run the tasks and gather their blocks."""
+    """Run tasks that each return (cells, bias weights, precision, work) of the next `labels`, and gather their blocks."""
     results = run_tasks(function, tasks, n_jobs=n_jobs, description="training", verbose=verbose)
     bias = np.concatenate([np.zeros(0, np.float32), *(result[1] for result in results)])
     precision = np.concatenate([np.zeros(0), *(result[2] for result in results)])
@@ -485,7 +486,11 @@ class BlockWeights:
             block = csr_array(ordered[:, first : first + LANES])
             block.sort_indices()
             filled = np.flatnonzero(np.diff(block.indptr))
-            masks = np.bitwise_or.reduceat((1 << block.indices).astype(np.uint16), block.indptr[filled]) if filled.size else []
+            masks = (
+                np.bitwise_or.reduceat((1 << block.indices).astype(np.uint16), block.indptr[filled])
+                if filled.size
+                else []
+            )
             part = kernels.Cells()
             part.features, part.masks = [filled.astype(np.int32)], [np.asarray(masks, np.uint16)]
             part.values = [block.data.astype(np.float32)]
@@ -513,7 +518,9 @@ class BlockWeights:
             found = arrays.get(name)
             if found is None or found.ndim != 1 or found.dtype != dtype:
                 what = "missing" if found is None else f"{found.ndim}-dimensional {found.dtype}"
-                raise ModelFileError(f"Array {name} of the weights is {what}; 1-dimensional {np.dtype(dtype)} belongs there.")
+                raise ModelFileError(
+                    f"Array {name} of the weights is {what}; 1-dimensional {np.dtype(dtype)} belongs there."
+                )
         weights = cls(**{name: arrays[name] for name in _ARRAYS}, n_features=n_features, verified=False)
         weights._n_labels = n_labels
         sizes = {name: len(array) for name, array in weights.arrays().items()}
@@ -593,4 +600,6 @@ def _check_offsets(name: str, offsets: NDArray[np.int64], end: int) -> None:
 
 def _check_range(name: str, values: NDArray[np.int32], low: int, high: int) -> None:
     if len(values) and (values.min() < low or values.max() >= high):
-        raise ModelFileError(f"Array {name} of the weights holds {values.min()} to {values.max()}; {low} to {high - 1} are valid.")
+        raise ModelFileError(
+            f"Array {name} of the weights holds {values.min()} to {values.max()}; {low} to {high - 1} are valid."
+        )

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from xclassic.linear.blocks import LOSSES, BlockProblem, by_falling_count, train_blocks
-from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
+from xclassic.linear.one_vs_rest import OneVsRestLinear, inverse_propensities, memory_of_blocks
 from xclassic.parallel import spawn_seeds
 from xclassic.validation import Features, check_choice, check_number
 
@@ -29,9 +29,9 @@ class DiSMEC(OneVsRestLinear):
     prune : float, default=0.01
         Weights of at most this absolute value are dropped after training; 0 keeps all. Larger means a smaller model
         and faster prediction.
-    eps : float, default=0.005
-        Relative duality gap at which the training of a label ends: the objective is then within this share of its
-        optimum, usually ten times closer.
+    eps : float, default=0.05
+        Accuracy at which the training of a label ends: the duality gap is at most this share of :math:`\|w\|^2 / 2`, so
+        the weights differ from the optimal ones, in squared length, by at most this share. Usually they are far closer.
     max_passes : int, default=20
         Passes over all rows after which the training of a label ends in any case.
     propensity : {"default", "wikipedia", "amazon"}, tuple of (A, B), or None, default=None
@@ -53,7 +53,8 @@ class DiSMEC(OneVsRestLinear):
     weights_ : BlockWeights
         The fitted models; ``weights_.to_csc(n_labels)`` gives them as a sparse matrix.
     gaps_ : ndarray of float64, shape (n_trained_labels,)
-        Relative duality gap of each label that has a model when last measured, most frequent label first.
+        Duality gap of each label that has a model as a share of :math:`\|w\|^2 / 2`, when last measured, most frequent
+        label first.
 
     See Also
     --------
@@ -93,7 +94,7 @@ class DiSMEC(OneVsRestLinear):
         *,
         loss: str = "squared_hinge",
         prune: float = 0.01,
-        eps: float = 0.005,
+        eps: float = 0.05,
         max_passes: int = 20,
         propensity: str | tuple[float, float] | None = None,
         bias: float = 1.0,
@@ -125,6 +126,7 @@ class DiSMEC(OneVsRestLinear):
         order_seed, train_seed = (int(seed) for seed in spawn_seeds(self.random_state, 2))
         labels = by_falling_count(Y)
         costs = np.full(len(labels), self.C, np.float32)
+        weights = 1.0 if self.propensity is None else 2 * inverse_propensities(self.propensity, Y)[labels] - 1
         trained = train_blocks(
             BlockProblem(self._prepared(X), bias=self.bias, seed=order_seed),
             Y,
@@ -133,7 +135,7 @@ class DiSMEC(OneVsRestLinear):
             eps=self.eps,
             max_passes=self.max_passes,
             prune=self.prune,
-            positive_costs=costs,
+            positive_costs=(costs * weights).astype(np.float32),
             negative_costs=costs,
             seed=train_seed,
             n_jobs=self.n_jobs,

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from abc import ABCMeta
-from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
 from xclassic.linear.blocks import LANES, BlockWeights
+from xclassic.metrics import propensity
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_number
 
 
-class OneVsRestLinear(XMCClassifier, metaclass=ABCMeta):
+class OneVsRestLinear(XMCClassifier):
     """Base of methods that fit one linear model per label and rank labels by ``w.x + bias``.
 
     A method defines ``_fit``, which sets ``weights_``, and its hyper-parameters, among them `prune`, `bias` and
@@ -27,7 +28,7 @@ class OneVsRestLinear(XMCClassifier, metaclass=ABCMeta):
         The fitted models.
     """
 
-    prune_threshold: float
+    prune: float
     bias: float
     normalize: bool
     weights_: BlockWeights
@@ -35,6 +36,7 @@ class OneVsRestLinear(XMCClassifier, metaclass=ABCMeta):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_number("bias", self.bias, minimum=0)
+        check_number("prune", self.prune, minimum=0)
 
     def _prepared(self, X: Features) -> Features:
         """Return the rows as the models see them."""
@@ -73,14 +75,19 @@ def unit_rows(X: Features) -> Features:
     return (X * np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, None]).astype(np.float32)
 
 
+def inverse_propensities(constants: str | tuple[float, float], Y: csr_array) -> NDArray[np.float64]:
+    """Return 1 / p of each label, under a preset of `metrics.propensity` or constants (A, B)."""
+    counts = np.bincount(Y.indices, minlength=Y.shape[1])
+    n_rows = max(3, Y.shape[0])  # the model is undefined for fewer
+    if isinstance(constants, str):
+        return 1 / propensity(counts, n_rows, preset=constants)
+    A, B = constants
+    return 1 / propensity(counts, n_rows, A=A, B=B)
+
+
 def memory_of_blocks(n: int, d: int, L: int, nnz_x: int, n_jobs: int | None, arrays_per_feature: int) -> int:
     """Return the bytes that a one-vs-rest fit needs above the data, its model guessed at 100 weights a label."""
-    from joblib import effective_n_jobs
-
     copies = 2 * 12 * nnz_x + 24 * n
     scratch = effective_n_jobs(n_jobs) * 4 * LANES * (n + arrays_per_feature * d)
     model = 2 * 100 * 8 * L
     return copies + scratch + model
-
-
-__all__: list[Any] = ["OneVsRestLinear", "memory_of_blocks", "unit_rows"]

@@ -1,0 +1,175 @@
+"""Ridge regression of all labels by one Cholesky factorisation, and its leave-one-out answers.
+
+With the constant feature appended to `X`, ``W = (X^T X + alpha I)^-1 X^T T = X^T (X X^T + alpha I)^-1 T``: the first form
+factorises a matrix of features, the second one of rows, and the smaller is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse import csc_array, csr_array, hstack, issparse
+
+from xclassic._kernels import blocks as kernels
+from xclassic.linear.blocks import Trained, label_ranges, run_blocks
+from xclassic.parallel import StopByte
+from xclassic.validation import Features
+
+LIMIT = 15_000  # order of the largest matrix factorised
+SAMPLE_ROWS = 4_000  # rows that leave-one-out works on where features are more
+JUDGED_ROWS = 1_000  # rows whose ranking is judged
+RANKS = (1, 3, 5)
+
+
+def with_bias(X: Features, bias: float) -> Features:
+    """Return `X` with the constant feature as its last column."""
+    constant = np.full((X.shape[0], 1), bias, np.float32)
+    return csr_array(hstack([X, constant])) if issparse(X) else np.hstack([X, constant])
+
+
+def _gram(X: Features, alpha: float, of_rows: bool) -> NDArray[np.float32]:
+    """Return ``X X^T + alpha I`` or ``X^T X + alpha I``, dense."""
+    product = X @ X.T if of_rows else X.T @ X
+    gram = np.asarray(product.toarray() if issparse(product) else product, np.float32)
+    gram[np.diag_indices_from(gram)] += alpha
+    return gram
+
+
+def solve(
+    X: Features,
+    Y: csr_array,
+    labels: NDArray[Any],
+    *,
+    alpha: float,
+    targets: NDArray[np.float32],
+    bias: float,
+    prune: float,
+    n_jobs: int | None,
+    verbose: int,
+) -> Trained:
+    """Fit ``(X^T X + alpha I) w = targets[j] X^T y_j`` for each of `labels`.
+
+    Parameters are those of `ridge_blocks`; `X` carries the constant feature, of value `bias`, as its last column.
+
+    Notes
+    -----
+    Cost: ``m^3 / 3 + 2 m^2 L`` operations with m the smaller of rows and features. Memory: ``4 m^2`` bytes, and ``64 m``
+    per label of a task and worker; no array of all features by all labels.
+    """
+    of_rows = X.shape[0] < X.shape[1]
+    factor = cho_factor(_gram(X, alpha, of_rows), lower=True, overwrite_a=True, check_finite=False)
+    columns = csc_array(Y)[:, labels]
+    task = partial(_solve_task, X, columns, factor, of_rows, targets, bias, prune)
+    return run_blocks(task, label_ranges(len(labels)), labels, X.shape[1] - 1, n_jobs, verbose)
+
+
+def _solve_task(
+    X: Features,
+    columns: csc_array,
+    factor: Any,
+    of_rows: bool,
+    targets: NDArray[np.float32],
+    bias: float,
+    prune: float,
+    labels: tuple[int, int],
+    stop: StopByte,
+) -> Any:
+    part = slice(*labels)
+    positives = columns[:, part]
+    if of_rows:
+        weights = X.T @ cho_solve(factor, positives.toarray() * targets[part], check_finite=False)
+    else:
+        right = X.T @ positives
+        right = right.toarray() if issparse(right) else right
+        weights = cho_solve(factor, right * targets[part], check_finite=False)
+    weights = np.ascontiguousarray(weights, np.float32)
+    cells = kernels.dense_cells(weights[:-1], prune)
+    return cells, bias * weights[-1], np.zeros(weights.shape[1]), np.zeros(1, np.int64)
+
+
+def leave_one_out(
+    X: Features,
+    Y: csr_array,
+    inverse: NDArray[np.float64],
+    *,
+    alphas: Sequence[float],
+    powers: Sequence[float],
+    seed: int,
+) -> dict[tuple[float, float], float]:
+    """Judge pairs of penalty and propensity power on training rows, each ranked by models that have not seen it.
+
+    With the hat matrix ``H = X (X^T X + alpha I)^-1 X^T``, the models fitted without row i give it the scores
+    ``(H_i Y - h_ii y_i) / (1 - h_ii)``. The power only multiplies the columns, so one factorisation serves all powers.
+
+    Parameters
+    ----------
+    X : csr_array or ndarray, shape (n_rows, n_features)
+    Y : csr_array, shape (n_rows, n_labels)
+    inverse : ndarray, shape (n_labels,)
+        Inverse propensities.
+    alphas, powers : sequence of float
+    seed : int
+        Of the choice of rows: 4,000 to fit on where there are more features than that, and 1,000 to judge.
+
+    Returns
+    -------
+    dict
+        The mean of P@1, P@3 and P@5 of each (alpha, power).
+    """
+    random = np.random.default_rng(seed)
+    of_rows = X.shape[1] > SAMPLE_ROWS
+    if of_rows and X.shape[0] > SAMPLE_ROWS:
+        sample = np.sort(random.choice(X.shape[0], SAMPLE_ROWS, replace=False))
+        X, Y = X[sample], Y[sample]
+    judged = np.sort(random.choice(X.shape[0], min(JUDGED_ROWS, X.shape[0]), replace=False))
+    seen = np.flatnonzero(np.bincount(Y.indices, minlength=Y.shape[1]))  # the others score 0
+    Y, inverse = csr_array(Y[:, seen]), inverse[seen]
+    quality = {}
+    for alpha in alphas:
+        hat = _hat_rows(X, alpha, judged, of_rows)
+        for power, precision in zip(powers, _precisions(hat, Y, judged, inverse, powers), strict=True):
+            quality[alpha, power] = precision
+    return quality
+
+
+def _hat_rows(X: Features, alpha: float, judged: NDArray[np.int64], of_rows: bool) -> NDArray[np.float32]:
+    """Return the rows `judged` of the hat matrix."""
+    factor = cho_factor(_gram(X, alpha, of_rows), lower=True, overwrite_a=True, check_finite=False)
+    if of_rows:  # H = I - alpha (X X^T + alpha I)^-1
+        unit = np.zeros((X.shape[0], len(judged)), np.float32)
+        unit[judged, np.arange(len(judged))] = 1
+        return (unit - alpha * cho_solve(factor, unit, check_finite=False)).T
+    right = X[judged].T
+    solved = cho_solve(factor, right.toarray() if issparse(right) else right, check_finite=False)
+    return np.ascontiguousarray((X @ solved).T)
+
+
+def _precisions(
+    hat: NDArray[np.float32],
+    Y: csr_array,
+    judged: NDArray[np.int64],
+    inverse: NDArray[np.float64],
+    powers: Sequence[float],
+) -> NDArray[np.float64]:
+    """Return for each power the mean of P@1, P@3 and P@5 of the leave-one-out scores of the rows `judged`."""
+    total = np.zeros(len(powers))
+    scales = [(inverse**power).astype(np.float32) for power in powers]
+    best = min(max(RANKS), Y.shape[1])
+    for start in range(0, len(judged), 100):
+        rows = judged[start : start + 100]
+        part = hat[start : start + 100]
+        own = part[np.arange(len(rows)), rows]
+        truth = Y[rows].toarray()
+        scores = (part @ Y - own[:, None] * truth) / np.maximum(1 - own, 1e-6)[:, None]
+        for p, scale in enumerate(scales):
+            scaled = scores * scale
+            top = np.argpartition(-scaled, best - 1, axis=1)[:, :best]
+            top = np.take_along_axis(top, np.argsort(-np.take_along_axis(scaled, top, axis=1), axis=1), axis=1)
+            hits = np.take_along_axis(truth, top, axis=1)
+            total[p] += np.sum([hits[:, :k].sum() / k for k in RANKS])
+    return total / (len(RANKS) * len(judged))
