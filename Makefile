@@ -8,8 +8,9 @@
 # enough; choose another with make PYTHON=/path/to/python.
 
 VENV ?= .venv
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+	$$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 KERNELS := setup.py xclassic/_kernels/block_levels.cpp \
 	$(wildcard xclassic/_kernels/*.pyx xclassic/_kernels/*.pxd xclassic/_kernels/*.h)
@@ -47,11 +48,11 @@ $(VENV)/%.stamp: $(VENV)/package.stamp
 	@touch $@
 
 $(VENV)/bin/python:
-	@test -n "$(PYTHON)" || { echo "xclassic needs Python 3.11 or newer, and none was found. \
-	Install one, or name yours: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(or $(PYTHON),false) $(NEW_ENOUGH) || { echo "xclassic needs Python 3.11 or newer$(PYTHON:%=, and % is not). \
+	Name yours: make PYTHON=/path/to/python" >&2; exit 1; }
 	@echo "Making the virtual environment $(VENV) with $(PYTHON)."
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is needed; \
-	on Debian and Ubuntu: apt install python3-venv python3-dev" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	echo "On Debian and Ubuntu: apt install python3-venv python3-dev g++" >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) build dist docs/_build docs/api/generated *.egg-info
