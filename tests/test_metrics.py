@@ -205,8 +205,9 @@ def test_short_answers_lose_what_they_leave_open():
     truth = np.array([[0, 0, 1, 1]])
     assert metrics.precision_at_k(truth, top, 3) == pytest.approx(1 / 3)
     assert metrics.recall_at_k(truth, top, 3) == pytest.approx(1 / 2)
-    garbage = TopK(np.array([[2, 3, 3]], np.int32), top.scores, top.counts)  # slots beyond the count are no answers
+    garbage = TopK(np.array([[2, 9, 9]], np.int32), top.scores, top.counts)  # slots beyond the count are no answers
     assert metrics.recall_at_k(truth, garbage, 3) == pytest.approx(1 / 2)
+    assert metrics.recall_at_k(truth, garbage, 3, labels=[2]) == 1
 
 
 def test_k_beyond_the_number_of_labels_is_answered():
@@ -422,7 +423,9 @@ def test_rankings_of_any_kind_agree():
         (TRUTH, TOP, 0, ValueError, "at least 1"),
         (TRUTH, TOP, 2.0, TypeError, "integer"),
         (TRUTH[:1], TOP, 1, ValueError, "ranking has 2 rows but Y_true has 1"),
-        (TRUTH[:, :2], TOP, 1, ValueError, "ids from 0 to 2 but Y_true has 2"),
+        (TRUTH[:, :2], TOP, 1, ValueError, "label id 2 in row 0, which is no column of Y_true; it has 2"),
+        (TRUTH, TOP._replace(ids=np.array([[0, 1, 2], [3, 0, 3]], np.int32)), 1, ValueError, r"Row 1 .* twice"),
+        (TRUTH, TOP._replace(ids=np.array([[0, 1, 2], [0, -1, 3]], np.int32)), 1, ValueError, "label id -1 in row 1"),
         (TRUTH, np.zeros((2, 3)), 1, ValueError, r"shape \(2, 3\) but Y_true has \(2, 4\)"),
         (TRUTH, csr_array((3, 4)), 1, ValueError, r"shape \(3, 4\) but Y_true has \(2, 4\)"),
         (TRUTH, np.full((2, 4), np.nan), 1, ValueError, "NaN"),
@@ -557,8 +560,9 @@ def test_ready_scorers_are_pickled_and_named():
 def test_half_a_million_labels_evaluate_in_two_seconds():
     n, L, k = 30_000, 500_000, 5
     rng = np.random.default_rng(0)
-    truth = csr_array((np.ones(n * 5), rng.integers(0, L, n * 5), np.arange(0, n * 5 + 1, 5)), shape=(n, L))
-    ids = np.where(rng.random((n, k)) < 0.5, truth.indices.reshape(n, 5), rng.integers(0, L, (n, k))).astype(np.int32)
+    drawn = [rng.integers(0, L // k, (n, k)) + np.arange(k) * (L // k) for _ in range(2)]  # distinct in each row
+    truth = csr_array((np.ones(n * k), drawn[0].ravel(), np.arange(0, n * k + 1, k)), shape=(n, L))
+    ids = np.where(rng.random((n, k)) < 0.5, *drawn).astype(np.int32)
     top = TopK(ids, np.tile(np.arange(k, 0, -1, dtype=np.float32), (n, 1)), np.full(n, k, np.int32))
     counts = np.bincount(truth.indices, minlength=L)
     seconds = []

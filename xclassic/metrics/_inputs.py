@@ -56,7 +56,8 @@ class Judged(NamedTuple):
     truth : Pairs
         Restricted to the labels looked at.
     ids : ndarray of int32, shape (n_rows, n_slots)
-        The ranked labels, best first; ``n_slots`` is the largest `k` asked for, or the number of labels if smaller.
+        The label of each hit, anything below `n_labels` elsewhere; ``n_slots`` is the largest `k` asked for, or the
+        depth of the ranking if smaller.
     hits : ndarray of bool, shape (n_rows, n_slots)
         Where a slot holds a true label.
     sizes : ndarray of int64, shape (n_rows,)
@@ -87,8 +88,8 @@ def judge(Y_true: Any, top: Any, k: int | None, labels: ArrayLike | None = None)
     ranking = _read_ranking(top, truth, k)
     keys = np.arange(truth.n_rows, dtype=np.int64)[:, None] * truth.n_labels + ranking.ids
     hits = truth.contain(keys) & ranking.filled()
-    everything = Judged(truth, ranking.ids, hits, _sizes(truth), np.ones(truth.n_rows, np.bool_))
-    return everything.restricted(labels)
+    ids = np.where(hits, ranking.ids, 0)
+    return Judged(truth, ids, hits, _sizes(truth), np.ones(truth.n_rows, np.bool_)).restricted(labels)
 
 
 def _sizes(truth: Pairs) -> NDArray[np.int64]:
@@ -142,11 +143,7 @@ def _read_ranking(top: Any, truth: Pairs, k: int | None) -> TopK:
         top = _rank(top, truth, k)
     if top.n_rows != truth.n_rows:
         raise ValueError(f"The ranking has {top.n_rows} rows but Y_true has {truth.n_rows}.")
-    if top.ids.size and (top.ids.max() >= truth.n_labels or top.ids.min() < -1):
-        raise ValueError(
-            f"The ranking names label ids from {top.ids.min()} to {top.ids.max()} but Y_true has {truth.n_labels} "
-            "columns; ids must be columns of Y_true."
-        )
+    _check_ids(top, truth.n_labels)
     if k is None:
         return top
     if min(check_k(k), truth.n_labels) > top.k:
@@ -154,6 +151,22 @@ def _read_ranking(top: Any, truth: Pairs, k: int | None) -> TopK:
             f"k is {k} but the ranking holds {top.k} labels per row; ask for more with predict_topk(X, k={k})."
         )
     return top.head(k)
+
+
+def _check_ids(top: TopK, n_labels: int) -> None:
+    """Raise unless the answers of each row are distinct columns of the truth."""
+    filled = top.filled()
+    outside = filled & ((top.ids < 0) | (top.ids >= n_labels))
+    if outside.any():
+        raise ValueError(
+            f"The ranking names label id {top.ids[outside][0]} in row {outside.any(axis=1).argmax()}, which is no "
+            f"column of Y_true; it has {n_labels}."
+        )
+    unfilled = -1 - np.arange(top.k)  # all different, so that none of them is a repetition
+    ordered = np.sort(np.where(filled, top.ids, unfilled), axis=1)
+    twice = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    if twice.any():
+        raise ValueError(f"Row {twice.argmax()} of the ranking names a label twice; an answer counts once.")
 
 
 def _rank(scores: Any, truth: Pairs, k: int | None) -> TopK:
