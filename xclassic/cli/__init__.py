@@ -2,7 +2,7 @@
 
 `commands` says what each command does, and reads like a script of the Python interface. Beside it, `parameters` turns
 the constructor of an estimator into options, `data` reads points, `models` keeps with a fitted estimator what a script
-needs later (the vectorizer of raw text, label counts, label names), and `outputs` writes.
+needs later (the vectorizer of raw text, label counts, label names), `measure` evaluates, and `outputs` writes.
 
 A command is made for scripts. Results go to standard output, everything else to standard error. The exit code is 0, or
 1 for a failure, 2 for wrong usage, 130 after Ctrl-C; an error is one line. What is written appears under its name when

@@ -17,10 +17,6 @@ from xclassic._version import __version__
 from xclassic.cli.parameters import EstimatorGroup, usage_errors
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from scipy.sparse import csr_array
-
     from xclassic.cli.data import Points, Source
     from xclassic.cli.models import TrainedModel
 
@@ -113,6 +109,8 @@ def train(
 ) -> None:
     """Fit an estimator and write its model folder."""
     from xclassic.cli.data import Source
+    from xclassic.cli.measure import count_labels
+    from xclassic.cli.models import TrainedModel
     from xclassic.cli.outputs import write_line
 
     _check_model_folder(model, force)
@@ -130,9 +128,10 @@ def train(
     seconds = time.perf_counter() - start
     # How to run is the business of whoever loads the model.
     estimator.set_params(n_jobs=None, verbose=0)
-    trained = _trained(estimator, vectorizer, points, {"data": data, "n_rows": X.shape[0], "seconds": seconds})
+    counts = count_labels(points.Y, estimator.classes_)
+    training = {"data": data, "n_rows": X.shape[0], "seconds": seconds}
     with _step(f"writing {model}", quiet):
-        trained.save(model)
+        TrainedModel(estimator, vectorizer, counts, points.label_names, training).save(model)
     write_line(
         f"{model}: {type(estimator).__name__}, {X.shape[0]:,} points, {X.shape[1]:,} features, "
         f"{estimator.classes_.size:,} labels, trained in {seconds:.1f} s"
@@ -222,36 +221,25 @@ def evaluate(
     """Print the metrics of a model on labelled data (of a folder: on its test points)."""
     from dataclasses import replace
 
-    import numpy as np
-
     from xclassic import metrics
-    from xclassic.cli.data import Source, align_labels, widen
+    from xclassic.cli.data import Source
+    from xclassic.cli.measure import MIN_POINTS, count_labels, measure
     from xclassic.cli.outputs import write_line
 
     depths = _whole_numbers("-k", k)
-    constants = {"preset": preset, "A": a, "B": b}
+    constants: dict[str, Any] = {"preset": preset, "A": a, "B": b}
     with usage_errors():
-        metrics.propensity([1], 3, **constants)
+        metrics.propensity([1], MIN_POINTS, **constants)
     trained = _load(model, n_jobs, quiet)
     n_features, classes = trained.estimator.n_features_in_, trained.estimator.classes_
     source = Source(data, text_field, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based)
     if train_data is not None:
         labelled = replace(source, path=train_data, label_matrix=train_label_matrix)
-        known = align_labels(_read(labelled, "train", quiet, n_features=n_features).Y, classes)
-        trained = replace(trained, label_counts=_counts(known, classes.size), training={"n_rows": known.shape[0]})
-    if trained.label_counts is None and (by_frequency or any(value is not None for value in constants.values())):
-        raise ValueError("the model holds no label counts; name its training data with --train")
+        training = _read(labelled, "train", quiet, n_features=n_features)
+        counts = count_labels(training.Y, classes)
+        trained = replace(trained, label_counts=counts, training={"n_rows": len(training.ids)})
     points = _read(source, "test", quiet, n_features=n_features)
-    truth = align_labels(points.Y, classes)
-    top = widen(trained.predict_topk(points.X, max(depths)), min(max(depths), truth.shape[1]))
-    options: dict[str, Any] = {}
-    if trained.label_counts is not None:
-        counts = np.pad(
-            trained.label_counts, (0, truth.shape[1] - classes.size)
-        )  # none of labels that it does not know
-        options["propensities"] = metrics.propensity(counts, trained.training["n_rows"], **constants)
-        options["train_counts"] = counts if by_frequency else None
-    results = metrics.evaluate(truth, top, ks=depths, **options)
+    results, truth = measure(trained, points, depths, constants, by_frequency)
     if not as_json:
         write_line(metrics.format_table(results))
         return
@@ -278,12 +266,12 @@ def info(
         "n_features": trained.estimator.n_features_in_,
         "n_labels": int(trained.estimator.classes_.size),
         "input": "features" if trained.vectorizer is None else "text",
-        "params": header["params"],
+        "params": trained.estimator.get_params(deep=False),
         "training": trained.training,
         "text": header["facts"].get("text", {}),
         "checked": "everything" if full else "sizes",
     }
-    write_line(json.dumps(facts, ensure_ascii=False) if as_json else _table(facts))
+    write_line(json.dumps(facts, ensure_ascii=False, default=str) if as_json else _table(facts))
 
 
 def _table(facts: dict[str, Any]) -> str:
@@ -320,21 +308,6 @@ def _read(source: Source, part: Any, quiet: bool, **options: Any) -> Points:
 
     with _step(f"reading {source.path}", quiet):
         return read_points(source, part, **options)
-
-
-def _trained(estimator: Any, vectorizer: Any, points: Points, training: dict[str, Any]) -> TrainedModel:
-    from xclassic.cli.data import align_labels
-    from xclassic.cli.models import TrainedModel
-
-    counts = _counts(align_labels(points.Y, estimator.classes_), estimator.classes_.size)
-    return TrainedModel(estimator, vectorizer, counts, points.label_names, training)
-
-
-def _counts(Y: csr_array, n_labels: int) -> NDArray[np.int64]:
-    """Return how many rows have each of the first `n_labels` labels."""
-    import numpy as np
-
-    return np.bincount(Y.indices, minlength=n_labels)[:n_labels].astype(np.int64)
 
 
 def _vectorizer(

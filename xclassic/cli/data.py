@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
-from scipy.sparse import csr_array, load_npz
 
-from xclassic import datasets, encode_labels
-from xclassic.topk import TopK
+from xclassic import datasets
 
 MATRIX_SUFFIXES = (".npz", ".npy")
 TEXT_SUFFIXES = {".jsonl", ".ndjson", ".csv", ".tsv"}
@@ -121,58 +117,7 @@ def _read_texts(source: Source, labels: bool) -> Points:
 
 
 def _read_matrices(source: Source, labels: bool) -> Points:
-    if not labels:
-        X = np.load(source.path) if source.path.endswith(".npy") else load_npz(source.path)
-        return Points(X, None, range(X.shape[0]))
-    if source.label_matrix is None:
-        raise typer.BadParameter(f"{source.path} holds features only; pass the labels with --label-matrix Y.npz")
+    if labels and source.label_matrix is None:
+        raise typer.BadParameter(f"{source.path} holds features only; pass the labels with --label-matrix")
     X, Y = datasets.read_npz(source.path, source.label_matrix)
     return Points(X, Y, range(X.shape[0]))
-
-
-def align_labels(Y: Any, classes: NDArray[Any]) -> csr_array:
-    """Return labels as a 0-1 matrix whose first columns are those of a model.
-
-    Parameters
-    ----------
-    Y : list of label lists, or csr_array whose columns are label ids
-    classes : ndarray, shape (n_labels,)
-        Of the model.
-
-    Returns
-    -------
-    csr_array, shape (n_rows, n_labels + n_unknown)
-        Labels that the model does not know come last: they are true, and nothing can hit them.
-
-    Raises
-    ------
-    ValueError
-        If the model knows none of the labels.
-    """
-    encoded, names = (Y, np.arange(Y.shape[1])) if isinstance(Y, csr_array) else encode_labels(Y)
-    if names.dtype.kind != classes.dtype.kind:  # the label 12 of a JSON file is "12" in a CSV file
-        names, classes = names.astype(str), classes.astype(str)
-    known = np.isin(names, classes)
-    if names.size and not known.any():
-        raise ValueError(
-            f"the model knows none of the labels of the data: it has such as {classes[0]!s}, the data has such as "
-            f"{names[0]!s}; check --label-field and --label-delimiter"
-        )
-    columns = np.empty(names.size, np.int32)
-    order = np.argsort(classes)
-    columns[known] = order[np.searchsorted(classes, names[known], sorter=order)]
-    columns[~known] = classes.size + np.arange(names.size - known.sum())
-    shape = (encoded.shape[0], classes.size + names.size - int(known.sum()))
-    aligned = csr_array((encoded.data, columns[encoded.indices], encoded.indptr), shape=shape)
-    aligned.sort_indices()
-    return aligned
-
-
-def widen(top: TopK, k: int) -> TopK:
-    """Return a ranking with `k` slots at least, the further ones unfilled."""
-    if top.k >= k:
-        return top
-    wide = TopK.empty(top.n_rows, k)
-    wide.ids[:, : top.k] = top.ids
-    wide.scores[:, : top.k] = top.scores
-    return wide._replace(counts=top.counts)

@@ -108,8 +108,10 @@ def read_model(path: str, verify: Literal["lazy", "full"] = "lazy") -> tuple[Tra
     ModelFileError
         See `xclassic.load`.
     """
-    header, arrays = load_model(path, mmap=True)
-    estimator = load(path, verify=verify)
+    header: Facts | None = None
+    while header is None or header != load_model(path, mmap=True)[0]:  # somebody replaced the model in between
+        header, arrays = load_model(path, mmap=True)
+        estimator = load(path, verify=verify)
     try:
         facts = header["facts"]
         training = dict(facts.get("training", {}))
@@ -137,7 +139,8 @@ def _restore_vectorizer(params: Facts, arrays: Arrays, n_features: int) -> Tfidf
     idf = np.array(arrays["text.idf"])
     if idf.shape != (n_features,) or idf.dtype not in (np.float32, np.float64) or not np.isfinite(idf).all():
         raise ValueError(f"the term weights do not fit {n_features} terms")
-    params = {**params, "ngram_range": tuple(params["ngram_range"])}
+    shortest, longest = params["ngram_range"]
+    params = {**params, "ngram_range": (shortest, longest)}
     vectorizer = TfidfVectorizer(**params, vocabulary=terms, dtype=np.float32)
     vectorizer._validate_params()
     vectorizer.idf_ = idf  # which also makes the index of the vocabulary and refuses repeated terms

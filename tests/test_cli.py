@@ -1,0 +1,527 @@
+"""The command line, as scripts meet it."""
+
+import gzip
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
+
+import xclassic
+from xclassic import DiSMEC, ModelFileError, datasets, metrics
+from xclassic.cli import app
+from xclassic.cli.commands import train
+from xclassic.cli.measure import align_labels, widen
+from xclassic.cli.models import TrainedModel, pack_strings, read_model, unpack_strings
+from xclassic.cli.outputs import choose_format
+from xclassic.cli.parameters import DEFAULTS, descriptions, parse, spell
+
+PROGRAM = [sys.executable, "-m", "xclassic"]
+PACKAGE = str(Path(xclassic.__file__).parents[1])
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), PACKAGE]))}
+ENDLESS = ["--C", "1000", "--eps", "1e-12", "--max-passes", "1000000", "--verbose", "1"]
+BOOKS = [
+    ("a1", "The moons of Jupiter", ["astronomy", "nature"]),
+    ("a2", "Bread and butter", ["cooking"]),
+    ("a3", "A field guide to the planets", ["astronomy", "nature"]),
+    ("a4", "Baking bread with rye", ["cooking", "Brot: für Anfänger"]),
+    ("a5", "Jupiter, Saturn and their moons", ["astronomy"]),
+]
+
+
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfdbinary):
+    """Run a command in a temporary folder; `code` is the exit code that is expected of it."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_command(line, code=0):
+        with pytest.raises(SystemExit) as exit:
+            app(line.split() if isinstance(line, str) else line)
+        sys.stdout.flush()
+        out, err = capfdbinary.readouterr()
+        done = Done(exit.value.code, out.decode("utf-8", "replace"), err.decode())
+        assert done.code == code, done
+        return done
+
+    return run_command
+
+
+@pytest.fixture(scope="module")
+def bibtex():
+    return datasets.load_bibtex()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, bibtex):
+    """Return the path of a model of bibtex, made by the command."""
+    path = str(tmp_path_factory.mktemp("models") / "bibtex.model")
+    subprocess.run(
+        [*PROGRAM, "train", "DiSMEC", "bibtex", "--model", path], check=True, capture_output=True, env=ENVIRONMENT
+    )
+    return path
+
+
+@pytest.fixture
+def books(tmp_path):
+    """Write the books in each format of texts."""
+    lines = [json.dumps({"key": key, "title": title, "subjects": labels}) for key, title, labels in BOOKS]
+    (tmp_path / "books.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    rows = [f'{key},"{title}",{";".join(labels)}' for key, title, labels in BOOKS]
+    (tmp_path / "books.csv").write_text("\n".join(["key,title,subjects", *rows]), encoding="utf-8")
+    return "--text-field title --label-field subjects"
+
+
+# Train
+
+
+def test_train_evaluate_and_python_agree(run, model, bibtex):
+    fitted = DiSMEC().fit(bibtex.X, bibtex.Y)
+    counts = bibtex.Y.sum(axis=0)
+    expected = metrics.evaluate(
+        bibtex.Y_test,
+        fitted.predict_topk(bibtex.X_test, 5),
+        propensities=metrics.propensity(counts, bibtex.X.shape[0]),
+        train_counts=counts,
+    )
+    plain = {name: value for name, value in expected.items() if name.split()[0] not in ("head", "torso", "tail")}
+    assert run(["evaluate", model, "bibtex"]).out == metrics.format_table(plain) + "\n"
+    found = json.loads(run(["evaluate", model, "bibtex", "--json", "--by-frequency"]).out)
+    assert found["metrics"] == expected
+    assert (found["n_rows"], found["n_unknown_labels"]) == (2515, 0)
+
+
+@pytest.mark.parametrize("spelling", ["--max-passes", "--max_passes"])
+def test_parameters_reach_the_estimator(run, spelling):
+    run(f"train dismec bibtex --model m --C 2 --loss logistic {spelling} 3 --no-normalize --propensity 0.5,0.4")
+    params = json.loads(run("info m --json").out)["params"]
+    assert (params["C"], params["loss"], params["max_passes"]) == (2.0, "logistic", 3)
+    assert (params["normalize"], params["propensity"]) == (False, [0.5, 0.4])
+
+
+@pytest.mark.parametrize("name", xclassic.ESTIMATORS)
+def test_options_are_the_parameters_of_the_constructor(run, name):
+    estimator_class = getattr(xclassic, name)
+    parameters = inspect.signature(estimator_class).parameters
+    described = descriptions(inspect.getdoc(estimator_class))
+    assert not parameters.keys() & inspect.signature(train).parameters.keys()
+    assert described.keys() >= parameters.keys()
+    assert all(described.values())
+    for parameter in parameters.values():
+        default = DEFAULTS.get(parameter.name, parameter.default)
+        value = parse(parameter, default if isinstance(default, bool) else spell(default))
+        assert value == default
+        assert type(value) is type(default)
+    shown = run(f"train {name} --help").out
+    assert all("--" + parameter.replace("_", "-") in shown for parameter in parameters)
+
+
+def test_parse_takes_the_strictest_type():
+    parameter = inspect.Parameter("x", inspect.Parameter.KEYWORD_ONLY, annotation="str | tuple[int, int] | None")
+    values = [parse(parameter, text) for text in ("None", "1,2.5", "3", "auto")]
+    assert values == [None, (1.0, 2.5), "3", "auto"]
+    untyped = inspect.Parameter("x", inspect.Parameter.KEYWORD_ONLY, default=0.5)
+    assert type(parse(untyped, "2")) is float
+
+
+def test_workers_and_progress_are_not_part_of_the_model(model):
+    loaded = xclassic.load(model)
+    assert (loaded.n_jobs, loaded.verbose) == (None, 0)
+
+
+def test_train_refuses_to_replace(run, model):
+    Path("other").mkdir()
+    Path("other/file").touch()
+    run("train DiSMEC bibtex --model m")
+    assert "--force" in run("train DiSMEC bibtex --model m --C 2", 2).err
+    assert "something else" in run("train DiSMEC bibtex --model other --force", 2).err
+    assert "a file" in run("train DiSMEC bibtex --model other/file --force", 2).err
+    assert "there is no folder" in run("train DiSMEC bibtex --model no/m", 2).err
+    assert json.loads(run("info m --json").out)["params"]["C"] == 1.0
+    run("train DiSMEC bibtex --model m --C 2 --force")
+    assert json.loads(run("info m --json --full").out)["params"]["C"] == 2.0
+    assert os.listdir("other") == ["file"]
+
+
+# Kinds of data
+
+
+def test_matrices(run, bibtex):
+    scipy.sparse.save_npz("X.npz", bibtex.X)
+    scipy.sparse.save_npz("Y.npz", bibtex.Y)
+    np.save("dense.npy", bibtex.X_test.toarray())
+    scipy.sparse.save_npz("Y_test.npz", bibtex.Y_test)
+    assert "--label-matrix" in run("train DiSMEC X.npz --model m", 2).err
+    run("train DiSMEC X.npz --label-matrix Y.npz --model m")
+    expected = DiSMEC().fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 2)
+    run("predict m dense.npy -k 2 -o top.npz")
+    found = np.load("top.npz")
+    np.testing.assert_array_equal(found["ids"], expected.ids)
+    np.testing.assert_allclose(found["scores"], expected.scores, rtol=1e-5)
+    table = run("evaluate m dense.npy --label-matrix Y_test.npz").out
+    assert run("evaluate m dense.npy --label-matrix Y_test.npz --train X.npz --train-label-matrix Y.npz").out == table
+    assert "PSP" in table
+
+
+def test_text_files_of_the_field(run, bibtex):
+    datasets.write_xmc("test.txt.xz", bibtex.X_test, bibtex.Y_test)
+    Path("tiny.svm").write_text("0 1:1\n1 2:1\n0,1 1:1 2:1\n")
+    Path("new.svm").write_text("0 1:1\n")
+    run("train DiSMEC bibtex --model m")
+    assert run("evaluate m test.txt.xz").out == run("evaluate m bibtex").out
+    assert "header" in run("train DiSMEC tiny.svm --model n", 1).err
+    run("train DiSMEC tiny.svm --one-based --model n")
+    assert run("predict n new.svm --one-based -k 1").out.startswith("0\t0:")
+    assert "features" in run("predict n bibtex", 1).err
+
+
+@pytest.mark.parametrize("file", ["books.jsonl", "books.csv"])
+def test_texts(run, books, file):
+    run(f"train DiSMEC {file} {books} --label-delimiter ; --model m --C 3 --ngram-range 1,2 --sublinear-tf")
+    texts, labels = [title for _, title, _ in BOOKS], [labels for _, _, labels in BOOKS]
+    vectorizer = TfidfVectorizer(dtype=np.float32, ngram_range=(1, 2), sublinear_tf=True)
+    pipe = make_pipeline(vectorizer, DiSMEC(C=3)).fit(texts, labels)
+    expected = xclassic.predict_topk(pipe, texts, 2)
+    done = run(f"predict m {file} --text-field title --id-field key -k 2 --format jsonl")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [row["id"] for row in rows] == [key for key, _, _ in BOOKS]
+    assert [row["labels"] for row in rows] == [list(names) for names in pipe.classes_[expected.ids]]
+    np.testing.assert_allclose([row["scores"] for row in rows], expected.scores, rtol=1e-4)
+    assert not [path for path in Path("m").iterdir() if path.suffix in (".pkl", ".joblib")]
+    facts = json.loads(run("info m --json --full").out)
+    assert (facts["input"], facts["n_labels"], facts["text"]["ngram_range"]) == ("text", 4, [1, 2])
+    assert facts["training"]["n_rows"] == 5
+
+
+def test_a_model_of_text_wants_text(run, books, model):
+    run(f"train DiSMEC books.jsonl {books} --model m")
+    assert "trained on text" in run("predict m bibtex", 1).err
+    assert "trained on features" in run(["predict", model, "books.jsonl", "--text-field", "title"], 1).err
+
+
+def test_several_fields_and_whole_labels(run, books):
+    fields = "--text-field title --text-field key --label-field subjects"
+    run(f"train DiSMEC books.csv {fields} --label-delimiter= --model m")
+    assert "astronomy;nature" in xclassic.load("m").classes_
+    assert "a3" in read_model("m")[0].vectorizer.vocabulary_
+    assert "'title'" in run("predict m books.csv --text-field nothing", 1).err
+
+
+# Predict
+
+
+def test_predictions_as_text(run, model):
+    lines = run(["predict", model, "bibtex", "-k", "3"]).out.splitlines()
+    assert len(lines) == 2515
+    row, *answers = lines[7].split("\t")
+    assert row == "7"
+    assert len(answers) == 3
+    assert all(answer.startswith("TAG_") for answer in answers)
+    scores = [float(answer.rpartition(":")[2]) for answer in answers]
+    assert scores == sorted(scores, reverse=True)
+    by_id = run(["predict", model, "bibtex", "-k", "3", "--label-ids"]).out.splitlines()[7].split("\t")
+    assert [float(answer.rpartition(":")[2]) for answer in by_id[1:]] == scores
+    assert all(answer.rpartition(":")[0].isdigit() for answer in by_id[1:])
+
+
+def test_predictions_in_files(run, model):
+    to_stdout = run(["predict", model, "bibtex", "-o", "-"]).out
+    run(["predict", model, "bibtex", "-o", "top.txt"])
+    run(["predict", model, "bibtex", "-o", "top.jsonl.gz"])
+    assert Path("top.txt").read_text() == to_stdout
+    with gzip.open("top.jsonl.gz", "rt") as file:
+        assert len([json.loads(line) for line in file]) == 2515
+    assert "--force" in run(["predict", model, "bibtex", "-o", "top.txt", "-k", "1"], 2).err
+    assert Path("top.txt").read_text() == to_stdout
+    run(["predict", model, "bibtex", "-o", "top.txt", "-k", "1", "--force"])
+    assert Path("top.txt").read_text() != to_stdout
+    run(["predict", model, "bibtex", "-o", os.devnull])
+    assert not Path(os.devnull).is_file()
+    assert sorted(os.listdir()) == ["top.jsonl.gz", "top.txt"]
+
+
+def test_threshold(run, model):
+    kept = [line.split("\t")[1:] for line in run(["predict", model, "bibtex", "--threshold", "0"]).out.splitlines()]
+    scores = [float(answer.rpartition(":")[2]) for answers in kept for answer in answers]
+    assert min(scores) >= 0
+    assert min(map(len, kept)) == 0
+
+
+def test_labels_cannot_break_lines(run):
+    rows = [{"text": "tab", "labels": ["a\tb\nc\u2028d"]}, {"text": "colon", "labels": ["x:y z"]}]
+    Path("t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run("train DiSMEC t.jsonl --model m")
+    lines = run("predict m t.jsonl -k 1").out.splitlines()
+    assert [line.rpartition(":")[0] for line in lines] == ["0\ta\\tb\\nc\\u2028d", "1\tx:y z"]
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [("-", "text"), ("a.txt.gz", "text"), ("a.jsonl", "jsonl"), ("a.ndjson.xz", "jsonl"), ("a.npz", "npz")],
+)
+def test_the_suffix_tells_the_format(path, form):
+    assert choose_format(path, None) == form
+    assert choose_format(path, "npz") == "npz"
+
+
+# Evaluate
+
+
+def test_models_from_python_have_no_label_counts(run, bibtex):
+    DiSMEC().fit(bibtex.X, bibtex.Y).save("m")
+    assert "PSP" not in run("evaluate m bibtex").out
+    assert "PSP" in run("evaluate m bibtex --train bibtex").out
+    for option in ("--by-frequency", "--preset amazon"):
+        assert "--train" in run(f"evaluate m bibtex {option}", 1).err
+    assert json.loads(run("info m --json").out)["training"] == {}
+
+
+def test_presets(run, model, bibtex):
+    counts = bibtex.Y.sum(axis=0)
+    top = DiSMEC().fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
+    amazon = metrics.propensity(counts, bibtex.X.shape[0], preset="amazon")
+    expected = metrics.evaluate(bibtex.Y_test, top, ks=[5], propensities=amazon)
+    for options in (["--preset", "amazon"], ["--A", "0.6", "--B", "2.6"]):
+        found = json.loads(run(["evaluate", model, "bibtex", "-k", "5", "--json", *options]).out)
+        assert found["metrics"] == expected
+    for options in (
+        ["--preset", "none"],
+        ["--A", "0.6"],
+        ["--A", "1", "--B", "1", "--preset", "amazon"],
+        ["-k", "5,x"],
+    ):
+        run(["evaluate", model, "bibtex", *options], 2)
+
+
+def test_too_few_training_points_for_propensities(run):
+    Path("two.svm").write_text("0 0:1\n1 1:1\n")
+    run("train DiSMEC two.svm --zero-based --model m")
+    assert "PSP" not in run("evaluate m two.svm --zero-based -k 1 --by-frequency").out
+
+
+def test_unknown_labels_count_as_missed(run, books):
+    run(f"train DiSMEC books.jsonl {books} --model m --min-df 1")
+    Path("new.jsonl").write_text(json.dumps({"title": "moons", "subjects": ["astronomy", "orbit"]}))
+    found = json.loads(run(f"evaluate m new.jsonl {books} -k 1,9 --json").out)
+    assert found["n_unknown_labels"] == 1
+    assert (found["metrics"]["P@1"], found["metrics"]["R@9"]) == (1.0, 0.5)
+    Path("new.jsonl").write_text(json.dumps({"title": "moons", "subjects": ["orbit"]}))
+    assert "--label-field" in run(f"evaluate m new.jsonl {books}", 1).err
+
+
+def test_align_labels():
+    classes = np.array([2, 5, 10])
+    from_csv = align_labels([["10", "2"], [], ["7"]], classes)
+    np.testing.assert_array_equal(from_csv.toarray(), [[1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]])
+    matrix = scipy.sparse.csr_array(np.eye(6, dtype=np.float32)[[5, 0]])
+    aligned = align_labels(matrix, np.arange(6)[::2] + 1)
+    assert aligned.toarray()[:, :3].tolist() == [[0, 0, 1], [0, 0, 0]]
+    assert aligned.sum() == 2
+
+
+def test_widen():
+    top = xclassic.TopK.from_dense(np.array([[0.5, 1.0]]), 2)
+    wide = widen(top, 3)
+    assert wide.ids.tolist() == [[1, 0, -1]]
+    assert wide.counts.tolist() == [2]
+    assert widen(top, 1) is top
+
+
+# Model folders
+
+
+def test_python_loads_what_the_command_wrote(run, books, model, bibtex):
+    expected = DiSMEC().fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
+    np.testing.assert_array_equal(xclassic.load(model, verify="full").predict_topk(bibtex.X_test).ids, expected.ids)
+    run(f"train DiSMEC books.jsonl {books} --model m --stop-words english")
+    trained, _ = read_model("m", "full")
+    assert "moons" in trained.vectorizer.vocabulary_
+    assert "of" not in trained.vectorizer.vocabulary_
+    np.testing.assert_array_equal(trained.label_counts, [1, 3, 2, 2])
+
+
+def damaged_vectorizer(**changes):
+    vectorizer = TfidfVectorizer(dtype=np.float32)
+    X = vectorizer.fit_transform([title for _, title, _ in BOOKS])
+    estimator = DiSMEC().fit(X, [labels for _, _, labels in BOOKS])
+    training = {"n_rows": 5} | changes.pop("training", {})
+    vectorizer.set_params(**changes)
+    return TrainedModel(estimator, vectorizer, np.array([1, 3, 2, 2]), training=training)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"analyzer": "word2"},
+        {"ngram_range": [1, 2, 3]},
+        {"ngram_range": 3},
+        {"max_df": -1.0},
+        {"training": {"n_rows": 2}},
+    ],
+    ids=str,
+)
+def test_damaged_facts_are_refused(tmp_path, changes):
+    damaged_vectorizer(**changes).save(str(tmp_path / "m"))
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_model(str(tmp_path / "m"))
+
+
+def test_strings_survive_in_arrays():
+    strings = ["", "a\nb", "für", "\0", "日本"]
+    arrays = pack_strings("s", strings)
+    assert unpack_strings(arrays, "s", 5) == strings
+    ends = arrays["s.ends"]
+    for broken in (ends[:-1], ends[::-1], ends + 1, ends.astype(np.int32), np.where(ends == 3, 9, ends)):
+        with pytest.raises(ValueError, match="s"):
+            unpack_strings({**arrays, "s.ends": broken}, "s", 5)
+    with pytest.raises(ValueError, match="utf-8"):
+        unpack_strings({**arrays, "s": np.full(arrays["s"].size, 255, np.uint8)}, "s", 5)
+
+
+def test_info(run, model):
+    table = run(["info", model, "--full"]).out
+    lines = dict(line.split(maxsplit=1) for line in table.splitlines() if len(line.split()) > 1)
+    assert lines["class"] == "DiSMEC"
+    assert lines["n_features"] == "1,836"
+    assert lines["n_rows"] == "4,880"
+    assert lines["checked"] == "everything"
+    facts = json.loads(run(["info", model, "--json"]).out)
+    assert facts["bytes"] == sum(path.stat().st_size for path in Path(model).iterdir())
+    assert facts["version"] == xclassic.__version__
+
+
+# For scripts
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("", ""),
+        ("trian", "'trian'. Did you mean 'train'?"),
+        ("train Foo bibtex --model m", "there are DiSMEC"),
+        ("train DiSMEC bibtex", "--model"),
+        ("train DiSMEC bibtex --model m --depth 3", "No such option: --depth; accepted are --model"),
+        ("train DiSMEC bibtex --model m --C x", "--C is 'x'; accepted is float"),
+        ("train DiSMEC bibtex --model m --C -1", "C is -1.0"),
+        ("train DiSMEC bibtex --model m --loss hinge", "squared_hinge"),
+        ("train DiSMEC books.jsonl --model m --analyzer words", "analyzer"),
+        ("train DiSMEC books.jsonl --model m --ngram-range 1-2", "--ngram-range is '1-2'"),
+        ("predict m", "DATA"),
+        ("predict m bibtex -k 0", "-k"),
+        ("predict m bibtex --format xml", "there are text, jsonl, npz"),
+        ("evaluate m bibtex --preset wiki", "preset is 'wiki'"),
+    ],
+)
+def test_wrong_usage(run, books, line, problem):
+    if "books" in line:
+        line += f" {books}"
+    done = run(line, 2)
+    assert done.out == "" or "Usage" in done.out
+    assert done.err.count("\n") == bool(problem)
+    assert problem in done.err
+    assert not Path("m").exists()
+
+
+@pytest.mark.parametrize(
+    "line", ["train DiSMEC none.txt --model m", "predict none bibtex", "evaluate none bibtex", "info none"]
+)
+def test_failure_is_one_line(run, line):
+    done = run(line, 1)
+    assert done.out == ""
+    assert done.err.startswith("xclassic: error: ")
+    assert done.err.count("\n") == 1
+    assert "none" in done.err
+    debugged = run(f"{line} --debug", 1)
+    assert "Traceback" in debugged.err
+    assert debugged.err.endswith(done.err)
+
+
+def test_malformed_data_names_the_line(run):
+    Path("bad.txt").write_text("2 3 2\n0 0:1\n1 0:x\n")
+    assert "bad.txt, line 3" in run("train DiSMEC bad.txt --model m", 1).err
+
+
+def test_warnings_are_one_line(run):
+    Path("twice.txt").write_text("2 3 2\n0,0 0:1\n1 1:1\n")
+    done = run("train DiSMEC twice.txt --model m")
+    assert done.err.startswith("xclassic: warning: twice.txt")
+    assert done.err.count("\n") == 1
+
+
+def test_version(run):
+    assert run("--version").out == f"xclassic {xclassic.__version__}\n"
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys; from xclassic.cli import app\ntry: app(['--help'])\nfinally: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert "evaluate" in done.stdout
+    assert not {"numpy", "scipy", "sklearn", "joblib", "numba"} & set(done.stdout.splitlines()[-1].split())
+
+
+def interrupt(*arguments):
+    """Start an endless training, press Ctrl-C once it shows its progress, and wait for its end."""
+    command = [*PROGRAM, "train", "DiSMEC", "bibtex", *ENDLESS, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    seen = b""
+    while b"0%|" not in seen:
+        character = process.stderr.read(1)
+        assert character, seen
+        seen += character
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    pressed = time.monotonic()
+    out, err = process.communicate(timeout=30)
+    assert time.monotonic() - pressed < 5
+    assert out == b""
+    assert err.endswith(b"xclassic: interrupted\n")
+    assert b"Traceback" not in err
+    return process.returncode
+
+
+def test_ctrl_c_leaves_nothing(tmp_path):
+    assert interrupt("--model", str(tmp_path / "m")) == 130
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_keeps_the_old_model(run, tmp_path):
+    run("train DiSMEC bibtex --model m")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()}
+    assert interrupt("--model", str(tmp_path / "m"), "--force") == 130
+    assert {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()} == before
+
+
+def test_closed_pipe_is_silent(model):
+    command = [*PROGRAM, "predict", model, "bibtex", "-k", "50"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(timeout=30) == 141
+
+
+def test_failure_while_writing_leaves_nothing(run, model, monkeypatch):
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("xclassic.cli.outputs._text_line", fail)
+    assert "No space left on device" in run(["predict", model, "bibtex", "-o", "top.txt"], 1).err
+    assert os.listdir() == []

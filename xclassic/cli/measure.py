@@ -1,0 +1,106 @@
+"""The true labels of data beside those of a model, and the metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from xclassic import TopK, encode_labels, metrics
+from xclassic.cli.data import Points
+from xclassic.cli.models import TrainedModel
+
+MIN_POINTS = 3  # of training data that propensities can be estimated from
+
+
+def measure(
+    trained: TrainedModel, points: Points, depths: list[int], constants: dict[str, Any], by_frequency: bool
+) -> tuple[dict[str, float], csr_array]:
+    """Rank labelled points and return every metric, and the truth it was measured against.
+
+    Parameters
+    ----------
+    trained : TrainedModel
+        Its label counts give the propensities.
+    points : Points
+    depths : list of int
+    constants : dict
+        Of `xclassic.metrics.propensity`: ``preset``, ``A`` and ``B``, any of them None.
+    by_frequency : bool
+        Whether to add the metrics for head, torso and tail labels.
+
+    Raises
+    ------
+    ValueError
+        If label counts are asked for and the model holds none.
+    """
+    truth = align_labels(points.Y, trained.estimator.classes_)
+    n_labels = truth.shape[1]
+    asked = by_frequency or any(value is not None for value in constants.values())
+    options: dict[str, Any] = {}
+    if trained.label_counts is not None:
+        counts = np.pad(trained.label_counts, (0, n_labels - trained.label_counts.size))  # of unknown labels: none
+        n_train = trained.training["n_rows"]
+        if n_train >= MIN_POINTS:
+            options["propensities"] = metrics.propensity(counts, n_train, **constants)
+        options["train_counts"] = counts if by_frequency else None
+    elif asked:
+        raise ValueError("the model holds no label counts; name its training data with --train")
+    top = widen(trained.predict_topk(points.X, max(depths)), min(max(depths), n_labels))
+    return metrics.evaluate(truth, top, ks=depths, **options), truth
+
+
+def count_labels(Y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
+    """Return how many rows have each label of a model."""
+    indices = align_labels(Y, classes).indices
+    return np.bincount(indices, minlength=classes.size)[: classes.size].astype(np.int64)
+
+
+def align_labels(Y: Any, classes: NDArray[Any]) -> csr_array:
+    """Return labels as a 0-1 matrix whose first columns are those of a model.
+
+    Parameters
+    ----------
+    Y : list of label lists, or csr_array whose columns are label ids
+    classes : ndarray, shape (n_labels,)
+        Of the model.
+
+    Returns
+    -------
+    csr_array, shape (n_rows, n_labels + n_unknown)
+        Labels that the model does not know come last: they are true, and nothing can hit them.
+
+    Raises
+    ------
+    ValueError
+        If the model knows none of the labels.
+    """
+    encoded, names = (Y, np.arange(Y.shape[1])) if isinstance(Y, csr_array) else encode_labels(Y)
+    if names.dtype.kind != classes.dtype.kind:  # the label 12 of a JSON file is "12" in a CSV file
+        names, classes = names.astype(str), classes.astype(str)
+    known = np.isin(names, classes)
+    if names.size and not known.any():
+        raise ValueError(
+            f"the model knows none of the labels of the data: it has such as {classes[0]!s}, the data has such as "
+            f"{names[0]!s}; check --label-field and --label-delimiter"
+        )
+    columns = np.empty(names.size, np.int32)
+    order = np.argsort(classes)
+    columns[known] = order[np.searchsorted(classes, names[known], sorter=order)]
+    columns[~known] = classes.size + np.arange(names.size - known.sum())
+    shape = (encoded.shape[0], classes.size + names.size - int(known.sum()))
+    aligned = csr_array((encoded.data, columns[encoded.indices], encoded.indptr), shape=shape)
+    aligned.sort_indices()
+    return aligned
+
+
+def widen(top: TopK, k: int) -> TopK:
+    """Return a ranking with `k` slots at least, the further ones unfilled."""
+    if top.k >= k:
+        return top
+    wide = TopK.empty(top.n_rows, k)
+    wide.ids[:, : top.k] = top.ids
+    wide.scores[:, : top.k] = top.scores
+    return wide._replace(counts=top.counts)
