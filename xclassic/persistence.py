@@ -97,7 +97,7 @@ def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") 
     """
     if verify not in ("lazy", "full"):
         raise ValueError(f"verify is {verify!r}; it must be 'lazy' or 'full'.")
-    header, arrays = load_model(path, mmap=mmap)
+    header, arrays = load_model(path, mmap=mmap, verify=verify)
     try:
         estimator = _construct(header, arrays)
         _restore(estimator, header, arrays, verify)

@@ -308,7 +308,7 @@ def run_blocks(
     n_jobs: int | None,
     verbose: int,
 ) -> Trained:
-    """Run tasks that each return (cells, bias weights, precision, work) of the next `labels`, and gather their blocks."""
+    """Run tasks, each of which returns (cells, bias, precision, work) of the next `labels`, and gather their blocks."""
     results = run_tasks(function, tasks, n_jobs=n_jobs, description="training", verbose=verbose)
     bias = np.concatenate([np.zeros(0, np.float32), *(result[1] for result in results)])
     precision = np.concatenate([np.zeros(0), *(result[2] for result in results)])

@@ -1,7 +1,7 @@
 """Ridge regression of all labels by one Cholesky factorisation, and its leave-one-out answers.
 
-With the constant feature appended to `X`, ``W = (X^T X + alpha I)^-1 X^T T = X^T (X X^T + alpha I)^-1 T``: the first form
-factorises a matrix of features, the second one of rows, and the smaller is taken.
+With the constant feature appended to `X`, ``W = (X^T X + alpha I)^-1 X^T T = X^T (X X^T + alpha I)^-1 T``: the first
+form factorises a matrix of features, the second one of rows, and the smaller is taken.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def solve(
 
     Notes
     -----
-    Cost: ``m^3 / 3 + 2 m^2 L`` operations with m the smaller of rows and features. Memory: ``4 m^2`` bytes, and ``64 m``
-    per label of a task and worker; no array of all features by all labels.
+    Cost: ``m^3 / 3 + 2 m^2 L`` operations with m the smaller of rows and features. Memory: ``4 m^2`` bytes, and per
+    worker 8 bytes for each feature and label of a task; no array of all features by all labels.
     """
     of_rows = X.shape[0] < X.shape[1]
     factor = cho_factor(_gram(X, alpha, of_rows), lower=True, overwrite_a=True, check_finite=False)

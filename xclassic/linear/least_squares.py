@@ -34,8 +34,9 @@ class OneVsRestLeastSquares(OneVsRestLinear):
     alpha : float or "auto", default=1.0
         Ridge penalty, above 0, also of the constant feature. "auto" chooses among 0.3, 1 and 3.
     propensity_power : float in [0, 1] or "auto", default="auto"
-        0 is plain least squares; larger values favour rare labels. "auto" chooses among 0, 0.2, ..., 1 the power with the
-        best mean of P@1, P@3 and P@5 on training rows, each judged by models that have not seen it (leave-one-out).
+        0 is plain least squares; larger values favour rare labels. "auto" chooses among 0, 0.2, ..., 1 the power with
+        the best mean of P@1, P@3 and P@5 on training rows, each judged by models that have not seen it
+        (leave-one-out).
     propensity : {"default", "wikipedia", "amazon"} or tuple of (A, B), default="default"
         Constants of the propensity model.
     prune : float, default=0.01
@@ -143,7 +144,7 @@ class OneVsRestLeastSquares(OneVsRestLinear):
         with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
             self.alpha_, self.propensity_power_ = self._choose(X, Y, labels, inverse, sample_seed)
             targets = (inverse**self.propensity_power_).astype(np.float32)
-            self.solver_ = self._choose_solver(*X.shape, len(labels), getattr(X, "nnz", X.size))
+            self.solver_ = self._choose_solver(X.shape[0], X.shape[1], len(labels), X.size)
             if self.solver_ == "exact":
                 trained = exact_ridge.solve(
                     exact_ridge.with_bias(X, self.bias),
@@ -190,7 +191,8 @@ class OneVsRestLeastSquares(OneVsRestLinear):
         m = min(n, d)
         if self.solver == "exact" and m > exact_ridge.LIMIT:
             raise ValueError(
-                f"X has {n} rows and {d} features; solver='exact' takes up to {exact_ridge.LIMIT} of one of them. Use 'cg'."
+                f"X has {n} rows and {d} features; solver='exact' takes up to {exact_ridge.LIMIT} of one or the other. "
+                f"Use solver='cg'."
             )
         if self.solver != "auto":
             return self.solver

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABCMeta
-
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray

@@ -1,0 +1,332 @@
+"""A model is a folder: one ``.npy`` file per array, and ``model.json``, which names them and holds the rest.
+
+Nothing in a folder is executed or unpickled. Saving is atomic, also over an existing model: the arrays are written
+under fresh names, and one rename of ``model.json`` makes them the model. A reader sees the old model or the new one,
+never a mixture, and keeps what it has mapped. This module knows nothing of estimators.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import time
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from filelock import FileLock
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+FORMAT = 1
+HEADER = "model.json"
+LOCK = ".lock"
+HEADER_LIMIT = 1 << 26  # bytes of JSON that a reader is willing to parse
+ARRAY_LIMIT = 10_000
+RETRIES = 50  # of a reader that savers overtake
+KINDS = "biufSU"  # dtypes without references: bool, integers, floats, bytes, text
+OUR_FILES = re.compile(r"[\w.-]+\.[0-9a-f]{16}\.npy|model\.json\.[0-9a-f]{16}", re.ASCII)
+ARRAY_NAME = re.compile(r"\w[\w.-]{0,150}", re.ASCII)
+
+Arrays = dict[str, NDArray[Any]]
+Verify = Literal["lazy", "full"]
+
+
+class ModelFileError(ValueError):
+    """A folder that should hold a model does not, or the model in it is damaged or too new."""
+
+
+# Saving
+
+
+def save_model(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write a model folder, or replace the model in it.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder; it is made where it does not exist.
+    header : mapping
+        What JSON can hold, without NaN and infinities. The keys ``format`` and ``arrays`` are taken.
+    arrays : mapping of str to ndarray
+        Of bools, integers, floats, bytes or text. Names are letters, digits, ``_``, ``-`` and dots.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the header or an array cannot be stored.
+    FileExistsError
+        If the path is a file, or a folder that holds something else than a model.
+    OSError
+        If writing fails, for instance because the disk is full. A model that was there is unchanged.
+
+    Notes
+    -----
+    The disk needs room for the old model and the new one. Savers of the same folder take turns by a lock that the
+    operating system releases when its holder dies; what a killed saver left is removed by the next one.
+    """
+    folder = Path(path)
+    checked = {name: _storable(name, array) for name, array in arrays.items()}
+    entries: dict[str, Any] = {}
+    _to_json({**header, "format": FORMAT, "arrays": entries})  # before anything is written
+    _make_folder(folder)
+    with FileLock(folder / LOCK):
+        replaced = _files_of_current(folder)
+        _sweep(folder, keep=replaced)
+        token = secrets.token_hex(8)
+        try:
+            for name, array in checked.items():
+                entries[name] = _write_array(folder / f"{name}.{token}.npy", array)
+            _write(folder / f"{HEADER}.{token}", _to_json({**header, "format": FORMAT, "arrays": entries}))
+            _sync_folder(folder)
+            os.replace(folder / f"{HEADER}.{token}", folder / HEADER)
+        except OSError as error:
+            _sweep(folder, keep=replaced)
+            raise OSError(
+                error.errno, f"could not save the model ({error.strerror}); what was there is unchanged", str(folder)
+            ) from error
+        except BaseException:
+            _sweep(folder, keep=replaced)
+            raise
+        _sync_folder(folder)
+        for name in replaced:
+            _remove(folder / name)
+
+
+def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    if not isinstance(name, str) or not ARRAY_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot name an array; use letters, digits, '_', '-' and dots.")
+    array = np.asarray(array)
+    if array.dtype.kind not in KINDS:
+        raise TypeError(f"Array {name} has dtype {array.dtype}; a model folder holds bools, numbers, bytes and text.")
+    return array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
+
+
+def _to_json(header: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(header, allow_nan=False, indent=1).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise type(error)(f"The header of a model must be plain JSON: {error}.") from error
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(errno.EEXIST, "is a file; a model is saved as a folder", str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {entry.name for entry in os.scandir(folder)}
+    foreign = [name for name in names if name not in (HEADER, LOCK) and not OUR_FILES.fullmatch(name)]
+    if foreign and HEADER not in names:
+        raise FileExistsError(
+            errno.EEXIST, f"holds {sorted(foreign)[0]!r} and no model; save to a new or empty folder", str(folder)
+        )
+
+
+def _files_of_current(folder: Path) -> set[str]:
+    """Return the array files that the model in the folder names; none if there is no readable model."""
+    try:
+        entries = _parse((folder / HEADER).read_bytes(), folder)["arrays"]
+        return {entry["file"] for entry in entries.values()}
+    except (OSError, ModelFileError):
+        return set()
+
+
+def _sweep(folder: Path, keep: set[str]) -> None:
+    """Remove what a killed or failed save left."""
+    for entry in list(os.scandir(folder)):
+        if entry.name not in keep and OUR_FILES.fullmatch(entry.name):
+            _remove(folder / entry.name)
+
+
+def _remove(file: Path) -> None:
+    with suppress(OSError):  # on Windows a mapped file cannot be removed; the next save will
+        file.unlink()
+
+
+def _write_array(file: Path, array: NDArray[Any]) -> dict[str, Any]:
+    with open(file, "xb") as stream:
+        npy.write_array(stream, array, version=(1, 0), allow_pickle=False)
+        _flush(stream)
+    return {
+        "file": file.name,
+        "dtype": array.dtype.str,
+        "shape": list(array.shape),
+        "crc32": _checksum(array),
+    }
+
+
+def _checksum(array: NDArray[Any]) -> int:
+    return zlib.crc32(array.reshape(-1).view(np.uint8)) if array.nbytes else 0
+
+
+def _write(file: Path, content: bytes) -> None:
+    with open(file, "xb") as stream:
+        stream.write(content)
+        _flush(stream)
+
+
+def _flush(stream: BinaryIO) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# Loading
+
+
+def load_model(
+    path: str | os.PathLike[str], *, mmap: bool = True, verify: Verify = "lazy"
+) -> tuple[dict[str, Any], Arrays]:
+    """Read a model folder.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder.
+    mmap : bool, default=True
+        Map the arrays, read-only, instead of reading them. Another program that cuts a mapped file short can crash this
+        one; the operating system offers no protection.
+    verify : {"lazy", "full"}, default="lazy"
+        Check names, sizes, dtypes and shapes, or also the checksum of every array.
+
+    Returns
+    -------
+    header : dict
+        As given to `save_model`.
+    arrays : dict of str to ndarray
+
+    Raises
+    ------
+    ModelFileError
+        If there is no model, or it is damaged or of a newer format.
+
+    Notes
+    -----
+    Cost with ``verify="lazy"``: two reads per array, whatever its size.
+    """
+    folder = Path(path)
+    before = b""
+    for _ in range(RETRIES):
+        content = _read_header(folder)
+        try:
+            header = _parse(content, folder)
+            entries = header.pop("arrays")
+            header.pop("format")
+            return header, {name: _read_array(folder, entry, mmap, verify) for name, entry in entries.items()}
+        except FileNotFoundError as error:  # a saver may have replaced the model since its header was read
+            if content == before:
+                raise ModelFileError(f"The model in {folder} lacks the file {Path(error.filename).name}.") from error
+            before = content
+            time.sleep(0.005)
+    raise ModelFileError(f"The model in {folder} was replaced {RETRIES} times while it was read; try again.")
+
+
+def _read_header(folder: Path) -> bytes:
+    try:
+        with open(folder / HEADER, "rb") as stream:
+            content = stream.read(HEADER_LIMIT + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ModelFileError(f"There is no model in {folder}: {HEADER} is missing.") from error
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{folder / HEADER} cannot be read: {error}.") from error
+    if len(content) > HEADER_LIMIT:
+        raise ModelFileError(f"{folder / HEADER} is larger than {HEADER_LIMIT} bytes; no model has such a header.")
+    return content
+
+
+def _parse(content: bytes, folder: Path) -> dict[str, Any]:
+    """Return the header with checked entries."""
+    try:
+        header = json.loads(content.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        json.dumps(header, ensure_ascii=False).encode("utf-8")  # refuses lone surrogates
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{folder / HEADER} is no valid JSON: {error}.") from error
+    if not isinstance(header, dict) or type(header.get("format")) is not int or header["format"] < 1:
+        raise ModelFileError(f"{folder / HEADER} is not the header of a model.")
+    if header["format"] > FORMAT:
+        raise ModelFileError(
+            f"The model in {folder} has format {header['format']}; this version reads up to {FORMAT}. Upgrade xclassic."
+        )
+    entries = header.get("arrays")
+    if not isinstance(entries, dict) or len(entries) > ARRAY_LIMIT:
+        raise ModelFileError(f"{folder / HEADER} has no list of arrays.")
+    for name, entry in entries.items():
+        _check_entry(name, entry, folder)
+    return header
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object names a key twice")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _check_entry(name: str, entry: Any, folder: Path) -> None:
+    """Raise unless the entry describes an array file of this name, inside the folder."""
+    where = f"The entry of array {name!r} in {folder / HEADER}"
+    if not ARRAY_NAME.fullmatch(name) or not isinstance(entry, dict):
+        raise ModelFileError(f"{where} is not valid.")
+    file, dtype, shape, crc32 = (entry.get(key) for key in ("file", "dtype", "shape", "crc32"))
+    if not isinstance(file, str) or not re.fullmatch(re.escape(name) + r"\.[0-9a-f]{16}\.npy", file, re.ASCII):
+        raise ModelFileError(f"{where} names the file {file!r}.")
+    if not isinstance(dtype, str) or not re.fullmatch(r"[<|][biufSU]\d{1,9}", dtype, re.ASCII):
+        raise ModelFileError(f"{where} has dtype {dtype!r}.")
+    if not isinstance(shape, list) or len(shape) > 8 or any(type(n) is not int or not 0 <= n < 2**62 for n in shape):
+        raise ModelFileError(f"{where} has shape {shape!r}.")
+    if type(crc32) is not int or not 0 <= crc32 < 2**32:
+        raise ModelFileError(f"{where} has checksum {crc32!r}.")
+
+
+def _read_array(folder: Path, entry: dict[str, Any], mmap: bool, verify: Verify) -> NDArray[Any]:
+    file = folder / entry["file"]
+    try:
+        with open(
+            os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)), "rb"
+        ) as stream:
+            array = _map_or_read(stream, entry, mmap)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError) as error:
+        raise ModelFileError(f"{file} is damaged: {error}.") from error
+    if verify == "full" and _checksum(array) != entry["crc32"]:
+        raise ModelFileError(f"{file} is damaged: its checksum differs from the one in {HEADER}.")
+    return array
+
+
+def _map_or_read(stream: BinaryIO, entry: dict[str, Any], mmap: bool) -> NDArray[Any]:
+    shape, dtype = tuple(entry["shape"]), np.dtype(entry["dtype"])
+    if npy.read_magic(stream) != (1, 0):
+        raise ValueError("it is of another version of the npy format")
+    found = npy.read_array_header_1_0(stream, max_header_size=4096)
+    if found != (shape, False, dtype):
+        raise ValueError(f"its header says {found}, {HEADER} says {(shape, False, dtype)}")
+    n_items = 1
+    for n in shape:
+        n_items *= n
+    offset, size = stream.tell(), os.fstat(stream.fileno()).st_size
+    if size != offset + n_items * dtype.itemsize:
+        raise ValueError(f"it has {size} bytes, not {offset + n_items * dtype.itemsize}")
+    if n_items * dtype.itemsize == 0:  # cannot be mapped
+        return np.empty(shape, dtype)
+    if mmap:
+        return np.memmap(stream, dtype, "r", offset, shape).view(np.ndarray)
+    return np.fromfile(stream, dtype, n_items).reshape(shape)
