@@ -517,6 +517,13 @@ def test_evaluate_gathers_the_single_metrics():
     assert all(type(value) is float for value in results.values())
 
 
+def test_depths_come_in_order_and_once():
+    scores = TRUTH.toarray() + 1
+    results = metrics.evaluate(TRUTH, scores, ks=[8, 1, 8])
+    assert [key for key in results if key.startswith("P@")] == ["P@1", "P@8"]
+    assert results["P@8"] == metrics.precision_at_k(TRUTH, scores, 8)
+
+
 def test_evaluate_leaves_out_groups_without_truth():
     results = metrics.evaluate(TRUTH, TOP, ks=[1], train_counts=[500, 500, 500, 3])
     assert {key.split()[0] for key in results if " " in key} == {"head"}
