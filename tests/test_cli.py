@@ -149,6 +149,8 @@ def test_workers_and_progress_are_not_part_of_the_model(model):
 def test_train_refuses_to_replace(run, model):
     Path("other").mkdir()
     Path("other/file").touch()
+    Path("m").mkdir()
+    Path("m/.lock").touch()  # as a saver leaves it that was killed
     run("train DiSMEC bibtex --model m")
     assert "--force" in run("train DiSMEC bibtex --model m --C 2", 2).err
     assert "something else" in run("train DiSMEC bibtex --model other --force", 2).err
@@ -381,6 +383,17 @@ def test_damaged_facts_are_refused(tmp_path, changes):
     damaged_vectorizer(**changes).save(str(tmp_path / "m"))
     with pytest.raises(ModelFileError, match="damaged"):
         read_model(str(tmp_path / "m"))
+
+
+def test_info_full_finds_a_flipped_bit(run, books):
+    run(f"train DiSMEC books.jsonl {books} --model m")
+    run("info m --full")
+    for path in Path("m").glob("*.npy"):
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert "m" in run("info m --full", 1).err
+        path.write_bytes(content)
+    run("info m --full")
 
 
 def test_strings_survive_in_arrays():

@@ -261,7 +261,7 @@ def info(
     trained, header = read_model(model, verify="full" if full else "lazy")
     facts = {
         "class": header["class"],
-        "version": header["version"],
+        "version": header.get("version"),
         "bytes": sum(file.stat().st_size for file in Path(model).iterdir() if file.is_file()),
         "n_features": trained.estimator.n_features_in_,
         "n_labels": int(trained.estimator.classes_.size),
@@ -290,7 +290,9 @@ def _table(facts: dict[str, Any]) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return f"{value:.6g}" if isinstance(value, float) else str(value).lower() if value is None else str(value)
+    return (
+        str(float(f"{value:.6g}")) if isinstance(value, float) else str(value).lower() if value is None else str(value)
+    )
 
 
 def _load(path: str, n_jobs: int, quiet: bool) -> TrainedModel:
@@ -343,14 +345,16 @@ def _whole_numbers(option: str, text: str) -> list[int]:
 
 def _check_model_folder(path: str, force: bool) -> None:
     """Refuse before hours of training what could not be written after them."""
+    from xclassic.model_io import HEADER, LOCK, OUR_FILES
+
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise typer.BadParameter(f"{path} is a file; a model is a folder")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not (folder / "model.json").exists():
-            raise typer.BadParameter(f"{path} is a folder of something else; choose another name")
-        if not force:
-            raise typer.BadParameter(f"{path} holds a model; choose another name, or pass --force to replace it")
+    names = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
+    if HEADER in names and not force:
+        raise typer.BadParameter(f"{path} holds a model; choose another name, or pass --force to replace it")
+    if HEADER not in names and any(name != LOCK and not OUR_FILES.fullmatch(name) for name in names):
+        raise typer.BadParameter(f"{path} is a folder of something else; choose another name")
     if not folder.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {folder.absolute().parent}")
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from copy import copy
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from xclassic import ModelFileError, TopK, XMCClassifier, load
-from xclassic.model_io import load_model
+from xclassic.model_io import Verify, load_model
 from xclassic.persistence import Arrays, Facts
 
 # What decides how a text becomes terms; the vocabulary and the weights are arrays.
@@ -100,7 +100,7 @@ class TrainedModel:
         whole.save(path)
 
 
-def read_model(path: str, verify: Literal["lazy", "full"] = "lazy") -> tuple[TrainedModel, Facts]:
+def read_model(path: str, verify: Verify = "lazy") -> tuple[TrainedModel, Facts]:
     """Read a model folder and what its JSON file says.
 
     Raises
@@ -109,8 +109,8 @@ def read_model(path: str, verify: Literal["lazy", "full"] = "lazy") -> tuple[Tra
         See `xclassic.load`.
     """
     header: Facts | None = None
-    while header is None or header != load_model(path, mmap=True)[0]:  # somebody replaced the model in between
-        header, arrays = load_model(path, mmap=True)
+    while header is None or header != load_model(path)[0]:  # somebody replaced the model in between
+        header, arrays = load_model(path, verify=verify)
         estimator = load(path, verify=verify)
     try:
         facts = header["facts"]
@@ -121,7 +121,7 @@ def read_model(path: str, verify: Literal["lazy", "full"] = "lazy") -> tuple[Tra
         if "training.label_names" in arrays:
             names = unpack_strings(arrays, "training.label_names", estimator.classes_.size)
         vectorizer = _restore_vectorizer(facts["text"], arrays, estimator.n_features_in_) if "text" in facts else None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ModelFileError(f"The model in {path} is damaged: {type(error).__name__}: {error}.") from error
     return TrainedModel(estimator, vectorizer, counts, names, training), header
 
