@@ -92,8 +92,8 @@ def compare(options: argparse.Namespace) -> tuple[list[Measurement], list[str]]:
                     print(f"{problem.name}, round {round_number + 1}: {method}", file=sys.stderr)
                     try:
                         measurements.append(measure(problem, files, library_of(method), method, options, {}))
-                    except (RuntimeError, OSError) as error:
-                        failures.append(str(error))
+                    except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+                        failures.append(f"{problem.name}, round {round_number + 1}: {error}")
     return measurements, failures
 
 

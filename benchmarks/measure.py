@@ -34,12 +34,15 @@ Measurement = dict[str, Any]
 
 def common_options(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the options of both benchmark programs."""
+    if sys.platform != "linux":
+        raise SystemExit("the benchmarks need Linux: they read the memory of a process from /proc")
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", choices=FEATURES, default=["bibtex"], help="data sets (default: bibtex)")
     parser.add_argument("--data-dir", type=Path, help="folder that holds the folders of the other data sets")
     parser.add_argument("--labels", type=int, metavar="N", help="train on N random labels only; all points stay")
     parser.add_argument("--label-seed", type=int, default=0, metavar="SEED", help="seed of that draw (default: 0)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of each method (default: 2)")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give up a measurement after that long")
     parser.add_argument("--json", type=Path, metavar="FILE", help="append the measurements to this file, one a line")
     return parser
 
@@ -61,7 +64,9 @@ def measure(
     Raises
     ------
     RuntimeError
-        If the process failed; with the end of its error output.
+        If the process failed; with the end of what it wrote.
+    subprocess.TimeoutExpired
+        If it took too long.
     """
     with tempfile.TemporaryDirectory(prefix="xclassic-bench-") as name:
         folder = Path(name)
@@ -76,11 +81,10 @@ def measure(
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            timeout=options.timeout,
         )
         if done.returncode:
-            raise RuntimeError(
-                f"{method} on {problem.name} failed (exit code {done.returncode}):\n{done.stderr[-2000:]}"
-            )
+            raise RuntimeError(f"{method} ended with exit code {done.returncode}:\n{done.stderr[-2000:]}")
         result = json.loads((folder / "result.json").read_text())
         ids = np.load(folder / "ids.npy").astype(np.int32)
     if library == "xclassic":

@@ -78,11 +78,11 @@ def prepare(name: str, data_dir: Path | None, n_labels: int | None = None, label
         X, X_test = tfidf.transform(X), tfidf.transform(X_test)
     counts = np.bincount(Y.indices, minlength=Y.shape[1])
     seen, unseen = np.flatnonzero(counts > 0), np.flatnonzero(counts == 0)
-    if n_labels is not None and n_labels < seen.size:
+    sampled = n_labels is not None and n_labels < seen.size
+    if sampled:
         seen, unseen = np.sort(np.random.default_rng(label_seed).choice(seen, n_labels, replace=False)), unseen[:0]
         name = f"{name}, {n_labels} labels"
     truth = csr_array(hstack([data.Y_test[:, seen], data.Y_test[:, unseen]], format="csr"))
-    sampled = "," in name
     return Problem(
         name,
         _plain(normalize(X)),

@@ -10,19 +10,19 @@ from problems import DEPTHS
 
 
 def table(measurements: Sequence[Measurement]) -> str:
-    """Return a table with a row for each data set and method: medians over the rounds, and their range in brackets."""
+    """Return a table with a row for each data set and method: medians over the rounds, of times their range too."""
     columns: dict[str, Callable[[list[Measurement]], str]] = {
         "data": lambda rounds: rounds[0]["data"],
         "method": lambda rounds: rounds[0]["method"] + parameters(rounds[0]),
         **{f"{name}@{'/'.join(map(str, DEPTHS))}": _at_depths(name) for name in ("P", "nDCG", "PSP")},
-        "train s": _spread("train_seconds", 1),
-        "predict s": _spread("predict_seconds", 1),
-        "per point µs": _spread("predict_seconds_per_point", 1e6),
-        "one row ms": _spread("latency_median", 1e3),
-        "p99 ms": _spread("latency_p99", 1e3),
-        "model MB": _spread("model_bytes", 1e-6),
-        "growth MB": _spread("growth_bytes", 1e-6),
-        "peak MB": _spread("peak_bytes", 1e-6),
+        "train s": _figure("train_seconds", 1, spread=True),
+        "predict s": _figure("predict_seconds", 1, spread=True),
+        "per point µs": _figure("predict_seconds_per_point", 1e6),
+        "one row ms": _figure("latency_median", 1e3),
+        "p99 ms": _figure("latency_p99", 1e3),
+        "model MB": _figure("model_bytes", 1e-6),
+        "growth MB": _figure("growth_bytes", 1e-6),
+        "peak MB": _figure("peak_bytes", 1e-6),
     }
     groups: dict[tuple[str, str], list[Measurement]] = {}
     for measurement in measurements:
@@ -85,13 +85,17 @@ def _at_depths(name: str) -> Callable[[list[Measurement]], str]:
     return lambda rounds: "/".join(f"{_median(rounds, f'{name}@{k}'):.1f}" for k in DEPTHS)
 
 
-def _spread(field: str, unit: float) -> Callable[[list[Measurement]], str]:
+def _figure(field: str, unit: float, spread: bool = False) -> Callable[[list[Measurement]], str]:
     def cell(rounds: list[Measurement]) -> str:
         values = [one[field] * unit for one in rounds]
-        middle = f"{median(values):.3g}"
-        return middle if len(values) == 1 else f"{middle} ({min(values):.3g}..{max(values):.3g})"
+        figures = [_three_digits(value) for value in (median(values), min(values), max(values))]
+        return "{} ({} to {})".format(*figures) if spread and len(values) > 1 else figures[0]
 
     return cell
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _median(rounds: list[Measurement], field: str) -> float:

@@ -1,0 +1,178 @@
+"""Small runs of the benchmarks: preparation, tables, and one measurement from the command line."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import TfidfTransformer
+
+import xclassic
+from xclassic.datasets import write_xmc
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="the benchmarks read the memory of a process from /proc"
+)
+
+
+@pytest.fixture(autouse=True)
+def _programs(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setenv("PYTHONPATH", str(Path(xclassic.__file__).parents[1]), prepend=os.pathsep)
+
+
+def perfect(truth, k=5):
+    ids = np.full((truth.shape[0], k), -1, np.int32)
+    for row in range(truth.shape[0]):
+        best = truth[[row]].indices[:k]
+        ids[row, : best.size] = best
+    return ids
+
+
+def test_bibtex_is_prepared_with_unit_rows_and_trainable_labels():
+    problem = import_module("problems").prepare("bibtex", None)
+    for X in (problem.X, problem.X_test):
+        assert X.dtype == np.float32
+        assert X.indices.dtype == X.indptr.dtype == np.int32
+        assert np.allclose(np.sqrt(X.power(2).sum(axis=1)), 1, atol=1e-5)
+    assert problem.Y.getnnz(axis=0).min() > 0
+    assert problem.Y.getnnz(axis=1).min() > 0
+    assert problem.truth.shape == (2515, 159)
+    scores = problem.scores(perfect(problem.truth))
+    assert scores["P@1"] == scores["nDCG@1"] == pytest.approx(100)
+    assert set(problem.scores(np.full((2515, 5), -1, np.int32)).values()) == {0.0}
+
+
+def test_a_sample_of_labels_keeps_all_points_and_judges_those_with_one_of_them():
+    prepare = import_module("problems").prepare
+    whole, sample, again, other = (prepare("bibtex", None, *draw) for draw in [(), (20, 0), (20, 0), (20, 1)])
+    assert sample.X.shape == whole.X.shape
+    assert sample.Y.shape[1] == sample.truth.shape[1] == sample.propensities.size == 20
+    assert (sample.Y != again.Y).nnz == 0
+    assert (sample.Y != other.Y).nnz > 0
+    assert 0 < sample.judged.size == (sample.truth.sum(axis=1) > 0).sum() < whole.judged.size
+    assert sample.scores(perfect(sample.truth))["P@1"] == pytest.approx(100)
+
+
+def test_points_and_labels_that_cannot_be_trained_are_left_out_and_words_weighted(tmp_path):
+    folder = tmp_path / "citeulike_t"
+    folder.mkdir()
+    X = csr_matrix([[1.0, 2, 0], [0, 3, 1], [0, 1, 1], [0, 0, 0], [4, 0, 1]])
+    Y = csr_matrix([[1.0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 0], [1, 1, 0, 0], [0, 0, 0, 0]])
+    X_test, Y_test = csr_matrix([[1.0, 0, 5]]), csr_matrix([[0.0, 1, 0, 1]])
+    write_xmc(folder / "train.txt", X, Y)
+    write_xmc(folder / "test.txt", X_test, Y_test)
+    problem = import_module("problems").prepare("citeulike_t", tmp_path)
+    weights = TfidfTransformer(sublinear_tf=True).fit(X[:3])
+    assert np.allclose(problem.X.toarray(), weights.transform(X[:3]).toarray(), atol=1e-6)
+    assert np.allclose(problem.X_test.toarray(), weights.transform(X_test).toarray(), atol=1e-6)
+    assert problem.Y.toarray().tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 0]]
+    assert problem.truth.toarray().tolist() == [[0, 0, 1, 1]]
+    assert problem.propensities[3] < problem.propensities[:3].min()
+
+
+@pytest.mark.parametrize(("library", "method", "params"), [("xclassic", "DiSMEC", {}), ("sklearn", "sklearn-ovr", {})])
+def test_libraries_train_save_and_rank(library, method, params, tmp_path):
+    problem = import_module("problems").prepare("bibtex", None, 8)
+    library = import_module(f"libraries.{library}")
+    data = library.load(problem.X, problem.Y, tmp_path, 1)
+    model = library.save(library.train(method, data, tmp_path, 1, params), tmp_path, 1)
+    assert any((tmp_path / "model").iterdir())
+    ids = np.asarray(library.ids(library.predict(model, problem.X_test, 5), 5))
+    assert ids.shape == (problem.X_test.shape[0], 5)
+    one = library.ids(library.predict(model, problem.X_test[3:4], 5), 5)
+    assert np.array_equal(one[0], ids[3])
+    assert problem.scores(ids.astype(np.int32))["P@1"] > 60
+
+
+def test_rankings_of_other_forms_become_arrays():
+    libraries = import_module("libraries")
+    assert libraries.ids_of_lists([[3, 1, 2], [], [4]], 2).tolist() == [[3, 1], [-1, -1], [4, -1]]
+    assert libraries.best_of_dense(np.array([[0.1, 0.5, 0.3], [3, 2, 1]]), 2).tolist() == [[1, 2], [0, 1]]
+
+
+def test_methods_and_parameters_are_read():
+    run, compare = import_module("run"), import_module("compare")
+    assert run.estimator_name("dismec") == "DiSMEC"
+    assert run.estimator_name("least_squares") == run.estimator_name("OneVsRestLeastSquares") == "OneVsRestLeastSquares"
+    with pytest.raises(argparse.ArgumentTypeError, match="there are DiSMEC"):
+        run.estimator_name("svm")
+    assert [run.parameter(text) for text in ("C=0.5", "loss=logistic", "n=None")] == [
+        ("C", 0.5),
+        ("loss", "logistic"),
+        ("n", None),
+    ]
+    with pytest.raises(argparse.ArgumentTypeError, match="name=value"):
+        run.parameter("C")
+    peers = compare.ONE_VS_REST + compare.TREES
+    assert {compare.library_of(method) for method in peers} == set(compare.ENVIRONMENTS)
+    assert all((BENCHMARKS / "libraries" / f"{compare.library_of(method)}.py").exists() for method in peers)
+    assert set(compare.OURS) <= set(xclassic.ESTIMATORS)
+
+
+def measurement(method, **figures):
+    sizes = dict.fromkeys(("model_bytes", "peak_bytes", "growth_bytes"), 4e6)
+    times = dict.fromkeys(("predict_seconds", "predict_seconds_per_point", "latency_median", "latency_p99"), 0.002)
+    scores = {f"{name}@{k}": 50.0 for name in ("P", "nDCG", "PSP") for k in (1, 3, 5)}
+    return {"data": "toy", "method": method, "params": {}, **sizes, **times, **scores, **figures}
+
+
+def test_tables_show_medians_ranges_and_the_best_peer():
+    report = import_module("report")
+    measurements = [measurement("DiSMEC", train_seconds=seconds) for seconds in (1.0, 3.0, 2.0)]
+    measurements += [
+        measurement("slow", train_seconds=300.0, **{"P@5": 51.0}),
+        measurement("fast", train_seconds=20.0, growth_bytes=2e6),
+    ]
+    table = report.table(measurements).splitlines()
+    assert len({len(line) for line in table}) == 1
+    assert "| 2 (1 to 3)" in table[2]
+    assert "| 300 " in table[3]
+    best = report.against_fastest(measurements, ["DiSMEC"], ["slow", "fast"]).splitlines()
+    assert [cell.strip() for cell in best[2].split("|")[1:-1]] == [
+        "toy",
+        "DiSMEC",
+        "10.0x",
+        "1.0x",
+        "2.00 of theirs",
+        "-1.00",
+    ]
+
+
+def test_run_prints_a_table_and_writes_json(tmp_path):
+    out = tmp_path / "out.jsonl"
+    command = [sys.executable, str(BENCHMARKS / "run.py"), "--data", "bibtex", "--method", "dismec", "--param", "C=0.5"]
+    done = subprocess.run([*command, "--json", str(out)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "DiSMEC(C=0.5)" in done.stdout
+    assert "* Machine: " in done.stdout
+    result = json.loads(out.read_text())
+    assert result["P@1"] > 60
+    assert 0 < result["latency_median"] <= result["latency_p99"]
+    assert result["train_seconds"] > 0
+    assert result["model_bytes"] > 10_000
+    assert 0 <= result["growth_bytes"] < result["peak_bytes"]
+    assert result["versions"]["xclassic"] == xclassic.__version__
+
+
+def test_a_failing_method_says_why(tmp_path):
+    measure, problems = import_module("measure"), import_module("problems")
+    options = argparse.Namespace(
+        data_dir=None, labels=4, label_seed=0, threads=1, timeout=100, json=tmp_path / "out.jsonl"
+    )
+    with (
+        measure.prepared("bibtex", options) as (problem, files),
+        pytest.raises(RuntimeError, match=r"no_method ended with exit code 1(.|\n)*KeyError"),
+    ):
+        measure.measure(problem, files, "xclassic", "no_method", options, {})
+    assert isinstance(problem, problems.Problem)
+    assert not files.exists()
+    assert not options.json.exists()
