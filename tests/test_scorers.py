@@ -85,6 +85,16 @@ def test_cross_validation_scores_each_fold():
     assert found == pytest.approx(expected)
 
 
+def test_cross_validation_takes_an_array_of_labels_per_row():
+    names = [np.array(row) for row in NAMES]
+    found = cross_val_score(Centroid(), X, names, scoring=metrics.recall_at_3, cv=2)
+    by_hand = [
+        metrics.recall_at_3(Centroid().fit(X[train], NAMES[train]), X[test], NAMES[test])
+        for train, test in [(slice(30, 60), slice(0, 30)), (slice(0, 30), slice(30, 60))]
+    ]
+    assert found == pytest.approx(by_hand)
+
+
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_search_over_a_pipeline(n_jobs):
     pipe = make_pipeline(FunctionTransformer(), Centroid())
