@@ -161,7 +161,7 @@ def _write_array(file: Path, array: NDArray[Any]) -> dict[str, Any]:
 
 
 def _checksum(array: NDArray[Any]) -> int:
-    return zlib.crc32(array.reshape(-1).view(np.uint8)) if array.nbytes else 0
+    return zlib.crc32(array.reshape(-1).view(np.uint8).data) if array.nbytes else 0
 
 
 def _write(file: Path, content: bytes) -> None:

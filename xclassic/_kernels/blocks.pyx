@@ -1,7 +1,6 @@
-# distutils: language = c++
-"""Python entry to the label-block kernels: fills the tasks of ``block_types.h`` from arrays and collects what they wrote.
+"""Python entry to the label-block kernels: fills the tasks of ``block_types.h`` and collects what the kernels wrote.
 
-Arguments are trusted: shapes, dtypes and index ranges are checked by the callers (``validation.py``, ``linear/blocks.py``).
+Arguments are trusted: the callers check shapes, dtypes and index ranges (``validation.py``, ``linear/blocks.py``).
 """
 
 import os
@@ -121,7 +120,8 @@ def use_simd_level(str name):
         if level(i).name.decode() == name and level_runs_here(i):
             _level = i
             return
-    raise ValueError(f"XCLASSIC_SIMD={name!r} cannot be used here; this CPU and build can run: {', '.join(simd_levels())}")
+    known = ", ".join(simd_levels())
+    raise ValueError(f"XCLASSIC_SIMD={name!r} cannot be used here; this CPU and build can run: {known}")
 
 
 use_simd_level(os.environ.get("XCLASSIC_SIMD") or list(reversed(simd_levels()))[0])
@@ -156,7 +156,7 @@ def _aligned(int64_t size):
 
 
 cdef class Cells:
-    """Pruned weights of trained blocks, block after block: for each feature that keeps a weight a lane mask and packed values."""
+    """Pruned weights of blocks, one after the other: lane mask and packed values of each feature with a weight."""
 
     cdef public list features, masks, values
 
@@ -165,12 +165,12 @@ cdef class Cells:
 
     cdef add_block(self, const float[::1] W, int width, int lanes_used, float prune, const int32_t[::1] feature_of):
         cdef int64_t d = feature_of.shape[0], f, n_cells = 0, n_values = 0, cell = 0, value = 0
-        cdef int l
+        cdef int lane
         cdef unsigned int mask
         for f in range(d):
             mask = 0
-            for l in range(lanes_used):
-                if abs(W[f * width + l]) > prune:
+            for lane in range(lanes_used):
+                if abs(W[f * width + lane]) > prune:
                     mask += 1
             n_cells += mask > 0
             n_values += mask
@@ -182,10 +182,10 @@ cdef class Cells:
         cdef float[::1] values_view = values
         for f in range(d):
             mask = 0
-            for l in range(lanes_used):
-                if abs(W[f * width + l]) > prune:
-                    mask |= 1u << l
-                    values_view[value] = W[f * width + l]
+            for lane in range(lanes_used):
+                if abs(W[f * width + lane]) > prune:
+                    mask |= 1u << lane
+                    values_view[value] = W[f * width + lane]
                     value += 1
             if mask:
                 features_view[cell] = feature_of[f]
@@ -206,19 +206,19 @@ def _restore_cells(features, masks, values):
 
 
 def train_labels(
-    indptr, indices, const float[::1] values, const float[::1] square_norms, const int32_t[::1] feature_of, float bias,
-    row_weights, const int64_t[::1] label_ptr, const int32_t[::1] label_rows,
+    indptr, indices, const float[::1] values, const float[::1] square_norms, const int32_t[::1] feature_of,
+    float bias, row_weights, const int64_t[::1] label_ptr, const int32_t[::1] label_rows,
     const float[::1] positive_costs, const float[::1] negative_costs, int width, int loss, float eps, int max_passes,
     double prune, uint64_t seed, const uint8_t[::1] stop,
 ):
     """Train the labels of one task, ``width`` at a time.
 
-    Label j is positive on rows ``label_rows[label_ptr[j]:label_ptr[j + 1]]``. Returns (cells, bias weights, gaps, counts); see
-    ``TrainTask`` for the arguments and the counts.
+    Label j is positive on rows ``label_rows[label_ptr[j]:label_ptr[j + 1]]``. Returns (cells, bias weights, gaps,
+    counts); see ``TrainTask`` for the arguments and the counts.
     """
     cdef int64_t n = square_norms.shape[0], d = feature_of.shape[0], n_labels = label_ptr.shape[0] - 1
-    cdef int64_t first, p, i
-    cdef int l, used
+    cdef int64_t first, p
+    cdef int lane, used
     cdef TrainTask task
     cdef const float[::1] weights_view
     scratch = _aligned((d + 1 + n) * width)
@@ -262,16 +262,16 @@ def train_labels(
         task.seed = seed + <uint64_t> first
         with nogil:
             memset(&targets[0], 0, n * sizeof(uint16_t))
-            for l in range(used):
-                positive[l] = positive_costs[first + l]
-                negative[l] = negative_costs[first + l]
-                for p in range(label_ptr[first + l], label_ptr[first + l + 1]):
-                    targets[label_rows[p]] |= <uint16_t> (1 << l)
+            for lane in range(used):
+                positive[lane] = positive_costs[first + lane]
+                negative[lane] = negative_costs[first + lane]
+                for p in range(label_ptr[first + lane], label_ptr[first + lane + 1]):
+                    targets[label_rows[p]] |= <uint16_t> (1 << lane)
             level(_level).train(task)
         (<Cells> cells).add_block(W, width, used, prune, feature_of)
-        for l in range(used):
-            bias_weights[first + l] = bias * W[d * width + l]
-            all_gaps[first + l] = gaps[l]
+        for lane in range(used):
+            bias_weights[first + lane] = bias * W[d * width + lane]
+            all_gaps[first + lane] = gaps[lane]
         all_counts += counts
     return cells, bias_weights, all_gaps, all_counts
 
@@ -281,10 +281,13 @@ def ridge_labels(
     int64_t n, row_weights, const int64_t[::1] label_ptr, const int32_t[::1] label_rows, const float[::1] target_values,
     float ridge, float bias_ridge, int width, float tolerance, int max_sweeps, double prune, const uint8_t[::1] stop,
 ):
-    """Fit the ridge regressions of one task, ``width`` at a time. Returns (cells, bias weights, relative residuals, sweeps)."""
+    """Fit the ridge regressions of one task, ``width`` at a time.
+
+    Returns (cells, bias weights, relative residuals, sweeps).
+    """
     cdef int64_t d = feature_of.shape[0], n_labels = label_ptr.shape[0] - 1, size = (d + 1) * width
     cdef int64_t first, sweeps = 0
-    cdef int l, used
+    cdef int lane, used
     cdef RidgeTask task
     cdef const float[::1] weights_view
     scratch = _aligned(4 * size)
@@ -324,32 +327,32 @@ def ridge_labels(
         if stop[0]:
             break
         used = <int> min(<int64_t> width, n_labels - first)
-        for l in range(width):
-            target[l] = target_values[first + l] if l < used else 0
-            ptr[l] = label_ptr[first + min(l, used)]
+        for lane in range(width):
+            target[lane] = target_values[first + lane] if lane < used else 0
+            ptr[lane] = label_ptr[first + min(lane, used)]
         ptr[width] = label_ptr[first + used]
         with nogil:
             level(_level).ridge(task)
         sweeps += counts[0]
         (<Cells> cells).add_block(W, width, used, prune, feature_of)
-        for l in range(used):
-            bias_weights[first + l] = bias * W[d * width + l]
-            all_residuals[first + l] = residuals[l]
+        for lane in range(used):
+            bias_weights[first + lane] = bias * W[d * width + lane]
+            all_residuals[first + lane] = residuals[lane]
     return cells, bias_weights, all_residuals, sweeps
 
 
 def dense_cells(const float[:, ::1] weights, double prune):
     """Return the Cells of dense weights of shape (n_features, n_labels), 16 labels a block."""
     cdef int64_t d = weights.shape[0], n_labels = weights.shape[1], first, f
-    cdef int l, used
+    cdef int lane, used
     cdef float[::1] W = np.zeros(d * 16, np.float32)
     cdef const int32_t[::1] feature_of = np.arange(d, dtype=np.int32)
     cells = Cells()
     for first in range(0, n_labels, 16):
         used = <int> min(<int64_t> 16, n_labels - first)
         for f in range(d):
-            for l in range(used):
-                W[f * 16 + l] = weights[f, first + l]
+            for lane in range(used):
+                W[f * 16 + lane] = weights[f, first + lane]
         (<Cells> cells).add_block(W, 16, used, prune, feature_of)
     return cells
 
@@ -365,8 +368,8 @@ cdef inline int _popcount(unsigned int mask) noexcept nogil:
 def merge_cells(list features, list masks, list values, int64_t n_features):
     """Merge the cells of the groups of one chunk, sorted by feature and then by group.
 
-    Returns (features, row_cells, row_values, cell_groups, cell_masks, values) with offsets that start at 0. Cost: O(cells +
-    n_features), by counting.
+    Returns (features, row_cells, row_values, cell_groups, cell_masks, values) with offsets that start at 0.
+    Cost: O(cells + n_features), by counting.
     """
     cdef int64_t[::1] cell_at = np.zeros(n_features + 1, np.int64), value_at = np.zeros(n_features + 1, np.int64)
     cdef const int32_t[::1] f_view

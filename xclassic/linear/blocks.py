@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array, issparse
 
-from xclassic._kernels import blocks as kernels
+import xclassic._kernels.blocks as kernels
 from xclassic.model_io import ModelFileError
 from xclassic.parallel import StopByte, run_tasks
 from xclassic.topk import TopK
@@ -252,7 +252,7 @@ def _square_sums(problem: BlockProblem) -> NDArray[np.float64]:
     squares = problem.values.astype(np.float64) ** 2
     if problem.indices is None:
         return squares.reshape(-1, d).sum(axis=0)
-    return np.bincount(problem.indices, weights=squares, minlength=d)
+    return np.bincount(problem.indices, weights=squares, minlength=d).astype(np.float64)
 
 
 def label_ranges(n_labels: int) -> list[tuple[int, int]]:
@@ -368,31 +368,34 @@ class BlockWeights:
         """Merge trained blocks, one group each, into chunks. `parts` is emptied on the way, to hold one copy only."""
         n_groups = -(-len(labels) // LANES)
         n_chunks = -(-n_groups // CHUNK_GROUPS)
-        blocks = [block for cells in parts for block in zip(cells.features, cells.masks, cells.values, strict=True)]
+        blocks: list[Any] = [
+            block for cells in parts for block in zip(cells.features, cells.masks, cells.values, strict=True)
+        ]
         parts.clear()
         chunks = []
         for chunk in range(n_chunks):
             first = chunk * CHUNK_GROUPS
             group = blocks[first : first + CHUNK_GROUPS]
             blocks[first : first + CHUNK_GROUPS] = [None] * len(group)
-            chunks.append(kernels.merge_cells(*map(list, zip(*group, strict=True)), n_features))
+            features, masks, values = map(list, zip(*group, strict=True))
+            chunks.append(kernels.merge_cells(features, masks, values, n_features))
             del group
-        features, row_cells, row_values, cell_groups, cell_masks, values = zip(*chunks, strict=True)
+        rows, row_cells, row_values, cell_groups, cell_masks, packed = zip(*chunks, strict=True)
         lanes = np.full(n_groups * LANES, -1, np.int32)
         lanes[: len(labels)] = labels
         lane_bias = np.zeros(n_groups * LANES, np.float32)
         lane_bias[: len(labels)] = bias
         return cls(
             chunk_groups=np.minimum(np.arange(n_chunks + 1) * CHUNK_GROUPS, n_groups),
-            chunk_rows=np.cumsum([0, *(len(part) for part in features)]),
+            chunk_rows=np.cumsum([0, *(len(part) for part in rows)]),
             labels=lanes,
             bias=lane_bias,
-            features=np.concatenate(features),
+            features=np.concatenate(rows),
             row_cells=_chained(row_cells),
             row_values=_chained(row_values),
             cell_groups=np.concatenate(cell_groups),
             cell_masks=np.concatenate(cell_masks),
-            values=np.concatenate([*values, np.zeros(LANES, np.float32)]),
+            values=np.concatenate([*packed, np.zeros(LANES, np.float32)]),
             n_features=n_features,
         )
 
@@ -430,11 +433,12 @@ class BlockWeights:
         """
         if not self.verified:
             self.verify()
-        sparse = issparse(X)
+        if isinstance(X, np.ndarray):
+            rows = (None, None, np.ascontiguousarray(X).ravel())
+        else:
+            rows = (X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), X.data)
         ids, scores, counts = kernels.predict_topk(
-            X.indptr.astype(np.int64, copy=False) if sparse else None,
-            X.indices.astype(np.int32, copy=False) if sparse else None,
-            X.data if sparse else np.ascontiguousarray(X).ravel(),
+            *rows,
             X.shape[0],
             X.shape[1],
             self.chunk_groups,
@@ -486,7 +490,7 @@ class BlockWeights:
             block = csr_array(ordered[:, first : first + LANES])
             block.sort_indices()
             filled = np.flatnonzero(np.diff(block.indptr))
-            masks = (
+            masks: Any = (
                 np.bitwise_or.reduceat((1 << block.indices).astype(np.uint16), block.indptr[filled])
                 if filled.size
                 else []

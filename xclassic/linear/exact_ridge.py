@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csc_array, csr_array, hstack, issparse
 
-from xclassic._kernels import blocks as kernels
+import xclassic._kernels.blocks as kernels
 from xclassic.linear.blocks import Trained, label_ranges, run_blocks
 from xclassic.parallel import StopByte
 from xclassic.validation import Features
@@ -32,10 +32,14 @@ def with_bias(X: Features, bias: float) -> Features:
     return csr_array(hstack([X, constant])) if issparse(X) else np.hstack([X, constant])
 
 
+def _dense(matrix: Any) -> NDArray[np.float32]:
+    return np.asarray(matrix.toarray() if issparse(matrix) else matrix, np.float32)
+
+
 def _gram(X: Features, alpha: float, of_rows: bool) -> NDArray[np.float32]:
     """Return ``X X^T + alpha I`` or ``X^T X + alpha I``, dense."""
     product = X @ X.T if of_rows else X.T @ X
-    gram = np.asarray(product.toarray() if issparse(product) else product, np.float32)
+    gram = _dense(product)
     gram[np.diag_indices_from(gram)] += alpha
     return gram
 
@@ -84,9 +88,7 @@ def _solve_task(
     if of_rows:
         weights = X.T @ cho_solve(factor, positives.toarray() * targets[part], check_finite=False)
     else:
-        right = X.T @ positives
-        right = right.toarray() if issparse(right) else right
-        weights = cho_solve(factor, right * targets[part], check_finite=False)
+        weights = cho_solve(factor, _dense(X.T @ positives) * targets[part], check_finite=False)
     weights = np.ascontiguousarray(weights, np.float32)
     cells = kernels.dense_cells(weights[:-1], prune)
     return cells, bias * weights[-1], np.zeros(weights.shape[1]), np.zeros(1, np.int64)
@@ -144,8 +146,7 @@ def _hat_rows(X: Features, alpha: float, judged: NDArray[np.int64], of_rows: boo
         unit = np.zeros((X.shape[0], len(judged)), np.float32)
         unit[judged, np.arange(len(judged))] = 1
         return (unit - alpha * cho_solve(factor, unit, check_finite=False)).T
-    right = X[judged].T
-    solved = cho_solve(factor, right.toarray() if issparse(right) else right, check_finite=False)
+    solved = cho_solve(factor, _dense(X[judged].T), check_finite=False)
     return np.ascontiguousarray((X @ solved).T)
 
 

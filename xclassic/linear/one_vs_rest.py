@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
 from xclassic.linear.blocks import LANES, BlockWeights
@@ -56,7 +56,7 @@ class OneVsRestLinear(XMCClassifier):
 
 def unit_rows(X: Features) -> Features:
     """Return `X` with rows of length one; rows of zeros stay, and `X` itself is returned if nothing changes."""
-    if issparse(X):
+    if not isinstance(X, np.ndarray):
         lengths = np.diff(X.indptr)
         filled = np.flatnonzero(lengths)
         if filled.size == 0:
