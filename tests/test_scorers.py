@@ -128,3 +128,11 @@ def test_bad_input():
         metrics.precision_at_5(MODEL, X, Y[:59])
     with pytest.raises(ValueError, match="at least 1"):
         metrics.TopKScorer(metrics.precision_at_k, 0)
+
+
+def test_ready_scorers_are_pickled_and_named():
+    for name in ["precision", "recall", "ndcg"]:
+        for k in (1, 3, 5):
+            scorer = getattr(metrics, f"{name}_at_{k}")
+            assert repr(scorer) == f"TopKScorer({name}_at_k, k={k})"
+            assert repr(pickle.loads(pickle.dumps(scorer))) == repr(scorer)
