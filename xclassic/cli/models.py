@@ -6,6 +6,7 @@ that all of it is replaced at once. `xclassic.load` reads the same folder and re
 
 from __future__ import annotations
 
+import re
 from copy import copy
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -121,7 +122,7 @@ def read_model(path: str, verify: Verify = "lazy") -> tuple[TrainedModel, Facts]
         if "training.label_names" in arrays:
             names = unpack_strings(arrays, "training.label_names", estimator.classes_.size)
         vectorizer = _restore_vectorizer(facts["text"], arrays, estimator.n_features_in_) if "text" in facts else None
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, re.error) as error:
         raise ModelFileError(f"The model in {path} is damaged: {type(error).__name__}: {error}.") from error
     return TrainedModel(estimator, vectorizer, counts, names, training), header
 
@@ -144,6 +145,7 @@ def _restore_vectorizer(params: Facts, arrays: Arrays, n_features: int) -> Tfidf
     vectorizer = TfidfVectorizer(**params, vocabulary=terms, dtype=np.float32)
     vectorizer._validate_params()
     vectorizer.idf_ = idf  # which also makes the index of the vocabulary and refuses repeated terms
+    vectorizer.transform(["some words on trial"])  # some parameters are looked at only here
     return vectorizer
 
 
