@@ -24,33 +24,30 @@ def table(measurements: Sequence[Measurement]) -> str:
         "growth MB": _figure("growth_bytes", 1e-6),
         "peak MB": _figure("peak_bytes", 1e-6),
     }
-    groups: dict[tuple[str, str], list[Measurement]] = {}
-    for measurement in measurements:
-        key = measurement["data"], measurement["method"] + parameters(measurement)
-        groups.setdefault(key, []).append(measurement)
+    groups = _rounds(measurements)
     rows = [[cell(rounds) for cell in columns.values()] for rounds in groups.values()]
     return markdown([list(columns), *rows])
 
 
-def against_fastest(measurements: Sequence[Measurement], ours: Sequence[str], peers: Sequence[str]) -> str:
-    """Return a table of our methods against the best of the peers, each figure by the best of them in it."""
-    rows = [["data", "method", "training", "prediction", "memory growth", "P@5"]]
-    for data in dict.fromkeys(one["data"] for one in measurements):
-        here = {
-            method: [one for one in measurements if one["data"] == data and one["method"] == method]
-            for method in dict.fromkeys(one["method"] for one in measurements)
-        }
-        rivals = [here[method] for method in peers if here.get(method)]
-        for method in ours:
-            if rivals and here.get(method):
-                train, predict, growth = (
-                    min(_median(rival, field) for rival in rivals) / _median(here[method], field)
-                    for field in ("train_seconds", "predict_seconds", "growth_bytes")
-                )
-                gain = _median(here[method], "P@5") - max(_median(rival, "P@5") for rival in rivals)
-                rows.append(
-                    [data, method, f"{train:.1f}x", f"{predict:.1f}x", f"{1 / growth:.2f} of theirs", f"{gain:+.2f}"]
-                )
+def against_best(measurements: Sequence[Measurement], peers: Sequence[str], same_loss: Sequence[str]) -> str:
+    """Return how the other methods stand to the best of `peers` in each figure, and in P@5 also to those of a loss."""
+    rows = [["data", "method", "training", "prediction", "memory growth", "P@5", "P@5, same loss"]]
+    groups = _rounds(measurements)
+    for data, method in groups:
+        rivals = [groups[data, peer] for peer in peers if (data, peer) in groups]
+        if method in peers or not rivals:
+            continue
+        ours = groups[data, method]
+        train, predict, growth = (
+            min(_median(rival, field) for rival in rivals) / _median(ours, field)
+            for field in ("train_seconds", "predict_seconds", "growth_bytes")
+        )
+        kin = [groups[data, peer] for peer in same_loss if (data, peer) in groups]
+        gains = [
+            f"{_median(ours, 'P@5') - max(_median(rival, 'P@5') for rival in group):+.2f}" if group else ""
+            for group in (rivals, kin)
+        ]
+        rows.append([data, method, f"{train:.1f}x as fast", f"{predict:.1f}x as fast", f"{1 / growth:.1f}x", *gains])
     return markdown(rows)
 
 
@@ -79,6 +76,16 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     lines = [f"| {' | '.join(row)} |" for row in padded]
     return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+
+
+def _rounds(measurements: Sequence[Measurement]) -> dict[tuple[str, str], list[Measurement]]:
+    """Group measurements by data set and method with its parameters."""
+    groups: dict[tuple[str, str], list[Measurement]] = {}
+    for measurement in measurements:
+        groups.setdefault((measurement["data"], measurement["method"] + parameters(measurement)), []).append(
+            measurement
+        )
+    return groups
 
 
 def _at_depths(name: str) -> Callable[[list[Measurement]], str]:
