@@ -123,6 +123,9 @@ def train(
             X = vectorizer.fit_transform(points.X)
     shown = _shown(quiet)
     estimator.set_params(verbose=max(int(estimator.verbose), int(shown)))
+    if shown:
+        mebibytes = estimator.estimate_memory(X, points.Y) / 2**20
+        typer.echo(f"{X.shape[0]:,} points, {X.shape[1]:,} features; needs about {mebibytes:,.0f} MiB more", err=True)
     start = time.perf_counter()
     estimator.fit(X, points.Y)
     seconds = time.perf_counter() - start
