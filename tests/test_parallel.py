@@ -66,7 +66,7 @@ def test_the_error_of_a_task_is_raised_and_the_others_are_told_to_stop(n_jobs):
     assert running == []
 
 
-@pytest.mark.parametrize("backend", ["threading", "loky", "multiprocessing"])
+@pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_the_callers_backend_is_respected(backend):
     with joblib.parallel_config(backend, n_jobs=2):
         assert run_tasks(partial(add, 10), range(20)) == list(range(10, 30))

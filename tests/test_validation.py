@@ -316,7 +316,7 @@ def test_class_vectors(y, classes):
         ([], "rows"),
         (7, "int of 0 dimensions"),
         (iter([["a"]]), "list_iterator of 0 dimensions"),
-        (coo_array(np.ones(3)), r"sparse array of shape \(3,\)"),
+        (coo_array(np.ones(3)), r"sparse array of shape \(3,\)|Y has 1"),  # SciPy before 1.13 reads one row
     ],
 )
 def test_targets_that_are_refused(y, message):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from xclassic import ESTIMATORS
 from xclassic._version import __version__
-from xclassic.model_io import ModelFileError, load_model, save_model
+from xclassic.model_io import Arrays, ModelFileError, Verify, load_model, save_model
 
 if TYPE_CHECKING:
     from xclassic.base import XMCClassifier
 
-Arrays: TypeAlias = dict[str, NDArray[Any]]
 Facts: TypeAlias = dict[str, Any]
-Verify: TypeAlias = Literal["lazy", "full"]
 
 PARAMETER = "params."  # begins the names of arrays that are parameters
 
