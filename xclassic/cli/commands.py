@@ -178,12 +178,12 @@ def predict(
 ) -> None:
     """Write the best labels of each row (of a folder: of its test points)."""
     from xclassic.cli.data import Source
-    from xclassic.cli.outputs import check_new, choose_format, write_predictions
+    from xclassic.cli.outputs import check_output, choose_format, write_predictions
 
     form = choose_format(output, format)
     if form == "npz" and output == "-" and sys.stdout.isatty():
         raise typer.BadParameter("npz is no text for a terminal; name a file with --output")
-    check_new(output, force)
+    check_output(output, force)
     trained = _load(model, n_jobs, quiet)
     source = Source(data, text_field, id_field=id_field, zero_based=zero_based)
     points = _read(source, "test", quiet, n_features=trained.estimator.n_features_in_, labels=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from xclassic.topk import TopK
 STDOUT = "-"
 BROKEN_PIPE = 141  # as a shell reports a program that wrote to a closed pipe
 FORMATS = ("text", "jsonl", "npz")
+BREAKS = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 @contextmanager
@@ -55,10 +57,12 @@ def write_line(text: str) -> None:
         stream.write(f"{text}\n".encode())
 
 
-def check_new(path: str, force: bool) -> None:
-    """Refuse to replace a file."""
+def check_output(path: str, force: bool) -> None:
+    """Refuse, before the work, to replace a file or to write where there is no folder."""
     if path != STDOUT and Path(path).is_file() and not force:
         raise typer.BadParameter(f"{path} exists; remove it, choose another name, or pass --force to replace it")
+    if not Path(path).absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {Path(path).absolute().parent}")
 
 
 def choose_format(path: str, chosen: str | None) -> str:
@@ -104,8 +108,8 @@ def _text_line(row: str | int, labels: list[Any], scores: list[float]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Return a value without the characters that part cells and lines, spelled as in JSON."""
-    return "".join(json.dumps(c)[1:-1] if c in "\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029" else c for c in str(value))
+    """Return a value with the characters that would part cells or lines spelled as in JSON."""
+    return BREAKS.sub(lambda found: json.dumps(found[0])[1:-1], str(value))
 
 
 def _json_line(row: str | int, labels: list[Any], scores: list[float]) -> str:
