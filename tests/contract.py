@@ -11,7 +11,7 @@ from itertools import pairwise
 import joblib
 import numpy as np
 import pytest
-from scipy.sparse import csc_array, csr_array, random_array
+from scipy.sparse import csc_array, csr_array
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -41,10 +41,19 @@ def block_diagonal(n_rows=120, seed=0):
 def noisy(n_rows=150, n_features=60, n_labels=37, seed=0):
     """A sparse problem without much order in it, so that scores are all different."""
     rng = np.random.default_rng(seed)
-    X = random_array((n_rows, n_features), density=0.15, format="csr", dtype=np.float32, rng=rng)
-    Y = random_array((n_rows, n_labels), density=0.08, format="csr", dtype=np.float32, rng=rng)
+    X = random_sparse((n_rows, n_features), 0.15, rng)
+    Y = random_sparse((n_rows, n_labels), 0.08, rng)
     Y.data[:] = 1
     return X, Y
+
+
+def random_sparse(shape, density, rng):
+    """Return a matrix of at most this density, with values in (0, 1]."""
+    n_entries = int(density * shape[0] * shape[1])
+    rows, columns = (rng.integers(size, size=n_entries) for size in shape)
+    matrix = csr_array((np.ones(n_entries, np.float32), (rows, columns)), shape=shape)
+    matrix.data = 1 - rng.random(matrix.nnz, dtype=np.float32)
+    return matrix
 
 
 def assert_same_arrays(model, other):
@@ -458,12 +467,12 @@ def reformed(matrix, form, path):
 INTERRUPTED = """
 import os, pickle, signal, sys, threading, time
 import numpy as np
-from scipy.sparse import random_array
+from contract import random_sparse
 
 estimator = pickle.load(sys.stdin.buffer)
 rng = np.random.default_rng(0)
-X = random_array((20_000, 5_000), density=0.01, format="csr", dtype=np.float32, rng=rng)
-Y = random_array((20_000, 20_000), density=0.0003, format="csr", dtype=np.float32, rng=rng)
+X = random_sparse((20_000, 5_000), 0.01, rng)
+Y = random_sparse((20_000, 20_000), 0.0003, rng)
 Y.data[:] = 1
 sent = []
 
