@@ -39,7 +39,7 @@ def train(X, Y, labels, *, C=1.0, loss="squared_hinge", eps=1e-6, positive_costs
     costs = np.full(len(labels), C, np.float32)
     defaults = {"max_passes": 200, "prune": 0.0, "seed": 3}
     return train_blocks(
-        BlockProblem(X, bias=bias, seed=5),
+        BlockProblem(X, bias=bias),
         Y,
         labels,
         loss=loss,
@@ -108,8 +108,8 @@ def test_subset_of_rows_is_a_fit_on_these_rows():
     costs = np.ones(5, np.float32)
     options = {"loss": "squared_hinge", "eps": 1e-6, "max_passes": 200, "prune": 0.0, "seed": 1}
     options |= {"positive_costs": costs, "negative_costs": costs}
-    subset = train_blocks(BlockProblem(X, bias=1.0, seed=5, rows=rows), Y, labels, **options)
-    copied = train_blocks(BlockProblem(X[rows], bias=1.0, seed=5), Y[rows], labels, **options)
+    subset = train_blocks(BlockProblem(X, bias=1.0, rows=rows), Y, labels, **options)
+    copied = train_blocks(BlockProblem(X[rows], bias=1.0), Y[rows], labels, **options)
     np.testing.assert_array_equal(subset.weights.values, copied.weights.values)
 
 
@@ -165,7 +165,7 @@ def test_unknown_level_is_refused():
 
 def test_stop_byte_ends_training():
     X, Y = problem_data()
-    problem = BlockProblem(X, bias=1.0, seed=0)
+    problem = BlockProblem(X, bias=1.0)
     pointers, positives = problem.positives(Y, np.arange(16))
     ones = np.ones(16, np.float32)
     cells, *_ = kernels.train_labels(
@@ -197,7 +197,7 @@ def test_conjugate_gradients(level, n_labels, dense):
     labels = np.arange(n_labels)
     targets = np.linspace(1, 3, n_labels).astype(np.float32)
     fitted = ridge_blocks(
-        BlockProblem(X.toarray() if dense else X, bias=1.0, seed=0),
+        BlockProblem(X.toarray() if dense else X, bias=1.0),
         Y,
         labels,
         alpha=0.7,

@@ -7,35 +7,42 @@ namespace XC_NAMESPACE {
 
 #include "block_vector.h"
 
+// Adds x[p] * WEIGHTS(p) for p in [p, end) to four sums, since one would wait for each addition to finish before the next.
+#define XC_DOT(WEIGHTS)                              \
+    for (; p + 4 <= end; p += 4) {                   \
+        a = a + x[p] * WEIGHTS(p);                   \
+        b = b + x[p + 1] * WEIGHTS(p + 1);           \
+        c = c + x[p + 2] * WEIGHTS(p + 2);           \
+        e = e + x[p + 3] * WEIGHTS(p + 3);           \
+    }                                                \
+    if (p < end) b = b + x[p] * WEIGHTS(p);          \
+    if (p + 1 < end) c = c + x[p + 1] * WEIGHTS(p + 1); \
+    if (p + 2 < end) e = e + x[p + 2] * WEIGHTS(p + 2);
+
 // m[l] = w_l . x_i, all lanes at once: one pass over the row, one load of N weights per feature.
 template <int N>
 XC_FN F<N> margins(const Rows& rows, const float* W, int64_t i) {
     F<N> a = load<N>(W + rows.d * N) * rows.bias, b = {}, c = {}, e = {};
-    if (!rows.indices) {
+    if (rows.indices) {
+        const int32_t* index = rows.indices;
+        const float* x = rows.values;
+        int64_t p = rows.indptr[i];
+        const int64_t end = rows.indptr[i + 1];
+        for (int64_t q = p; q < end; q++) XC_CHECK(index[q] >= 0 && index[q] < rows.d);
+#define XC_SPARSE(p) load<N>(W + int64_t{index[p]} * N)
+        XC_DOT(XC_SPARSE)
+#undef XC_SPARSE
+    } else {
         const float* x = rows.values + i * rows.d;
-        int64_t f = 0;
-        for (; f + 4 <= rows.d; f += 4) {
-            a = a + x[f] * load<N>(W + f * N);
-            b = b + x[f + 1] * load<N>(W + (f + 1) * N);
-            c = c + x[f + 2] * load<N>(W + (f + 2) * N);
-            e = e + x[f + 3] * load<N>(W + (f + 3) * N);
-        }
-        for (; f < rows.d; f++) a = a + x[f] * load<N>(W + f * N);
-        return (a + b) + (c + e);
+        const int64_t end = rows.d;
+        int64_t p = 0;
+#define XC_DENSE(p) load<N>(W + (p) * N)
+        XC_DOT(XC_DENSE)
+#undef XC_DENSE
     }
-    const int32_t* index = rows.indices;
-    const float* x = rows.values;
-    int64_t p = rows.indptr[i], end = rows.indptr[i + 1];
-    for (int64_t q = p; q < end; q++) XC_CHECK(index[q] >= 0 && index[q] < rows.d);
-    for (; p + 4 <= end; p += 4) {
-        a = a + x[p] * load<N>(W + int64_t{index[p]} * N);
-        b = b + x[p + 1] * load<N>(W + int64_t{index[p + 1]} * N);
-        c = c + x[p + 2] * load<N>(W + int64_t{index[p + 2]} * N);
-        e = e + x[p + 3] * load<N>(W + int64_t{index[p + 3]} * N);
-    }
-    for (; p < end; p++) a = a + x[p] * load<N>(W + int64_t{index[p]} * N);
     return (a + b) + (c + e);
 }
+#undef XC_DOT
 
 // w_l += step[l] x_i.
 template <int N>

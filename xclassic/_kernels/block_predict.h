@@ -7,16 +7,25 @@ constexpr int64_t SMALL_BATCH = 4;
 
 // scores[l] += x * value of lane l, for the lanes of the cell.
 XC_FN void add_cell(float* scores, uint32_t mask, const float* packed, float x) {
-    if (mask == 0xFFFF) {
-        store<16>(scores, load<16>(scores) + x * load<16>(packed));
-        return;
-    }
 #if XC_LEVEL == XC_LEVEL_V4
     F<16> spread;
     spread.part[0] = (Layout<16>::Float)_mm512_maskz_expand_ps(static_cast<__mmask16>(mask), _mm512_loadu_ps(packed));
     store<16>(scores, load<16>(scores) + x * spread);
+#elif XC_LEVEL == XC_LEVEL_V3
+    for (int half = 0; half < 2; half++, mask >>= 8, scores += 8) {
+        // A byte of ones for each lane present, then 0, 1, 2, ... dealt to these: where each lane finds its packed value.
+        const uint64_t present = _pdep_u64(mask, 0x0101010101010101) * 0xFF;
+        const __m256i from = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(_pdep_u64(0x0706050403020100, present)));
+        const __m256i kept = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(present));
+        F<8> spread;
+        spread.part[0] = (Layout<8>::Float)_mm256_and_ps(
+            _mm256_permutevar8x32_ps(_mm256_loadu_ps(packed), from), _mm256_castsi256_ps(kept));
+        store<8>(scores, load<8>(scores) + x * spread);
+        packed += __builtin_popcount(mask & 0xFF);
+    }
 #else
-    for (; mask; mask &= mask - 1) scores[__builtin_ctz(mask)] += x * *packed++;
+    if (mask == 0xFFFF) store<16>(scores, load<16>(scores) + x * load<16>(packed));
+    else for (; mask; mask &= mask - 1) scores[__builtin_ctz(mask)] += x * *packed++;
 #endif
 }
 

@@ -78,12 +78,12 @@ struct Proposal {
 template <int N>
 XC_FN Proposal<N> propose_hinge(const Row<N>& row) {
     const F<N> zero = {};
-    const F<N> ridge = 0.5f / row.c;
+    const F<N> ridge = 0.5f / row.c, step = 1.f / (row.square + ridge);  // before the margin is known
     const F<N> gradient = row.tm - 1.f + row.alpha * ridge;
     const I<N> at_bound = row.alpha == zero;
     Proposal<N> p;
     p.projected = select(at_bound, min(gradient, zero), gradient);
-    p.next = max(row.alpha - gradient / (row.square + ridge), zero);
+    p.next = max(row.alpha - gradient * step, zero);
     p.rest = at_bound & (gradient > SLACK);
     return p;
 }

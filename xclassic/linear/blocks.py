@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array, csr_array, issparse
+from scipy.sparse import csc_array, csr_array
 
 import xclassic._kernels.blocks as kernels
 from xclassic.model_io import ModelFileError
@@ -30,8 +30,8 @@ LOSSES = ("squared_hinge", "logistic")
 class BlockProblem:
     """The training side of a feature matrix.
 
-    The rows are brought into random order, since coordinate descent wants one, and the features are numbered anew by
-    falling frequency, so that the weights touched most lie together; features that occur in no row are left out.
+    Features are numbered anew by falling frequency, so that the weights touched most lie together; those that occur in
+    no row are left out.
 
     Parameters
     ----------
@@ -39,15 +39,13 @@ class BlockProblem:
         Checked features.
     bias : float
         Value of the constant feature that every row carries; 0 for none.
-    seed : int
-        Of the order of the rows.
     rows : ndarray of int, optional
         The rows to train on; all by default.
 
     Attributes
     ----------
-    rows : ndarray of int64, shape (n,)
-        The rows of `X` in the order in which they are trained on.
+    rows : ndarray of int or None
+        As given.
     feature_of : ndarray of int32, shape (d,)
         The feature of `X` behind each feature of the problem.
     square_norms : ndarray of float32, shape (n,)
@@ -55,18 +53,22 @@ class BlockProblem:
 
     Notes
     -----
-    Memory: a copy of the chosen rows.
+    Memory: 4 bytes per stored entry, and a copy of the chosen rows if not all are.
     """
 
-    def __init__(self, X: Features, *, bias: float, seed: int, rows: NDArray[Any] | None = None) -> None:
-        chosen = np.arange(X.shape[0]) if rows is None else np.asarray(rows)
-        self.rows = np.random.default_rng(seed).permutation(chosen)
+    def __init__(self, X: Features, *, bias: float, rows: NDArray[Any] | None = None) -> None:
+        self.rows = rows
         self.bias = float(bias)
         self.n_features = X.shape[1]
         self.indptr: NDArray[np.int64] | None = None
         self.indices: NDArray[np.int32] | None = None
-        if issparse(X):
-            X = X[self.rows]
+        X = self.chosen(X)
+        self.n_rows = X.shape[0]
+        if isinstance(X, np.ndarray):
+            self.feature_of = np.arange(X.shape[1], dtype=np.int32)
+            self.values = np.ascontiguousarray(X).ravel()
+            squares = np.einsum("ij,ij->i", X, X)
+        else:
             frequency = np.bincount(X.indices, minlength=X.shape[1])
             by_frequency = np.argsort(-frequency, kind="stable")
             self.feature_of = by_frequency[: np.count_nonzero(frequency)].astype(np.int32)
@@ -75,25 +77,16 @@ class BlockProblem:
             self.indptr = X.indptr.astype(np.int64)
             self.indices = renumbered[X.indices]
             self.values = X.data
-            squares = np.zeros(len(self.rows), np.float32)
-            filled = np.flatnonzero(np.diff(X.indptr))
-            if filled.size:
-                squares[filled] = np.add.reduceat(X.data * X.data, X.indptr[filled])
-        else:
-            dense = np.ascontiguousarray(X[self.rows])
-            self.feature_of = np.arange(X.shape[1], dtype=np.int32)
-            self.values = dense.ravel()
-            squares = np.einsum("ij,ij->i", dense, dense)
-        self.square_norms = squares + np.float32(bias * bias)
+            squares = csr_array((X.data**2, X.indices, X.indptr), shape=X.shape).sum(axis=1)
+        self.square_norms = (squares + bias * bias).astype(np.float32)
 
-    @property
-    def n_rows(self) -> int:
-        """Number of rows trained on."""
-        return len(self.rows)
+    def chosen(self, matrix: Any) -> Any:
+        """Return the rows of a matrix, or of an array, that are trained on."""
+        return matrix if self.rows is None else matrix[self.rows]
 
     def positives(self, Y: csr_array, labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Return the positive rows of `labels` as (offsets per label, rows in the order of the problem)."""
-        columns = csc_array(Y[self.rows])[:, labels]
+        """Return the positive rows of `labels` as (offsets per label, rows of the problem)."""
+        columns = csc_array(self.chosen(Y))[:, labels]
         columns.sort_indices()
         return columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
 
@@ -186,7 +179,7 @@ def train_blocks(
         eps=eps,
         max_passes=max_passes,
         prune=prune,
-        row_weights=None if row_weights is None else np.ascontiguousarray(row_weights[problem.rows]),
+        row_weights=None if row_weights is None else np.ascontiguousarray(problem.chosen(row_weights)),
     )
     tasks = [
         (pointers[a : b + 1], positives, positive_costs[a:b], negative_costs[a:b], seed + a)

@@ -29,7 +29,7 @@ class DiSMEC(OneVsRestLinear):
     prune : float, default=0.01
         Weights of at most this absolute value are dropped after training; 0 keeps all. Larger means a smaller model
         and faster prediction.
-    eps : float, default=0.05
+    eps : float, default=0.01
         Accuracy at which the training of a label ends: the duality gap is at most this share of :math:`\|w\|^2 / 2`, so
         the weights differ from the optimal ones, in squared length, by at most this share. Usually they are far closer.
     max_passes : int, default=20
@@ -94,7 +94,7 @@ class DiSMEC(OneVsRestLinear):
         *,
         loss: str = "squared_hinge",
         prune: float = 0.01,
-        eps: float = 0.05,
+        eps: float = 0.01,
         max_passes: int = 20,
         propensity: str | tuple[float, float] | None = None,
         bias: float = 1.0,
@@ -123,12 +123,11 @@ class DiSMEC(OneVsRestLinear):
         check_number("max_passes", self.max_passes, minimum=1, integer=True)
 
     def _fit(self, X: Features, Y: csr_array) -> None:
-        order_seed, train_seed = (int(seed) for seed in spawn_seeds(self.random_state, 2))
         labels = by_falling_count(Y)
         costs = np.full(len(labels), self.C, np.float32)
         weights = 1.0 if self.propensity is None else 2 * inverse_propensities(self.propensity, Y)[labels] - 1
         trained = train_blocks(
-            BlockProblem(self._prepared(X), bias=self.bias, seed=order_seed),
+            BlockProblem(self._prepared(X), bias=self.bias),
             Y,
             labels,
             loss=self.loss,
@@ -137,7 +136,7 @@ class DiSMEC(OneVsRestLinear):
             prune=self.prune,
             positive_costs=(costs * weights).astype(np.float32),
             negative_costs=costs,
-            seed=train_seed,
+            seed=int(spawn_seeds(self.random_state, 1)[0]),
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )

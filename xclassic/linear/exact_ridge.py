@@ -24,6 +24,7 @@ LIMIT = 15_000  # order of the largest matrix factorised
 SAMPLE_ROWS = 4_000  # rows that leave-one-out works on where features are more
 JUDGED_ROWS = 1_000  # rows whose ranking is judged
 RANKS = (1, 3, 5)
+SLAB = 512
 
 
 def with_bias(X: Features, bias: float) -> Features:
@@ -38,8 +39,11 @@ def _dense(matrix: Any) -> NDArray[np.float32]:
 
 def _gram(X: Features, alpha: float, of_rows: bool) -> NDArray[np.float32]:
     """Return ``X X^T + alpha I`` or ``X^T X + alpha I``, dense."""
-    product = X @ X.T if of_rows else X.T @ X
-    gram = _dense(product)
+    left = X if of_rows else X.T.tocsr() if issparse(X) else X.T
+    right = left.T
+    gram = np.empty((left.shape[0], left.shape[0]), np.float32)
+    for start in range(0, len(gram), SLAB):  # a sparse product is larger than the dense array it fills
+        gram[start : start + SLAB] = _dense(left[start : start + SLAB] @ right)
     gram[np.diag_indices_from(gram)] += alpha
     return gram
 

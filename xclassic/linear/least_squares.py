@@ -140,9 +140,9 @@ class OneVsRestLeastSquares(OneVsRestLinear):
         X = self._prepared(X)
         labels = by_falling_count(Y)
         inverse = inverse_propensities(self.propensity, Y)[labels]
-        order_seed, sample_seed = (int(seed) for seed in spawn_seeds(self.random_state, 2))
+        seed = int(spawn_seeds(self.random_state, 1)[0])
         with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
-            self.alpha_, self.propensity_power_ = self._choose(X, Y, labels, inverse, sample_seed)
+            self.alpha_, self.propensity_power_ = self._choose(X, Y, labels, inverse, seed)
             targets = (inverse**self.propensity_power_).astype(np.float32)
             self.solver_ = self._choose_solver(X.shape[0], X.shape[1], len(labels), X.size)
             if self.solver_ == "exact":
@@ -159,7 +159,7 @@ class OneVsRestLeastSquares(OneVsRestLinear):
                 )
             else:
                 trained = ridge_blocks(
-                    BlockProblem(X, bias=self.bias, seed=order_seed),
+                    BlockProblem(X, bias=self.bias),
                     Y,
                     labels,
                     alpha=self.alpha_,
