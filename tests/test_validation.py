@@ -75,6 +75,21 @@ def test_unsorted_and_duplicate_entries_are_put_in_order(index_dtype):
     np.testing.assert_array_equal(indices, [2, 0, 2, 1])  # the caller's arrays are as they were
 
 
+ENTRIES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(-9, 9)), max_size=30)
+
+
+@given(ENTRIES, st.sampled_from([np.int32, np.int64]))
+def test_any_csr_becomes_the_matrix_that_it_means(entries, index_dtype):
+    entries.sort(key=lambda entry: entry[0])  # by row only: columns stay unsorted and repeated
+    rows, columns, values = np.array(entries, index_dtype).reshape(-1, 3).T
+    indptr = np.searchsorted(rows, np.arange(6)).astype(index_dtype)
+    expected = np.zeros((5, 4))
+    np.add.at(expected, (rows, columns), values)
+    X = features(csr_array((values.astype(np.float64), columns.copy(), indptr), shape=(5, 4)))
+    assert X.has_canonical_format
+    np.testing.assert_array_equal(X.toarray(), expected)
+
+
 def test_a_stale_flag_on_the_callers_matrix_is_not_believed():
     X = csr_array(DENSE)
     assert X.has_canonical_format
