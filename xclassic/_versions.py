@@ -11,7 +11,19 @@ from threadpoolctl import threadpool_info
 
 from xclassic._version import __version__
 
-DEPENDENCIES = ("numpy", "scipy", "scikit-learn", "joblib", "numba", "threadpoolctl", "tqdm", "typer", "rich", "torch")
+DEPENDENCIES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "joblib",
+    "numba",
+    "threadpoolctl",
+    "filelock",
+    "tqdm",
+    "typer",
+    "rich",
+    "torch",
+)
 
 
 def show_versions(file: TextIO | None = None) -> None:
