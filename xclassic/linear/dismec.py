@@ -36,7 +36,8 @@ class DiSMEC(OneVsRestLinear):
         Passes over all rows after which the training of a label ends in any case.
     propensity : {"default", "wikipedia", "amazon"}, tuple of (A, B), or None, default=None
         Weigh the positives of label l by :math:`c_i = 2/p_l - 1` with p_l its propensity under the preset or the
-        constants: favours rare labels (higher PSP@k) at some cost in P@k.
+        constants: favours rare labels (higher PSP@k), often at some cost in P@k. As it raises the cost of errors, try
+        smaller `C` with it.
     bias : float, default=1.0
         Value of a constant feature, which is regularised like the others; 0 for none.
     normalize : bool, default=True

@@ -39,7 +39,7 @@ def _dense(matrix: Any) -> NDArray[np.float32]:
 
 def _gram(X: Features, alpha: float, of_rows: bool) -> NDArray[np.float32]:
     """Return ``X X^T + alpha I`` or ``X^T X + alpha I``, dense."""
-    left = X if of_rows else X.T.tocsr() if issparse(X) else X.T
+    left = X if of_rows else X.T if isinstance(X, np.ndarray) else csr_array(X.T)
     right = left.T
     gram = np.empty((left.shape[0], left.shape[0]), np.float32)
     for start in range(0, len(gram), SLAB):  # a sparse product is larger than the dense array it fills
