@@ -17,10 +17,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils import get_tags
-from xclassic.model_io import load_model, save_model
 
 import xclassic
 from xclassic import ModelFileError, TopK, load, predict_topk
+from xclassic.model_io import load_model, save_model
 
 
 @pytest.fixture(autouse=True)

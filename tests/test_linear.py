@@ -1,4 +1,4 @@
-"""The one-vs-rest estimators on real data, against scikit-learn and slow twins. What every estimator must do is in `contract.py`."""
+"""The one-vs-rest estimators on real data, against scikit-learn and slow twins."""
 
 import naive
 import numpy as np

@@ -31,7 +31,7 @@ from xclassic.validation import (
     truth_matrix,
 )
 
-ROWS_PER_TASK = 1024  # of a prediction; fixed, so that answers cannot depend on the number of workers
+ROWS_PER_TASK = 512  # of a prediction; fixed, so that answers cannot depend on the number of workers
 MAX_SCORES = 100  # answers per row of a sparse decision function
 
 

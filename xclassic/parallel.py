@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed
+from joblib.parallel import SequentialBackend, ThreadingBackend, get_active_backend
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from threadpoolctl import ThreadpoolController
@@ -62,21 +62,16 @@ def run_tasks(
     Notes
     -----
     Python delivers Ctrl-C to the main thread only, between two instructions, so a compiled kernel that runs there
-    cannot be interrupted. Tasks therefore never run in the main thread: joblib's pools keep it free, and the single
-    worker of ``n_jobs=1`` is given a thread of its own.
+    cannot be interrupted. Tasks therefore never run in the main thread, which waits for them in short spells.
     """
     stop = np.zeros(1, np.uint8)
-    running: set[int] = set()
+    backend, n_configured = get_active_backend(prefer="threads")
     with _Bar(total=len(tasks), desc=description, leave=False) if verbose else nullcontext() as bar:
-        try:
-            return _Parallel(bar, n_jobs=n_jobs, prefer="threads")(
-                delayed(_call)(function, i, task, stop, running) for i, task in enumerate(tasks)
-            )
-        except BaseException:
-            stop[0] = 1
-            while running:
-                time.sleep(0.001)
-            raise
+        if not isinstance(backend, (ThreadingBackend, SequentialBackend)):
+            return _Parallel(bar, n_jobs=n_jobs)(delayed(_run_one)(function, task, stop) for task in tasks)
+        # joblib looks for results every 10 ms, as long as a whole fit or prediction may take: threads go without it.
+        workers = backend.effective_n_jobs((n_configured or 1) if n_jobs is None else n_jobs)
+        return _run_in_threads(function, tasks, stop, workers, bar)
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]
@@ -96,30 +91,29 @@ class _Parallel(Parallel):
             self._bar.update(self.n_completed_tasks - self._bar.n)
 
 
-def _call(function: Callable[..., Result], i: int, task: Any, stop: StopByte, running: set[int]) -> Result | None:
-    """Run one task, listed in `running` meanwhile. (In another process `stop` and `running` are copies.)"""
-    running.add(i)
-    try:
-        if stop[0]:  # a batch that the pool had handed out before it was closed
-            return None
-        if threading.current_thread() is threading.main_thread():
-            return _call_in_thread(function, task, stop)
-        return function(task, stop)
-    finally:
-        running.discard(i)
+def _run_one(function: Callable[..., Result], task: Any, stop: StopByte) -> Result:
+    """Run one task in another process, whose main thread stays free for Ctrl-C too."""
+    return _run_in_threads(function, [task], stop, 1, None)[0]
 
 
-def _call_in_thread(function: Callable[..., Result], task: Any, stop: StopByte) -> Result:
-    """Run one task in a thread while this one waits for it or for Ctrl-C."""
-    with ThreadPoolExecutor(1) as executor:
+def _run_in_threads(
+    function: Callable[..., Result], tasks: Sequence[Any], stop: StopByte, workers: int, bar: _Bar | None
+) -> list[Result]:
+    with ThreadPoolExecutor(workers) as executor:
+        futures = [executor.submit(function, task, stop) for task in tasks]
+        pending = set(futures)
         try:
-            future = executor.submit(function, task, stop)
-            while not wait([future], timeout=0.1).done:  # short, because Windows cannot interrupt a long wait
-                pass
+            while pending:  # in short spells, because Windows cannot interrupt a long wait
+                done, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED if bar else FIRST_EXCEPTION)
+                for future in done:
+                    future.result()  # raises what the task raised
+                if bar is not None:
+                    bar.update(len(done))
         except BaseException:
             stop[0] = 1
+            executor.shutdown(wait=False, cancel_futures=True)  # leaving the block waits for the tasks that run
             raise
-    return future.result()
+    return [future.result() for future in futures]
 
 
 def spawn_seeds(random_state: int | np.random.RandomState | None, n: int) -> NDArray[np.uint64]:

@@ -305,7 +305,7 @@ def run_blocks(
     results = run_tasks(function, tasks, n_jobs=n_jobs, description="training", verbose=verbose)
     bias = np.concatenate([np.zeros(0, np.float32), *(result[1] for result in results)])
     precision = np.concatenate([np.zeros(0), *(result[2] for result in results)])
-    work = np.sum([result[3] for result in results], axis=0)
+    work = sum((result[3] for result in results), np.zeros(1, np.int64))
     cells = [result[0] for result in results]
     del results
     return Trained(BlockWeights.from_cells(cells, bias, labels, n_features), precision, work)
@@ -360,7 +360,7 @@ class BlockWeights:
     ) -> BlockWeights:
         """Merge trained blocks, one group each, into chunks. `parts` is emptied on the way, to hold one copy only."""
         n_groups = -(-len(labels) // LANES)
-        n_chunks = -(-n_groups // CHUNK_GROUPS)
+        n_chunks = max(1, -(-n_groups // CHUNK_GROUPS))
         blocks: list[Any] = [
             block for cells in parts for block in zip(cells.features, cells.masks, cells.values, strict=True)
         ]
@@ -370,7 +370,7 @@ class BlockWeights:
             first = chunk * CHUNK_GROUPS
             group = blocks[first : first + CHUNK_GROUPS]
             blocks[first : first + CHUNK_GROUPS] = [None] * len(group)
-            features, masks, values = map(list, zip(*group, strict=True))
+            features, masks, values = ([block[i] for block in group] for i in range(3))
             chunks.append(kernels.merge_cells(features, masks, values, n_features))
             del group
         rows, row_cells, row_values, cell_groups, cell_masks, packed = zip(*chunks, strict=True)

@@ -179,7 +179,7 @@ class OneVsRestLeastSquares(OneVsRestLinear):
         """Return (alpha, power): as given, or the pair that ranks left-out training rows best."""
         alphas = ALPHAS if self.alpha == "auto" else (float(self.alpha),)
         powers = POWERS if self.propensity_power == "auto" else (float(self.propensity_power),)
-        if len(alphas) == len(powers) == 1:
+        if len(alphas) == len(powers) == 1 or len(labels) == 0:
             return alphas[0], powers[0]
         quality = exact_ridge.leave_one_out(
             exact_ridge.with_bias(X, self.bias), Y[:, labels], inverse, alphas=alphas, powers=powers, seed=seed
