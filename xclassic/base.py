@@ -79,7 +79,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         The user's labels in the order of label ids: sorted label names or classes, or the column numbers of a matrix.
     n_features_in_ : int
         Number of features seen in ``fit``.
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+    feature_names_in_ : ndarray of str, shape (n_features,)
         Only if `X` had column names that are all strings.
     """
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
+from sklearn.utils.extmath import row_norms
 
 import xclassic._kernels.blocks as kernels
 from xclassic.model_io import ModelFileError
@@ -67,7 +68,6 @@ class BlockProblem:
         if isinstance(X, np.ndarray):
             self.feature_of = np.arange(X.shape[1], dtype=np.int32)
             self.values = np.ascontiguousarray(X).ravel()
-            squares = np.einsum("ij,ij->i", X, X)
         else:
             frequency = np.bincount(X.indices, minlength=X.shape[1])
             by_frequency = np.argsort(-frequency, kind="stable")
@@ -77,8 +77,7 @@ class BlockProblem:
             self.indptr = X.indptr.astype(np.int64)
             self.indices = renumbered[X.indices]
             self.values = X.data
-            squares = csr_array((X.data**2, X.indices, X.indptr), shape=X.shape).sum(axis=1)
-        self.square_norms = (squares + bias * bias).astype(np.float32)
+        self.square_norms = (row_norms(X, squared=True) + bias * bias).astype(np.float32)
 
     def chosen(self, matrix: Any) -> Any:
         """Return the rows of a matrix, or of an array, that are trained on."""

@@ -6,6 +6,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from sklearn.utils.extmath import row_norms
 
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
 from xclassic.linear.blocks import LANES, BlockWeights
@@ -56,21 +57,14 @@ class OneVsRestLinear(XMCClassifier):
 
 def unit_rows(X: Features) -> Features:
     """Return `X` with rows of length one; rows of zeros stay, and `X` itself is returned if nothing changes."""
-    if not isinstance(X, np.ndarray):
-        lengths = np.diff(X.indptr)
-        filled = np.flatnonzero(lengths)
-        if filled.size == 0:
-            return X
-        norms = np.sqrt(np.add.reduceat(X.data.astype(np.float64) ** 2, X.indptr[filled]))
-        if np.abs(norms - 1).max() < 1e-6:
-            return X
-        scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-        values = (X.data * np.repeat(scale, lengths[filled])).astype(np.float32)
-        return csr_array((values, X.indices, X.indptr), shape=X.shape)
-    norms = np.sqrt(np.einsum("ij,ij->i", X, X, dtype=np.float64))
-    if len(norms) == 0 or np.abs(norms - 1).max() < 1e-6:
+    norms = row_norms(X)
+    norms[norms == 0] = 1
+    if (np.abs(norms - 1) < 1e-6).all():
         return X
-    return (X * np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, None]).astype(np.float32)
+    if isinstance(X, np.ndarray):
+        return X / norms[:, None]
+    values = X.data / np.repeat(norms, np.diff(X.indptr))
+    return csr_array((values, X.indices, X.indptr), shape=X.shape)
 
 
 def inverse_propensities(constants: str | tuple[float, float], Y: csr_array) -> NDArray[np.float64]:
