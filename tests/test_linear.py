@@ -117,9 +117,11 @@ def test_leave_one_out_equals_refitting(d, monkeypatch):
     Y = (random.random((20, 7)) < 0.4).astype(np.float32)
     inverse = np.linspace(1, 4, 7)
     alphas, powers = (0.5, 2.0), (0.0, 1.0)
-    found = exact_ridge.leave_one_out(csr_array(X), csr_array(Y), inverse, alphas=alphas, powers=powers, seed=0)
+    found = exact_ridge.leave_one_out(
+        csr_array(X), csr_array(Y), inverse, bias=0.5, alphas=alphas, powers=powers, seed=0
+    )
     for alpha in alphas:
-        scores = naive.leave_one_out_scores(X.astype(np.float64), Y, alpha)
+        scores = naive.leave_one_out_scores(naive.with_bias(X, 0.5), Y, alpha)
         for power in powers:
             expected = np.mean([naive.precision_at(scores * inverse**power, Y, k) for k in (1, 3, 5)])
             assert found[alpha, power] == pytest.approx(expected, abs=1e-6)

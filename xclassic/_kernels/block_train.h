@@ -32,6 +32,15 @@ struct Solver {
 };
 
 template <int N>
+XC_FN Solver<N> start_solver(const TrainTask& task, uint32_t live, Random random) {
+    Solver<N> s{task, live, load<N>(task.positive_costs), load<N>(task.negative_costs), {}, {}, 0, 0, 0, random};
+    s.still = task.eps / 5 < STILL ? task.eps / 5 : STILL;
+    s.resting = 10 * task.eps < RESTING ? 10 * task.eps : RESTING;
+    s.slack = 4 * task.eps < SLACK ? 4 * task.eps : SLACK;
+    return s;
+}
+
+template <int N>
 struct Objective {
     F<N> primal, dual;  // sums of a few hundred rows, in single precision
     double primal_sum[N], dual_sum[N];
@@ -238,28 +247,55 @@ XC_FN void sweep_rows(Solver<N>& s, int32_t* list, int64_t n, int32_t* groups, i
 }
 
 template <int N, int LOSS>
-XC_TARGET static void train_block(const TrainTask& task) {
-    const int64_t n = task.rows.n;
-    Solver<N> s{task, (1u << task.lanes_used) - 1, load<N>(task.positive_costs), load<N>(task.negative_costs), {}, {}, 0, 0, 0, {}};
-    s.still = task.eps / 5 < STILL ? task.eps / 5 : STILL;
-    s.resting = 10 * task.eps < RESTING ? 10 * task.eps : RESTING;
-    s.slack = 4 * task.eps < SLACK ? 4 * task.eps : SLACK;
-    s.random.state = task.seed | 1;
-    std::memset(task.W, 0, sizeof(float) * N * (task.rows.d + 1));
-    std::memset(task.alpha, 0, sizeof(float) * N * n);
-    std::memset(task.counts, 0, sizeof(int64_t) * 4);
-    int32_t* groups = task.order;
-    int32_t* list = task.order + n / GROUP + 1;
+XC_TARGET static void finish_block(const TrainTask& task, uint32_t live, Random random, int passes_left);
 
-    int64_t listed = 0;
-    for (int64_t i = 0; i < n; i++) {
-        task.active[i] = static_cast<uint16_t>(s.live);
-        if (task.targets[i] || below(s.random, SAMPLE_SHARE) == 0) list[listed++] = static_cast<int32_t>(i);
+// Trains the last few live lanes on in a block of N / 4 lanes, whose weights take a quarter of the cache.
+template <int N, int LOSS>
+XC_TARGET static void repack(const TrainTask& task, uint32_t live, Random random, int passes_left) {
+    constexpr int M = N / 4;
+    int from[M] = {}, used = 0;
+    for (int l = 0; l < N; l++)
+        if (live >> l & 1) from[used++] = l;
+    float positive_costs[M], negative_costs[M];
+    double gaps[M];
+    for (int l = 0; l < M; l++) {
+        positive_costs[l] = task.positive_costs[from[l]];
+        negative_costs[l] = task.negative_costs[from[l]];
     }
-    sweep_rows<N, LOSS>(s, list, listed, groups, SAMPLE_SWEEPS);
+    for (int64_t f = 0; f <= task.rows.d; f++)
+        for (int l = 0; l < M; l++) task.spare[f * M + l] = task.W[f * N + from[l]];
+    for (int64_t i = 0; i < task.rows.n; i++) {  // in place: nobody needs the dual variables of the lanes that are done
+        uint32_t targets = 0;
+        float alpha[M];
+        for (int l = 0; l < M; l++) {
+            targets |= static_cast<uint32_t>(task.targets[i] >> from[l] & 1) << l;
+            alpha[l] = task.alpha[i * N + from[l]];
+        }
+        std::memcpy(task.alpha + i * M, alpha, sizeof alpha);
+        task.targets[i] = static_cast<uint16_t>(targets);
+    }
+    TrainTask narrow = task;
+    narrow.positive_costs = positive_costs;
+    narrow.negative_costs = negative_costs;
+    narrow.lanes_used = used;
+    narrow.W = task.spare;
+    narrow.gaps = gaps;
+    finish_block<M, LOSS>(narrow, (1u << used) - 1, random, passes_left);
+    for (int l = 0; l < used; l++) task.gaps[from[l]] = gaps[l];
+    for (int64_t f = 0; f <= task.rows.d; f++)
+        for (int l = 0; l < used; l++) task.W[f * N + from[l]] = task.spare[f * M + l];
+}
 
-    for (int pass = 0; pass < task.max_passes && s.live; pass++) {
-        listed = pass_over_rows<N, LOSS>(s, list);
+// Rounds of a pass and its sweeps, until every lane is done.
+template <int N, int LOSS>
+XC_TARGET static void finish_block(const TrainTask& task, uint32_t live, Random random, int passes_left) {
+    Solver<N> s = start_solver<N>(task, live, random);
+    int32_t* groups = task.order;
+    int32_t* list = task.order + task.rows.n / GROUP + 1;
+    for (; passes_left && s.live && !*task.stop; passes_left--) {
+        if constexpr (N >= 8)
+            if (__builtin_popcount(s.live) <= N / 4) return repack<N, LOSS>(task, s.live, s.random, passes_left);
+        const int64_t listed = pass_over_rows<N, LOSS>(s, list);
         if (*task.stop) return;
         uint32_t done = 0, nearly = 0;
         for (int l = 0; l < N; l++) {
@@ -270,6 +306,23 @@ XC_TARGET static void train_block(const TrainTask& task) {
         sweep_rows<N, LOSS>(s, list, listed, groups, SWEEPS_PER_PASS);
         s.live &= ~nearly;
     }
+}
+
+template <int N, int LOSS>
+XC_TARGET static void train_block(const TrainTask& task) {
+    const int64_t n = task.rows.n;
+    Solver<N> s = start_solver<N>(task, (1u << task.lanes_used) - 1, {task.seed | 1});
+    std::memset(task.W, 0, sizeof(float) * N * (task.rows.d + 1));
+    std::memset(task.alpha, 0, sizeof(float) * N * n);
+    std::memset(task.counts, 0, sizeof(int64_t) * 4);
+    int32_t* list = task.order + n / GROUP + 1;
+    int64_t listed = 0;
+    for (int64_t i = 0; i < n; i++) {
+        task.active[i] = static_cast<uint16_t>(s.live);
+        if (task.targets[i] || below(s.random, SAMPLE_SHARE) == 0) list[listed++] = static_cast<int32_t>(i);
+    }
+    sweep_rows<N, LOSS>(s, list, listed, task.order, SAMPLE_SWEEPS);
+    finish_block<N, LOSS>(task, s.live, s.random, task.max_passes);
 }
 
 XC_TARGET static void train(const TrainTask& task) {

@@ -23,7 +23,7 @@ struct TrainTask {
     Rows rows;
     const float* square_norms;  // (n,) squared norm of each row, constant feature included
     const float* row_weights;  // (n,) multiplies the cost of a row, or nullptr
-    const uint16_t* targets;  // (n,) bit l: the row is a positive of lane l
+    uint16_t* targets;  // (n,) bit l: the row is a positive of lane l; overwritten
     const float* positive_costs;  // (width,)
     const float* negative_costs;  // (width,)
     int32_t width;  // lanes: 16, 8, 4 or 2
@@ -34,8 +34,9 @@ struct TrainTask {
     uint64_t seed;
     float* W;  // out, 64-byte aligned
     float* alpha;  // scratch (n, width), 64-byte aligned
+    float* spare;  // scratch (d + 1, width / 4)
     uint16_t* active;  // scratch (n,)
-    int32_t* order;  // scratch (n,)
+    int32_t* order;  // scratch (n + n / 8 + 2,)
     double* gaps;  // out (width,): the same share when last measured
     int64_t* counts;  // out (4,): full passes, active sweeps, rows read, rows written
     const volatile uint8_t* stop;

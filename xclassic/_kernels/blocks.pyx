@@ -27,7 +27,7 @@ cdef extern from "block_types.h" namespace "xclassic" nogil:
         Rows rows
         const float* square_norms
         const float* row_weights
-        const uint16_t* targets
+        uint16_t* targets
         const float* positive_costs
         const float* negative_costs
         int32_t width
@@ -38,6 +38,7 @@ cdef extern from "block_types.h" namespace "xclassic" nogil:
         uint64_t seed
         float* W
         float* alpha
+        float* spare
         uint16_t* active
         int32_t* order
         double* gaps
@@ -221,8 +222,8 @@ def train_labels(
     cdef int lane, used
     cdef TrainTask task
     cdef const float[::1] weights_view
-    scratch = _aligned((d + 1 + n) * width)
-    cdef float[::1] W = scratch[:(d + 1) * width], alpha = scratch[(d + 1) * width:]
+    cdef float[::1] W = _aligned((d + 1) * width), alpha = _aligned(n * width)
+    cdef float[::1] spare = _aligned((d + 1) * max(width // 4, 1))
     cdef uint16_t[::1] targets = np.empty(n, np.uint16), active = np.empty(n, np.uint16)
     cdef int32_t[::1] order = np.empty(n + n // 8 + 2, np.int32)
     cdef float[::1] positive = np.ones(width, np.float32), negative = np.ones(width, np.float32)
@@ -248,6 +249,7 @@ def train_labels(
     task.eps = eps
     task.W = &W[0]
     task.alpha = &alpha[0]
+    task.spare = &spare[0]
     task.active = &active[0]
     task.order = &order[0]
     task.gaps = &gaps[0]

@@ -21,7 +21,7 @@ from xclassic.parallel import StopByte
 from xclassic.validation import Features
 
 LIMIT = 15_000  # order of the largest matrix factorised
-SAMPLE_ROWS = 4_000  # rows that leave-one-out works on where features are more
+SAMPLE_ROWS = 3_000  # rows that leave-one-out works on where features are more
 JUDGED_ROWS = 1_000  # rows whose ranking is judged
 RANKS = (1, 3, 5)
 SLAB = 512
@@ -103,6 +103,7 @@ def leave_one_out(
     Y: csr_array,
     inverse: NDArray[np.float64],
     *,
+    bias: float,
     alphas: Sequence[float],
     powers: Sequence[float],
     seed: int,
@@ -115,12 +116,15 @@ def leave_one_out(
     Parameters
     ----------
     X : csr_array or ndarray, shape (n_rows, n_features)
+        Without the constant feature.
     Y : csr_array, shape (n_rows, n_labels)
     inverse : ndarray, shape (n_labels,)
         Inverse propensities.
+    bias : float
+        Value of the constant feature.
     alphas, powers : sequence of float
     seed : int
-        Of the choice of rows: 4,000 to fit on where there are more features than that, and 1,000 to judge.
+        Of the choice of rows: 3,000 to fit on where there are more features than that, and 1,000 to judge.
 
     Returns
     -------
@@ -132,6 +136,7 @@ def leave_one_out(
     if of_rows and X.shape[0] > SAMPLE_ROWS:
         sample = np.sort(random.choice(X.shape[0], SAMPLE_ROWS, replace=False))
         X, Y = X[sample], Y[sample]
+    X = with_bias(X, bias)
     judged = np.sort(random.choice(X.shape[0], min(JUDGED_ROWS, X.shape[0]), replace=False))
     seen = np.flatnonzero(np.bincount(Y.indices, minlength=Y.shape[1]))  # the others score 0
     Y, inverse = csr_array(Y[:, seen]), inverse[seen]

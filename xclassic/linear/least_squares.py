@@ -182,7 +182,7 @@ class OneVsRestLeastSquares(OneVsRestLinear):
         if len(alphas) == len(powers) == 1 or len(labels) == 0:
             return alphas[0], powers[0]
         quality = exact_ridge.leave_one_out(
-            exact_ridge.with_bias(X, self.bias), Y[:, labels], inverse, alphas=alphas, powers=powers, seed=seed
+            X, Y[:, labels], inverse, bias=self.bias, alphas=alphas, powers=powers, seed=seed
         )
         return max(quality, key=lambda pair: quality[pair])  # the first of equals: the weaker penalty, the lower power
 

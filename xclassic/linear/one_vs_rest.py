@@ -78,8 +78,8 @@ def inverse_propensities(constants: str | tuple[float, float], Y: csr_array) -> 
 
 
 def memory_of_blocks(n: int, d: int, L: int, nnz_x: int, n_jobs: int | None, arrays_per_feature: int) -> int:
-    """Return the bytes that a one-vs-rest fit needs above the data, its model guessed at 100 weights a label."""
-    copies = 2 * 12 * nnz_x + 24 * n
+    """Return the bytes that a one-vs-rest fit needs above the data, its model guessed at 150 weights a label."""
+    copies = 12 * nnz_x + 24 * n  # column numbers, and values where rows are scaled
     scratch = effective_n_jobs(n_jobs) * 4 * LANES * (n + arrays_per_feature * d)
-    model = 2 * 100 * 8 * L
+    model = 2 * 150 * 10 * L  # twice, while trained blocks are merged
     return copies + scratch + model
