@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from xclassic._kernels import blocks as kernels
-from xclassic.linear.blocks import BlockProblem, BlockWeights, by_falling_count, ridge_blocks, train_blocks
+from xclassic.linear.block_weights import BlockWeights
+from xclassic.linear.blocks import BlockProblem, by_falling_count, ridge_blocks, train_blocks
 from xclassic.model_io import ModelFileError
 
 

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from sklearn.utils.extmath import row_norms
 
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
-from xclassic.linear.blocks import LANES, BlockWeights
+from xclassic.linear.block_weights import LANES, BlockWeights
 from xclassic.metrics import propensity
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_number

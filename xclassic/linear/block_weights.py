@@ -1,0 +1,309 @@
+"""Sparse linear models of many labels, stored for prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_array, csr_array
+
+import xclassic._kernels.blocks as kernels
+from xclassic.model_io import ModelFileError
+from xclassic.topk import TopK
+from xclassic.validation import Features
+
+LANES = 16  # labels of a group: trained side by side, scored by one instruction
+CHUNK_GROUPS = 256  # groups of a chunk: the scores of its 4,096 labels stay in the first-level cache
+
+
+@dataclass
+class BlockWeights:
+    """Sparse linear models of many labels, stored for prediction.
+
+    Labels stand in groups of 16 lanes and groups in chunks. Within a chunk each feature that carries a weight has a row
+    of cells; a cell is a group, a 16-bit mask of the lanes that carry a weight, and their values, packed.
+
+    Attributes
+    ----------
+    chunk_groups, chunk_rows : ndarray of int64, shape (n_chunks + 1,)
+        First group and first feature row of each chunk.
+    labels : ndarray of int32, shape (16 n_groups,)
+        Label id of each lane; -1 where there is none.
+    bias : ndarray of float32, shape (16 n_groups,)
+        Score of each lane before any feature is read.
+    features : ndarray of int32, shape (n_rows,)
+        Feature of each row, rising within a chunk.
+    row_cells, row_values : ndarray of int64, shape (n_rows + 1,)
+        First cell and first value of each row.
+    cell_groups, cell_masks : ndarray of uint16, shape (n_cells,)
+        Group within the chunk, and lanes, of each cell.
+    values : ndarray of float32, shape (n_values + 16,)
+        The last 16 are zeros that let a kernel load a whole register at the last cell.
+    n_features : int
+
+    Notes
+    -----
+    Bytes: 4 per weight, 4 per cell, 20 per feature row of a chunk, 8 per label.
+    """
+
+    chunk_groups: NDArray[np.int64]
+    chunk_rows: NDArray[np.int64]
+    labels: NDArray[np.int32]
+    bias: NDArray[np.float32]
+    features: NDArray[np.int32]
+    row_cells: NDArray[np.int64]
+    row_values: NDArray[np.int64]
+    cell_groups: NDArray[np.uint16]
+    cell_masks: NDArray[np.uint16]
+    values: NDArray[np.float32]
+    n_features: int
+    verified: bool = True
+
+    @classmethod
+    def from_cells(
+        cls, parts: list[Any], bias: NDArray[np.float32], labels: NDArray[Any], n_features: int
+    ) -> BlockWeights:
+        """Merge trained blocks, one group each, into chunks. `parts` is emptied on the way, to hold one copy only."""
+        n_groups = -(-len(labels) // LANES)
+        n_chunks = max(1, -(-n_groups // CHUNK_GROUPS))
+        blocks: list[Any] = [
+            block for cells in parts for block in zip(cells.features, cells.masks, cells.values, strict=True)
+        ]
+        parts.clear()
+        chunks = []
+        for chunk in range(n_chunks):
+            first = chunk * CHUNK_GROUPS
+            group = blocks[first : first + CHUNK_GROUPS]
+            blocks[first : first + CHUNK_GROUPS] = [None] * len(group)
+            features, masks, values = ([block[i] for block in group] for i in range(3))
+            chunks.append(kernels.merge_cells(features, masks, values, n_features))
+            del group
+        rows, row_cells, row_values, cell_groups, cell_masks, packed = zip(*chunks, strict=True)
+        lanes = np.full(n_groups * LANES, -1, np.int32)
+        lanes[: len(labels)] = labels
+        lane_bias = np.zeros(n_groups * LANES, np.float32)
+        lane_bias[: len(labels)] = bias
+        return cls(
+            chunk_groups=np.minimum(np.arange(n_chunks + 1) * CHUNK_GROUPS, n_groups),
+            chunk_rows=np.cumsum([0, *(len(part) for part in rows)]),
+            labels=lanes,
+            bias=lane_bias,
+            features=np.concatenate(rows),
+            row_cells=_chained(row_cells),
+            row_values=_chained(row_values),
+            cell_groups=np.concatenate(cell_groups),
+            cell_masks=np.concatenate(cell_masks),
+            values=np.concatenate([*packed, np.zeros(LANES, np.float32)]),
+            n_features=n_features,
+        )
+
+    @classmethod
+    def from_dense(
+        cls, weights: NDArray[np.float32], bias: NDArray[np.float32], labels: NDArray[Any], prune: float
+    ) -> BlockWeights:
+        """Store dense weights of shape (n_features, len(labels)), without those of at most `prune`."""
+        cells = kernels.dense_cells(np.ascontiguousarray(weights, np.float32), prune)
+        return cls.from_cells([cells], bias.astype(np.float32), labels, weights.shape[0])
+
+    @property
+    def n_values(self) -> int:
+        """Number of weights, those of the constant feature not counted."""
+        return len(self.values) - LANES
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self.arrays().values())
+
+    def topk(self, X: Features, k: int, labels: NDArray[np.int32] | None = None) -> TopK:
+        """Return the `k` labels with the highest scores ``w.x + bias`` of each row.
+
+        Parameters
+        ----------
+        X : csr_array or ndarray of float32, shape (n_rows, n_features)
+        k : int
+        labels : ndarray of int32, optional
+            The only labels to answer with; groups without any are not scored.
+
+        Returns
+        -------
+        TopK
+        """
+        if not self.verified:
+            self.verify()
+        if isinstance(X, np.ndarray):
+            rows = (None, None, np.ascontiguousarray(X).ravel())
+        else:
+            rows = (X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), X.data)
+        ids, scores, counts = kernels.predict_topk(
+            *rows,
+            X.shape[0],
+            X.shape[1],
+            self.chunk_groups,
+            self.chunk_rows,
+            self.labels,
+            self.bias,
+            self.features,
+            self.row_cells,
+            self.row_values,
+            self.cell_groups,
+            self.cell_masks,
+            self.values,
+            self._allowed(labels),
+            k,
+            np.zeros(1, np.uint8),
+        )
+        return TopK(ids, scores, counts)
+
+    def _allowed(self, labels: NDArray[np.int32] | None) -> NDArray[np.uint16]:
+        """Return for each group the lanes that may be answered."""
+        allowed = self.labels >= 0
+        if labels is not None:
+            allowed &= np.isin(self.labels, labels)
+        return np.packbits(allowed.reshape(-1, LANES), axis=1, bitorder="little").view("<u2").ravel().astype(np.uint16)
+
+    def to_csc(self, n_labels: int) -> csc_array:
+        """Return the weights as a matrix of shape (n_features, n_labels), without the bias."""
+        cells_per_row = np.diff(self.row_cells)
+        lanes = np.unpackbits(self.cell_masks.astype("<u2").view(np.uint8).reshape(-1, 2), axis=1, bitorder="little")
+        cell, lane = np.nonzero(lanes)
+        row = np.repeat(np.arange(len(self.features)), cells_per_row)
+        chunk = np.repeat(np.arange(len(self.chunk_rows) - 1), np.diff(self.chunk_rows))
+        group = self.cell_groups + self.chunk_groups[chunk[row]]
+        columns = self.labels[group[cell] * LANES + lane]
+        return csc_array((self.values[:-LANES], (self.features[row[cell]], columns)), shape=(self.n_features, n_labels))
+
+    def pruned(self, threshold: float) -> BlockWeights:
+        """Return the weights whose absolute value exceeds `threshold`, in the same groups."""
+        lanes = self.labels.astype(np.int64)
+        position = np.full(lanes.max(initial=-1) + 1, -1)
+        position[lanes[lanes >= 0]] = np.flatnonzero(lanes >= 0)
+        columns = self.to_csc(len(position))
+        columns.data[np.abs(columns.data) <= threshold] = 0
+        columns.eliminate_zeros()
+        used = lanes[lanes >= 0]
+        ordered = csc_array(columns[:, used])
+        cells = []
+        for first in range(0, len(used), LANES):
+            block = csr_array(ordered[:, first : first + LANES])
+            block.sort_indices()
+            filled = np.flatnonzero(np.diff(block.indptr))
+            masks: Any = (
+                np.bitwise_or.reduceat((1 << block.indices).astype(np.uint16), block.indptr[filled])
+                if filled.size
+                else []
+            )
+            part = kernels.Cells()
+            part.features, part.masks = [filled.astype(np.int32)], [np.asarray(masks, np.uint16)]
+            part.values = [block.data.astype(np.float32)]
+            cells.append(part)
+        return BlockWeights.from_cells(cells, self.bias[lanes >= 0], used, self.n_features)
+
+    # Persistence
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by name."""
+        return {name: getattr(self, name) for name in _ARRAYS}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray[Any]], n_features: int, n_labels: int, *, full: bool) -> Self:
+        """Take over stored arrays.
+
+        Shapes and dtypes are checked now; offsets and indices now if `full`, else before the first prediction.
+
+        Raises
+        ------
+        ModelFileError
+            If an array is missing, or does not fit the others.
+        """
+        for name, dtype in _ARRAYS.items():
+            found = arrays.get(name)
+            if found is None or found.ndim != 1 or found.dtype != dtype:
+                what = "missing" if found is None else f"{found.ndim}-dimensional {found.dtype}"
+                raise ModelFileError(
+                    f"Array {name} of the weights is {what}; 1-dimensional {np.dtype(dtype)} belongs there."
+                )
+        weights = cls(**{name: arrays[name] for name in _ARRAYS}, n_features=n_features, verified=False)
+        weights._n_labels = n_labels
+        sizes = {name: len(array) for name, array in weights.arrays().items()}
+        fits = (
+            sizes["chunk_groups"] == sizes["chunk_rows"] >= 1
+            and sizes["labels"] == sizes["bias"]
+            and sizes["labels"] % LANES == 0
+            and sizes["row_cells"] == sizes["row_values"] == sizes["features"] + 1
+            and sizes["cell_groups"] == sizes["cell_masks"]
+            and sizes["values"] >= LANES
+        )
+        if not fits:
+            raise ModelFileError(f"The arrays of the weights do not fit each other; their sizes are {sizes}.")
+        if full:
+            weights.verify()
+        return weights
+
+    def verify(self) -> None:
+        """Check every offset and index that a kernel follows. Cost: one pass over all arrays but the values.
+
+        Raises
+        ------
+        ModelFileError
+        """
+        n_groups, n_rows = len(self.labels) // LANES, len(self.features)
+        _check_offsets("chunk_groups", self.chunk_groups, n_groups)
+        _check_offsets("chunk_rows", self.chunk_rows, n_rows)
+        _check_offsets("row_cells", self.row_cells, len(self.cell_masks))
+        _check_offsets("row_values", self.row_values, self.n_values)
+        _check_range("features", self.features, 0, self.n_features)
+        _check_range("labels", self.labels, -1, self._n_labels)
+        chunk = np.repeat(np.arange(len(self.chunk_rows) - 1), np.diff(self.chunk_rows))
+        rising = (np.diff(self.features) > 0) | (np.diff(chunk) > 0)
+        used = self.labels[self.labels >= 0]
+        widths = np.diff(self.chunk_groups)
+        cell_chunk = np.repeat(chunk, np.diff(self.row_cells))
+        lanes = np.concatenate(([0], np.cumsum(np.bitwise_count(self.cell_masks), dtype=np.int64)))
+        if not rising.all():
+            raise ModelFileError("The features of a chunk do not rise.")
+        if len(np.unique(used)) != len(used):
+            raise ModelFileError("A label has weights in two places.")
+        if (self.cell_groups >= widths[cell_chunk]).any():
+            raise ModelFileError("A cell lies outside the groups of its chunk.")
+        if not np.array_equal(lanes[self.row_cells], self.row_values):
+            raise ModelFileError("The masks of the cells do not match the offsets of their values.")
+        if not np.isfinite(self.bias).all() or not np.isfinite(self.values).all():
+            raise ModelFileError("A weight is not finite.")
+        self.verified = True
+
+    _n_labels = np.iinfo(np.int32).max
+
+
+_ARRAYS: dict[str, type] = {
+    "chunk_groups": np.int64,
+    "chunk_rows": np.int64,
+    "labels": np.int32,
+    "bias": np.float32,
+    "features": np.int32,
+    "row_cells": np.int64,
+    "row_values": np.int64,
+    "cell_groups": np.uint16,
+    "cell_masks": np.uint16,
+    "values": np.float32,
+}
+
+
+def _chained(offsets: tuple[NDArray[np.int64], ...]) -> NDArray[np.int64]:
+    """Join offset arrays that each start at 0 into one."""
+    starts = np.cumsum([0, *(part[-1] for part in offsets)])
+    return np.concatenate([[0], *(part[1:] + start for part, start in zip(offsets, starts, strict=False))])
+
+
+def _check_offsets(name: str, offsets: NDArray[np.int64], end: int) -> None:
+    if offsets[0] != 0 or offsets[-1] != end or (np.diff(offsets) < 0).any():
+        raise ModelFileError(f"Array {name} of the weights is no rising list of offsets from 0 to {end}.")
+
+
+def _check_range(name: str, values: NDArray[np.int32], low: int, high: int) -> None:
+    if len(values) and (values.min() < low or values.max() >= high):
+        raise ModelFileError(
+            f"Array {name} of the weights holds {values.min()} to {values.max()}; {low} to {high - 1} are valid."
+        )
