@@ -178,7 +178,7 @@ def train_blocks(
         row_weights=None if row_weights is None else np.ascontiguousarray(problem.chosen(row_weights)),
     )
     tasks = [
-        (pointers[a : b + 1], positives, positive_costs[a:b], negative_costs[a:b], seed + a)
+        (pointers[a : b + 1], positives, positive_costs[a:b], negative_costs[a:b], (seed + a) % 2**63)
         for a, b in label_ranges(len(labels))
     ]
     return run_blocks(train, tasks, labels, problem.n_features, n_jobs, verbose)
