@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.sparse import csc_array, csr_array, hstack, issparse
 
 import xclassic._kernels.blocks as kernels
@@ -24,7 +24,7 @@ LIMIT = 15_000  # order of the largest matrix factorised
 SAMPLE_ROWS = 3_000  # rows that leave-one-out works on where features are more
 JUDGED_ROWS = 1_000  # rows whose ranking is judged
 RANKS = (1, 3, 5)
-SLAB = 512
+SLAB = 1024  # rows of a matrix worked on at a time
 
 
 def with_bias(X: Features, bias: float) -> Features:
@@ -46,6 +46,22 @@ def _gram(X: Features, alpha: float, of_rows: bool) -> NDArray[np.float32]:
         gram[start : start + SLAB] = _dense(left[start : start + SLAB] @ right)
     gram[np.diag_indices_from(gram)] += alpha
     return gram
+
+
+def _factorise(gram: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
+    """Overwrite the lower triangle with its Cholesky factor, slab by slab: one call of LAPACK would not see Ctrl-C."""
+    m = len(gram)
+    for start in range(0, m, SLAB):
+        end = min(start + SLAB, m)
+        corner = cholesky(gram[start:end, start:end], lower=True, check_finite=False)
+        gram[start:end, start:end] = corner
+        if end == m:
+            break
+        gram[end:, start:end] = solve_triangular(corner, gram[end:, start:end].T, lower=True, check_finite=False).T
+        for first in range(end, m, SLAB):
+            rows = slice(first, min(first + SLAB, m))
+            gram[rows, end : rows.stop] -= gram[rows, start:end] @ gram[end : rows.stop, start:end].T
+    return gram, True
 
 
 def solve(
@@ -70,7 +86,7 @@ def solve(
     worker 8 bytes for each feature and label of a task; no array of all features by all labels.
     """
     of_rows = X.shape[0] < X.shape[1]
-    factor = cho_factor(_gram(X, alpha, of_rows), lower=True, overwrite_a=True, check_finite=False)
+    factor = _factorise(_gram(X, alpha, of_rows))
     columns = csc_array(Y)[:, labels]
     task = partial(_solve_task, X, columns, factor, of_rows, targets, bias, prune)
     return run_blocks(task, label_ranges(len(labels)), labels, X.shape[1] - 1, n_jobs, verbose)
@@ -150,7 +166,7 @@ def leave_one_out(
 
 def _hat_rows(X: Features, alpha: float, judged: NDArray[np.int64], of_rows: bool) -> NDArray[np.float32]:
     """Return the rows `judged` of the hat matrix."""
-    factor = cho_factor(_gram(X, alpha, of_rows), lower=True, overwrite_a=True, check_finite=False)
+    factor = _factorise(_gram(X, alpha, of_rows))
     if of_rows:  # H = I - alpha (X X^T + alpha I)^-1
         unit = np.zeros((X.shape[0], len(judged)), np.float32)
         unit[judged, np.arange(len(judged))] = 1
