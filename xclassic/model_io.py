@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import secrets
+import stat
 import time
 import zlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -77,8 +79,7 @@ def save_model(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: 
     _to_json({**header, "format": FORMAT, "arrays": entries})  # before anything is written
     _make_folder(folder)
     with FileLock(folder / LOCK):
-        replaced = _files_of_current(folder)
-        _sweep(folder, keep=replaced)
+        _sweep(folder)
         token = secrets.token_hex(8)
         try:
             for name, array in checked.items():
@@ -86,17 +87,12 @@ def save_model(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: 
             _write(folder / f"{HEADER}.{token}", _to_json({**header, "format": FORMAT, "arrays": entries}))
             _sync_folder(folder)
             os.replace(folder / f"{HEADER}.{token}", folder / HEADER)
+            _sync_folder(folder)
         except OSError as error:
-            _sweep(folder, keep=replaced)
-            raise OSError(
-                error.errno, f"could not save the model ({error.strerror}); what was there is unchanged", str(folder)
-            ) from error
-        except BaseException:
-            _sweep(folder, keep=replaced)
-            raise
-        _sync_folder(folder)
-        for name in replaced:
-            _remove(folder / name)
+            what = f"could not save the model ({error.strerror or error}); what was there is unchanged"
+            raise OSError(error.errno or errno.EIO, what, str(folder)) from error
+        finally:
+            _sweep(folder)
 
 
 def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -127,25 +123,19 @@ def _make_folder(folder: Path) -> None:
         )
 
 
-def _files_of_current(folder: Path) -> set[str]:
-    """Return the array files that the model in the folder names; none if there is no readable model."""
+def _sweep(folder: Path) -> None:
+    """Remove the files of a replaced model and of killed or failed saves; nothing, if the header cannot be read."""
     try:
-        entries = _parse((folder / HEADER).read_bytes(), folder)["arrays"]
-        return {entry["file"] for entry in entries.values()}
+        current = {entry["file"] for entry in _parse((folder / HEADER).read_bytes(), folder)["arrays"].values()}
+    except FileNotFoundError:
+        current = set()
     except (OSError, ModelFileError):
-        return set()
-
-
-def _sweep(folder: Path, keep: set[str]) -> None:
-    """Remove what a killed or failed save left."""
-    for entry in list(os.scandir(folder)):
-        if entry.name not in keep and OUR_FILES.fullmatch(entry.name):
-            _remove(folder / entry.name)
-
-
-def _remove(file: Path) -> None:
-    with suppress(OSError):  # on Windows a mapped file cannot be removed; the next save will
-        file.unlink()
+        return
+    with suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            if entry.name not in current and OUR_FILES.fullmatch(entry.name):
+                with suppress(OSError):  # on Windows a mapped file cannot be removed; the next save will
+                    os.unlink(entry)
 
 
 def _write_array(file: Path, array: NDArray[Any]) -> dict[str, Any]:
@@ -235,9 +225,24 @@ def load_model(
     raise ModelFileError(f"The model in {folder} was replaced {RETRIES} times while it was read; try again.")
 
 
+@contextmanager
+def _opened(file: Path) -> Iterator[BinaryIO]:
+    """Open a regular file; follow no link and wait for no pipe."""
+    with open(file, "rb", opener=_open_no_link) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(file))
+        yield stream
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    for name in ("O_NOFOLLOW", "O_NONBLOCK"):
+        flags |= getattr(os, name, 0)  # not every system has them
+    return os.open(path, flags)
+
+
 def _read_header(folder: Path) -> bytes:
     try:
-        with open(folder / HEADER, "rb") as stream:
+        with _opened(folder / HEADER) as stream:
             content = stream.read(HEADER_LIMIT + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelFileError(f"There is no model in {folder}: {HEADER} is missing.") from error
@@ -251,7 +256,9 @@ def _read_header(folder: Path) -> bytes:
 def _parse(content: bytes, folder: Path) -> dict[str, Any]:
     """Return the header with checked entries."""
     try:
-        header = json.loads(content.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        header = json.loads(
+            content.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_float=_finite, parse_constant=_finite
+        )
         json.dumps(header, ensure_ascii=False).encode("utf-8")  # refuses lone surrogates
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{folder / HEADER} is no valid JSON: {error}.") from error
@@ -276,8 +283,11 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 def _check_entry(name: str, entry: Any, folder: Path) -> None:
@@ -299,9 +309,7 @@ def _check_entry(name: str, entry: Any, folder: Path) -> None:
 def _read_array(folder: Path, entry: dict[str, Any], mmap: bool, verify: Verify) -> NDArray[Any]:
     file = folder / entry["file"]
     try:
-        with open(
-            os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)), "rb"
-        ) as stream:
+        with _opened(file) as stream:
             array = _map_or_read(stream, entry, mmap)
     except FileNotFoundError:
         raise
