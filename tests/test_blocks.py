@@ -170,8 +170,8 @@ def test_stop_byte_ends_training():
     pointers, positives = problem.positives(Y, np.arange(16))
     ones = np.ones(16, np.float32)
     cells, *_ = kernels.train_labels(
-        problem.indptr, problem.indices, problem.values, problem.square_norms, problem.feature_of, 1.0, None,
-        pointers, positives, ones, ones, 16, 0, 1e-3, 20, 0.0, 0, np.ones(1, np.uint8),
+        problem.indptr, problem.indices, problem.values, problem.square_norms, problem.reading_order,
+        problem.feature_of, 1.0, None, pointers, positives, ones, ones, 16, 0, 1e-3, 20, 0.0, 0, np.ones(1, np.uint8),
     )  # fmt: skip
     assert cells.values == []
 

@@ -161,17 +161,23 @@ XC_FN void measure_gaps(const Solver<N>& s, const Objective<N>& objective) {
     }
 }
 
+XC_FN int64_t row_at(const TrainTask& task, int64_t p) {
+    return task.reading_order ? task.reading_order[p] : p;
+}
+
 // Reads all rows; measures the gaps of the live lanes and marks what each has to move. Returns the number of rows listed.
 template <int N, int LOSS>
 XC_FN int64_t pass_over_rows(const Solver<N>& s, int32_t* list) {
     const TrainTask& task = s.task;
     Objective<N> objective = {};
     int64_t listed = 0;
-    for (int64_t i = 0; i < task.rows.n; i++) {
-        if (i % 256 == 0) {
+    for (int64_t p = 0; p < task.rows.n; p++) {
+        if (p % 256 == 0) {
             if (*task.stop) return 0;
             flush(objective);
         }
+        const int64_t i = row_at(task, p);
+        if (task.reading_order && p + AHEAD < task.rows.n) prefetch_row(task.rows, row_at(task, p + AHEAD));
         const Row<N> row = read_row(s, i);
         add_objective<N, LOSS>(objective, row);
         const uint32_t active = bits(~propose<N, LOSS>(s, row).rest) & s.live;
@@ -317,7 +323,8 @@ XC_TARGET static void train_block(const TrainTask& task) {
     std::memset(task.counts, 0, sizeof(int64_t) * 4);
     int32_t* list = task.order + n / GROUP + 1;
     int64_t listed = 0;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t p = 0; p < n; p++) {
+        const int64_t i = row_at(task, p);
         task.active[i] = static_cast<uint16_t>(s.live);
         if (task.targets[i] || below(s.random, SAMPLE_SHARE) == 0) list[listed++] = static_cast<int32_t>(i);
     }

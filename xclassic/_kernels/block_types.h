@@ -23,6 +23,7 @@ struct TrainTask {
     Rows rows;
     const float* square_norms;  // (n,) squared norm of each row, constant feature included
     const float* row_weights;  // (n,) multiplies the cost of a row, or nullptr
+    const int32_t* reading_order;  // (n,) the rows in the order of the passes, or nullptr for their own
     uint16_t* targets;  // (n,) bit l: the row is a positive of lane l; overwritten
     const float* positive_costs;  // (width,)
     const float* negative_costs;  // (width,)

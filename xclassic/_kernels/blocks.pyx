@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 
+from libc.math cimport fabsf
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memset
 from libcpp cimport bool as cbool
@@ -27,6 +28,7 @@ cdef extern from "block_types.h" namespace "xclassic" nogil:
         Rows rows
         const float* square_norms
         const float* row_weights
+        const int32_t* reading_order
         uint16_t* targets
         const float* positive_costs
         const float* negative_costs
@@ -156,6 +158,22 @@ def _aligned(int64_t size):
     return buffer[skip:skip + size]
 
 
+cdef inline unsigned int kept_lanes(const float* w, int lanes_used, float prune) noexcept nogil:
+    cdef unsigned int mask = 0
+    cdef int lane
+    for lane in range(lanes_used):
+        mask |= <unsigned int> (fabsf(w[lane]) > prune) << lane
+    return mask
+
+
+cdef inline int _popcount(unsigned int mask) noexcept nogil:
+    cdef int n = 0
+    while mask:
+        mask &= mask - 1
+        n += 1
+    return n
+
+
 cdef class Cells:
     """Pruned weights of blocks, one after the other: lane mask and packed values of each feature with a weight."""
 
@@ -168,33 +186,32 @@ cdef class Cells:
         cdef int64_t d = feature_of.shape[0], f, n_cells = 0, n_values = 0, cell = 0, value = 0
         cdef int lane
         cdef unsigned int mask
-        for f in range(d):
-            mask = 0
-            for lane in range(lanes_used):
-                if abs(W[f * width + lane]) > prune:
-                    mask += 1
-            n_cells += mask > 0
-            n_values += mask
+        cdef int32_t[::1] features
+        cdef uint16_t[::1] masks
+        cdef float[::1] values
+        with nogil:
+            for f in range(d):
+                mask = kept_lanes(&W[f * width], lanes_used, prune)
+                n_cells += mask > 0
+                n_values += _popcount(mask)
         features = np.empty(n_cells, np.int32)
         masks = np.empty(n_cells, np.uint16)
         values = np.empty(n_values, np.float32)
-        cdef int32_t[::1] features_view = features
-        cdef uint16_t[::1] masks_view = masks
-        cdef float[::1] values_view = values
-        for f in range(d):
-            mask = 0
-            for lane in range(lanes_used):
-                if abs(W[f * width + lane]) > prune:
-                    mask |= 1u << lane
-                    values_view[value] = W[f * width + lane]
-                    value += 1
-            if mask:
-                features_view[cell] = feature_of[f]
-                masks_view[cell] = <uint16_t> mask
+        with nogil:
+            for f in range(d):
+                mask = kept_lanes(&W[f * width], lanes_used, prune)
+                if not mask:
+                    continue
+                features[cell] = feature_of[f]
+                masks[cell] = <uint16_t> mask
                 cell += 1
-        self.features.append(features)
-        self.masks.append(masks)
-        self.values.append(values)
+                for lane in range(lanes_used):
+                    if mask >> lane & 1:
+                        values[value] = W[f * width + lane]
+                        value += 1
+        self.features.append(np.asarray(features))
+        self.masks.append(np.asarray(masks))
+        self.values.append(np.asarray(values))
 
     def __reduce__(self):
         return _restore_cells, (self.features, self.masks, self.values)
@@ -207,8 +224,8 @@ def _restore_cells(features, masks, values):
 
 
 def train_labels(
-    indptr, indices, const float[::1] values, const float[::1] square_norms, const int32_t[::1] feature_of,
-    float bias, row_weights, const int64_t[::1] label_ptr, const int32_t[::1] label_rows,
+    indptr, indices, const float[::1] values, const float[::1] square_norms, reading_order,
+    const int32_t[::1] feature_of, float bias, row_weights, const int64_t[::1] label_ptr, const int32_t[::1] label_rows,
     const float[::1] positive_costs, const float[::1] negative_costs, int width, int loss, float eps, int max_passes,
     double prune, uint64_t seed, const uint8_t[::1] stop,
 ):
@@ -222,6 +239,7 @@ def train_labels(
     cdef int lane, used
     cdef TrainTask task
     cdef const float[::1] weights_view
+    cdef const int32_t[::1] order_view
     cdef float[::1] W = _aligned((d + 1) * width), alpha = _aligned(n * width)
     cdef float[::1] spare = _aligned((d + 1) * max(width // 4, 1))
     cdef uint16_t[::1] targets = np.empty(n, np.uint16), active = np.empty(n, np.uint16)
@@ -240,6 +258,10 @@ def train_labels(
     if row_weights is not None:
         weights_view = row_weights
         task.row_weights = &weights_view[0]
+    task.reading_order = NULL
+    if reading_order is not None:
+        order_view = reading_order
+        task.reading_order = &order_view[0]
     task.targets = &targets[0]
     task.positive_costs = &positive[0]
     task.negative_costs = &negative[0]
@@ -357,14 +379,6 @@ def dense_cells(const float[:, ::1] weights, double prune):
                 W[f * 16 + lane] = weights[f, first + lane]
         (<Cells> cells).add_block(W, 16, used, prune, feature_of)
     return cells
-
-
-cdef inline int _popcount(unsigned int mask) noexcept nogil:
-    cdef int n = 0
-    while mask:
-        mask &= mask - 1
-        n += 1
-    return n
 
 
 def merge_cells(list features, list masks, list values, int64_t n_features):
