@@ -75,16 +75,16 @@ def save_model(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: 
     """
     folder = Path(path)
     checked = {name: _storable(name, array) for name, array in arrays.items()}
-    entries: dict[str, Any] = {}
-    _to_json({**header, "format": FORMAT, "arrays": entries})  # before anything is written
+    token = secrets.token_hex(8)
+    entries = {name: _entry(f"{name}.{token}.npy", array) for name, array in checked.items()}
+    content = _to_json(header, entries, folder)
     _make_folder(folder)
     with FileLock(folder / LOCK):
         _sweep(folder)
-        token = secrets.token_hex(8)
         try:
             for name, array in checked.items():
-                entries[name] = _write_array(folder / f"{name}.{token}.npy", array)
-            _write(folder / f"{HEADER}.{token}", _to_json({**header, "format": FORMAT, "arrays": entries}))
+                _write_array(folder / entries[name]["file"], array)
+            _write(folder / f"{HEADER}.{token}", content)
             _sync_folder(folder)
             os.replace(folder / f"{HEADER}.{token}", folder / HEADER)
             _sync_folder(folder)
@@ -104,11 +104,22 @@ def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
 
 
-def _to_json(header: Mapping[str, Any]) -> bytes:
+def _entry(file: str, array: NDArray[Any]) -> dict[str, Any]:
+    return {"file": file, "dtype": array.dtype.str, "shape": list(array.shape), "crc32": _checksum(array)}
+
+
+def _to_json(header: Mapping[str, Any], entries: dict[str, Any], folder: Path) -> bytes:
+    if taken := {"format", "arrays"} & header.keys():
+        raise ValueError(f"The header has the key {min(taken)!r}, which a model folder uses itself; rename it.")
     try:
-        return json.dumps(header, allow_nan=False, indent=1).encode()
+        content = json.dumps({**header, "format": FORMAT, "arrays": entries}, allow_nan=False, indent=1).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise type(error)(f"The header of a model must be plain JSON: {error}.") from error
+    try:
+        _parse(content, folder)  # a model that no reader accepts must not replace one
+    except ModelFileError as error:
+        raise ValueError(f"This model could not be loaded again, so it is not saved: {error}") from error
+    return content
 
 
 def _make_folder(folder: Path) -> None:
@@ -138,16 +149,10 @@ def _sweep(folder: Path) -> None:
                     os.unlink(entry)
 
 
-def _write_array(file: Path, array: NDArray[Any]) -> dict[str, Any]:
+def _write_array(file: Path, array: NDArray[Any]) -> None:
     with open(file, "xb") as stream:
         npy.write_array(stream, array, version=(1, 0), allow_pickle=False)
         _flush(stream)
-    return {
-        "file": file.name,
-        "dtype": array.dtype.str,
-        "shape": list(array.shape),
-        "crc32": _checksum(array),
-    }
 
 
 def _checksum(array: NDArray[Any]) -> int:
@@ -248,13 +253,13 @@ def _read_header(folder: Path) -> bytes:
         raise ModelFileError(f"There is no model in {folder}: {HEADER} is missing.") from error
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{folder / HEADER} cannot be read: {error}.") from error
-    if len(content) > HEADER_LIMIT:
-        raise ModelFileError(f"{folder / HEADER} is larger than {HEADER_LIMIT} bytes; no model has such a header.")
     return content
 
 
 def _parse(content: bytes, folder: Path) -> dict[str, Any]:
     """Return the header with checked entries."""
+    if len(content) > HEADER_LIMIT:
+        raise ModelFileError(f"{folder / HEADER} is larger than {HEADER_LIMIT} bytes; no model has such a header.")
     try:
         header = json.loads(
             content.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_float=_finite, parse_constant=_finite
