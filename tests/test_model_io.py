@@ -1,5 +1,6 @@
 """The model folder: what is stored, what is refused, and that nothing is lost or let in."""
 
+import errno
 import json
 import os
 import pickle
@@ -183,9 +184,10 @@ def test_a_full_disk_leaves_the_old_model(model):
         try:
             save_model(sys.argv[1], {"version": 2}, {"small": np.zeros(10), "large": np.zeros(100_000)})
         except OSError as error:
-            print(error)
+            print(error.errno, error)
         """
     message = run_script(code, model)
+    assert message.startswith(f"{errno.EFBIG} ")
     assert "could not save the model" in message
     assert "what was there is unchanged" in message
     assert names(model) == before

@@ -151,12 +151,17 @@ def _sweep(folder: Path) -> None:
 
 def _write_array(file: Path, array: NDArray[Any]) -> None:
     with open(file, "xb") as stream:
-        npy.write_array(stream, array, version=(1, 0), allow_pickle=False)
+        npy.write_array_header_1_0(stream, npy.header_data_from_array_1_0(array))
+        stream.write(_bytes(array))  # tofile would not say that the disk is full
         _flush(stream)
 
 
 def _checksum(array: NDArray[Any]) -> int:
-    return zlib.crc32(array.reshape(-1).view(np.uint8).data) if array.nbytes else 0
+    return zlib.crc32(_bytes(array))
+
+
+def _bytes(array: NDArray[Any]) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data if array.nbytes else memoryview(b"")
 
 
 def _write(file: Path, content: bytes) -> None:
