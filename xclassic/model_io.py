@@ -81,15 +81,17 @@ def save_model(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: 
     _make_folder(folder)
     with FileLock(folder / LOCK):
         _sweep(folder)
+        state = "what was there is unchanged"
         try:
             for name, array in checked.items():
                 _write_array(folder / entries[name]["file"], array)
             _write(folder / f"{HEADER}.{token}", content)
             _sync_folder(folder)
             os.replace(folder / f"{HEADER}.{token}", folder / HEADER)
+            state = "it is in place, but a power failure might bring the old one back"
             _sync_folder(folder)
         except OSError as error:
-            what = f"could not save the model ({error.strerror or error}); what was there is unchanged"
+            what = f"could not save the model ({error.strerror or error}); {state}"
             raise OSError(error.errno or errno.EIO, what, str(folder)) from error
         finally:
             _sweep(folder)
@@ -137,7 +139,9 @@ def _make_folder(folder: Path) -> None:
 def _sweep(folder: Path) -> None:
     """Remove the files of a replaced model and of killed or failed saves; nothing, if the header cannot be read."""
     try:
-        current = {entry["file"] for entry in _parse((folder / HEADER).read_bytes(), folder)["arrays"].values()}
+        with _opened(folder / HEADER) as stream:
+            header = _parse(stream.read(HEADER_LIMIT), folder)
+        current = {entry["file"] for entry in header["arrays"].values()}
     except FileNotFoundError:
         current = set()
     except (OSError, ModelFileError):
@@ -308,7 +312,7 @@ def _check_entry(name: str, entry: Any, folder: Path) -> None:
     file, dtype, shape, crc32 = (entry.get(key) for key in ("file", "dtype", "shape", "crc32"))
     if not isinstance(file, str) or not re.fullmatch(re.escape(name) + r"\.[0-9a-f]{16}\.npy", file, re.ASCII):
         raise ModelFileError(f"{where} names the file {file!r}.")
-    if not isinstance(dtype, str) or not re.fullmatch(r"[<|][biufSU]\d{1,9}", dtype, re.ASCII):
+    if not isinstance(dtype, str) or not re.fullmatch(r"[<|][biufSU][1-9]\d{0,8}", dtype, re.ASCII):
         raise ModelFileError(f"{where} has dtype {dtype!r}.")
     if not isinstance(shape, list) or len(shape) > 8 or any(type(n) is not int or not 0 <= n < 2**62 for n in shape):
         raise ModelFileError(f"{where} has shape {shape!r}.")

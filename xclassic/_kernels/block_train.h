@@ -18,7 +18,6 @@ constexpr int SAMPLE_SHARE = 16;  // the start uses the positives and one row in
 constexpr float SLACK = 0.02f;  // a row leaves the active set when its gradient exceeds this at alpha = 0 (logistic: is below it)
 constexpr float RESTING = 0.05f;  // spread of gradients at which a lane rests until the next pass (or 10 eps, if less)
 constexpr float STILL = 1e-3f;  // a gradient below this moves nothing (or eps / 5, if less)
-constexpr double NEARLY_DONE = 10;  // a gap within this factor of eps needs another round of sweeps, but no further pass
 constexpr int NEWTON_STEPS = 6;
 
 template <int N>
@@ -303,14 +302,9 @@ XC_TARGET static void finish_block(const TrainTask& task, uint32_t live, Random 
             if (__builtin_popcount(s.live) <= N / 4) return repack<N, LOSS>(task, s.live, s.random, passes_left);
         const int64_t listed = pass_over_rows<N, LOSS>(s, list);
         if (*task.stop) return;
-        uint32_t done = 0, nearly = 0;
-        for (int l = 0; l < N; l++) {
-            done |= static_cast<uint32_t>(task.gaps[l] <= task.eps) << l;
-            nearly |= static_cast<uint32_t>(task.gaps[l] <= task.eps * NEARLY_DONE) << l;
-        }
-        s.live &= ~done;
+        for (int l = 0; l < N; l++)
+            if (task.gaps[l] <= task.eps) s.live &= ~(1u << l);
         sweep_rows<N, LOSS>(s, list, listed, groups, SWEEPS_PER_PASS);
-        s.live &= ~nearly;
     }
 }
 
