@@ -65,6 +65,26 @@ def r_precision(truth, ranked, labels=None):
     return mean_over_rows(values, truth, labels)
 
 
+def prefix_credit(truth, ranked, codes, k, labels=None):
+    """`codes` has a list of digits per label, without padding."""
+    total = 0.0
+    for row, answers in zip(only(truth, labels), ranked, strict=True):
+        for answer in answers[:k]:
+            total += max((_credit(label, answer, codes) for label in row), default=0) / k
+    return total / len(truth)
+
+
+def _credit(label, answer, codes):
+    if label == answer:
+        return 1
+    shared = 0
+    for true_digit, digit in zip(codes[label], codes[answer], strict=False):
+        if true_digit != digit:
+            break
+        shared += 1
+    return shared / len(codes[label]) if codes[label] else 0
+
+
 def propensity(count, n_samples, A, B):
     C = (math.log(n_samples) - 1) * (B + 1) ** A
     return 1 / (1 + C * math.exp(-A * math.log(count + B)))

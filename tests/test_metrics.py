@@ -131,6 +131,35 @@ def test_precision_of_disjoint_groups_adds_up(problem, k):
     assert sum(parts) == pytest.approx(metrics.precision_at_k(truth, scores, k))
 
 
+@st.composite
+def codes_of(draw, n_labels):
+    """Draw a list of digits for each label: equal ones, prefixes of others and empty ones among them."""
+    return draw(st.lists(st.lists(st.integers(0, 2), max_size=4), min_size=n_labels, max_size=n_labels))
+
+
+def padded(codes, depth=4):
+    return np.array([[*code, *[-1] * (depth - len(code))] for code in codes])
+
+
+@given(st.data(), problems(), DEPTHS)
+def test_prefix_credit_equals_its_plain_twin(data, problem, k):
+    truth, scores, _, labels = problem
+    codes = data.draw(codes_of(truth.shape[1]))
+    expected = naive.prefix_credit(as_sets(truth), ranked(scores), codes, k, labels)
+    found = metrics.prefix_credit(csr_array(truth), TopK.from_dense(scores, k), padded(codes), k=k, labels=labels)
+    assert found == pytest.approx(expected)
+    assert metrics.precision_at_k(truth, scores, k, labels=labels) - 1e-12 <= found <= 1 + 1e-12
+
+
+@given(problems(), DEPTHS)
+def test_prefix_credit_is_precision_where_only_whole_matches_count(problem, k):
+    truth, scores, _, labels = problem
+    expected = metrics.precision_at_k(truth, scores, k, labels=labels)
+    one_digit, no_codes = np.arange(truth.shape[1])[:, None], np.full((truth.shape[1], 2), -1)
+    for codes in (one_digit, no_codes, no_codes[:, :0]):
+        assert metrics.prefix_credit(truth, scores, codes, k=k, labels=labels) == pytest.approx(expected)
+
+
 # Two rows of four labels, worked out by hand.
 TRUTH = csr_array(np.array([[1, 0, 1, 0], [0, 1, 0, 0]], dtype=np.float32))
 TOP = TopK.from_dense(np.array([[0.9, 0.8, 0.7, 0.1], [0.9, 0.2, 0.1, 0.0]]), 3)  # answers 0 1 2 and 0 1 2
@@ -160,6 +189,31 @@ def test_by_hand(metric, k, expected):
 
 def test_r_precision_by_hand():
     assert metrics.r_precision(TRUTH, TOP) == pytest.approx((1 / 2 + 0) / 2)
+
+
+def test_prefix_credit_by_hand():
+    codes = [[0, 0, 0], [0, 0, 1], [0, 1, -1], [1, -1, -1]]
+    # Row 0, true 0 and 2: answers 0 (right), 1 (two of three digits of label 0), 2 (right).
+    # Row 1, true 1: answers 0 (two of three), 1 (right), 2 (one of three).
+    assert metrics.prefix_credit(TRUTH, TOP, codes) == pytest.approx((1 + 2 / 3) / 2)
+    assert metrics.prefix_credit(TRUTH, TOP, codes, k=3) == pytest.approx((1 + 2 / 3 + 1 + 2 / 3 + 1 + 1 / 3) / 6)
+    assert metrics.prefix_credit(TRUTH, TOP, codes, k=2, labels=[2]) == pytest.approx((1 / 2 + 1 / 2) / 4)
+
+
+@pytest.mark.parametrize(
+    ("codes", "error", "message"),
+    [
+        ([[0], [1], [2]], ValueError, "each of the 4 labels"),
+        ([0, 1, 2, 3], ValueError, "each of the 4 labels"),
+        ([[0], [1], [2], [3, 0]], ValueError, "different lengths"),
+        ([[0, 1], [0, 2], [-1, 3], [1, -1]], ValueError, r"code of label 2 is \[-1, 3\]"),
+        ([[0], [1], [2], [-2]], ValueError, "code of label 3"),
+        ([[0.5], [1], [2], [3]], TypeError, "float64"),
+    ],
+)
+def test_bad_codes_are_refused(codes, error, message):
+    with pytest.raises(error, match=message):
+        metrics.prefix_credit(TRUTH, TOP, codes)
 
 
 def test_propensity_scored_by_hand():

@@ -5,6 +5,7 @@ are scorers for scikit-learn and take ``(estimator, X, y)``.
 """
 
 from xclassic.metrics._inputs import label_groups
+from xclassic.metrics.prefix import prefix_credit
 from xclassic.metrics.propensity import propensity, psndcg_at_k, psp_at_k
 from xclassic.metrics.ranking import coverage_at_k, hit_at_k, ndcg_at_k, precision_at_k, r_precision, recall_at_k
 from xclassic.metrics.report import evaluate, evaluate_sets, format_table
@@ -41,6 +42,7 @@ __all__ = [
     "precision_at_3",
     "precision_at_5",
     "precision_at_k",
+    "prefix_credit",
     "propensity",
     "psndcg_at_k",
     "psp_at_k",

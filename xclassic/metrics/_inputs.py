@@ -85,7 +85,7 @@ class Judged(NamedTuple):
 def judge(Y_true: Any, top: Any, k: int | None, labels: ArrayLike | None = None) -> Judged:
     """Compare a ranking with the truth down to slot `k`, or all of it if None."""
     truth = read_pairs(Y_true, "Y_true")
-    ranking = _read_ranking(top, truth, k)
+    ranking = read_ranking(top, truth, k)
     keys = np.arange(truth.n_rows, dtype=np.int64)[:, None] * truth.n_labels + ranking.ids
     hits = truth.contain(keys) & ranking.filled()
     ids = np.where(hits, ranking.ids, 0)
@@ -137,7 +137,7 @@ def _as_array(Y: Any, name: str) -> NDArray[Any]:
     return Y.astype(np.float32) if Y.dtype == np.float16 else Y  # scipy has no half precision
 
 
-def _read_ranking(top: Any, truth: Pairs, k: int | None) -> TopK:
+def read_ranking(top: Any, truth: Pairs, k: int | None) -> TopK:
     """Return a ranking cut at `k`, which must reach that far."""
     if not isinstance(top, TopK):
         top = _rank(top, truth, k)
@@ -181,7 +181,7 @@ def _rank(scores: Any, truth: Pairs, k: int | None) -> TopK:
 def read_sets(Y_pred: Any, truth: Pairs) -> Pairs:
     """Return predicted label sets: the entries above zero of a matrix, or all filled slots of a TopK."""
     if isinstance(Y_pred, TopK):
-        Y_pred = _read_ranking(Y_pred, truth, None).to_csr(truth.n_labels)
+        Y_pred = read_ranking(Y_pred, truth, None).to_csr(truth.n_labels)
         Y_pred = csr_array((np.ones(Y_pred.nnz, np.bool_), Y_pred.indices, Y_pred.indptr), shape=Y_pred.shape)
     predicted = read_pairs(Y_pred, "Y_pred")
     if predicted[1:] != truth[1:]:
