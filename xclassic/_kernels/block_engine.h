@@ -91,5 +91,9 @@ XC_FN uint32_t below(Random& random, uint32_t n) {
 
 #include "block_predict.h"
 
+#include "block_cluster.h"
+
+#include "block_search.h"
+
 }  // namespace XC_NAMESPACE
 }  // namespace xclassic

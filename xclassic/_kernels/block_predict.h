@@ -29,11 +29,19 @@ XC_FN void add_cell(float* scores, uint32_t mask, const float* packed, float x) 
 #endif
 }
 
-XC_FN void add_feature(const Chunks& chunks, float* scores, [[maybe_unused]] int64_t n_groups, int64_t row, float x) {
-    const float* packed = chunks.values + chunks.row_values[row];
-    for (int64_t cell = chunks.row_cells[row]; cell < chunks.row_cells[row + 1]; cell++) {
+// The place in the whole array of a row's first cell or value: the low 32 bits are stored, the chunk's first is known in full.
+XC_FN int64_t whole(int64_t first_of_chunk, uint32_t low) {
+    return first_of_chunk + static_cast<uint32_t>(low - static_cast<uint32_t>(first_of_chunk));
+}
+
+// Adds x times the weights of one feature row to the scores of chunk c.
+XC_FN void add_feature(const Chunks& chunks, int64_t c, float* scores, [[maybe_unused]] int64_t n_groups, int64_t row, float x) {
+    int64_t cell = whole(chunks.chunk_cells[c], chunks.row_cells[row]);
+    const int64_t end = cell + static_cast<uint32_t>(chunks.row_cells[row + 1] - chunks.row_cells[row]);
+    const float* packed = chunks.values + whole(chunks.chunk_values[c], chunks.row_values[row]);
+    for (; cell < end; cell++) {
         const uint32_t mask = chunks.cell_masks[cell];
-        XC_CHECK(chunks.cell_groups[cell] < n_groups && packed + __builtin_popcount(mask) <= chunks.values + chunks.row_values[row + 1]);
+        XC_CHECK(chunks.cell_groups[cell] < n_groups && packed + __builtin_popcount(mask) <= chunks.values + chunks.chunk_values[c + 1]);
         add_cell(scores + int64_t{chunks.cell_groups[cell]} * LANES, mask, packed, x);
         packed += __builtin_popcount(mask);
     }
@@ -112,7 +120,7 @@ XC_TARGET static void predict(const PredictTask& task) {
                 XC_CHECK(feature >= 0 && feature < rows.d);
                 if (x == 0) continue;
                 const int64_t row = tabulate ? task.lookup[feature] : find_feature(chunks, begin, end, feature) - begin;
-                if (row >= 0) add_feature(chunks, task.scores, n_groups, begin + row, x);
+                if (row >= 0) add_feature(chunks, c, task.scores, n_groups, begin + row, x);
             }
             keep_best(task, i, first_group, n_groups);
         }

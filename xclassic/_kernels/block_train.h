@@ -67,7 +67,7 @@ XC_FN Row<N> read_row(const Solver<N>& s, int64_t i) {
     const I<N> positive = lanes<N>(task.targets[i]);
     Row<N> row;
     row.t = select(positive, all<N>(1.f), all<N>(-1.f));
-    row.c = select(positive, s.positive_costs, s.negative_costs);
+    row.c = task.pair_costs ? load<N>(task.pair_costs + i * N) : select(positive, s.positive_costs, s.negative_costs);
     if (task.row_weights) row.c = row.c * task.row_weights[i];
     row.alpha = load<N>(task.alpha + i * N);
     row.tm = row.t * margins<N>(task.rows, task.W, i);
@@ -271,12 +271,14 @@ XC_TARGET static void repack(const TrainTask& task, uint32_t live, Random random
         for (int l = 0; l < M; l++) task.spare[f * M + l] = task.W[f * N + from[l]];
     for (int64_t i = 0; i < task.rows.n; i++) {  // in place: nobody needs the dual variables of the lanes that are done
         uint32_t targets = 0;
-        float alpha[M];
+        float alpha[M], costs[M] = {};
         for (int l = 0; l < M; l++) {
             targets |= static_cast<uint32_t>(task.targets[i] >> from[l] & 1) << l;
             alpha[l] = task.alpha[i * N + from[l]];
+            if (task.pair_costs) costs[l] = task.pair_costs[i * N + from[l]];
         }
         std::memcpy(task.alpha + i * M, alpha, sizeof alpha);
+        if (task.pair_costs) std::memcpy(task.pair_costs + i * M, costs, sizeof costs);
         task.targets[i] = static_cast<uint16_t>(targets);
     }
     TrainTask narrow = task;

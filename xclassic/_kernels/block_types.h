@@ -16,13 +16,14 @@ struct Rows {
     float bias;  // value of the constant feature that every row carries; 0 for none
 };
 
-enum Loss : int32_t { SQUARED_HINGE = 0, LOGISTIC = 1 };
+enum Loss : int32_t { SQUARED_HINGE = 0, LOGISTIC = 1, RIDGE = 2 };
 
 // One block of linear models. W has d + 1 rows of `width` lanes; the last row belongs to the constant feature.
 struct TrainTask {
     Rows rows;
     const float* square_norms;  // (n,) squared norm of each row, constant feature included
     const float* row_weights;  // (n,) multiplies the cost of a row, or nullptr
+    float* pair_costs;  // (n, width) replaces all other costs, or nullptr; overwritten
     const int32_t* reading_order;  // (n,) the rows in the order of the passes, or nullptr for their own
     uint16_t* targets;  // (n,) bit l: the row is a positive of lane l; overwritten
     const float* positive_costs;  // (width,)
@@ -73,8 +74,10 @@ struct Chunks {
     const int32_t* labels;  // (n_groups, 16), -1 in lanes without a label
     const float* bias;  // (n_groups, 16)
     const int32_t* features;  // (n_rows,) rising within a chunk
-    const int64_t* row_cells;  // (n_rows + 1,)
-    const int64_t* row_values;  // (n_rows + 1,)
+    const int64_t* chunk_cells;  // (n_chunks + 1,)
+    const int64_t* chunk_values;  // (n_chunks + 1,)
+    const uint32_t* row_cells;  // (n_rows + 1,) first cell of each row, modulo 2^32: the chunk tells the rest
+    const uint32_t* row_values;  // (n_rows + 1,) first value, likewise
     const uint16_t* cell_groups;  // (n_cells,) group within the chunk
     const uint16_t* cell_masks;  // (n_cells,)
     const float* values;  // (n_values + 16,): the tail lets a whole register be loaded at the last cell
@@ -93,12 +96,41 @@ struct PredictTask {
     const volatile uint8_t* stop;
 };
 
+// Scores of items against the centres of clusters.
+struct ClusterTask {
+    Rows rows;
+    const float* centres;  // (n_blocks, d + 1, width), 64-byte aligned; the last row of a block is zero
+    int64_t n_blocks;
+    int32_t width;
+    float* scores;  // out (n, n_blocks * width)
+    const volatile uint8_t* stop;
+};
+
+// How a margin m counts in the log-score of a path: -max(0, 1 - m)^2, the same cubed, log sigmoid(m), log of m clipped to [CLIP, 1].
+enum PathScore : int32_t { HINGE2 = 0, HINGE3 = 1, SIGMOID = 2, CLIPPED = 3 };
+constexpr float CLIP = 1e-4f;
+
+// Scores of the children of one node for some rows.
+struct ChildrenTask {
+    Rows rows;
+    Chunks chunks;
+    int64_t chunk;  // of the node
+    int64_t n_queries;
+    const int32_t* queries;  // rows
+    const float* parent_scores;  // log-score of the node for each
+    int32_t score;
+    const int32_t* lookup;  // (d,) feature row of the chunk, -1 for none; or nullptr to search
+    float* scores;  // out (n_queries, 16 groups), 64-byte aligned
+};
+
 // One instruction-set level of every kernel.
 struct Level {
     const char* name;
     void (*train)(const TrainTask&);
     void (*ridge)(const RidgeTask&);
     void (*predict)(const PredictTask&);
+    void (*score_centres)(const ClusterTask&);
+    void (*score_children)(const ChildrenTask&);
 };
 
 // The levels compiled in, from the plainest to the widest, and whether this CPU can run each.

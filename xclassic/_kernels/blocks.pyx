@@ -8,102 +8,15 @@ import os
 import numpy as np
 
 from libc.math cimport fabsf
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
-from libcpp cimport bool as cbool
-
-
-cdef extern from "block_types.h" namespace "xclassic" nogil:
-    int LANES
-
-    cdef struct Rows:
-        const int64_t* indptr
-        const int32_t* indices
-        const float* values
-        int64_t n
-        int64_t d
-        float bias
-
-    cdef struct TrainTask:
-        Rows rows
-        const float* square_norms
-        const float* row_weights
-        const int32_t* reading_order
-        uint16_t* targets
-        const float* positive_costs
-        const float* negative_costs
-        int32_t width
-        int32_t lanes_used
-        int32_t loss
-        int32_t max_passes
-        float eps
-        uint64_t seed
-        float* W
-        float* alpha
-        float* spare
-        uint16_t* active
-        int32_t* order
-        double* gaps
-        int64_t* counts
-        const uint8_t* stop
-
-    cdef struct RidgeTask:
-        Rows rows
-        const float* diagonal
-        float ridge
-        float bias_ridge
-        int32_t width
-        int32_t max_sweeps
-        float tolerance
-        const int64_t* positive_ptr
-        const int32_t* positives
-        const float* target_values
-        const float* row_weights
-        float* W
-        float* residual
-        float* direction
-        float* product
-        double* residuals
-        int64_t* counts
-        const uint8_t* stop
-
-    cdef struct Chunks:
-        int64_t n_chunks
-        const int64_t* chunk_groups
-        const int64_t* chunk_rows
-        const int32_t* labels
-        const float* bias
-        const int32_t* features
-        const int64_t* row_cells
-        const int64_t* row_values
-        const uint16_t* cell_groups
-        const uint16_t* cell_masks
-        const float* values
-
-    cdef struct PredictTask:
-        Rows rows
-        Chunks chunks
-        const uint16_t* allowed
-        int64_t k
-        int32_t* lookup
-        float* scores
-        int32_t* top_ids
-        float* top_scores
-        int32_t* top_counts
-        const uint8_t* stop
-
-    cdef struct Level:
-        const char* name
-        void (*train)(const TrainTask&) noexcept nogil
-        void (*ridge)(const RidgeTask&) noexcept nogil
-        void (*predict)(const PredictTask&) noexcept nogil
-
-    int n_levels()
-    const Level& level(int i)
-    cbool level_runs_here(int i)
 
 
 cdef int _level = 0
+
+
+cdef const Level* current_level() noexcept nogil:
+    return &level(_level)
 
 
 def simd_levels():
@@ -130,7 +43,7 @@ def use_simd_level(str name):
 use_simd_level(os.environ.get("XCLASSIC_SIMD") or list(reversed(simd_levels()))[0])
 
 
-cdef Rows _rows(indptr, indices, values, int64_t n, int64_t d, float bias):
+cdef Rows describe_rows(indptr, indices, values, int64_t n, int64_t d, float bias):
     """Describe CSR rows, or dense ones where ``indices`` is None. The caller keeps the arrays alive."""
     cdef Rows rows
     cdef const int64_t[::1] indptr_view
@@ -252,9 +165,10 @@ def train_labels(
     all_gaps = np.zeros(n_labels)
     all_counts = np.zeros(4, np.int64)
 
-    task.rows = _rows(indptr, indices, values, n, d, bias)
+    task.rows = describe_rows(indptr, indices, values, n, d, bias)
     task.square_norms = &square_norms[0]
     task.row_weights = NULL
+    task.pair_costs = NULL
     if row_weights is not None:
         weights_view = row_weights
         task.row_weights = &weights_view[0]
@@ -291,7 +205,7 @@ def train_labels(
                 negative[lane] = negative_costs[first + lane]
                 for p in range(label_ptr[first + lane], label_ptr[first + lane + 1]):
                     targets[label_rows[p]] |= <uint16_t> (1 << lane)
-            level(_level).train(task)
+            current_level().train(task)
         (<Cells> cells).add_block(W, width, used, prune, feature_of)
         for lane in range(used):
             bias_weights[first + lane] = bias * W[d * width + lane]
@@ -325,7 +239,7 @@ def ridge_labels(
     bias_weights = np.zeros(n_labels, np.float32)
     all_residuals = np.zeros(n_labels)
 
-    task.rows = _rows(indptr, indices, values, n, d, bias)
+    task.rows = describe_rows(indptr, indices, values, n, d, bias)
     task.diagonal = &diagonal[0]
     task.ridge = ridge
     task.bias_ridge = bias_ridge
@@ -356,7 +270,7 @@ def ridge_labels(
             ptr[lane] = label_ptr[first + min(lane, used)]
         ptr[width] = label_ptr[first + used]
         with nogil:
-            level(_level).ridge(task)
+            current_level().ridge(task)
         sweeps += counts[0]
         (<Cells> cells).add_block(W, width, used, prune, feature_of)
         for lane in range(used):
@@ -406,17 +320,17 @@ def merge_cells(list features, list masks, list values, int64_t n_features):
     n_cells = cell_at[n_features]
     n_values = value_at[n_features]
     row_features = np.empty(n_rows, np.int32)
-    row_cells = np.zeros(n_rows + 1, np.int64)
-    row_values = np.zeros(n_rows + 1, np.int64)
+    row_cells = np.zeros(n_rows + 1, np.uint32)
+    row_values = np.zeros(n_rows + 1, np.uint32)
     cdef int32_t[::1] rf = row_features
-    cdef int64_t[::1] rc = row_cells, rv = row_values
+    cdef uint32_t[::1] rc = row_cells, rv = row_values
     n_rows = 0
     for f in range(n_features):
         if cell_at[f + 1] > cell_at[f]:
             rf[n_rows] = <int32_t> f
             n_rows += 1
-            rc[n_rows] = cell_at[f + 1]
-            rv[n_rows] = value_at[f + 1]
+            rc[n_rows] = <uint32_t> cell_at[f + 1]
+            rv[n_rows] = <uint32_t> value_at[f + 1]
     cell_groups = np.empty(n_cells, np.uint16)
     cell_masks = np.empty(n_cells, np.uint16)
     packed = np.empty(n_values, np.float32)
@@ -444,9 +358,10 @@ def merge_cells(list features, list masks, list values, int64_t n_features):
 def predict_topk(
     indptr, indices, const float[::1] values, int64_t n, int64_t d,
     const int64_t[::1] chunk_groups, const int64_t[::1] chunk_rows, const int32_t[::1] labels, const float[::1] bias,
-    const int32_t[::1] features, const int64_t[::1] row_cells, const int64_t[::1] row_values,
-    const uint16_t[::1] cell_groups, const uint16_t[::1] cell_masks, const float[::1] weights,
-    const uint16_t[::1] allowed, int64_t k, const uint8_t[::1] stop,
+    const int32_t[::1] features, const int64_t[::1] chunk_cells, const int64_t[::1] chunk_values,
+    const uint32_t[::1] row_cells, const uint32_t[::1] row_values, const uint16_t[::1] cell_groups,
+    const uint16_t[::1] cell_masks, const float[::1] weights, const uint16_t[::1] allowed, int64_t k,
+    const uint8_t[::1] stop,
 ):
     """Return (ids, scores, counts) of the best ``k`` allowed labels of each row."""
     cdef PredictTask task
@@ -463,7 +378,7 @@ def predict_topk(
     cdef float[::1] accumulators = _aligned(widest * 16)
     if n == 0 or k == 0 or widest == 0:
         return ids, scores, counts
-    task.rows = _rows(indptr, indices, values, n, d, 0)
+    task.rows = describe_rows(indptr, indices, values, n, d, 0)
     if n > 4:
         lookup = np.full(d, -1, np.int32)
         task.lookup = &lookup[0] if d else NULL
@@ -473,6 +388,8 @@ def predict_topk(
     task.chunks.labels = &labels[0]
     task.chunks.bias = &bias[0]
     task.chunks.features = &features[0] if features.shape[0] else NULL
+    task.chunks.chunk_cells = &chunk_cells[0]
+    task.chunks.chunk_values = &chunk_values[0]
     task.chunks.row_cells = &row_cells[0]
     task.chunks.row_values = &row_values[0]
     task.chunks.cell_groups = &cell_groups[0] if cell_groups.shape[0] else NULL
@@ -486,5 +403,5 @@ def predict_topk(
     task.top_counts = &counts_view[0]
     task.stop = &stop[0]
     with nogil:
-        level(_level).predict(task)
+        current_level().predict(task)
     return ids, scores, counts

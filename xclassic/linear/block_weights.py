@@ -35,8 +35,10 @@ class BlockWeights:
         Score of each lane before any feature is read.
     features : ndarray of int32, shape (n_rows,)
         Feature of each row, rising within a chunk.
-    row_cells, row_values : ndarray of int64, shape (n_rows + 1,)
-        First cell and first value of each row.
+    chunk_cells, chunk_values : ndarray of int64, shape (n_chunks + 1,)
+        First cell and first value of each chunk.
+    row_cells, row_values : ndarray of uint32, shape (n_rows + 1,)
+        First cell and first value of each row, modulo 2**32.
     cell_groups, cell_masks : ndarray of uint16, shape (n_cells,)
         Group within the chunk, and lanes, of each cell.
     values : ndarray of float32, shape (n_values + 16,)
@@ -45,7 +47,7 @@ class BlockWeights:
 
     Notes
     -----
-    Bytes: 4 per weight, 4 per cell, 20 per feature row of a chunk, 8 per label.
+    Bytes: 4 per weight, 4 per cell, 12 per feature row of a chunk, 8 per label.
     """
 
     chunk_groups: NDArray[np.int64]
@@ -53,8 +55,10 @@ class BlockWeights:
     labels: NDArray[np.int32]
     bias: NDArray[np.float32]
     features: NDArray[np.int32]
-    row_cells: NDArray[np.int64]
-    row_values: NDArray[np.int64]
+    chunk_cells: NDArray[np.int64]
+    chunk_values: NDArray[np.int64]
+    row_cells: NDArray[np.uint32]
+    row_values: NDArray[np.uint32]
     cell_groups: NDArray[np.uint16]
     cell_masks: NDArray[np.uint16]
     values: NDArray[np.float32]
@@ -91,6 +95,8 @@ class BlockWeights:
             labels=lanes,
             bias=lane_bias,
             features=np.concatenate(rows),
+            chunk_cells=np.cumsum([0, *(len(part) for part in cell_groups)]),
+            chunk_values=np.cumsum([0, *(len(part) for part in packed)]),
             row_cells=_chained(row_cells),
             row_values=_chained(row_values),
             cell_groups=np.concatenate(cell_groups),
@@ -146,6 +152,8 @@ class BlockWeights:
             self.labels,
             self.bias,
             self.features,
+            self.chunk_cells,
+            self.chunk_values,
             self.row_cells,
             self.row_values,
             self.cell_groups,
@@ -166,7 +174,7 @@ class BlockWeights:
 
     def to_csc(self, n_labels: int) -> csc_array:
         """Return the weights as a matrix of shape (n_features, n_labels), without the bias."""
-        cells_per_row = np.diff(self.row_cells)
+        cells_per_row = np.diff(self.row_cells)  # modulo 2**32, as the offsets are
         lanes = np.unpackbits(self.cell_masks.astype("<u2").view(np.uint8).reshape(-1, 2), axis=1, bitorder="little")
         cell, lane = np.nonzero(lanes)
         row = np.repeat(np.arange(len(self.features)), cells_per_row)
@@ -229,7 +237,7 @@ class BlockWeights:
         weights._n_labels = n_labels
         sizes = {name: len(array) for name, array in weights.arrays().items()}
         fits = (
-            sizes["chunk_groups"] == sizes["chunk_rows"] >= 1
+            sizes["chunk_groups"] == sizes["chunk_rows"] == sizes["chunk_cells"] == sizes["chunk_values"] >= 1
             and sizes["labels"] == sizes["bias"]
             and sizes["labels"] % LANES == 0
             and sizes["row_cells"] == sizes["row_values"] == sizes["features"] + 1
@@ -252,15 +260,17 @@ class BlockWeights:
         n_groups, n_rows = len(self.labels) // LANES, len(self.features)
         _check_offsets("chunk_groups", self.chunk_groups, n_groups)
         _check_offsets("chunk_rows", self.chunk_rows, n_rows)
-        _check_offsets("row_cells", self.row_cells, len(self.cell_masks))
-        _check_offsets("row_values", self.row_values, self.n_values)
+        _check_offsets("chunk_cells", self.chunk_cells, len(self.cell_masks))
+        _check_offsets("chunk_values", self.chunk_values, self.n_values)
+        row_cells = self._row_offsets("row_cells", self.row_cells, self.chunk_cells)
+        row_values = self._row_offsets("row_values", self.row_values, self.chunk_values)
         _check_range("features", self.features, 0, self.n_features)
         _check_range("labels", self.labels, -1, self._n_labels)
         chunk = np.repeat(np.arange(len(self.chunk_rows) - 1), np.diff(self.chunk_rows))
         rising = (np.diff(self.features) > 0) | (np.diff(chunk) > 0)
         used = self.labels[self.labels >= 0]
         widths = np.diff(self.chunk_groups)
-        cell_chunk = np.repeat(chunk, np.diff(self.row_cells))
+        cell_chunk = np.repeat(chunk, np.diff(row_cells))
         lanes = np.concatenate(([0], np.cumsum(np.bitwise_count(self.cell_masks), dtype=np.int64)))
         if not rising.all():
             raise ModelFileError("The features of a chunk do not rise.")
@@ -268,11 +278,18 @@ class BlockWeights:
             raise ModelFileError("A label has weights in two places.")
         if (self.cell_groups >= widths[cell_chunk]).any():
             raise ModelFileError("A cell lies outside the groups of its chunk.")
-        if not np.array_equal(lanes[self.row_cells], self.row_values):
+        if not np.array_equal(lanes[row_cells], row_values):
             raise ModelFileError("The masks of the cells do not match the offsets of their values.")
         if not np.isfinite(self.bias).all() or not np.isfinite(self.values).all():
             raise ModelFileError("A weight is not finite.")
         self.verified = True
+
+    def _row_offsets(self, name: str, low: NDArray[np.uint32], chunks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the offsets of rows in full; refuse those that do not begin and end with their chunk."""
+        offsets = np.concatenate([[0], np.cumsum(np.diff(low), dtype=np.int64)])
+        if low[0] != 0 or not np.array_equal(offsets[self.chunk_rows], chunks):
+            raise ModelFileError(f"Array {name} of the weights does not fit the chunks.")
+        return offsets
 
     _n_labels = np.iinfo(np.int32).max
 
@@ -283,18 +300,21 @@ _ARRAYS: dict[str, type] = {
     "labels": np.int32,
     "bias": np.float32,
     "features": np.int32,
-    "row_cells": np.int64,
-    "row_values": np.int64,
+    "chunk_cells": np.int64,
+    "chunk_values": np.int64,
+    "row_cells": np.uint32,
+    "row_values": np.uint32,
     "cell_groups": np.uint16,
     "cell_masks": np.uint16,
     "values": np.float32,
 }
 
 
-def _chained(offsets: tuple[NDArray[np.int64], ...]) -> NDArray[np.int64]:
-    """Join offset arrays that each start at 0 into one."""
-    starts = np.cumsum([0, *(part[-1] for part in offsets)])
-    return np.concatenate([[0], *(part[1:] + start for part, start in zip(offsets, starts, strict=False))])
+def _chained(offsets: tuple[NDArray[np.uint32], ...]) -> NDArray[np.uint32]:
+    """Join offset arrays that each start at 0 into one, modulo 2**32."""
+    starts = np.cumsum([0, *(part[-1] for part in offsets)], dtype=np.uint32)
+    joined = [part[1:] + start for part, start in zip(offsets, starts, strict=False)]
+    return np.concatenate([np.zeros(1, np.uint32), *joined])
 
 
 def _check_offsets(name: str, offsets: NDArray[np.int64], end: int) -> None:

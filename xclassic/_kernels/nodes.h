@@ -1,0 +1,267 @@
+// Training of tree nodes: the children of a node, over the rows that reach it and the features that occur there. The solvers are
+// those of the block engine; this file cuts a node's problem out of the whole and gathers the weights into one chunk.
+#pragma once
+#include "submatrix.h"
+
+#include <cmath>
+
+namespace xclassic {
+
+constexpr float INERT = 1e-9f;  // cost of a pair that must not count: zero would divide by zero
+
+struct NodeTask {
+    Rows rows;  // the whole matrix, features numbered by falling frequency
+    const float* square_norms;  // (n,) constant feature included
+    const int32_t* feature_of;  // (d,) the user's number of each feature
+    int64_t n_features;  // of the user
+    int64_t n_nodes;
+    const int64_t* row_ptr;  // (n_nodes + 1,)
+    const int32_t* node_rows;  // rows that reach each node, rising
+    const float* row_mass;  // weight of each of them, or nullptr for ones
+    const int64_t* child_ptr;  // (n_nodes + 1,)
+    const int64_t* positive_ptr;  // (n_children + 1,)
+    const int32_t* positives;  // rows of each child, rising; among those of the node
+    const float* positive_mass;  // how much of the row's weight is the child's, or nullptr for all
+    const uint64_t* seeds;  // (n_nodes,)
+    int32_t loss;
+    float cost;  // of an error; least squares: the ridge penalty
+    const float* targets;  // (n_children,) least squares: what positives are mapped to
+    float eps;
+    int32_t max_passes;
+    float prune;
+    const Level* level;
+    const volatile uint8_t* stop;
+};
+
+// Finished chunks, one after the other; offsets count from the start of the task.
+struct ChunkParts {
+    std::vector<int64_t> chunk_rows{0}, chunk_cells{0}, chunk_values{0};
+    std::vector<int32_t> features;
+    std::vector<uint32_t> row_cells, row_values;  // first of each row
+    std::vector<uint16_t> cell_groups, cell_masks;
+    std::vector<float> values;
+    std::vector<float> bias;  // of each child
+    std::vector<double> precision;  // of each child
+};
+
+class NodeTrainer {
+  public:
+    NodeTrainer(const NodeTask& task, ChunkParts& out)
+        : task_(task), out_(out), part_(task.rows), written_(task.n_features), local_row_(task.rows.n) {}
+
+    void train_all() {
+        for (int64_t node = 0; node < task_.n_nodes && !*task_.stop; node++) train_node(node);
+    }
+
+  private:
+    struct Cell {
+        int32_t feature;  // the user's
+        uint16_t group, mask;
+        int64_t value;  // first of its values in node_values_
+    };
+
+    void train_node(int64_t node) {
+        const int32_t* ids = task_.node_rows + task_.row_ptr[node];
+        n_ = task_.row_ptr[node + 1] - task_.row_ptr[node];
+        part_.cut(ids, n_, task_.positive_mass != nullptr);
+        float* norms = norms_.get(2 * n_);
+        for (int64_t i = 0; i < n_; i++) {
+            norms[i] = task_.square_norms[ids[i]];
+            local_row_[ids[i]] = static_cast<int32_t>(i);
+        }
+        cells_.clear();
+        node_values_.clear();
+        const int64_t begin = task_.child_ptr[node], n_children = task_.child_ptr[node + 1] - begin;
+        for (int64_t first = 0; first < n_children && !*task_.stop; first += LANES) {
+            const int used = static_cast<int>(std::min<int64_t>(LANES, n_children - first));
+            train_group(node, begin + first, used, static_cast<uint16_t>(first / LANES));
+        }
+        write_chunk();
+    }
+
+    void train_group(int64_t node, int64_t first_child, int used, uint16_t group) {
+        int width = LANES;
+        for (int narrow : {8, 4, 2})
+            if (used <= narrow) width = narrow;
+        part_.rows.n = n_;
+        float* W = W_.get((part_.rows.d + 1) * width);
+        double precision[LANES] = {};
+        if (task_.loss == RIDGE) fit_ridge(first_child, used, width, W, precision);
+        else fit_margins(node, first_child, used, width, W, precision);
+        for (int lane = 0; lane < used; lane++) {
+            out_.bias.push_back(part_.rows.bias * W[part_.rows.d * width + lane]);
+            out_.precision.push_back(precision[lane]);
+        }
+        keep_cells(W, width, used, group);
+    }
+
+    void fit_margins(int64_t node, int64_t first_child, int used, int width, float* W, double* precision) {
+        TrainTask block{};
+        uint16_t* targets = targets_.get(2 * n_);
+        std::memset(targets, 0, sizeof(uint16_t) * 2 * n_);
+        float costs[LANES];
+        std::fill(costs, costs + LANES, task_.cost);
+        if (task_.positive_mass) {
+            block.pair_costs = grade(node, first_child, used, width, targets);
+        } else {
+            for (int lane = 0; lane < used; lane++)
+                for (int64_t p = task_.positive_ptr[first_child + lane]; p < task_.positive_ptr[first_child + lane + 1]; p++)
+                    targets[local_row_[task_.positives[p]]] |= static_cast<uint16_t>(1 << lane);
+            block.row_weights = task_.row_mass ? task_.row_mass + task_.row_ptr[node] : nullptr;
+        }
+        const int64_t n = part_.rows.n;
+        int64_t counts[4];
+        block.rows = part_.rows;
+        block.square_norms = norms_.get(0);
+        block.targets = targets;
+        block.positive_costs = block.negative_costs = costs;
+        block.width = width;
+        block.lanes_used = used;
+        block.loss = task_.loss;
+        block.max_passes = task_.max_passes;
+        block.eps = task_.eps;
+        block.seed = task_.seeds[node] + static_cast<uint64_t>(first_child - task_.child_ptr[node]);
+        block.W = W;
+        block.alpha = alpha_.get(n * width);
+        block.spare = spare_.get((part_.rows.d + 1) * std::max(width / 4, 1));
+        block.active = active_.get(n);
+        block.order = order_.get(n + n / 8 + 2);
+        block.gaps = precision;
+        block.counts = counts;
+        block.stop = task_.stop;
+        task_.level->train(block);
+    }
+
+    // Targets and costs where a child has a share of a row's mass: the share is positive, the rest negative. A row of which a child
+    // has a part enters twice.
+    float* grade(int64_t node, int64_t first_child, int used, int width, uint16_t* targets) {
+        const float* mass = task_.row_mass + task_.row_ptr[node];
+        float* costs = costs_.get(2 * n_ * width);
+        int32_t* twin = twin_.get(n_);
+        std::fill(twin, twin + n_, -1);
+        for (int64_t i = 0; i < n_; i++) std::fill(costs + i * width, costs + (i + 1) * width, task_.cost * mass[i]);
+        for (int lane = 0; lane < used; lane++) {
+            for (int64_t p = task_.positive_ptr[first_child + lane]; p < task_.positive_ptr[first_child + lane + 1]; p++) {
+                const int32_t i = local_row_[task_.positives[p]];
+                const float share = task_.positive_mass[p], rest = mass[i] - share;
+                if (rest <= 1e-6f * mass[i]) {
+                    targets[i] |= static_cast<uint16_t>(1 << lane);
+                    continue;
+                }
+                if (twin[i] < 0) {
+                    twin[i] = static_cast<int32_t>(part_.rows.n);
+                    part_.repeat(i);
+                    norms_.get(0)[twin[i]] = norms_.get(0)[i];
+                    std::fill(costs + int64_t{twin[i]} * width, costs + (int64_t{twin[i]} + 1) * width, INERT);
+                }
+                targets[twin[i]] |= static_cast<uint16_t>(1 << lane);
+                costs[i * width + lane] = std::max(task_.cost * rest, INERT);
+                costs[int64_t{twin[i]} * width + lane] = std::max(task_.cost * share, INERT);
+            }
+        }
+        return costs;
+    }
+
+    void fit_ridge(int64_t first_child, int used, int width, float* W, double* precision) {
+        const int64_t size = (part_.rows.d + 1) * width;
+        sum_squares();
+        int64_t ptr[LANES + 1] = {0};
+        float targets[LANES] = {};
+        positives_.clear();
+        for (int lane = 0; lane < width; lane++) {
+            if (lane < used) {
+                targets[lane] = task_.targets[first_child + lane];
+                for (int64_t p = task_.positive_ptr[first_child + lane]; p < task_.positive_ptr[first_child + lane + 1]; p++)
+                    positives_.push_back(local_row_[task_.positives[p]]);
+            }
+            ptr[lane + 1] = static_cast<int64_t>(positives_.size());
+        }
+        float* scratch = alpha_.get(3 * size);
+        int64_t counts[1];
+        RidgeTask block{};
+        block.rows = part_.rows;
+        block.diagonal = diagonal_.get(0);
+        block.ridge = block.bias_ridge = task_.cost;
+        block.width = width;
+        block.max_sweeps = task_.max_passes;
+        block.tolerance = task_.eps;
+        block.positive_ptr = ptr;
+        block.positives = positives_.data();
+        block.target_values = targets;
+        block.W = W;
+        block.residual = scratch;
+        block.direction = scratch + size;
+        block.product = scratch + 2 * size;
+        block.residuals = precision;
+        block.counts = counts;
+        block.stop = task_.stop;
+        task_.level->ridge(block);
+    }
+
+    void sum_squares() {
+        float* diagonal = diagonal_.get(part_.rows.d + 1);
+        std::fill(diagonal, diagonal + part_.rows.d, task_.cost);
+        diagonal[part_.rows.d] = task_.cost + static_cast<float>(n_) * part_.rows.bias * part_.rows.bias;
+        if (part_.rows.indices) {
+            for (int64_t p = 0; p < part_.rows.indptr[n_]; p++) diagonal[part_.rows.indices[p]] += part_.rows.values[p] * part_.rows.values[p];
+        } else {
+            for (int64_t p = 0; p < n_ * part_.rows.d; p++) diagonal[p % part_.rows.d] += part_.rows.values[p] * part_.rows.values[p];
+        }
+    }
+
+    void keep_cells(const float* W, int width, int used, uint16_t group) {
+        for (int64_t f = 0; f < part_.rows.d; f++) {
+            uint32_t mask = 0;
+            for (int lane = 0; lane < used; lane++) mask |= static_cast<uint32_t>(std::fabs(W[f * width + lane]) > task_.prune) << lane;
+            if (!mask) continue;
+            cells_.push_back({task_.feature_of[part_.features[f]], group, static_cast<uint16_t>(mask), static_cast<int64_t>(node_values_.size())});
+            for (int lane = 0; lane < used; lane++)
+                if (mask >> lane & 1) node_values_.push_back(W[f * width + lane]);
+        }
+    }
+
+    // Sorts the cells by feature, then group, and appends them as a chunk.
+    void write_chunk() {
+        written_.clear();
+        for (const Cell& cell : cells_) written_.add(cell.feature);
+        const int64_t n_rows = written_.count_ranks(), n_cells = static_cast<int64_t>(cells_.size());
+        first_.assign(n_rows + 1, 0);
+        for (const Cell& cell : cells_) first_[written_.rank(cell.feature) + 1]++;
+        for (int64_t r = 0; r < n_rows; r++) first_[r + 1] += first_[r];
+        sorted_.resize(n_cells);
+        for (const Cell& cell : cells_) sorted_[first_[written_.rank(cell.feature)]++] = &cell;
+        int32_t feature = -1;
+        for (const Cell* cell : sorted_) {
+            if (cell->feature != feature) {
+                feature = cell->feature;
+                out_.features.push_back(feature);
+                out_.row_cells.push_back(static_cast<uint32_t>(out_.cell_masks.size()));
+                out_.row_values.push_back(static_cast<uint32_t>(out_.values.size()));
+            }
+            out_.cell_groups.push_back(cell->group);
+            out_.cell_masks.push_back(cell->mask);
+            const float* value = node_values_.data() + cell->value;
+            out_.values.insert(out_.values.end(), value, value + __builtin_popcount(cell->mask));
+        }
+        out_.chunk_rows.push_back(static_cast<int64_t>(out_.features.size()));
+        out_.chunk_cells.push_back(static_cast<int64_t>(out_.cell_masks.size()));
+        out_.chunk_values.push_back(static_cast<int64_t>(out_.values.size()));
+    }
+
+    const NodeTask& task_;
+    ChunkParts& out_;
+    SubMatrix part_;
+    RankedSet written_;
+    std::vector<int32_t> local_row_;
+    std::vector<int32_t> positives_;
+    std::vector<Cell> cells_;
+    std::vector<const Cell*> sorted_;
+    std::vector<float> node_values_;
+    std::vector<int64_t> first_;
+    int64_t n_ = 0;  // rows of the node, without those that enter twice
+    Scratch<float> W_, alpha_, spare_, norms_, costs_, diagonal_;
+    Scratch<int32_t> order_, twin_;
+    Scratch<uint16_t> targets_, active_;
+};
+
+}  // namespace xclassic

@@ -1,0 +1,123 @@
+"""Python entry to the node trainer of ``nodes.h``.
+
+Arguments are trusted: ``label_tree/nodes.py`` makes them.
+"""
+
+import numpy as np
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+from libcpp.vector cimport vector
+
+from xclassic._kernels.blocks cimport Level, Rows, current_level, describe_rows
+
+
+cdef extern from "nodes.h" namespace "xclassic" nogil:
+    cdef struct NodeTask:
+        Rows rows
+        const float* square_norms
+        const int32_t* feature_of
+        int64_t n_features
+        int64_t n_nodes
+        const int64_t* row_ptr
+        const int32_t* node_rows
+        const float* row_mass
+        const int64_t* child_ptr
+        const int64_t* positive_ptr
+        const int32_t* positives
+        const float* positive_mass
+        const uint64_t* seeds
+        int32_t loss
+        float cost
+        const float* targets
+        float eps
+        int32_t max_passes
+        float prune
+        const Level* level
+        const uint8_t* stop
+
+    cdef cppclass ChunkParts:
+        vector[int64_t] chunk_rows, chunk_cells, chunk_values
+        vector[int32_t] features
+        vector[uint32_t] row_cells, row_values
+        vector[uint16_t] cell_groups, cell_masks
+        vector[float] values
+        vector[float] bias
+        vector[double] precision
+
+    cdef cppclass NodeTrainer:
+        NodeTrainer(const NodeTask&, ChunkParts&) except +
+        void train_all() except +
+
+
+cdef _array(const void* data, size_t size, dtype):
+    """Copy numbers into a new array."""
+    array = np.empty(size, dtype)
+    cdef uint8_t[::1] view = array.view(np.uint8)
+    if size:
+        memcpy(&view[0], data, view.shape[0])
+    return array
+
+
+cdef const int32_t* _ints(const int32_t[::1] view) noexcept:
+    return &view[0] if view.shape[0] else NULL
+
+
+cdef const float* _floats(array) except? NULL:
+    cdef const float[::1] view
+    if array is None:
+        return NULL
+    view = array
+    return &view[0] if view.shape[0] else NULL
+
+
+def train_nodes(
+    indptr, indices, values, const float[::1] square_norms, const int32_t[::1] feature_of, int64_t n_features,
+    float bias, const int64_t[::1] row_ptr, const int32_t[::1] node_rows, row_mass, const int64_t[::1] child_ptr,
+    const int64_t[::1] positive_ptr, const int32_t[::1] positives, positive_mass, const uint64_t[::1] seeds, int loss,
+    float cost, targets, float eps, int max_passes, float prune, const uint8_t[::1] stop,
+):
+    """Train the children of some nodes; see ``NodeTask``. Returns the members of ``ChunkParts`` as a dict of arrays."""
+    cdef NodeTask task
+    cdef ChunkParts parts
+    cdef NodeTrainer* trainer
+    task.rows = describe_rows(indptr, indices, values, square_norms.shape[0], feature_of.shape[0], bias)
+    task.square_norms = &square_norms[0]
+    task.feature_of = _ints(feature_of)
+    task.n_features = n_features
+    task.n_nodes = row_ptr.shape[0] - 1
+    task.row_ptr = &row_ptr[0]
+    task.node_rows = _ints(node_rows)
+    task.row_mass = _floats(row_mass)
+    task.child_ptr = &child_ptr[0]
+    task.positive_ptr = &positive_ptr[0]
+    task.positives = _ints(positives)
+    task.positive_mass = _floats(positive_mass)
+    task.seeds = &seeds[0]
+    task.loss = loss
+    task.cost = cost
+    task.targets = _floats(targets)
+    task.eps = eps
+    task.max_passes = max_passes
+    task.prune = prune
+    task.level = current_level()
+    task.stop = &stop[0]
+    trainer = new NodeTrainer(task, parts)
+    try:
+        with nogil:
+            trainer.train_all()
+    finally:
+        del trainer
+    return {
+        "chunk_rows": _array(parts.chunk_rows.data(), parts.chunk_rows.size(), np.int64),
+        "chunk_cells": _array(parts.chunk_cells.data(), parts.chunk_cells.size(), np.int64),
+        "chunk_values": _array(parts.chunk_values.data(), parts.chunk_values.size(), np.int64),
+        "features": _array(parts.features.data(), parts.features.size(), np.int32),
+        "row_cells": _array(parts.row_cells.data(), parts.row_cells.size(), np.uint32),
+        "row_values": _array(parts.row_values.data(), parts.row_values.size(), np.uint32),
+        "cell_groups": _array(parts.cell_groups.data(), parts.cell_groups.size(), np.uint16),
+        "cell_masks": _array(parts.cell_masks.data(), parts.cell_masks.size(), np.uint16),
+        "values": _array(parts.values.data(), parts.values.size(), np.float32),
+        "bias": _array(parts.bias.data(), parts.bias.size(), np.float32),
+        "precision": _array(parts.precision.data(), parts.precision.size(), np.float64),
+    }

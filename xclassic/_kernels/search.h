@@ -1,0 +1,247 @@
+// Search for the best labels of rows in trees of linear models. Which node is looked at is decided here; its scores come from the
+// block engine.
+#pragma once
+#include "submatrix.h"
+
+#include <cmath>
+#include <queue>
+
+namespace xclassic {
+
+struct Tree {
+    Chunks chunks;  // one for each inner node
+    const int64_t* child_ptr;  // (n_nodes + 1,)
+    const int32_t* label;  // (n_nodes,) -1 for inner nodes
+    const int32_t* chunk_of;  // (n_nodes,) of inner nodes
+    const uint8_t* allowed;  // (n_nodes,) whether an answer may lie at or under the node, or nullptr for all
+};
+
+struct Answer {
+    int32_t row, label;
+    float score;
+};
+
+struct Reached {
+    int32_t row, node;
+    float score;
+    int32_t rank;  // among the nodes that the row reached on this level, best first
+};
+
+constexpr int64_t QUERIES = 32;  // rows scored against a node in one call
+
+inline bool precedes(float score, int32_t id, float other, int32_t other_id) {
+    return score > other || (score == other && id < other_id);
+}
+
+// The k best (score, id) pairs of each row, best first.
+class BestOfRow {
+  public:
+    BestOfRow(int64_t n, int64_t k) : k_(k), count_(n), ids_(n * k), scores_(n * k) {}
+    int64_t count(int64_t row) const { return count_[row]; }
+    int32_t id(int64_t row, int64_t slot) const { return ids_[row * k_ + slot]; }
+    float score(int64_t row, int64_t slot) const { return scores_[row * k_ + slot]; }
+    // The score below which nothing enters any more.
+    float bar(int64_t row) const { return count_[row] < k_ ? -INFINITY : scores_[row * k_ + k_ - 1]; }
+    void clear() { std::fill(count_.begin(), count_.end(), 0); }
+    void offer(int64_t row, int32_t id, float score) {
+        int32_t* ids = ids_.data() + row * k_;
+        float* scores = scores_.data() + row * k_;
+        int64_t slot = count_[row];
+        if (slot == k_) {
+            if (!precedes(score, id, scores[k_ - 1], ids[k_ - 1])) return;
+            slot = k_ - 1;
+        } else {
+            count_[row]++;
+        }
+        for (; slot > 0 && precedes(score, id, scores[slot - 1], ids[slot - 1]); slot--) {
+            scores[slot] = scores[slot - 1];
+            ids[slot] = ids[slot - 1];
+        }
+        scores[slot] = score;
+        ids[slot] = id;
+    }
+
+  private:
+    int64_t k_;
+    std::vector<int64_t> count_;
+    std::vector<int32_t> ids_;
+    std::vector<float> scores_;
+};
+
+class TreeSearch {
+  public:
+    TreeSearch(const Rows& rows, int32_t score, const Level* level, const volatile uint8_t* stop)
+        : rows_(rows), score_(score), level_(level), stop_(stop) {}
+
+    // Keeps the `beam` best nodes of each row on each level. Labels go to `best`, which then also ends paths that cannot enter it
+    // any more (contributions are never positive), or without it, all that were scored, to `answers`.
+    void beam(const Tree& tree, int64_t beam, BestOfRow* best, std::vector<Answer>* answers) {
+        std::vector<Reached> reached, later;
+        for (int32_t row = 0; row < rows_.n; row++)
+            if (!tree.allowed || tree.allowed[0]) reached.push_back({row, 0, 0.f, 0});
+        BestOfRow next(rows_.n, beam);
+        while (!reached.empty() && !*stop_) {
+            next.clear();
+            // The best node of a row first: its labels may show that the others are not worth a look.
+            split_first(reached, later, best != nullptr);
+            expand(tree, reached, next, best, answers);
+            if (!later.empty()) expand(tree, later, next, best, answers);
+            reached.clear();
+            for (int32_t row = 0; row < rows_.n; row++)
+                for (int32_t slot = 0; slot < next.count(row); slot++)
+                    reached.push_back({row, next.id(row, slot), next.score(row, slot), slot});
+        }
+    }
+
+    // The labels of one row in the order of their scores, exactly: nodes are opened best first, and as no contribution is positive, a
+    // label that comes up is better than all that are still hidden. Ends after k labels, or below `threshold`.
+    void exact(const Tree& tree, int32_t row, int64_t k, float threshold, std::vector<Answer>& answers) {
+        struct Waiting {
+            float score;
+            int32_t label, node;  // label -1: a node, which goes first among equals since it may hide smaller labels
+            bool operator<(const Waiting& other) const {
+                return precedes(other.score, other.label, score, label) ||
+                       (score == other.score && label == other.label && node > other.node);
+            }
+        };
+        std::priority_queue<Waiting> waiting;
+        if (!tree.allowed || tree.allowed[0]) waiting.push({0.f, -1, 0});
+        while (!waiting.empty() && k > 0 && !*stop_) {
+            const Waiting top = waiting.top();
+            waiting.pop();
+            if (top.score < threshold) break;
+            if (top.label >= 0) {
+                answers.push_back({row, top.label, top.score});
+                k--;
+                continue;
+            }
+            const Reached one{row, top.node, top.score, 0};
+            const float* scores = score(tree, &one, 1, false);
+            for (int64_t child = tree.child_ptr[top.node]; child < tree.child_ptr[top.node + 1]; child++)
+                if (!tree.allowed || tree.allowed[child])
+                    waiting.push({scores[child - tree.child_ptr[top.node]], tree.label[child], static_cast<int32_t>(child)});
+        }
+    }
+
+  private:
+    void split_first(std::vector<Reached>& reached, std::vector<Reached>& later, bool by_rank) const {
+        later.clear();
+        if (!by_rank) return;
+        auto middle = std::stable_partition(reached.begin(), reached.end(), [](const Reached& r) { return r.rank == 0; });
+        later.assign(middle, reached.end());
+        reached.erase(middle, reached.end());
+    }
+
+    void expand(const Tree& tree, std::vector<Reached>& reached, BestOfRow& next, BestOfRow* best, std::vector<Answer>* answers) {
+        if (best)
+            reached.erase(
+                std::remove_if(reached.begin(), reached.end(), [best](const Reached& r) { return r.score < best->bar(r.row); }),
+                reached.end());
+        std::sort(reached.begin(), reached.end(), [](const Reached& a, const Reached& b) {
+            return a.node < b.node || (a.node == b.node && a.row < b.row);
+        });
+        for (size_t first = 0; first < reached.size() && !*stop_;) {
+            size_t last = first;
+            while (last < reached.size() && reached[last].node == reached[first].node) last++;
+            open(tree, reached.data() + first, static_cast<int64_t>(last - first), next, best, answers);
+            first = last;
+        }
+    }
+
+    // Scores the children of one node for the rows that reached it.
+    void open(const Tree& tree, const Reached* reached, int64_t n, BestOfRow& next, BestOfRow* best, std::vector<Answer>* answers) {
+        const int64_t c = tree.chunk_of[reached->node], n_rows = tree.chunks.chunk_rows[c + 1] - tree.chunks.chunk_rows[c];
+        const bool tabulate = n * 64 > n_rows;
+        if (tabulate) fill_lookup(tree, c, true);
+        const int64_t begin = tree.child_ptr[reached->node], end = tree.child_ptr[reached->node + 1];
+        const int64_t stride = (tree.chunks.chunk_groups[c + 1] - tree.chunks.chunk_groups[c]) * LANES;
+        for (int64_t first = 0; first < n; first += QUERIES) {
+            const int64_t count = std::min(QUERIES, n - first);
+            const float* scores = score(tree, reached + first, count, tabulate);
+            for (int64_t q = 0; q < count; q++, scores += stride) {
+                const int32_t row = reached[first + q].row;
+                for (int64_t child = begin; child < end; child++) {
+                    const float s = scores[child - begin];
+                    const int32_t label = tree.label[child];
+                    if (tree.allowed && !tree.allowed[child]) continue;
+                    if (label < 0) next.offer(row, static_cast<int32_t>(child), s);
+                    else if (best) best->offer(row, label, s);
+                    else answers->push_back({row, label, s});
+                }
+            }
+        }
+        if (tabulate) fill_lookup(tree, c, false);
+    }
+
+    void fill_lookup(const Tree& tree, int64_t c, bool in) {
+        if (lookup_.empty()) lookup_.assign(rows_.d, -1);
+        for (int64_t row = tree.chunks.chunk_rows[c]; row < tree.chunks.chunk_rows[c + 1]; row++)
+            lookup_[tree.chunks.features[row]] = in ? static_cast<int32_t>(row) : -1;
+    }
+
+    const float* score(const Tree& tree, const Reached* reached, int64_t n, bool tabulated) {
+        const int64_t c = tree.chunk_of[reached->node];
+        const int64_t n_groups = tree.chunks.chunk_groups[c + 1] - tree.chunks.chunk_groups[c];
+        for (int64_t q = 0; q < n; q++) {
+            queries_[q] = reached[q].row;
+            parents_[q] = reached[q].score;
+        }
+        ChildrenTask task{};
+        task.rows = rows_;
+        task.chunks = tree.chunks;
+        task.chunk = c;
+        task.n_queries = n;
+        task.queries = queries_;
+        task.parent_scores = parents_;
+        task.score = score_;
+        task.lookup = tabulated ? lookup_.data() : nullptr;
+        task.scores = scores_.get(n * n_groups * LANES);
+        level_->score_children(task);
+        return task.scores;
+    }
+
+    const Rows& rows_;
+    int32_t score_;
+    const Level* level_;
+    const volatile uint8_t* stop_;
+    std::vector<int32_t> lookup_;
+    Scratch<float> scores_;
+    int32_t queries_[QUERIES];
+    float parents_[QUERIES];
+};
+
+// Means over trees of the probabilities exp(score), a label that a tree did not score counting 0: the k best labels of each row.
+class Ensemble {
+  public:
+    Ensemble(int64_t n, int64_t n_labels) : n_(n), sums_(n_labels), first_(n + 1) {}
+    std::vector<Answer> answers;
+
+    void best(int64_t n_trees, BestOfRow& best) {
+        std::fill(first_.begin(), first_.end(), 0);
+        for (const Answer& a : answers) first_[a.row + 1]++;
+        for (int64_t row = 0; row < n_; row++) first_[row + 1] += first_[row];
+        sorted_.resize(answers.size());
+        for (const Answer& a : answers) sorted_[first_[a.row]++] = a;  // keeps the order of the trees
+        size_t begin = 0;
+        for (int64_t row = 0; row < n_; row++) {
+            const size_t end = static_cast<size_t>(first_[row]);
+            for (size_t p = begin; p < end; p++) sums_[sorted_[p].label] += std::exp(sorted_[p].score);
+            for (size_t p = begin; p < end; p++) {
+                float& sum = sums_[sorted_[p].label];
+                if (sum < 0) continue;  // seen before
+                best.offer(row, sorted_[p].label, sum / static_cast<float>(n_trees));
+                sum = -1;
+            }
+            for (size_t p = begin; p < end; p++) sums_[sorted_[p].label] = 0;
+            begin = end;
+        }
+    }
+
+  private:
+    int64_t n_;
+    std::vector<float> sums_;
+    std::vector<int64_t> first_;
+    std::vector<Answer> sorted_;
+};
+
+}  // namespace xclassic

@@ -1,0 +1,1 @@
+"""Label trees: how labels are grouped, what is fitted in the nodes, and the search for the best labels."""

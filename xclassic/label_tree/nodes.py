@@ -1,0 +1,266 @@
+"""Node training: in every inner node of a tree a linear model of each child, over the rows that reach the node."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+import xclassic._kernels.nodes as kernels
+from xclassic.label_tree.tree import LabelTree
+from xclassic.linear.block_weights import LANES, BlockWeights
+from xclassic.linear.blocks import BlockProblem, Trained
+from xclassic.parallel import StopByte, run_tasks
+
+LOSSES = ("squared_hinge", "logistic", "least_squares")
+TASKS = 96  # that the nodes of a tree are cut into, as far as there are so many
+
+
+@dataclass(frozen=True)
+class NodeSolver:
+    """What is fitted for the children of a node.
+
+    Attributes
+    ----------
+    loss : {"squared_hinge", "logistic", "least_squares"}
+    cost : float
+        Of an error; for least squares the ridge penalty.
+    eps : float
+        Precision at which a child is done: see `train_blocks` and `ridge_blocks`.
+    max_passes : int
+    prune : float
+        Weights of at most this absolute value are dropped.
+    """
+
+    loss: str
+    cost: float
+    eps: float
+    max_passes: int
+    prune: float
+
+
+@dataclass
+class NodeRows:
+    """The rows that reach each node of one level, node by node.
+
+    Attributes
+    ----------
+    ptr : ndarray of int64, shape (n_nodes + 1,)
+    rows : ndarray of int32
+        Rising within a node.
+    mass : ndarray of float32 or None
+        The largest weight of a label of the row under the node; None if all weights are one.
+    """
+
+    ptr: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    mass: NDArray[np.float32] | None
+
+    def of(self, first: int, last: int) -> NodeRows:
+        """Return those of nodes first to last - 1, with offsets from zero."""
+        begin, end = self.ptr[first], self.ptr[last]
+        mass = None if self.mass is None else self.mass[begin:end]
+        return NodeRows(self.ptr[first : last + 1] - begin, self.rows[begin:end], mass)
+
+
+def rows_by_level(Y: csr_array, tree: LabelTree, graded: bool = False) -> list[NodeRows]:
+    """Return for each level of the tree the rows that have a label at or under each of its nodes.
+
+    Parameters
+    ----------
+    Y : csr_array, shape (n_rows, n_labels)
+    tree : LabelTree
+    graded : bool
+        Whether the entries of `Y` are relevances in (0, 1]; otherwise they are all taken for ones.
+    """
+    paths = tree.paths()
+    levels = []
+    for depth in range(tree.depth + 1):
+        first, last = tree.level_ptr[depth], tree.level_ptr[depth + 1]
+        node = paths[:, depth]
+        node = np.where(node < 0, last, node) - first  # labels that end above go to a column of their own
+        columns = csr_array((Y.data, node[Y.indices], Y.indptr), shape=(Y.shape[0], last - first + 1), copy=True)
+        columns = _largest(columns) if graded else columns
+        columns.sum_duplicates()
+        by_node = columns.tocsc()
+        end = by_node.indptr[last - first]
+        levels.append(
+            NodeRows(
+                by_node.indptr[:-1].astype(np.int64),
+                by_node.indices[:end].astype(np.int32),
+                by_node.data[:end].astype(np.float32) if graded else None,
+            )
+        )
+    return levels
+
+
+def _largest(columns: csr_array) -> csr_array:
+    """Keep the largest of the entries that are stored for the same place."""
+    row = np.repeat(np.arange(columns.shape[0]), np.diff(columns.indptr))
+    order = np.lexsort((-columns.data, columns.indices, row))
+    row, column, data = row[order], columns.indices[order], columns.data[order]
+    first = np.ones(len(row), np.bool_)
+    first[1:] = (row[1:] != row[:-1]) | (column[1:] != column[:-1])
+    return csr_array((data[first], (row[first], column[first])), shape=columns.shape)
+
+
+def train_tree(
+    problem: BlockProblem,
+    Y: csr_array,
+    tree: LabelTree,
+    solver: NodeSolver,
+    *,
+    graded: bool = False,
+    targets: NDArray[np.float32] | None = None,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> Trained:
+    """Train every node of a tree on the rows that have a label under it.
+
+    Parameters
+    ----------
+    problem : BlockProblem
+        Of all rows.
+    Y : csr_array, shape (n_rows, n_labels)
+        Labels that are not in the tree are ignored.
+    tree : LabelTree
+    solver : NodeSolver
+    graded : bool
+        Take the entries of `Y` for relevances: a child gets the share of a row's weight that is its largest relevance
+        under the child over that under the node.
+    targets : ndarray of float32, shape (n_nodes,), optional
+        Least squares: what the positives of each node are mapped to.
+    seed : int
+    n_jobs, verbose
+        See `run_tasks`.
+
+    Returns
+    -------
+    Trained
+        Weights with a chunk for each inner node, whose "labels" are the numbers of its children. `precision` is that of
+        each node but the root.
+
+    Notes
+    -----
+    Memory besides the finished weights: per worker the rows of the largest node, with ``64`` bytes for each row and
+    each feature that occurs there; and 4 bytes for each pair of a row and a node that it reaches.
+    """
+    levels = rows_by_level(Y, tree, graded)
+    tasks = [task for depth in range(tree.depth) for task in _tasks_of_level(tree, depth, levels, targets, seed)]
+    train = partial(_train_task, problem, solver)
+    parts = run_tasks(train, tasks, n_jobs=n_jobs, description="training nodes", verbose=verbose)
+    precision = np.concatenate([part.pop("precision") for part in parts])
+    return Trained(_gather(parts, tree, problem.n_features), precision, np.zeros(1, np.int64))
+
+
+def _tasks_of_level(
+    tree: LabelTree, depth: int, levels: list[NodeRows], targets: NDArray[np.float32] | None, seed: int
+) -> list[tuple[Any, ...]]:
+    """Cut the inner nodes of a level into tasks of about equal work, by the data alone."""
+    first, last = int(tree.level_ptr[depth]), int(tree.level_ptr[depth + 1])
+    nodes = first + np.flatnonzero(tree.label[first:last] < 0)
+    if not len(nodes):
+        return []
+    reaching = np.diff(levels[depth].ptr)[nodes - first]
+    n_children = np.diff(tree.child_ptr)[nodes]
+    work = np.cumsum(reaching * -(-n_children // LANES) + 50)
+    n_tasks = min(len(nodes), max(1, TASKS // tree.depth))
+    cuts = np.searchsorted(work, work[-1] * np.arange(1, n_tasks) / n_tasks)
+    bounds = np.unique(np.concatenate([[0], cuts, [len(nodes)]]))
+    tasks = []
+    for a, b in itertools.pairwise(bounds):
+        inner = nodes[a:b]
+        children = slice(int(tree.child_ptr[inner[0]]), int(tree.child_ptr[inner[-1] + 1]))
+        child_ptr = np.concatenate([tree.child_ptr[inner], [children.stop]]) - children.start
+        reach = _selected(levels[depth], inner - first)
+        positive = levels[depth + 1].of(children.start - last, children.stop - last)
+        tasks.append((reach, child_ptr, positive, None if targets is None else targets[children], seed + inner))
+    return tasks
+
+
+def _selected(level: NodeRows, nodes: NDArray[np.int64]) -> NodeRows:
+    """Return the rows of some nodes of a level."""
+    if nodes[-1] - nodes[0] + 1 == len(nodes):
+        return level.of(nodes[0], nodes[-1] + 1)
+    parts = [level.of(node, node + 1) for node in nodes]
+    mass = None if level.mass is None else np.concatenate([part.mass for part in parts])  # type: ignore[arg-type, misc]
+    ptr = np.concatenate([[0], np.cumsum([len(part.rows) for part in parts])])
+    return NodeRows(ptr, np.concatenate([part.rows for part in parts]), mass)
+
+
+def _train_task(problem: BlockProblem, solver: NodeSolver, task: tuple[Any, ...], stop: StopByte) -> Any:
+    reach, child_ptr, positive, targets, seeds = task
+    return kernels.train_nodes(
+        problem.indptr,
+        problem.indices,
+        problem.values,
+        problem.square_norms,
+        problem.feature_of,
+        problem.n_features,
+        problem.bias,
+        reach.ptr,
+        reach.rows,
+        reach.mass,
+        child_ptr,
+        positive.ptr,
+        positive.rows,
+        positive.mass,
+        seeds.astype(np.uint64),
+        LOSSES.index(solver.loss),
+        solver.cost,
+        np.ones(child_ptr[-1], np.float32) if targets is None else targets,
+        solver.eps,
+        solver.max_passes,
+        solver.prune,
+        stop,
+    )
+
+
+def _gather(parts: list[dict[str, Any]], tree: LabelTree, n_features: int) -> BlockWeights:
+    """Join the chunks of all tasks; `parts` is emptied on the way."""
+    n_children = np.diff(tree.child_ptr)[tree.inner]
+    groups = -(-n_children // LANES)
+    chunk_groups = np.concatenate([[0], np.cumsum(groups)])
+    lane = np.arange(1, tree.n_nodes) - 1  # children stand in the order of the chunks
+    lane += np.repeat(chunk_groups[:-1] * LANES - np.concatenate([[0], np.cumsum(n_children)[:-1]]), n_children)
+    labels = np.full(chunk_groups[-1] * LANES, -1, np.int32)
+    labels[lane] = np.arange(1, tree.n_nodes)
+    bias = np.zeros(len(labels), np.float32)
+    bias[lane] = np.concatenate([part.pop("bias") for part in parts])
+
+    def joined(name: str) -> Any:
+        return np.concatenate([part.pop(name) for part in parts])
+
+    def chained(name: str, sizes: list[int]) -> Any:
+        starts = np.cumsum([0, *sizes[:-1]])
+        return np.concatenate([[0], *(part.pop(name)[1:] + start for part, start in zip(parts, starts, strict=True))])
+
+    def lifted(name: str, sizes: list[int]) -> Any:
+        starts = np.cumsum([0, *sizes], dtype=np.uint32)
+        lows = [part.pop(name) + start for part, start in zip(parts, starts[:-1], strict=True)]
+        return np.concatenate([*lows, starts[-1:]])
+
+    n_rows = [len(part["features"]) for part in parts]
+    n_cells = [len(part["cell_masks"]) for part in parts]
+    n_values = [len(part["values"]) for part in parts]
+    return BlockWeights(
+        chunk_groups=chunk_groups,
+        chunk_rows=chained("chunk_rows", n_rows),
+        labels=labels,
+        bias=bias,
+        features=joined("features"),
+        chunk_cells=chained("chunk_cells", n_cells),
+        chunk_values=chained("chunk_values", n_values),
+        row_cells=lifted("row_cells", n_cells),
+        row_values=lifted("row_values", n_values),
+        cell_groups=joined("cell_groups"),
+        cell_masks=joined("cell_masks"),
+        values=np.concatenate([joined("values"), np.zeros(LANES, np.float32)]),
+        n_features=n_features,
+    )

@@ -1,0 +1,125 @@
+"""The best labels of rows, by search in label trees with linear models in their nodes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import xclassic._kernels.search as kernels
+from xclassic.label_tree.tree import LabelTree
+from xclassic.linear.block_weights import BlockWeights
+from xclassic.topk import TopK
+from xclassic.validation import Features
+
+# How the margin m of a node counts in the log-score of the labels under it.
+PATH_SCORES = ("hinge2", "hinge3", "sigmoid", "clipped")
+
+
+@dataclass
+class TreeModel:
+    """A label tree and the linear models of its nodes.
+
+    Attributes
+    ----------
+    tree : LabelTree
+    weights : BlockWeights
+        A chunk for each inner node; its "labels" are the numbers of the node's children.
+    """
+
+    tree: LabelTree
+    weights: BlockWeights
+    _prepared: Any = field(default=None, repr=False)
+
+    def prepared(self) -> Any:
+        """Return what the kernel reads, made and checked at its first use."""
+        if self._prepared is None:
+            if not self.weights.verified:
+                self.weights.verify()
+            chunk_of = np.full(self.tree.n_nodes, -1, np.int32)
+            chunk_of[self.tree.inner] = np.arange(len(self.tree.inner))
+            w = self.weights
+            self._prepared = kernels.SearchTree(
+                self.tree.child_ptr,
+                self.tree.label,
+                chunk_of,
+                w.chunk_groups,
+                w.chunk_rows,
+                w.bias,
+                w.features,
+                w.chunk_cells,
+                w.chunk_values,
+                w.row_cells,
+                w.row_values,
+                w.cell_groups,
+                w.cell_masks,
+                w.values,
+            )
+        return self._prepared
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_prepared": None}
+
+
+def search(
+    models: list[TreeModel],
+    X: Features,
+    k: int,
+    *,
+    score: str,
+    beam: int | None,
+    labels: NDArray[np.int32] | None = None,
+    threshold: float = 0.0,
+) -> TopK:
+    """Return the best `k` labels of each row by their mean score over the trees.
+
+    Parameters
+    ----------
+    models : list of TreeModel
+        Of the same labels.
+    X : csr_array or ndarray of float32, shape (n_rows, n_features)
+    k : int
+    score : str
+        One of `PATH_SCORES`.
+    beam : int or None
+        Nodes kept on each level; None finds the best labels exactly.
+    labels : ndarray of int32, optional
+        The only labels to answer with.
+    threshold : float, default=0
+        With one tree and ``beam=None``, leave out labels with a smaller score.
+
+    Returns
+    -------
+    TopK
+        Scores are in [0, 1]: the exponential of the sum along the path.
+    """
+    exact = beam is None and len(models) == 1
+    width = max(int(np.diff(model.tree.level_ptr).max()) for model in models) if beam is None else beam
+    if isinstance(X, np.ndarray):
+        rows: tuple[Any, ...] = (None, None, np.ascontiguousarray(X).ravel())
+    else:
+        rows = (X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), X.data)
+    ids, scores, counts = kernels.search(
+        [model.prepared() for model in models],
+        [None if labels is None else allowed_nodes(model.tree, labels) for model in models],
+        *rows,
+        X.shape[0],
+        X.shape[1],
+        models[0].tree.n_labels,
+        PATH_SCORES.index(score),
+        0 if exact else width,
+        math.log(threshold) if threshold > 0 else -math.inf,
+        k,
+        np.zeros(1, np.uint8),
+    )
+    return TopK(ids, scores, counts)
+
+
+def allowed_nodes(tree: LabelTree, labels: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Return for each node whether one of `labels` lies at or under it."""
+    allowed = np.zeros(tree.n_nodes + 1, np.uint8)
+    allowed[tree.paths()[labels].ravel()] = 1  # -1, past the end of a path, marks the extra entry
+    return allowed[:-1]
