@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic._versions import show_versions as show_versions
     from xclassic.base import XMCClassifier as XMCClassifier
     from xclassic.base import predict_topk as predict_topk
+    from xclassic.label_tree.tree import LabelTree as LabelTree
     from xclassic.linear.dismec import DiSMEC as DiSMEC
     from xclassic.linear.least_squares import OneVsRestLeastSquares as OneVsRestLeastSquares
     from xclassic.model_io import ModelFileError as ModelFileError
@@ -29,6 +30,7 @@ ESTIMATORS = {
 
 _NAMES = {
     **ESTIMATORS,
+    "LabelTree": "xclassic.label_tree.tree",
     "ModelFileError": "xclassic.model_io",
     "TopK": "xclassic.topk",
     "XMCClassifier": "xclassic.base",

@@ -2,41 +2,76 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import cached_property
-from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from xclassic.model_io import Arrays, ModelFileError, load_model, save_model
+from xclassic.label_tree import building, drawing
+from xclassic.label_tree.arrays import TreeArrays, frozen
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
-class LabelTree:
+class LabelTree(TreeArrays):
     """A tree whose leaves are labels, as plain arrays in level order.
 
     Node 0 is the root, the nodes of a level follow those of the level above, and the children of a node stand
     together. Every label is a leaf of its own: what the papers call a leaf of many labels is an inner node whose
-    children are all labels. Leaves may lie at any depth, and a tree may hold only some of the labels.
+    children are all labels. Leaves may lie at any depth, nodes may have any number of children, and a tree may hold
+    only some of the labels. The root is always an inner node.
+
+    Most trees are made by `from_parents`, `from_edges`, `from_codes`, `from_linkage` or `flat`.
 
     Parameters
     ----------
-    child_ptr : ndarray of int64, shape (n_nodes + 1,)
-        The children of node i are nodes ``child_ptr[i]`` to ``child_ptr[i + 1] - 1``.
-    label : ndarray of int32, shape (n_nodes,)
+    child_ptr : array-like of int, shape (n_nodes + 1,)
+        The children of node ``i`` are the nodes ``child_ptr[i]`` to ``child_ptr[i + 1] - 1``.
+    label : array-like of int, shape (n_nodes,)
         Label id of each leaf; -1 for inner nodes.
     n_labels : int
         Size of the label space; ids are below it.
     names : array-like of str, shape (n_nodes,), optional
         Names of the nodes, as of a catalogue.
 
+    Attributes
+    ----------
+    child_ptr : ndarray of int64, shape (n_nodes + 1,)
+        As given, read-only like all arrays below.
+    label : ndarray of int32, shape (n_nodes,)
+        As given.
+    n_labels : int
+        Size of the label space.
+    names : ndarray of str, shape (n_nodes,), or None
+        As given.
+    n_nodes : int
+        Number of nodes, leaves included.
+    depth : int
+        Edges on the longest path from the root to a leaf.
+    level_ptr : ndarray of int64, shape (depth + 2,)
+        The nodes of level ``t`` are ``level_ptr[t]`` to ``level_ptr[t + 1] - 1``.
+    parent : ndarray of int64, shape (n_nodes,)
+        Parent of each node, -1 for the root.
+    inner : ndarray of int64, shape (n_inner,)
+        The inner nodes, rising.
+    labels : ndarray of int32, shape (n_leaves,)
+        The label ids in the tree, rising.
+    leaves : ndarray of int64, shape (n_labels,)
+        The leaf of each label id, -1 for labels that are not in the tree.
+
     Raises
     ------
     ValueError
         If the arrays are no such tree.
+
+    Notes
+    -----
+    Memory: 12 bytes a node, and up to 32 more once all attributes have been used; 50 MB for 1,000,000 labels in
+    100,000 groups.
 
     Examples
     --------
@@ -44,94 +79,13 @@ class LabelTree:
     >>> tree = LabelTree.from_codes([(0, 0), (0, 1), (1,)])
     >>> tree
     LabelTree(3 labels, 2 inner nodes, depth 2)
-    >>> tree.decode((0, 1))
-    1
+    >>> print(tree.draw(label_names=["apple", "pear", "chair"]))
+    3 labels: chair, apple, pear
+    ├── 2 labels: apple, pear
+    │   ├── apple
+    │   └── pear
+    └── chair
     """
-
-    def __init__(
-        self, child_ptr: ArrayLike, label: ArrayLike, n_labels: int, names: Sequence[str] | NDArray[Any] | None = None
-    ) -> None:
-        self.child_ptr: NDArray[np.int64] = np.ascontiguousarray(child_ptr, np.int64)
-        self.label: NDArray[np.int32] = np.ascontiguousarray(label, np.int32)
-        self.n_labels = int(n_labels)
-        self.names = None if names is None else np.asarray(names, np.str_)
-        self._check()
-
-    def _check(self) -> None:
-        n = len(self.label)
-        children = np.diff(self.child_ptr)
-        if len(self.child_ptr) != n + 1 or n < 2 or self.child_ptr[0] != 1 or self.child_ptr[-1] != n:
-            raise ValueError(
-                f"child_ptr has {len(self.child_ptr)} entries for {n} nodes; a tree in level order has one more than "
-                f"there are nodes, from 1 to the number of nodes."
-            )
-        if (children < 0).any() or (self.child_ptr[:-1] <= np.arange(n))[children > 0].any():
-            raise ValueError("child_ptr must rise, and children come after their node.")
-        if ((children == 0) != (self.label >= 0)).any():
-            node = int(np.flatnonzero((children == 0) != (self.label >= 0))[0])
-            raise ValueError(
-                f"Node {node} has {children[node]} children and label {self.label[node]}; leaves have a label id, "
-                f"inner nodes -1."
-            )
-        ids = self.label[self.label >= 0]
-        if ids.max() >= self.n_labels:
-            raise ValueError(f"The tree holds label id {ids.max()}, but there are {self.n_labels} labels.")
-        unique, counts = np.unique(ids, return_counts=True)
-        if len(unique) < len(ids):
-            raise ValueError(f"Label id {unique[counts > 1][0]} stands at {counts.max()} leaves; one is allowed.")
-        if self.names is not None and self.names.shape != (n,):
-            raise ValueError(f"There are {self.names.size} names for {n} nodes.")
-
-    # Shape
-
-    @property
-    def n_nodes(self) -> int:
-        """Number of nodes, leaves included."""
-        return len(self.label)
-
-    @cached_property
-    def parent(self) -> NDArray[np.int64]:
-        """Parent of each node, -1 for the root."""
-        return np.concatenate([[-1], np.repeat(np.arange(self.n_nodes), np.diff(self.child_ptr))])
-
-    @cached_property
-    def level_ptr(self) -> NDArray[np.int64]:
-        """First node of each level, and the number of nodes."""
-        bounds = [0, 1]
-        while bounds[-1] < self.n_nodes:
-            bounds.append(int(self.child_ptr[bounds[-1]]))
-        return np.array(bounds)
-
-    @property
-    def depth(self) -> int:
-        """Edges on the longest path."""
-        return len(self.level_ptr) - 2
-
-    @cached_property
-    def labels(self) -> NDArray[np.int32]:
-        """Ids of the labels in the tree, rising."""
-        return np.sort(self.label[self.label >= 0])
-
-    @cached_property
-    def inner(self) -> NDArray[np.int64]:
-        """Inner nodes, rising."""
-        return np.flatnonzero(self.label < 0)
-
-    def __repr__(self) -> str:
-        return f"LabelTree({len(self.labels)} labels, {len(self.inner)} inner nodes, depth {self.depth})"
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, LabelTree)
-            and self.n_labels == other.n_labels
-            and np.array_equal(self.child_ptr, other.child_ptr)
-            and np.array_equal(self.label, other.label)
-            and np.array_equal(
-                np.zeros(0) if self.names is None else self.names, np.zeros(0) if other.names is None else other.names
-            )
-        )
-
-    __hash__ = None  # type: ignore[assignment]
 
     # Builders
 
@@ -140,7 +94,7 @@ class LabelTree:
         cls,
         parents: ArrayLike,
         labels: ArrayLike | None = None,
-        names: Sequence[str] | NDArray[Any] | None = None,
+        names: ArrayLike | None = None,
         n_labels: int | None = None,
     ) -> LabelTree:
         """Build a tree from the parent of each node.
@@ -148,12 +102,13 @@ class LabelTree:
         Parameters
         ----------
         parents : array-like of int, shape (n,)
-            Number of the parent, -1 for a root. Several roots get a new one above them. Nodes may stand in any order;
-            siblings keep theirs.
+            Number of the parent, -1 for a root. Several roots get a new root above them, and so does a root that is
+            nothing but a label. Nodes may stand in any order; siblings keep theirs.
         labels : array-like of int, shape (n,), optional
-            Label id of each node, -1 for none. By default the nodes without children are labels 0, 1, 2, ... An inner
-            node that is itself a label gets an additional first child, the label.
-        names : sequence of str, shape (n,), optional
+            Label id of each node, -1 for none. By default the nodes without children are labels 0, 1, 2, ... in their
+            order. An inner node that is itself a label gets an additional first child, the leaf of that label.
+        names : array-like of str, shape (n,), optional
+            Names of the nodes; a new root is called ``""``, an additional leaf like its parent.
         n_labels : int, optional
             Size of the label space; by default one more than the largest label id.
 
@@ -164,219 +119,226 @@ class LabelTree:
         Raises
         ------
         ValueError
-            If a parent does not exist, there is a cycle, a leaf has no label, or a label stands twice.
+            If a parent does not exist, there is a cycle, a node has neither children nor a label, a label stands at
+            two nodes, or sizes do not fit.
 
         Notes
         -----
-        Cost: a few sorts of the nodes.
+        Cost: a few sorts of the nodes, and some operations of numpy per level; about a second for 1,000,000 labels,
+        with 150 bytes a node on the way.
+
+        Examples
+        --------
+        >>> tree = LabelTree.from_parents([-1, 0, 0, 1, 1], labels=[-1, 3, 0, 1, 2])
+        >>> [tree.encode(label) for label in range(4)]
+        [(1,), (0, 1), (0, 2), (0, 0)]
         """
-        parent = np.asarray(parents, np.int64)
-        n = len(parent)
-        if n == 0:
-            raise ValueError("A tree needs at least one label.")
-        if ((parent < -1) | (parent >= n)).any():
-            node = int(np.flatnonzero((parent < -1) | (parent >= n))[0])
-            raise ValueError(f"Node {node} has parent {parent[node]}; there are nodes 0 to {n - 1}, and -1 for a root.")
-        is_inner = np.zeros(n, np.bool_)
-        is_inner[parent[parent >= 0]] = True
-        if labels is None:
-            label = np.full(n, -1, np.int64)
-            label[~is_inner] = np.arange((~is_inner).sum())
-        else:
-            label = np.array(labels, np.int64)
-        if len(label) != n:
-            raise ValueError(f"There are {len(label)} labels for {n} nodes; give each node a label id or -1.")
-        if (~is_inner & (label < 0)).any():
-            node = int(np.flatnonzero(~is_inner & (label < 0))[0])
-            raise ValueError(f"Node {node} has neither children nor a label; drop it or give it a label id.")
-        own = np.asarray(names, np.str_) if names is not None else None
-        both = np.flatnonzero(is_inner & (label >= 0))  # get a leaf of their own, before their other children
-        roots = np.flatnonzero(parent < 0)
-        if not len(roots):
-            raise ValueError(f"No node is a root; {_cycle(parent, 0)}")
-        parent = np.concatenate([parent, both])
-        rank = np.concatenate([np.arange(n), np.full(len(both), -1)])
-        label = np.concatenate([label, label[both]])
-        label[both] = -1
-        own = None if own is None else np.concatenate([own, own[both]])
-        if len(roots) > 1 or not is_inner[roots[0]]:
-            parent[roots] = len(parent)
-            parent, rank, label = np.append(parent, -1), np.append(rank, n), np.append(label, -1)
-            own = None if own is None else np.append(own, "")
-        order = _level_order(parent, rank)
-        position = np.empty(len(parent), np.int64)
-        position[order] = np.arange(len(order))
-        n_children = np.bincount(position[parent[parent >= 0]], minlength=len(parent))
-        size = int(label.max()) + 1 if n_labels is None else n_labels
-        child_ptr = np.concatenate([[1], 1 + np.cumsum(n_children)])
-        return cls(child_ptr, label[order], size, None if own is None else own[order])
+        return cls._grown(building.read_hierarchy(parents, labels, names), n_labels)
 
     @classmethod
     def from_edges(
-        cls, edges: Iterable[tuple[str, str]], labels: Sequence[str] | NDArray[Any] | None = None
+        cls,
+        edges: Iterable[tuple[Hashable, Hashable]],
+        labels: Sequence[Hashable] | NDArray[Any] | None = None,
     ) -> LabelTree:
-        """Build a tree from (child, parent) pairs of names, as a catalogue lists them.
+        """Build a tree from pairs of names, as a catalogue lists them.
 
         Parameters
         ----------
-        edges : iterable of (str, str)
-        labels : sequence of str, optional
-            The labels in the order of their ids, as in ``classes_``. Branches without any of them are left out. By
-            default the names without children, sorted.
+        edges : iterable of (child, parent)
+            Names, of any hashable type. What has no parent, or the parent None, is at the top. A pair may come twice.
+            Siblings keep the order in which they are first named as a child.
+        labels : sequence, optional
+            The names that are labels, in the order of their ids, as in ``classes_``. They may be inner nodes, as in
+            `from_parents`. Branches without any of them are left out. By default the names without children, sorted
+            as text.
 
         Returns
         -------
         LabelTree
-            With the names of its nodes.
+            With the names of its nodes, as text.
 
         Raises
         ------
         ValueError
-            If a name has two parents, is its own ancestor, or a label is missing.
+            If a name has two parents, there is a cycle, or a label is named twice or is missing from the hierarchy.
+
+        Notes
+        -----
+        Cost: a loop of Python over the edges, some two microseconds each, with 400 bytes a node on the way.
+
+        Examples
+        --------
+        >>> edges = [("apple", "fruit"), ("pear", "fruit"), ("chair", "furniture")]
+        >>> tree = LabelTree.from_edges(edges, labels=["apple", "chair", "pear"])
+        >>> tree
+        LabelTree(3 labels, 3 inner nodes, depth 2)
+        >>> tree.names.tolist()
+        ['', 'fruit', 'furniture', 'apple', 'pear', 'chair']
         """
-        above: dict[str, str] = {}
-        for child, over in edges:
-            if above.setdefault(child, over) != over:
-                raise ValueError(
-                    f"{child!r} has two parents, {above[child]!r} and {over!r}; choose one, or name the second place "
-                    f"differently."
-                )
-        order = {name: number for number, name in enumerate(dict.fromkeys([*above, *above.values()]))}
-        all_names = list(order)
-        parent = np.array([order[above[name]] if name in above else -1 for name in all_names])
-        if labels is None:
-            inner = set(above.values())
-            labels = sorted(name for name in all_names if name not in inner)
-        missing = [name for name in labels if name not in order]
-        if missing:
-            raise ValueError(f"{len(missing)} labels are not in the hierarchy, the first is {missing[0]!r}; add edges.")
-        label = np.full(len(all_names), -1)
-        label[[order[name] for name in labels]] = np.arange(len(labels))
-        kept = _with_ancestors(parent, np.flatnonzero(label >= 0))
-        number = np.full(len(all_names) + 1, -1)
-        number[np.flatnonzero(kept)] = np.arange(kept.sum())
-        return cls.from_parents(number[parent[kept]], label[kept], np.asarray(all_names)[kept], len(labels))
+        return cls._grown(building.read_edges(edges, labels), None)
 
     @classmethod
-    def from_codes(cls, codes: Any, n_labels: int | None = None) -> LabelTree:
-        """Build a tree from the code of each label.
+    def from_codes(cls, codes: Iterable[Sequence[int]] | NDArray[Any], n_labels: int | None = None) -> LabelTree:
+        """Build the prefix tree of the codes of labels.
 
         Parameters
         ----------
-        codes : sequence of sequences of int, or ndarray of int, shape (n, length)
-            Non-negative numbers, of an array those before the first -1; position i holds the code of label i, and an
-            empty code leaves the label out.
+        codes : iterable of sequences of int, or array of int, shape (n, length)
+            The code of each label: at each node of its path, which child comes next. Numbers are at least 0; -1
+            fills up a row after the end of its code. An empty code leaves the label out of the tree.
         n_labels : int, optional
             Size of the label space; the number of codes by default.
 
         Returns
         -------
         LabelTree
-            Children are in the order of their numbers.
+            Siblings are in the order of their numbers. Numbers that no code uses are closed up: with codes (1,), (3,)
+            `codes` answers (0,), (1,).
 
         Raises
         ------
         ValueError
-            If two labels have the same code, or one code begins another.
+            If two labels have the same code, one code begins another, or all are empty.
+
+        Notes
+        -----
+        Cost: one sort of the codes and some passes over them; for 1,000,000 labels with 6 numbers each about a second,
+        with 40 bytes a number on the way. Codes that are no array cost a loop of Python over their numbers besides.
+
+        Examples
+        --------
+        >>> LabelTree.from_codes([(0, 0), (0, 1), (1,)]).codes()
+        array([[ 0,  0],
+               [ 0,  1],
+               [ 1, -1]], dtype=int32)
         """
-        table = _padded(codes)
-        labels = np.flatnonzero(table[:, 0] >= 0) if table.size else np.zeros(0, np.int64)
-        table = table[labels]
-        order = np.lexsort(table.T[::-1])
-        table, labels = table[order], labels[order]
-        lengths = (table >= 0).sum(axis=1)
-        if len(table) == 0:
-            raise ValueError("There is no code.")
-        same = table[1:] == table[:-1]
-        shared = np.where(same.all(axis=1), table.shape[1], np.argmin(same, axis=1))
-        clash = np.flatnonzero(shared >= lengths[:-1])  # sorted, a prefix stands right before a code that it begins
-        if len(clash):
-            first, second = labels[clash[0]], labels[clash[0] + 1]
-            raise ValueError(
-                f"The code of label {first} begins or equals that of label {second}; codes must be prefix-free. Append "
-                f"a last number to the shorter one."
-            )
-        parents, node_labels = [np.array([-1])], [np.array([-1])]
-        node = np.zeros(len(table), np.int64)
-        n_nodes = 1
-        shared = np.concatenate([[-1], shared])
-        for depth in range(table.shape[1]):
-            alive = np.flatnonzero(lengths > depth)
-            # Codes that share depth + 1 numbers with the one before them go through its node.
-            new = np.ones(len(table), np.bool_)
-            new[1:] = shared[1:] <= depth
-            new = new[alive]
-            numbers = n_nodes + np.cumsum(new) - 1
-            parents.append(node[alive][new])
-            ends = lengths[alive] == depth + 1
-            node_labels.append(np.where(ends, labels[alive], -1)[new])
-            node[alive] = numbers
-            n_nodes += int(new.sum())
-        size = len(_padded(codes)) if n_labels is None else n_labels
-        return cls.from_parents(np.concatenate(parents), np.concatenate(node_labels), n_labels=size)
+        table = building.read_codes(codes)
+        child_ptr, labels, names = building.in_code_order(table)
+        return cls(child_ptr, labels, len(table) if n_labels is None else n_labels, names)
 
     @classmethod
     def from_linkage(cls, Z: ArrayLike, labels: ArrayLike | None = None, n_labels: int | None = None) -> LabelTree:
-        """Build the binary tree of a linkage matrix of scipy.
+        """Build the binary tree of an agglomerative clustering.
 
         Parameters
         ----------
         Z : array-like, shape (m - 1, 4)
-            Row i merges the clusters of its first two entries to cluster ``m + i``.
+            A linkage matrix as of ``scipy.cluster.hierarchy.linkage``: row ``i`` merges the clusters of its first two
+            columns to cluster ``m + i``. The other columns are not read.
         labels : array-like of int, shape (m,), optional
-            Label ids of the observations; 0 to m - 1 by default.
+            Label ids of the observations; 0 to ``m - 1`` by default.
         n_labels : int, optional
+            Size of the label space; by default one more than the largest label id.
 
         Returns
         -------
         LabelTree
+            Of two children, the one with the smaller cluster number is first, as in scipy's matrices.
+
+        Raises
+        ------
+        ValueError
+            If `Z` is no linkage matrix, or the labels do not fit it.
+
+        Notes
+        -----
+        Cost: as `from_parents`. Single linkage makes trees that are nearly as deep as there are labels, for which
+        `paths` and `codes` are tables of up to m² entries.
+
+        Examples
+        --------
+        >>> from scipy.cluster.hierarchy import linkage
+        >>> tree = LabelTree.from_linkage(linkage([[0.0], [5.0], [1.0], [7.0]]))
+        >>> [tree.encode(label) for label in range(4)]
+        [(0, 0), (1, 0), (0, 1), (1, 1)]
         """
-        merges = np.asarray(Z)[:, :2].astype(np.int64)
-        m = len(merges) + 1
-        parents = np.full(2 * m - 1, -1)
-        parents[merges.ravel()] = np.repeat(m + np.arange(m - 1), 2)
-        ids = np.full(2 * m - 1, -1)
-        ids[:m] = np.arange(m) if labels is None else labels
-        return cls.from_parents(parents, ids, n_labels=n_labels)
+        return cls._grown(building.read_linkage(Z, labels), n_labels)
 
     @classmethod
     def flat(cls, labels: ArrayLike, n_labels: int | None = None) -> LabelTree:
-        """Return the tree whose root has all `labels` as its children: one-vs-rest.
+        """Build the tree whose root has all labels as its children.
 
         Parameters
         ----------
-        labels : array-like of int
+        labels : array-like of int, shape (m,)
+            Label ids; the children of the root in this order.
         n_labels : int, optional
+            Size of the label space; by default one more than the largest label id.
 
         Returns
         -------
         LabelTree
+            Of depth 1, which makes any tree method one-vs-rest.
+
+        Raises
+        ------
+        ValueError
+            If there is no label, or one comes twice.
+
+        Examples
+        --------
+        >>> LabelTree.flat([0, 1, 2])
+        LabelTree(3 labels, 1 inner nodes, depth 1)
         """
-        ids = np.asarray(labels, np.int64)
-        return cls.from_parents(np.append(np.full(len(ids), len(ids)), -1), np.append(ids, -1), n_labels=n_labels)
+        ids = building.integers("labels", labels)
+        n = len(ids)
+        child_ptr = np.concatenate([[1], np.full(n + 1, n + 1)])
+        size = max(int(ids.max()) + 1, 1) if n_labels is None else n_labels
+        return cls(child_ptr, np.concatenate([[-1], ids]), size)
+
+    @classmethod
+    def _grown(cls, hierarchy: building.Hierarchy, n_labels: int | None) -> LabelTree:
+        size = int(hierarchy.labels.max()) + 1 if n_labels is None else n_labels
+        child_ptr, labels, names = building.in_level_order(hierarchy)
+        return cls(child_ptr, labels, size, names)
 
     # Labels and nodes
 
-    def node_targets(self, Y: csr_array) -> csr_array:
-        """Return which nodes each row reaches.
+    def node_targets(self, Y: Any) -> csr_array:
+        """Tell which nodes the labels of each row reach.
 
         Parameters
         ----------
-        Y : csr_array, shape (n_rows, n_labels)
-            Labels that are not in the tree are ignored.
+        Y : sparse or dense matrix, shape (n_rows, n_labels)
+            What is not zero is a label of the row. Labels that are not in the tree are ignored.
 
         Returns
         -------
         csr_array of float32, shape (n_rows, n_nodes)
-            One where a label of the row lies at or under the node.
+            Canonical, of ones: where a label of the row lies at or under the node.
+
+        Raises
+        ------
+        ValueError
+            If `Y` has another number of columns than there are labels.
+
+        Notes
+        -----
+        Cost: time and memory of one entry per label of `Y` and level, and the table of `paths`.
+
+        Examples
+        --------
+        >>> tree = LabelTree.from_codes([(0, 0), (0, 1), (1,)])
+        >>> tree.node_targets([[1, 1, 0], [0, 0, 1]]).toarray().astype(int)
+        array([[1, 1, 0, 1, 1],
+               [1, 0, 1, 0, 0]])
         """
-        paths = self.paths()[Y.indices]
-        row = np.broadcast_to(np.repeat(np.arange(Y.shape[0]), np.diff(Y.indptr))[:, None], paths.shape)
+        truth = csr_array(Y)
+        if truth.shape[1] != self.n_labels:
+            raise ValueError(f"Y has {truth.shape[1]} columns; the tree is made for {self.n_labels} labels.")
+        if not (truth.has_canonical_format and truth.data.all()):
+            truth = truth.copy()
+            truth.sum_duplicates()
+            truth.eliminate_zeros()
+        paths = self.paths()
         used = paths >= 0
-        targets = csr_array(
-            (np.ones(int(used.sum()), np.float32), (row[used], paths[used])), shape=(Y.shape[0], self.n_nodes)
-        )
-        targets.sum_duplicates()
+        indptr = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
+        nodes = paths[used]
+        reach = csr_array((np.ones(nodes.size, np.float32), nodes, indptr), shape=(self.n_labels, self.n_nodes))
+        ones = csr_array((np.ones(truth.nnz, np.float32), truth.indices, truth.indptr), shape=truth.shape)
+        targets = csr_array(ones @ reach)
+        targets.sort_indices()
         targets.data[:] = 1
         return targets
 
@@ -386,32 +348,61 @@ class LabelTree:
         Returns
         -------
         ndarray of int64, shape (n_labels, depth + 1)
-            Padded with -1; rows of -1 for labels that are not in the tree.
+            Filled up with -1; rows of -1 for labels that are not in the tree. Read-only, and computed once.
+
+        Notes
+        -----
+        Memory: 8 bytes an entry, 56 MB for 1,000,000 labels at depth 6; twice that while it is made.
+
+        Examples
+        --------
+        >>> LabelTree.from_codes([(0, 0), (0, 1), (1,)]).paths()
+        array([[ 0,  1,  3],
+               [ 0,  1,  4],
+               [ 0,  2, -1]])
         """
         return self._paths
 
     @cached_property
     def _paths(self) -> NDArray[np.int64]:
         paths = np.full((self.n_labels, self.depth + 1), -1)
-        depth_of = np.repeat(np.arange(self.depth + 1), np.diff(self.level_ptr))
-        node = np.flatnonzero(self.label >= 0)
-        label, depth = self.label[node], depth_of[node]
-        while len(node):
-            paths[label, depth] = node
-            up = depth > 0
-            node, label, depth = self.parent[node[up]], label[up], depth[up] - 1
-        return paths
+        level_of = np.repeat(np.arange(self.depth + 1), np.diff(self.level_ptr))
+        labels = self.labels
+        node = self.leaves[labels]
+        level = level_of[node]
+        while node.size:
+            paths[labels, level] = node
+            below = level > 0
+            node, labels, level = self.parent[node[below]], labels[below], level[below] - 1
+        return frozen(paths)
 
     def codes(self) -> NDArray[np.int32]:
         """Return the code of each label: at each node of its path, which child comes next.
 
+        Codes are unique, and none begins another. `from_codes` makes the tree again, but for its names.
+
         Returns
         -------
         ndarray of int32, shape (n_labels, depth)
-            Padded with -1. No code begins another.
+            Counted from 0 and filled up with -1; rows of -1 for labels that are not in the tree.
+
+        Notes
+        -----
+        Memory: as `paths`, and 4 bytes an entry.
+
+        Examples
+        --------
+        >>> LabelTree.from_parents([-1, 0, 0, 1, 1]).codes()
+        array([[ 1, -1],
+               [ 0,  0],
+               [ 0,  1]], dtype=int32)
         """
-        paths = self.paths()[:, 1:]
-        return np.where(paths < 0, -1, paths - self.child_ptr[self.parent[paths]]).astype(np.int32)
+        paths = self.paths()
+        codes = np.empty((self.n_labels, self.depth), np.int32)
+        for level in range(self.depth):
+            above, node = paths[:, level], paths[:, level + 1]
+            codes[:, level] = np.where(node >= 0, node - self.child_ptr[above], -1)
+        return codes
 
     def encode(self, label: int) -> tuple[int, ...]:
         """Return the code of a label.
@@ -419,151 +410,165 @@ class LabelTree:
         Parameters
         ----------
         label : int
+            Its id.
 
         Returns
         -------
         tuple of int
-        """
-        if not 0 <= label < self.n_labels or self.paths()[label, 0] < 0:
-            raise ValueError(f"Label {label} is not in the tree.")
-        path = self.paths()[label]
-        path = path[path >= 0]
-        return tuple(int(child - self.child_ptr[node]) for node, child in itertools.pairwise(path))
+            At each node of the path, which child comes next, from 0.
 
-    def decode(self, code: Sequence[int]) -> int:
+        Raises
+        ------
+        ValueError
+            If the label is not in the tree.
+
+        Examples
+        --------
+        >>> LabelTree.from_codes([(0, 0), (0, 1), (1,)]).encode(1)
+        (0, 1)
+        """
+        if not 0 <= label < self.n_labels or self.leaves[label] < 0:
+            raise ValueError(f"Label {label} is not in the tree; labels lists the ids that are.")
+        node, code = int(self.leaves[label]), []
+        while node > 0:
+            above = int(self.parent[node])
+            code.append(node - int(self.child_ptr[above]))
+            node = above
+        return tuple(reversed(code))
+
+    def decode(self, code: Iterable[int]) -> int:
         """Return the label of a code.
 
         Parameters
         ----------
-        code : sequence of int
+        code : iterable of int
+            At each node of the path, which child comes next, from 0; -1 ends a code early, as in the rows of `codes`.
 
         Returns
         -------
         int
+            The label id.
+
+        Raises
+        ------
+        ValueError
+            If no label has this code.
+
+        Examples
+        --------
+        >>> LabelTree.from_codes([(0, 0), (0, 1), (1,)]).decode((0, 1))
+        1
         """
+        steps = [int(step) for step in code]
+        shown = tuple(steps)
+        while steps and steps[-1] == -1:
+            steps.pop()
         node = 0
-        for step in code:
-            if not 0 <= step < self.child_ptr[node + 1] - self.child_ptr[node]:
-                raise ValueError(f"No label has the code {tuple(code)}.")
-            node = int(self.child_ptr[node] + step)
+        for place, step in enumerate(steps):
+            first, last = self.child_ptr[node : node + 2]
+            if not 0 <= step < last - first:
+                raise ValueError(
+                    f"No label has the code {shown}: at position {place} there are {last - first} children."
+                )
+            node = int(first) + step
         if self.label[node] < 0:
-            raise ValueError(f"No label has the code {tuple(code)}; it ends at an inner node.")
+            raise ValueError(f"No label has the code {shown}: it ends at an inner node.")
         return int(self.label[node])
 
-    # Persistence
+    # Drawing
 
-    def arrays(self) -> Arrays:
-        """Return what the tree consists of."""
-        arrays: Arrays = {"child_ptr": self.child_ptr, "label": self.label}
-        return arrays if self.names is None else {**arrays, "names": self.names}
-
-    @classmethod
-    def from_arrays(cls, arrays: Arrays, n_labels: int) -> LabelTree:
-        """Take over stored arrays.
+    def draw(
+        self, label_names: Sequence[Any] | NDArray[Any] | None = None, max_depth: int = 3, max_children: int = 8
+    ) -> str:
+        """Return a drawing of the top levels in text.
 
         Parameters
         ----------
-        arrays : dict of ndarray
-        n_labels : int
+        label_names : sequence, shape (n_labels,), optional
+            Names of the labels by id, such as ``classes_``; by default the names of the leaves, else the ids.
+        max_depth : int, default=3
+            Levels shown below the root.
+        max_children : int, default=8
+            Children shown of each node; the others are counted.
 
         Returns
         -------
-        LabelTree
+        str
+            Lines without a newline at the end. An inner node without a name shows its first three labels, those
+            nearest to it first.
 
         Raises
         ------
-        ModelFileError
-            If they are no tree.
-        """
-        for name, dtype in (("child_ptr", np.int64), ("label", np.int32)):
-            found = arrays.get(name)
-            if found is None or found.ndim != 1 or found.dtype != dtype:
-                raise ModelFileError(f"Array {name} of a label tree is missing or of the wrong kind.")
-        try:
-            return cls(arrays["child_ptr"], arrays["label"], n_labels, arrays.get("names"))
-        except (ValueError, IndexError) as error:
-            raise ModelFileError(f"A label tree of the model is damaged: {error}") from error
+        ValueError
+            If there is not one name for each label.
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the tree to a folder.
+        Examples
+        --------
+        >>> tree = LabelTree.from_codes([(0, 0), (0, 1), (1,)])
+        >>> print(tree.draw(max_depth=1))
+        3 labels: 2, 0, 1
+        ├── 2 labels: 0, 1
+        └── 2
+        """
+        return drawing.as_text(drawing.outline(self, label_names, max_depth, max_children))
+
+    def to_graphviz(
+        self, label_names: Sequence[Any] | NDArray[Any] | None = None, max_depth: int = 3, max_children: int = 8
+    ) -> str:
+        """Return a drawing of the top levels in the language of Graphviz.
 
         Parameters
         ----------
-        path : str or path
-        """
-        save_model(path, {"class": "LabelTree", "n_labels": self.n_labels}, self.arrays())
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> LabelTree:
-        """Read a folder that ``save`` wrote.
-
-        Parameters
-        ----------
-        path : str or path
+        label_names : sequence, shape (n_labels,), optional
+            As for `draw`.
+        max_depth, max_children : int
+            As for `draw`.
 
         Returns
         -------
-        LabelTree
+        str
+            A ``digraph``; ``dot -Tsvg`` makes a picture of it.
+
+        Examples
+        --------
+        >>> print(LabelTree.flat([0, 1]).to_graphviz(label_names=["apple", "pear"]))
+        digraph LabelTree {
+          rankdir=LR;
+          node [fontname="sans-serif", shape=box];
+          n0 [label="2 labels: apple, pear", style=rounded];
+          n1 [label="apple", style=solid];
+          n0 -> n1;
+          n2 [label="pear", style=solid];
+          n0 -> n2;
+        }
+        """
+        return drawing.as_graphviz(drawing.outline(self, label_names, max_depth, max_children))
+
+    def plot(
+        self,
+        label_names: Sequence[Any] | NDArray[Any] | None = None,
+        max_depth: int = 3,
+        max_children: int = 8,
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Plot the top levels with matplotlib, which the extra ``report`` installs.
+
+        Parameters
+        ----------
+        label_names : sequence, shape (n_labels,), optional
+            As for `draw`.
+        max_depth, max_children : int
+            As for `draw`.
+        ax : matplotlib.axes.Axes, optional
+            Where to plot; by default the axes of a new figure that fits the tree.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
 
         Raises
         ------
-        ModelFileError
-            If there is no tree, or it is damaged.
+        ModuleNotFoundError
+            If matplotlib is not installed.
         """
-        header, arrays = load_model(path, mmap=False, verify="full")
-        if header.get("class") != "LabelTree" or type(header.get("n_labels")) is not int:
-            raise ModelFileError(f"{path} holds no label tree but a {header.get('class')!r}.")
-        return cls.from_arrays(arrays, header["n_labels"])
-
-
-def _level_order(parent: NDArray[np.int64], rank: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the nodes level by level, siblings together and by rank."""
-    by_parent = np.lexsort((rank, parent))
-    n_children = np.bincount(parent[parent >= 0], minlength=len(parent))
-    first = np.searchsorted(parent[by_parent], np.arange(len(parent)))
-    level = by_parent[:1]  # the root, whose parent is -1
-    levels = [level]
-    while len(level):
-        counts = n_children[level]
-        start = np.repeat(first[level] - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
-        level = by_parent[start + np.arange(counts.sum())]
-        levels.append(level)
-    order = np.concatenate(levels)
-    if len(order) < len(parent):
-        unreached = np.setdiff1d(np.arange(len(parent)), order)
-        raise ValueError(f"The parents of some nodes run in a circle; {_cycle(parent, int(unreached[0]))}")
-    return order
-
-
-def _cycle(parent: NDArray[np.int64], node: int) -> str:
-    """Describe a cycle that the ancestors of a node run into."""
-    seen: list[int] = []
-    while node not in seen:
-        seen.append(node)
-        node = int(parent[node])
-    return "one is " + " -> ".join(map(str, [*seen[seen.index(node) :], node])) + "."
-
-
-def _with_ancestors(parent: NDArray[np.int64], nodes: NDArray[Any]) -> NDArray[np.bool_]:
-    kept = np.zeros(len(parent), np.bool_)
-    while len(nodes):
-        kept[nodes] = True
-        nodes = np.unique(parent[nodes])
-        nodes = nodes[nodes >= 0]
-        nodes = nodes[~kept[nodes]]
-    return kept
-
-
-def _padded(codes: Any) -> NDArray[np.int64]:
-    """Return codes as an array padded with -1."""
-    if isinstance(codes, np.ndarray):
-        table = codes.astype(np.int64)
-        ended = np.cumsum(table < 0, axis=1) > 0
-        return np.where(ended, -1, table)
-    lengths = np.array([len(code) for code in codes])
-    table = np.full((len(codes), max(1, int(lengths.max(initial=0)))), -1)
-    flat = [number for code in codes for number in code]
-    if any(number < 0 for number in flat):
-        raise ValueError("Codes are made of numbers from 0 up.")
-    table[np.arange(table.shape[1]) < lengths[:, None]] = flat
-    return table
+        return drawing.as_plot(drawing.outline(self, label_names, max_depth, max_children), ax)

@@ -1,0 +1,148 @@
+"""The top levels of a label tree as text, for Graphviz and in matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xclassic.validation import check_number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from xclassic.label_tree.tree import LabelTree
+
+EXAMPLES = 3  # labels that stand for an inner node without a name
+
+
+class Item(NamedTuple):
+    """One box of a drawing.
+
+    Attributes
+    ----------
+    text : str
+    parent : int
+        Position of the parent among the items, -1 for the root.
+    style : str
+        In Graphviz' terms: "rounded" for inner nodes, "solid" for labels, "dotted" for a count of children not shown.
+    """
+
+    text: str
+    parent: int
+    style: str
+
+
+def outline(
+    tree: LabelTree, label_names: Sequence[Any] | NDArray[Any] | None, max_depth: int, max_children: int
+) -> list[Item]:
+    """Return what is drawn, parents before children and top to bottom; `LabelTree.draw` describes the parameters."""
+    check_number("max_depth", max_depth, minimum=0, integer=True)
+    check_number("max_children", max_children, minimum=1, integer=True)
+    if label_names is not None and len(label_names) != tree.n_labels:
+        raise ValueError(f"label_names has {len(label_names)} entries; the tree is made for {tree.n_labels} labels.")
+    items: list[Item] = []
+    waiting = [(0, -1, 0)]  # node, position of its parent, depth
+    while waiting:
+        node, parent, depth = waiting.pop()
+        if node < 0:
+            items.append(Item(f"... {-node} more", parent, "dotted"))
+            continue
+        here = len(items)
+        items.append(Item(_caption(tree, node, label_names), parent, "rounded" if tree.label[node] < 0 else "solid"))
+        first, last = (int(end) for end in tree.child_ptr[node : node + 2])
+        if depth < max_depth and first < last:
+            shown = range(first, min(last, first + max_children))
+            children = [*shown, *([shown.stop - last] if shown.stop < last else [])]
+            waiting += [(child, here, depth + 1) for child in reversed(children)]
+    return items
+
+
+def _caption(tree: LabelTree, node: int, label_names: Sequence[Any] | NDArray[Any] | None) -> str:
+    label = tree.label[node]
+    name = "" if tree.names is None else str(tree.names[node])
+    if label >= 0:
+        return (
+            str(label) if label_names is None and not name else name if label_names is None else str(label_names[label])
+        )
+    examples: list[str] = []
+    n_leaves = 0
+    first, last = node, node + 1
+    while first < last:  # the nodes of a level that lie under `node` stand together
+        leaves = first + np.flatnonzero(tree.label[first:last] >= 0)
+        n_leaves += len(leaves)
+        examples += [_caption(tree, int(leaf), label_names) for leaf in leaves[: EXAMPLES - len(examples)]]
+        first, last = int(tree.child_ptr[first]), int(tree.child_ptr[last])
+    count = "1 label" if n_leaves == 1 else f"{n_leaves} labels"
+    if name:
+        return f"{name} ({count})"
+    return f"{count}: {', '.join(examples)}" + (", ..." if n_leaves > EXAMPLES else "")
+
+
+def as_text(items: list[Item]) -> str:
+    """Return the items as lines, each below its parent."""
+    last_child = {item.parent: position for position, item in enumerate(items)}
+    lines, margins = [items[0].text], [""]
+    for position, item in enumerate(items[1:], start=1):
+        branch, below = ("└── ", "    ") if last_child[item.parent] == position else ("├── ", "│   ")
+        lines.append(margins[item.parent] + branch + item.text)
+        margins.append(margins[item.parent] + below)
+    return "\n".join(lines)
+
+
+def as_graphviz(items: list[Item]) -> str:
+    """Return the items as a graph in Graphviz' language."""
+    lines = ["digraph LabelTree {", "  rankdir=LR;", '  node [fontname="sans-serif", shape=box];']
+    for position, item in enumerate(items):
+        text = item.text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        lines.append(f'  n{position} [label="{text}", style={item.style}];')
+        if item.parent >= 0:
+            lines.append(f"  n{item.parent} -> n{position};")
+    return "\n".join([*lines, "}"])
+
+
+def as_plot(items: list[Item], ax: Axes | None) -> Axes:
+    """Plot the items from left to right, one line of text each at the tips."""
+    depths, heights = _layout(items)
+    if ax is None:
+        try:
+            from matplotlib import pyplot
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "plot needs matplotlib; install it with: pip install 'xclassic[report]'. draw and to_graphviz do not.",
+                name=error.name,
+            ) from error
+        size = 3.0 * (max(depths) + 1), 0.3 * (max(heights) + 2)
+        ax = pyplot.subplots(figsize=size, layout="constrained")[1]
+    for item, depth, height in zip(items, depths, heights, strict=True):
+        if item.parent >= 0:
+            over = depths[item.parent]
+            ax.plot(
+                [over, depth - 0.5, depth], [heights[item.parent], height, height], color="0.7", linewidth=0.8, zorder=1
+            )
+        box = {"boxstyle": "round" if item.style == "rounded" else "square", "facecolor": "white", "edgecolor": "0.5"}
+        # parse_math: a dollar sign in a name is a dollar sign
+        ax.text(depth, height, item.text, fontsize=8, va="center", bbox=box, parse_math=False, zorder=2)
+    ax.set_xlim(-0.1, max(depths) + 1)
+    ax.set_ylim(max(heights) + 1, -1)
+    ax.set_axis_off()
+    return ax
+
+
+def _layout(items: list[Item]) -> tuple[list[int], list[float]]:
+    """Return depth and height of each item: tips one below the other, parents in the middle of their children."""
+    children: list[list[int]] = [[] for _ in items]
+    depths = [0] * len(items)
+    for position, item in enumerate(items[1:], start=1):
+        children[item.parent].append(position)
+        depths[position] = depths[item.parent] + 1
+    tips = [position for position, below in enumerate(children) if not below]
+    heights = [0.0] * len(items)
+    for line, position in enumerate(tips):
+        heights[position] = float(line)
+    for position in reversed(range(len(items))):
+        if below := children[position]:
+            heights[position] = (heights[below[0]] + heights[below[-1]]) / 2
+    return depths, heights
