@@ -90,6 +90,17 @@ def assert_well_formed(top, n_rows, k, n_labels):
         assert np.array_equal(np.lexsort((ids[:count], -scores[:count])), np.arange(count))  # ties: smaller id first
 
 
+def parameters(model):
+    """Return the parameters, with estimators as their class: the parameters of these are among them too."""
+    return {name: without_estimators(value) for name, value in model.get_params().items()}
+
+
+def without_estimators(value):
+    if isinstance(value, (list, tuple)):
+        return [without_estimators(item) for item in value]
+    return type(value) if isinstance(value, xclassic.XMCClassifier) else value
+
+
 class Contract:
     """Derive a class named ``Test...`` with `estimator`, an unfitted instance that is quick on a hundred rows."""
 
@@ -253,7 +264,7 @@ class Contract:
 
     def test_clone_has_the_same_parameters_and_is_unfitted(self):
         copy = clone(self.fitted)
-        assert copy.get_params() == self.fitted.get_params()
+        assert parameters(copy) == parameters(self.fitted)
         with pytest.raises(NotFittedError):
             copy.predict_topk(noisy()[0])
 
@@ -270,7 +281,7 @@ class Contract:
         self.fitted.save(tmp_path / "model")
         copy = xclassic.load(tmp_path / "model", mmap=mmap, verify=verify)
         assert type(copy) is type(self.fitted)
-        assert copy.get_params() == self.fitted.get_params()
+        assert parameters(copy) == parameters(self.fitted)
         assert copy.n_features_in_ == self.fitted.n_features_in_
         assert_same_arrays(copy, self.fitted)
         for k in (1, 37):

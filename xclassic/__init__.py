@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic._versions import show_versions as show_versions
     from xclassic.base import XMCClassifier as XMCClassifier
     from xclassic.base import predict_topk as predict_topk
+    from xclassic.blend import Blend as Blend
+    from xclassic.blend import blend_topk as blend_topk
     from xclassic.label_tree.tree import LabelTree as LabelTree
     from xclassic.linear.dismec import DiSMEC as DiSMEC
     from xclassic.linear.least_squares import OneVsRestLeastSquares as OneVsRestLeastSquares
@@ -22,18 +24,25 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.topk import TopK as TopK
     from xclassic.validation import encode_labels as encode_labels
 
-# Estimators by module; the only classes that a saved model may name.
+# Estimators by module; these and the composites are the only classes that a saved model may name.
 ESTIMATORS = {
     "DiSMEC": "xclassic.linear.dismec",
     "OneVsRestLeastSquares": "xclassic.linear.least_squares",
 }
 
+# Estimators made of others, without which they cannot be constructed.
+COMPOSITES = {
+    "Blend": "xclassic.blend",
+}
+
 _NAMES = {
     **ESTIMATORS,
+    **COMPOSITES,
     "LabelTree": "xclassic.label_tree.tree",
     "ModelFileError": "xclassic.model_io",
     "TopK": "xclassic.topk",
     "XMCClassifier": "xclassic.base",
+    "blend_topk": "xclassic.blend",
     "encode_labels": "xclassic.validation",
     "load": "xclassic.persistence",
     "predict_topk": "xclassic.base",

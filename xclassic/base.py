@@ -84,6 +84,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _probabilistic: ClassVar[bool] = False
+    _not_saved: ClassVar[tuple[str, ...]] = ()  # parameters that a fitted model does not need and a folder cannot hold
 
     n_jobs: int | None
     verbose: int

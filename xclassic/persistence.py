@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from xclassic import ESTIMATORS
+from xclassic import COMPOSITES, ESTIMATORS
 from xclassic._version import __version__
 from xclassic.model_io import Arrays, ModelFileError, Verify, load_model, save_model
 
@@ -24,9 +24,16 @@ PARAMETER = "params."  # begins the names of arrays that are parameters
 
 def save_estimator(estimator: XMCClassifier, path: str | PathLike[str]) -> None:
     """Write a fitted estimator to a folder; see `XMCClassifier.save`."""
+    save_model(path, *packed(estimator))
+
+
+def packed(estimator: XMCClassifier) -> tuple[Facts, Arrays]:
+    """Return header and arrays of a fitted estimator, the inverse of `unpacked`."""
     check_is_fitted(estimator)
     method_arrays, facts = estimator._get_arrays()
-    params = estimator.get_params(deep=False)
+    params = {
+        name: value for name, value in estimator.get_params(deep=False).items() if name not in estimator._not_saved
+    }
     arrays = {PARAMETER + name: value for name, value in params.items() if isinstance(value, np.ndarray)}
     arrays["classes_"] = estimator.classes_
     if hasattr(estimator, "feature_names_in_"):
@@ -43,7 +50,7 @@ def save_estimator(estimator: XMCClassifier, path: str | PathLike[str]) -> None:
         },
         "facts": facts,
     }
-    save_model(path, header, {**method_arrays, **arrays})
+    return header, {**method_arrays, **arrays}
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -97,26 +104,32 @@ def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") 
         raise ValueError(f"verify is {verify!r}; it must be 'lazy' or 'full'.")
     header, arrays = load_model(path, mmap=mmap, verify=verify)
     try:
-        estimator = _construct(header, arrays)
-        _restore(estimator, header, arrays, verify)
+        return unpacked(header, arrays, verify)
     except ModelFileError:
         raise
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ModelFileError(f"The model in {path} is damaged: {type(error).__name__}: {error}.") from error
+
+
+def unpacked(header: Facts, arrays: Arrays, verify: Verify) -> XMCClassifier:
+    """Return the fitted estimator of a header and its arrays; whatever is wrong with them raises an error."""
+    estimator = _construct(header, arrays)
+    _restore(estimator, header, arrays, verify)
     return estimator
 
 
 def _construct(header: Facts, arrays: Arrays) -> XMCClassifier:
     """Return the unfitted estimator that the header names, from the classes of this package only."""
-    name = header["class"]
-    if not isinstance(name, str) or name not in ESTIMATORS:
+    name, known = header["class"], {**ESTIMATORS, **COMPOSITES}
+    if not isinstance(name, str) or name not in known:
         raise ModelFileError(
             f"The model, written by xclassic {header.get('version')}, is of class {name!r}; version {__version__} "
-            f"knows only {', '.join(ESTIMATORS)}."
+            f"knows only {', '.join(known)}."
         )
     in_arrays = {key.removeprefix(PARAMETER): arrays.pop(key) for key in list(arrays) if key.startswith(PARAMETER)}
     params = {key: _from_plain(value) for key, value in header["params"].items()}
-    estimator = getattr(importlib.import_module(ESTIMATORS[name]), name)(**params, **in_arrays)
+    cls = getattr(importlib.import_module(known[name]), name)
+    estimator = cls(**params, **in_arrays, **dict.fromkeys(cls._not_saved))
     estimator._check_parameters()
     return estimator
 

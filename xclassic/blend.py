@@ -1,0 +1,480 @@
+"""Several estimators asked together: a weighted mean of their normalised answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from joblib import parallel_config
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.metaestimators import _BaseComposition
+
+from xclassic.base import XMCClassifier
+from xclassic.datasets import stratified_split
+from xclassic.metrics._inputs import read_pairs
+from xclassic.model_io import Arrays, ModelFileError, Verify
+from xclassic.persistence import Facts, packed, unpacked
+from xclassic.topk import TopK
+from xclassic.validation import Features, check_choice, check_number
+
+NORMALIZATIONS = ("probability", "rank", "none")
+MAX_HELD_OUT = 10_000  # rows; two blends are compared on the same rows, so more would hardly change the choice
+SHARES = np.linspace(0, 1, 41)  # of one member in the blend, that the search for weights tries
+# What a hit in each of the first five slots adds to the mean of P@1, P@3 and P@5.
+GAINS = [sum(1 / k for k in (1, 3, 5) if slot < k) / 3 for slot in range(5)]
+
+
+class Blend(XMCClassifier, _BaseComposition):
+    r"""Weighted mean of the answers of several estimators, with weights fitted on held-out rows.
+
+    Methods err on different rows, so a blend of two or three is usually more accurate than any of them. Each member
+    names its best `n_candidates` labels, :math:`B_m(x)`; a label's score is
+
+    .. math:: s_l(x) = \sum_m w_m \, [l \in B_m(x)] \, f_m(s_{ml}(x), r_{ml}(x)), \qquad w_m \ge 0, \; \sum_m w_m = 1
+
+    with :math:`s_{ml}` the score and :math:`r_{ml} = 1, 2, \dots` the rank that member m gives to label l, and
+    :math:`f_m` its normalisation.
+
+    Parameters
+    ----------
+    estimators : list of (str, XMCClassifier) pairs
+        The members by name. They are cloned; ``set_params(name__C=2)`` sets a parameter of one, and
+        ``set_params(name=...)`` replaces it.
+    weights : "auto", None, or sequence of float, shape (n_members,), default="auto"
+        ``"auto"`` chooses the weights with the highest mean of P@1, P@3 and P@5 on held-out rows; None means equal
+        weights. Given weights, of which one must be above 0, are scaled to sum to one. Members of weight 0 are not
+        asked.
+    normalization : {"probability", "rank", "none"}, default="probability"
+        ``"probability"``: the logistic function of :math:`a + b \, s + c \log r`, fitted for each member on held-out
+        rows; the blend then has probabilities too. ``"rank"``: :math:`1 / (1 + r)`, which needs no rows. ``"none"``:
+        the score itself, for members of one scale whose scores are at least 0, such as probabilities.
+    n_candidates : int, default=100
+        Labels that each member names; all further labels count as absent and add 0. The blend answers with no others,
+        so ask for more candidates if you need more than this many answers.
+    validation_share : float, default=0.1
+        Share of the training rows that are held out, in (0, 1); at most 10,000 rows. Members are fitted twice: without
+        them, and finally on all rows. Once, if neither weights nor probabilities have to be fitted.
+    n_jobs : int, optional
+        Workers, as joblib counts them, also for the fits of members that have none set themselves. The model does not
+        depend on it.
+    random_state : int or None, default=0
+        Seed of the choice of held-out rows.
+    verbose : int, default=0
+        Above 0, show the progress of predictions. Members have their own.
+
+    Attributes
+    ----------
+    estimators_ : list of XMCClassifier
+        The fitted members. Their label ids are those of the blend. ``estimators_[0].prune_weights(...)`` and the like
+        work as on their own.
+    named_estimators_ : dict of str to XMCClassifier
+        The same by name.
+    weights_ : ndarray of float64, shape (n_members,)
+        They sum to one.
+    maps_ : ndarray of float64, shape (n_members, 3) or (0, 3)
+        The coefficients a, b and c of each member for ``normalization="probability"``.
+
+    See Also
+    --------
+    blend_topk : The weighted mean of ready answers.
+
+    Notes
+    -----
+    The weights are found by coordinate search from equal ones: the share of one member is tried on a grid of 41 values
+    from 0 to 1, the others keeping their proportions, and the best is kept, until no member's share improves. The
+    outcome on the held-out rows is no worse than that of the best member, of equal weights, and for two members than
+    all of the grid. Few held-out rows make a noisy choice: with less than some thousand, consider equal weights.
+
+    Where held-out rows have no label among the candidates, or there are none, as with a single row, weights are
+    equal and probabilities the logistic function of the score.
+
+    With ``labels`` or ``exclude`` each member names its best candidates among those allowed. Ranks stay those among all
+    labels, so that a label's score does not depend on what else is allowed; only labels beyond the `n_candidates` best
+    of a member, absent otherwise, then add to it.
+
+    Cost: the fits of the members, twice, and a search that takes seconds at most. Prediction costs that of the
+    members, twice under a restriction, and O(n_members n_candidates log) per row.
+
+    References
+    ----------
+    .. [1] G. V. Cormack, C. L. A. Clarke and S. Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual
+       rank learning methods", SIGIR 2009.
+    .. [2] J. Platt, "Probabilistic outputs for support vector machines and comparisons to regularized likelihood
+       methods", Advances in Large Margin Classifiers, 1999.
+
+    Examples
+    --------
+    >>> from xclassic import Blend, DiSMEC, OneVsRestLeastSquares, datasets
+    >>> bibtex = datasets.load_bibtex()
+    >>> blend = Blend([("margins", DiSMEC()), ("squares", OneVsRestLeastSquares())])
+    >>> blend = blend.fit(bibtex.X, bibtex.Y)
+    >>> blend.predict_topk(bibtex.X_test[:1], k=3).ids.shape
+    (1, 3)
+    """
+
+    _not_saved: ClassVar[tuple[str, ...]] = ("estimators",)
+
+    estimators_: list[XMCClassifier]
+    weights_: NDArray[np.float64]
+    maps_: NDArray[np.float64]
+
+    def __init__(
+        self,
+        estimators: Sequence[tuple[str, XMCClassifier]],
+        *,
+        weights: str | Sequence[float] | None = "auto",
+        normalization: str = "probability",
+        n_candidates: int = 100,
+        validation_share: float = 0.1,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.estimators = estimators
+        self.weights = weights
+        self.normalization = normalization
+        self.n_candidates = n_candidates
+        self.validation_share = validation_share
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, those of the members as ``name__parameter``.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            With the members by name and their parameters.
+
+        Returns
+        -------
+        dict of str to object
+        """
+        return self._get_params("estimators", deep=deep)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, those of a member as ``name__parameter``, or a member by its name.
+
+        Parameters
+        ----------
+        **params : object
+            By name.
+
+        Returns
+        -------
+        self
+        """
+        return self._set_params("estimators", **params)
+
+    @property
+    def named_estimators_(self) -> dict[str, XMCClassifier]:
+        return {name: member for (name, _), member in zip(self.estimators, self.estimators_, strict=True)}
+
+    @property
+    def _probabilistic(self) -> bool:  # type: ignore[override]
+        if self.normalization == "none":
+            return all(member._probabilistic for _, member in self.estimators)
+        return self.normalization == "probability"
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_choice("normalization", self.normalization, NORMALIZATIONS)
+        check_number("n_candidates", self.n_candidates, minimum=1, integer=True)
+        check_number("validation_share", self.validation_share, minimum=0, maximum=1, inclusive=False)
+        if self.validation_share == 1:
+            raise ValueError("validation_share is 1; rows must remain to train on. It must be below 1.")
+        if isinstance(self.weights, str):
+            check_choice("weights", self.weights, ("auto",))
+
+    def _check_members(self) -> None:
+        """Check what needs the members, which a model that is being loaded does not have at first."""
+        try:
+            names = [name for name, _ in self.estimators]
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"estimators must be a list of (name, estimator) pairs: {error}.") from error
+        if not names:
+            raise ValueError("estimators is empty; pass at least one (name, estimator) pair.")
+        for name, member in self.estimators:
+            if not isinstance(member, XMCClassifier):
+                raise TypeError(
+                    f"Member {name!r} is a {type(member).__name__}; members are estimators of xclassic. Put what comes "
+                    "before them in a pipeline in front of the blend."
+                )
+            member._check_parameters()
+        self._validate_names(names)
+        self._given_weights()
+
+    def _given_weights(self) -> NDArray[np.float64]:
+        """Return the weights that the parameter names, equal ones where they are to be found."""
+        given = np.ones(len(self.estimators)) if self.weights is None or isinstance(self.weights, str) else self.weights
+        return _check_weights(given, len(self.estimators))
+
+    # Training
+
+    def _fit(self, X: Features, Y: csr_array) -> None:
+        self._check_members()
+        self.weights_ = self._given_weights()
+        self.maps_ = np.empty((0, 3))
+        with self._workers():
+            if self.normalization == "probability" or self._searches_weights():
+                self._learn(X, Y)
+            self.estimators_ = [clone(member).fit(X, Y) for _, member in self.estimators]
+
+    def _searches_weights(self) -> bool:
+        return isinstance(self.weights, str) and len(self.estimators) > 1
+
+    def _workers(self) -> AbstractContextManager[Any]:
+        """Pass `n_jobs` on to members that leave it open."""
+        return nullcontext() if self.n_jobs is None else parallel_config(n_jobs=self.n_jobs)
+
+    def _learn(self, X: Features, Y: csr_array) -> None:
+        """Fit the probabilities and the weights on held-out rows."""
+        train, held_out = _split(Y, self.validation_share, self.random_state)
+        X_train, Y_train = X[train], Y[train]
+        tops = [
+            clone(member).fit(X_train, Y_train).predict_topk(X[held_out], self.n_candidates)
+            for _, member in self.estimators
+        ]
+        truth = csr_array(Y[held_out])
+        ranks = np.arange(1, tops[0].k + 1)
+        if self.normalization == "probability":
+            self.maps_ = np.stack([_fit_map(top, truth) for top in tops])
+        if self._searches_weights() and held_out.size:
+            self.weights_ = _best_weights([self._normalised(i, top, ranks) for i, top in enumerate(tops)], truth)
+
+    def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
+        self._check_members()
+        members = max(member._estimate_memory(n, d, L, nnz_x, nnz_y) for _, member in self.estimators)
+        entries = min(MAX_HELD_OUT, n * self.validation_share) * min(self.n_candidates, L) * len(self.estimators)
+        return int(members + 8 * (nnz_x + nnz_y) + entries * (40 + 8 * len(self.estimators)))
+
+    # Prediction
+
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+        asked = np.flatnonzero(self.weights_).tolist()
+        tops = [self._normalised(i, *self._candidates(self.estimators_[i], X, labels)) for i in asked]
+        return blend_topk(tops, self.weights_[asked], k, self.classes_.size)
+
+    def _candidates(
+        self, member: XMCClassifier, X: Features, labels: NDArray[np.int32] | None
+    ) -> tuple[TopK, NDArray[np.int64]]:
+        """Return the best allowed labels of a member, and their ranks among all."""
+        depth = min(self.n_candidates, self.classes_.size)
+        top = member._topk(X, depth, labels)
+        slots = np.arange(depth)
+        if labels is None or self.normalization == "none":
+            return top, slots + 1
+        best = member._topk(X, depth, None)
+        higher = best.scores[:, None, :] > top.scores[:, :, None]
+        level = (best.scores[:, None, :] == top.scores[:, :, None]) & (best.ids[:, None, :] < top.ids[:, :, None])
+        before = ((higher | level) & best.filled()[:, None, :]).sum(axis=2)
+        beyond = before == best.counts[:, None]  # no candidates but for the restriction: ranks go on after the last one
+        return top, 1 + before + np.cumsum(beyond, axis=1) - beyond
+
+    def _normalised(self, i: int, top: TopK, ranks: NDArray[np.int64]) -> TopK:
+        """Return the answers of member `i` with scores that can be averaged."""
+        if self.normalization == "none":
+            return top
+        if self.normalization == "rank":
+            scores = np.broadcast_to(1 / (1 + ranks), top.scores.shape)
+        else:
+            constant, of_score, of_rank = self.maps_[i]
+            raw = np.where(top.filled(), top.scores, 0).astype(np.float64)
+            scores = expit(constant + of_score * raw + of_rank * np.log(ranks))
+        return top._replace(scores=np.where(top.filled(), scores, -np.inf).astype(np.float32))
+
+    # Persistence
+
+    def _get_arrays(self) -> tuple[Arrays, Facts]:
+        arrays: Arrays = {"weights": self.weights_, "maps": self.maps_}
+        headers = []
+        for i, (name, member) in enumerate(self.named_estimators_.items()):
+            header, member_arrays = packed(member)
+            headers.append({"name": name, **header})
+            arrays |= {f"member.{i}.{key}": array for key, array in member_arrays.items()}
+        return arrays, {"members": headers}
+
+    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+        headers = facts["members"]
+        self.estimators_ = [unpacked(header, _part(arrays, f"member.{i}."), verify) for i, header in enumerate(headers)]
+        self.estimators = [
+            (header["name"], clone(member)) for header, member in zip(headers, self.estimators_, strict=True)
+        ]
+        self._check_members()
+        for name, member in self.named_estimators_.items():
+            if (member.classes_.size, member.n_features_in_) != (self.classes_.size, self.n_features_in_):
+                raise ModelFileError(f"Member {name!r} of the model has other labels or features than the model.")
+        self.weights_ = _check_weights(arrays["weights"], len(headers))
+        self.maps_ = np.asarray(arrays["maps"], np.float64)
+        expected = (len(headers) if self.normalization == "probability" else 0, 3)
+        if self.maps_.shape != expected or not np.isfinite(self.maps_).all():
+            raise ModelFileError(f"The maps of the model have shape {self.maps_.shape} or are not finite.")
+
+
+def blend_topk(tops: Sequence[TopK], weights: ArrayLike, k: int, n_labels: int) -> TopK:
+    """Rank labels by the weighted mean of their scores in several answers.
+
+    Parameters
+    ----------
+    tops : sequence of TopK
+        At least one, of the same rows. A label absent from the answer for a row counts as score 0 there, so scores
+        should be at least 0. Their order within a row does not matter.
+    weights : array-like of float, shape (n_tops,)
+        At least 0, one of them above; scaled to sum to one.
+    k : int
+        Answers wanted, at least 1.
+    n_labels : int
+        Size of the label space.
+
+    Returns
+    -------
+    TopK
+        With ``min(k, n_labels)`` slots. Only labels in at least one of `tops` are answered.
+
+    Raises
+    ------
+    ValueError
+        If numbers of rows differ, weights are negative, not finite, all 0 or of another number than `tops`, or ids are
+        not below `n_labels`.
+
+    Notes
+    -----
+    Cost: one sort of all answers.
+
+    Examples
+    --------
+    >>> from xclassic import TopK, blend_topk
+    >>> tops = [TopK.from_dense([[0.75, 0.25, 0.0]], k=2), TopK.from_dense([[0.0, 0.25, 0.5]], k=2)]
+    >>> blend_topk(tops, [1, 1], k=3, n_labels=3).ids
+    array([[0, 1, 2]], dtype=int32)
+    """
+    shares = _check_weights(weights, len(tops))
+    n_rows = {top.n_rows for top in tops}
+    if len(n_rows) != 1:
+        raise ValueError(f"The answers have {sorted(n_rows)} rows; pass at least one TopK, all of the same rows.")
+    parts = [top.to_csr(n_labels).tocoo() for top in tops]
+    scores = np.concatenate([share * part.data.astype(np.float64) for share, part in zip(shares, parts, strict=True)])
+    rows, ids = (np.concatenate([getattr(part, axis) for part in parts]) for axis in ("row", "col"))
+    return TopK.from_csr(csr_array((scores, (rows, ids)), shape=parts[0].shape), k)
+
+
+def _check_weights(weights: Any, n_members: int) -> NDArray[np.float64]:
+    """Return weights that sum to one."""
+    values = np.asarray(weights)
+    if values.shape != (n_members,) or values.dtype.kind not in "biuf":
+        raise ValueError(f"weights is {weights!r}; pass one number for each of the {n_members} members.")
+    if not np.isfinite(values).all() or (values < 0).any() or not (values > 0).any():
+        raise ValueError(f"weights is {weights!r}; weights are finite and at least 0, and one must be above 0.")
+    return values / values.sum(dtype=np.float64)
+
+
+def _part(arrays: Arrays, prefix: str) -> Arrays:
+    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+
+
+# What is learned on held-out rows
+
+
+def _split(Y: csr_array, share: float, random_state: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows to train on and those held out; a single row is only trained on."""
+    n_held_out = min(MAX_HELD_OUT, int(np.ceil(share * Y.shape[0])), Y.shape[0] - 1)
+    if n_held_out == 0:
+        return np.arange(Y.shape[0]), np.arange(0)
+    return stratified_split(Y, test_size=n_held_out, random_state=random_state)
+
+
+def _fit_map(top: TopK, truth: csr_array) -> NDArray[np.float64]:
+    """Fit the probability that an answer is right: a logistic function of score and logarithm of rank."""
+    rows, slots = np.nonzero(top.filled())
+    hits = _are_hits(truth, rows, top.ids[rows, slots])
+    if hits.all() or not hits.any():  # of one kind, or none at all: nothing to learn
+        return np.array([0.0, 1.0, 0.0])
+    features = np.column_stack([top.scores[rows, slots], np.log(1 + slots)]).astype(np.float64)
+    center, scale = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-12)
+    model = LogisticRegression().fit((features - center) / scale, hits)
+    slopes = model.coef_[0] / scale
+    return np.array([model.intercept_[0] - slopes @ center, *slopes])
+
+
+def _are_hits(truth: csr_array, rows: NDArray[np.int64], ids: NDArray[Any]) -> NDArray[np.bool_]:
+    if truth.shape[0] == 0:
+        return np.zeros(rows.size, np.bool_)
+    return read_pairs(truth, "Y").contain(rows * truth.shape[1] + ids)
+
+
+def _best_weights(tops: Sequence[TopK], truth: csr_array) -> NDArray[np.float64]:
+    """Search the simplex, one coordinate after the other, for the highest mean of P@1, P@3 and P@5."""
+    scores, hits = _aligned(tops, truth)
+    weights = np.full(len(tops), 1 / len(tops))
+    best = _mean_precision(scores, hits, weights)
+    found = True
+    while found:
+        found = False
+        for member in range(len(tops)):
+            trials = [_with_share(weights, member, share) for share in SHARES]
+            values = [_mean_precision(scores, hits, trial) for trial in trials]
+            if max(values) > best + 1e-12:
+                best, found = max(values), True
+                weights = trials[int(np.argmax(values))]
+    return weights
+
+
+def _with_share(weights: NDArray[np.float64], member: int, share: float) -> NDArray[np.float64]:
+    """Return the weights with one of them set, the others in proportion, or equal if all of them are 0."""
+    others = weights.copy()
+    others[member] = 0
+    if not others.any():
+        others = np.where(np.arange(weights.size) == member, 0.0, 1.0)
+    trial = others / others.sum() * (1 - share)
+    trial[member] = share
+    return trial
+
+
+def _aligned(tops: Sequence[TopK], truth: csr_array) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
+    """Lay out all candidates of a row side by side, in the order of their ids.
+
+    Returns the score of each member, shape (n_rows, n_slots), 0 for what it does not name, minus infinity for slots
+    beyond the last candidate; and which candidates are true.
+    """
+    n_rows, n_labels = truth.shape
+    named = [np.nonzero(top.filled()) for top in tops]
+    keys = [rows * n_labels + top.ids[rows, slots] for top, (rows, slots) in zip(tops, named, strict=True)]
+    union = np.unique(np.concatenate(keys))
+    rows = union // n_labels
+    starts = np.searchsorted(rows, np.arange(n_rows))
+    slots = np.arange(union.size) - starts[rows]
+    shape = (n_rows, int(slots.max(initial=-1)) + 1)
+    filled = np.zeros(shape, np.bool_)
+    filled[rows, slots] = True
+    scores = []
+    for top, own, place in zip(tops, keys, named, strict=True):
+        values = np.where(filled, np.float32(0), np.float32(-np.inf))
+        at = np.searchsorted(union, own)
+        values[rows[at], slots[at]] = top.scores[place]
+        scores.append(values)
+    hits = np.zeros(shape, np.bool_)
+    hits[rows, slots] = _are_hits(truth, rows, union % n_labels)
+    return scores, hits
+
+
+def _mean_precision(
+    scores: Sequence[NDArray[np.float32]], hits: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> float:
+    """Return the mean of P@1, P@3 and P@5 of a blend."""
+    blended = np.where(np.isneginf(scores[0]), scores[0], np.float32(0))
+    for weight, part in zip(weights, scores, strict=True):
+        if weight:
+            blended += np.float32(weight) * part
+    value, rows = 0.0, np.arange(hits.shape[0])
+    for gain in GAINS[: hits.shape[1]]:
+        first = np.argmax(blended, axis=1)  # of equal ones the first, which has the smallest id
+        value += gain * hits[rows, first].mean()
+        blended[rows, first] = -np.inf
+    return value
