@@ -79,7 +79,7 @@ class TreeArrays:
             lambda node: f"Node {node} has label id {label[node]}, but there are {self.n_labels} labels.",
         )
         _refuse(
-            (n_children == 0) != (label >= 0),
+            ((n_children == 0) != (label >= 0)) | (n_children[0] == 0),
             lambda node: (
                 f"Node {node} has {n_children[node]} children and label {label[node]}; a leaf has a label id, an inner "
                 "node has -1, and the root is an inner node."

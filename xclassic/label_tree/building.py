@@ -123,8 +123,8 @@ def in_level_order(hierarchy: Hierarchy) -> LevelOrdered:
     if bare.size:
         some = ", ".join(map(hierarchy.say, bare[:3].tolist()))
         raise ValueError(
-            f"{bare.size} nodes have neither children nor a label (first: {some}); give them label ids or leave them "
-            "out. LabelTree.from_edges leaves out branches without labels."
+            f"Nodes without children must be labels; {bare.size} are not (first: {some}). Give them label ids or leave "
+            "them out; LabelTree.from_edges leaves out branches without labels."
         )
     # A label with children becomes a leaf below itself. These leaves come first, since siblings go by their numbers.
     own = np.flatnonzero(is_inner & (labels >= 0))
@@ -262,14 +262,15 @@ def read_linkage(Z: ArrayLike, labels: ArrayLike | None) -> Hierarchy:
         raise ValueError(f"Z has shape {table.shape} and dtype {table.dtype}; pass a linkage matrix of four columns.")
     n_merges = len(table)
     n = n_merges + 1
-    merged = table[:, :2].astype(np.int64)
+    merged = table[:, :2]
     made = n + np.arange(n_merges)
-    bad = (merged != table[:, :2]) | (merged < 0) | (merged >= made[:, None])
+    bad = (merged != np.floor(merged)) | (merged < 0) | (merged >= made[:, None])
     if bad.any():
         row, side = (int(i) for i in np.argwhere(bad)[0])
         raise ValueError(
             f"Z[{row}, {side}] is {table[row, side]}; row {row} merges two of the clusters 0 to {n + row - 1}."
         )
+    merged = merged.astype(np.int64)
     times = np.bincount(merged.ravel(), minlength=n + n_merges)
     if (times > 1).any():
         raise ValueError(f"Z merges cluster {np.argmax(times)} {times.max()} times; a cluster is merged once.")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from xclassic.label_tree.tree import LabelTree
 
 EXAMPLES = 3  # labels that stand for an inner node without a name
+WIDEST = 40  # characters of a caption in a plot
+GAP = 6  # characters between the columns of a plot
 
 
 class Item(NamedTuple):
@@ -43,6 +45,7 @@ def outline(
     check_number("max_children", max_children, minimum=1, integer=True)
     if label_names is not None and len(label_names) != tree.n_labels:
         raise ValueError(f"label_names has {len(label_names)} entries; the tree is made for {tree.n_labels} labels.")
+    n_under = _labels_under(tree)
     items: list[Item] = []
     waiting = [(0, -1, 0)]  # node, position of its parent, depth
     while waiting:
@@ -51,7 +54,8 @@ def outline(
             items.append(Item(f"... {-node} more", parent, "dotted"))
             continue
         here = len(items)
-        items.append(Item(_caption(tree, node, label_names), parent, "rounded" if tree.label[node] < 0 else "solid"))
+        caption = _caption(tree, node, int(n_under[node]), label_names)
+        items.append(Item(caption, parent, "rounded" if tree.label[node] < 0 else "solid"))
         first, last = (int(end) for end in tree.child_ptr[node : node + 2])
         if depth < max_depth and first < last:
             shown = range(first, min(last, first + max_children))
@@ -60,25 +64,32 @@ def outline(
     return items
 
 
-def _caption(tree: LabelTree, node: int, label_names: Sequence[Any] | NDArray[Any] | None) -> str:
-    label = tree.label[node]
+def _caption(tree: LabelTree, node: int, n_under: int, label_names: Sequence[Any] | NDArray[Any] | None) -> str:
     name = "" if tree.names is None else str(tree.names[node])
+    label = int(tree.label[node])
     if label >= 0:
-        return (
-            str(label) if label_names is None and not name else name if label_names is None else str(label_names[label])
-        )
-    examples: list[str] = []
-    n_leaves = 0
-    first, last = node, node + 1
-    while first < last:  # the nodes of a level that lie under `node` stand together
-        leaves = first + np.flatnonzero(tree.label[first:last] >= 0)
-        n_leaves += len(leaves)
-        examples += [_caption(tree, int(leaf), label_names) for leaf in leaves[: EXAMPLES - len(examples)]]
-        first, last = int(tree.child_ptr[first]), int(tree.child_ptr[last])
-    count = "1 label" if n_leaves == 1 else f"{n_leaves} labels"
+        return str(label_names[label]) if label_names is not None else name or str(label)
+    count = "1 label" if n_under == 1 else f"{n_under} labels"
     if name:
         return f"{name} ({count})"
-    return f"{count}: {', '.join(examples)}" + (", ..." if n_leaves > EXAMPLES else "")
+    examples: list[str] = []
+    first, last = node, node + 1
+    while len(examples) < min(n_under, EXAMPLES):  # the nodes of a level that lie under `node` stand together
+        leaves = first + np.flatnonzero(tree.label[first:last] >= 0)[: EXAMPLES - len(examples)]
+        examples += [_caption(tree, leaf, 1, label_names) for leaf in leaves.tolist()]
+        first, last = int(tree.child_ptr[first]), int(tree.child_ptr[last])
+    return f"{count}: {', '.join(examples)}" + (", ..." if n_under > EXAMPLES else "")
+
+
+def _labels_under(tree: LabelTree) -> NDArray[np.int64]:
+    """Return the number of labels at or under each node."""
+    counts = (tree.label >= 0).astype(np.int64)
+    for level in reversed(range(tree.depth)):
+        first, last = tree.level_ptr[level : level + 2]
+        ends = tree.child_ptr[first : last + 1]
+        total = np.cumsum(np.concatenate([[0], counts[last : ends[-1]]]))
+        counts[first:last] += np.diff(total[ends - last])
+    return counts
 
 
 def as_text(items: list[Item]) -> str:
@@ -104,31 +115,35 @@ def as_graphviz(items: list[Item]) -> str:
 
 
 def as_plot(items: list[Item], ax: Axes | None) -> Axes:
-    """Plot the items from left to right, one line of text each at the tips."""
+    """Plot the items from left to right, the tips one below the other; a unit is a character wide and a line high."""
+    texts = [item.text if len(item.text) <= WIDEST else item.text[: WIDEST - 3] + "..." for item in items]
     depths, heights = _layout(items)
+    widths = [max(len(text) for text, at in zip(texts, depths, strict=True) if at == depth) for depth in set(depths)]
+    left = np.concatenate([[0], np.cumsum(np.array(widths) + GAP)])
     if ax is None:
-        try:
-            from matplotlib import pyplot
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "plot needs matplotlib; install it with: pip install 'xclassic[report]'. draw and to_graphviz do not.",
-                name=error.name,
-            ) from error
-        size = 3.0 * (max(depths) + 1), 0.3 * (max(heights) + 2)
-        ax = pyplot.subplots(figsize=size, layout="constrained")[1]
-    for item, depth, height in zip(items, depths, heights, strict=True):
+        ax = _new_axes(0.08 * left[-1], 0.3 * (max(heights) + 2))
+    for item, text, depth, height in zip(items, texts, depths, heights, strict=True):
         if item.parent >= 0:
-            over = depths[item.parent]
-            ax.plot(
-                [over, depth - 0.5, depth], [heights[item.parent], height, height], color="0.7", linewidth=0.8, zorder=1
-            )
+            above, corner = left[depth - 1], left[depth] - GAP / 2
+            ax.plot([above, corner, left[depth]], [heights[item.parent], height, height], "0.7", lw=0.8, zorder=1)
         box = {"boxstyle": "round" if item.style == "rounded" else "square", "facecolor": "white", "edgecolor": "0.5"}
-        # parse_math: a dollar sign in a name is a dollar sign
-        ax.text(depth, height, item.text, fontsize=8, va="center", bbox=box, parse_math=False, zorder=2)
-    ax.set_xlim(-0.1, max(depths) + 1)
+        # A dollar sign in a name is no formula.
+        ax.text(left[depth], height, text, fontsize=8, va="center", bbox=box, parse_math=False, zorder=2)
+    ax.set_xlim(-1, left[-1])
     ax.set_ylim(max(heights) + 1, -1)
     ax.set_axis_off()
     return ax
+
+
+def _new_axes(width: float, height: float) -> Axes:
+    try:
+        from matplotlib import pyplot
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "plot needs matplotlib; install it with: pip install 'xclassic[report]'. draw and to_graphviz do not.",
+            name=error.name,
+        ) from error
+    return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
 
 
 def _layout(items: list[Item]) -> tuple[list[int], list[float]]:

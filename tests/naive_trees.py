@@ -1,0 +1,59 @@
+"""Label trees the obvious slow way: a tree is a label id, or a list of trees. Imports nothing from the package."""
+
+
+def grow(parents, labels):
+    """The tree of numbered nodes: siblings by number, the leaf of a labelled inner node first, a root if one lacks."""
+
+    def subtree(node):
+        children = [subtree(child) for child, parent in enumerate(parents) if parent == node]
+        if not children:
+            return labels[node]
+        return children if labels[node] < 0 else [labels[node], *children]
+
+    roots = [subtree(node) for node, parent in enumerate(parents) if parent == -1]
+    return roots[0] if len(roots) == 1 and isinstance(roots[0], list) else roots
+
+
+def grow_codes(codes):
+    """The prefix tree of a dict from label to code: siblings by number."""
+    if list(codes.values()) == [()]:
+        return next(iter(codes))
+    firsts = sorted({code[0] for code in codes.values()})
+    return [grow_codes({label: code[1:] for label, code in codes.items() if code[0] == first}) for first in firsts]
+
+
+def unfold(child_ptr, label, node=0):
+    """The tree that level-ordered arrays describe."""
+    children = range(child_ptr[node], child_ptr[node + 1])
+    return [unfold(child_ptr, label, child) for child in children] if children else int(label[node])
+
+
+def breadth_first(tree):
+    """All subtrees, level by level."""
+    found = [tree]
+    for subtree in found:
+        if isinstance(subtree, list):
+            found.extend(subtree)
+    return found
+
+
+def labels_under(tree):
+    """The labels of a subtree from left to right."""
+    return [label for child in tree for label in labels_under(child)] if isinstance(tree, list) else [tree]
+
+
+def codes(tree, code=()):
+    """A dict from label to code."""
+    if not isinstance(tree, list):
+        return {tree: code}
+    return {label: full for i, child in enumerate(tree) for label, full in codes(child, (*code, i)).items()}
+
+
+def node_targets(tree, rows):
+    """For each row of label sets and each node in level order, whether a label of the row lies at or under the node."""
+    return [[any(label in row for label in labels_under(node)) for node in breadth_first(tree)] for row in rows]
+
+
+def depth(tree):
+    """Edges on the longest path."""
+    return 1 + max(map(depth, tree)) if isinstance(tree, list) else 0
