@@ -118,8 +118,9 @@ def as_plot(items: list[Item], ax: Axes | None) -> Axes:
     """Plot the items from left to right, the tips one below the other; a unit is a character wide and a line high."""
     texts = [item.text if len(item.text) <= WIDEST else item.text[: WIDEST - 3] + "..." for item in items]
     depths, heights = _layout(items)
-    widths = [max(len(text) for text, at in zip(texts, depths, strict=True) if at == depth) for depth in set(depths)]
-    left = np.concatenate([[0], np.cumsum(np.array(widths) + GAP)])
+    widths = np.zeros(max(depths) + 1, np.int64)
+    np.maximum.at(widths, depths, [len(text) for text in texts])
+    left = np.concatenate([[0], np.cumsum(widths + GAP)])
     if ax is None:
         ax = _new_axes(0.08 * left[-1], 0.3 * (max(heights) + 2))
     for item, text, depth, height in zip(items, texts, depths, heights, strict=True):

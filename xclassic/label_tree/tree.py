@@ -124,7 +124,7 @@ class LabelTree(TreeArrays):
 
         Notes
         -----
-        Cost: a few sorts of the nodes, and some 20 microseconds per level; half a second for 1,000,000 labels, with
+        Cost: a few sorts of the nodes, and some 30 microseconds per level; half a second for 1,000,000 labels, with
         100 bytes a node on the way.
 
         Examples
