@@ -136,6 +136,8 @@ class Contract:
 
     def test_permuted_labels_permute_the_answers(self):
         X, Y = block_diagonal()
+        single = np.diff(Y.indptr) == 1  # scores may saturate, so that the two labels of other rows tie
+        X, Y = X[single], Y[single]
         order = np.random.default_rng(0).permutation(N_LABELS)
         top = self.make().fit(X, Y).predict_topk(X, 1)
         permuted = self.make().fit(X, csr_array(Y[:, order])).predict_topk(X, 1)

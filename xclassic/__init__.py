@@ -16,7 +16,11 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.base import predict_topk as predict_topk
     from xclassic.blend import Blend as Blend
     from xclassic.blend import blend_topk as blend_topk
+    from xclassic.label_tree.bonsai import Bonsai as Bonsai
+    from xclassic.label_tree.parabel import Parabel as Parabel
+    from xclassic.label_tree.plt import PLT as PLT
     from xclassic.label_tree.tree import LabelTree as LabelTree
+    from xclassic.label_tree.xr_linear import XRLinear as XRLinear
     from xclassic.linear.dismec import DiSMEC as DiSMEC
     from xclassic.linear.least_squares import OneVsRestLeastSquares as OneVsRestLeastSquares
     from xclassic.model_io import ModelFileError as ModelFileError
@@ -28,6 +32,10 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
 ESTIMATORS = {
     "DiSMEC": "xclassic.linear.dismec",
     "OneVsRestLeastSquares": "xclassic.linear.least_squares",
+    "Parabel": "xclassic.label_tree.parabel",
+    "Bonsai": "xclassic.label_tree.bonsai",
+    "PLT": "xclassic.label_tree.plt",
+    "XRLinear": "xclassic.label_tree.xr_linear",
 }
 
 # Estimators made of others, without which they cannot be constructed.

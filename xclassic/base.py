@@ -84,6 +84,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _probabilistic: ClassVar[bool] = False
+    _rows_per_task: ClassVar[int] = ROWS_PER_TASK
     _not_saved: ClassVar[tuple[str, ...]] = ()  # parameters that a fitted model does not need and a folder cannot hold
 
     n_jobs: int | None
@@ -344,9 +345,10 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         k = min(k, self.classes_.size)
         if n_rows == 0 or (allowed is not None and allowed.size == 0):
             return TopK.empty(n_rows, k)
-        if n_rows <= ROWS_PER_TASK:  # over before Ctrl-C would matter, and a thread would cost more than one row
+        step = self._rows_per_task
+        if n_rows <= step:  # over before Ctrl-C would matter, and a thread would cost more than one row
             return self._topk(X, k, allowed)
-        chunks = [slice(start, start + ROWS_PER_TASK) for start in range(0, n_rows, ROWS_PER_TASK)]
+        chunks = [slice(start, start + step) for start in range(0, n_rows, step)]
         answer = partial(_topk_chunk, self, X, k, allowed)
         return TopK.concat(
             run_tasks(answer, chunks, n_jobs=self.n_jobs, description="predicting", verbose=self.verbose)

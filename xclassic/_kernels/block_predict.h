@@ -5,11 +5,44 @@
 
 constexpr int64_t SMALL_BATCH = 4;
 
+XC_FN float number(float value) { return value; }
+
+XC_FN float number(int8_t value) { return value; }
+
+// IEEE half precision: sign, 5 bits of exponent, 10 of fraction.
+XC_FN float number(uint16_t half) {
+    const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, rest = half & 0x7FFF;
+    float value;
+    if (rest >= 0x400) {
+        const uint32_t pattern = sign | ((rest << 13) + 0x38000000);
+        std::memcpy(&value, &pattern, sizeof value);
+    } else {
+        value = static_cast<float>(rest) * 5.9604645e-8f;  // subnormal: multiples of 2^-24
+        if (sign) value = -value;
+    }
+    return value;
+}
+
+#if XC_LEVEL == XC_LEVEL_V4
+XC_FN __m512 packed16(const float* from) { return _mm512_loadu_ps(from); }
+XC_FN __m512 packed16(const uint16_t* from) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))); }
+XC_FN __m512 packed16(const int8_t* from) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+}
+#elif XC_LEVEL == XC_LEVEL_V3
+XC_FN __m256 packed8(const float* from) { return _mm256_loadu_ps(from); }
+XC_FN __m256 packed8(const uint16_t* from) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))); }
+XC_FN __m256 packed8(const int8_t* from) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+}
+#endif
+
 // scores[l] += x * value of lane l, for the lanes of the cell.
-XC_FN void add_cell(float* scores, uint32_t mask, const float* packed, float x) {
+template <typename Value>
+XC_FN void add_cell(float* scores, uint32_t mask, const Value* packed, float x) {
 #if XC_LEVEL == XC_LEVEL_V4
     F<16> spread;
-    spread.part[0] = (Layout<16>::Float)_mm512_maskz_expand_ps(static_cast<__mmask16>(mask), _mm512_loadu_ps(packed));
+    spread.part[0] = (Layout<16>::Float)_mm512_maskz_expand_ps(static_cast<__mmask16>(mask), packed16(packed));
     store<16>(scores, load<16>(scores) + x * spread);
 #elif XC_LEVEL == XC_LEVEL_V3
     for (int half = 0; half < 2; half++, mask >>= 8, scores += 8) {
@@ -19,13 +52,12 @@ XC_FN void add_cell(float* scores, uint32_t mask, const float* packed, float x) 
         const __m256i kept = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(present));
         F<8> spread;
         spread.part[0] = (Layout<8>::Float)_mm256_and_ps(
-            _mm256_permutevar8x32_ps(_mm256_loadu_ps(packed), from), _mm256_castsi256_ps(kept));
+            _mm256_permutevar8x32_ps(packed8(packed), from), _mm256_castsi256_ps(kept));
         store<8>(scores, load<8>(scores) + x * spread);
         packed += __builtin_popcount(mask & 0xFF);
     }
 #else
-    if (mask == 0xFFFF) store<16>(scores, load<16>(scores) + x * load<16>(packed));
-    else for (; mask; mask &= mask - 1) scores[__builtin_ctz(mask)] += x * *packed++;
+    for (; mask; mask &= mask - 1) scores[__builtin_ctz(mask)] += x * number(*packed++);
 #endif
 }
 
@@ -35,26 +67,28 @@ XC_FN int64_t whole(int64_t first_of_chunk, uint32_t low) {
 }
 
 // Adds x times the weights of one feature row to the scores of chunk c.
+template <typename Value>
 XC_FN void add_feature(const Chunks& chunks, int64_t c, float* scores, [[maybe_unused]] int64_t n_groups, int64_t row, float x) {
     int64_t cell = whole(chunks.chunk_cells[c], chunks.row_cells[row]);
     const int64_t end = cell + static_cast<uint32_t>(chunks.row_cells[row + 1] - chunks.row_cells[row]);
-    const float* packed = chunks.values + whole(chunks.chunk_values[c], chunks.row_values[row]);
+    const Value* packed = static_cast<const Value*>(chunks.values) + whole(chunks.chunk_values[c], chunks.row_values[row]);
     for (; cell < end; cell++) {
         const uint32_t mask = chunks.cell_masks[cell];
-        XC_CHECK(chunks.cell_groups[cell] < n_groups && packed + __builtin_popcount(mask) <= chunks.values + chunks.chunk_values[c + 1]);
+        XC_CHECK(chunks.cell_groups[cell] < n_groups && packed + __builtin_popcount(mask) <= static_cast<const Value*>(chunks.values) + chunks.chunk_values[c + 1]);
         add_cell(scores + int64_t{chunks.cell_groups[cell]} * LANES, mask, packed, x);
         packed += __builtin_popcount(mask);
     }
 }
 
+// The place of a feature among rows begin to end - 1, or -1.
 XC_FN int64_t find_feature(const Chunks& chunks, int64_t begin, int64_t end, int32_t feature) {
-    const int64_t stop = end;
+    const int64_t first = begin, stop = end;
     while (begin < end) {
         const int64_t middle = begin + (end - begin) / 2;
         if (chunks.features[middle] < feature) begin = middle + 1;
         else end = middle;
     }
-    return begin < stop && chunks.features[begin] == feature ? begin : -1;
+    return begin < stop && chunks.features[begin] == feature ? begin - first : -1;
 }
 
 // Is (score, id) a better answer than (other, other_id)? Equal scores go to the smaller id.
@@ -99,6 +133,32 @@ XC_FN bool any_allowed(const PredictTask& task, int64_t begin, int64_t end) {
     return false;
 }
 
+// The scores of row i for all labels of chunk c. `lookup` has the place of each feature in the chunk, -1 for none; without it they are searched.
+template <typename Value>
+XC_FN void score_row(const Rows& rows, const Chunks& chunks, int64_t c, const int32_t* lookup, int64_t i, float* scores) {
+    const int64_t first_group = chunks.chunk_groups[c], n_groups = chunks.chunk_groups[c + 1] - first_group;
+    const int64_t begin = chunks.chunk_rows[c], end = chunks.chunk_rows[c + 1];
+    std::memcpy(scores, chunks.bias + first_group * LANES, sizeof(float) * LANES * n_groups);
+    const int64_t p0 = rows.indices ? rows.indptr[i] : i * rows.d;
+    const int64_t p1 = rows.indices ? rows.indptr[i + 1] : p0 + rows.d;
+    for (int64_t p = p0; p < p1; p++) {
+        const int32_t feature = rows.indices ? rows.indices[p] : static_cast<int32_t>(p - p0);
+        const float x = rows.values[p];
+        XC_CHECK(feature >= 0 && feature < rows.d);
+        if (x == 0) continue;
+        const int64_t row = lookup ? lookup[feature] : find_feature(chunks, begin, end, feature);
+        if (row >= 0) add_feature<Value>(chunks, c, scores, n_groups, begin + row, x * chunks.chunk_scales[c]);
+    }
+}
+
+XC_FN void score_any(const Rows& rows, const Chunks& chunks, int64_t c, const int32_t* lookup, int64_t i, float* scores) {
+    switch (chunks.value_type) {
+        case FLOAT32: return score_row<float>(rows, chunks, c, lookup, i, scores);
+        case FLOAT16: return score_row<uint16_t>(rows, chunks, c, lookup, i, scores);
+        default: return score_row<int8_t>(rows, chunks, c, lookup, i, scores);
+    }
+}
+
 XC_TARGET static void predict(const PredictTask& task) {
     const Rows& rows = task.rows;
     const Chunks& chunks = task.chunks;
@@ -111,17 +171,7 @@ XC_TARGET static void predict(const PredictTask& task) {
             for (int64_t row = begin; row < end; row++) task.lookup[chunks.features[row]] = static_cast<int32_t>(row - begin);
         for (int64_t i = 0; i < rows.n; i++) {
             if (i % 256 == 0 && *task.stop) break;
-            std::memcpy(task.scores, chunks.bias + first_group * LANES, sizeof(float) * LANES * n_groups);
-            const int64_t p0 = rows.indices ? rows.indptr[i] : i * rows.d;
-            const int64_t p1 = rows.indices ? rows.indptr[i + 1] : p0 + rows.d;
-            for (int64_t p = p0; p < p1; p++) {
-                const int32_t feature = rows.indices ? rows.indices[p] : static_cast<int32_t>(p - p0);
-                const float x = rows.values[p];
-                XC_CHECK(feature >= 0 && feature < rows.d);
-                if (x == 0) continue;
-                const int64_t row = tabulate ? task.lookup[feature] : find_feature(chunks, begin, end, feature) - begin;
-                if (row >= 0) add_feature(chunks, c, task.scores, n_groups, begin + row, x);
-            }
+            score_any(rows, chunks, c, tabulate ? task.lookup : nullptr, i, task.scores);
             keep_best(task, i, first_group, n_groups);
         }
         if (tabulate)

@@ -80,8 +80,12 @@ struct Chunks {
     const uint32_t* row_values;  // (n_rows + 1,) first value, likewise
     const uint16_t* cell_groups;  // (n_cells,) group within the chunk
     const uint16_t* cell_masks;  // (n_cells,)
-    const float* values;  // (n_values + 16,): the tail lets a whole register be loaded at the last cell
+    const void* values;  // (n_values + 16,): the tail lets a whole register be loaded at the last cell
+    int32_t value_type;
+    const float* chunk_scales;  // (n_chunks,) what the values of a chunk are multiples of
 };
+
+enum ValueType : int32_t { FLOAT32 = 0, FLOAT16 = 1, INT8 = 2 };
 
 struct PredictTask {
     Rows rows;
@@ -119,8 +123,9 @@ struct ChildrenTask {
     const int32_t* queries;  // rows
     const float* parent_scores;  // log-score of the node for each
     int32_t score;
-    const int32_t* lookup;  // (d,) feature row of the chunk, -1 for none; or nullptr to search
-    float* scores;  // out (n_queries, 16 groups), 64-byte aligned
+    const int32_t* lookup;  // (d,) place of each feature in the chunk, -1 for none; or nullptr to search
+    float* scores;  // out (n_queries, 16 groups): log-scores
+    float* probabilities;  // out, likewise: their exponentials, not below e^-87
 };
 
 // One instruction-set level of every kernel.

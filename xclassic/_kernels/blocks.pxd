@@ -72,7 +72,9 @@ cdef extern from "block_types.h" namespace "xclassic" nogil:
         const uint32_t* row_values
         const uint16_t* cell_groups
         const uint16_t* cell_masks
-        const float* values
+        const void* values
+        int32_t value_type
+        const float* chunk_scales
 
     cdef struct PredictTask:
         Rows rows
@@ -97,5 +99,6 @@ cdef extern from "block_types.h" namespace "xclassic" nogil:
     cbool level_runs_here(int i)
 
 
+cdef int set_values(Chunks* chunks, values, const float[::1] chunk_scales) except -1
 cdef const Level* current_level() noexcept nogil
 cdef Rows describe_rows(indptr, indices, values, int64_t n, int64_t d, float bias)

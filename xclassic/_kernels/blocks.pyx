@@ -64,6 +64,15 @@ cdef Rows describe_rows(indptr, indices, values, int64_t n, int64_t d, float bia
     return rows
 
 
+cdef int set_values(Chunks* chunks, values, const float[::1] chunk_scales) except -1:
+    """Point at stored weights of any type. The caller keeps the arrays alive."""
+    cdef const uint8_t[::1] view = values.view(np.uint8)
+    chunks.values = &view[0]
+    chunks.value_type = ("float32", "float16", "int8").index(values.dtype.name)
+    chunks.chunk_scales = &chunk_scales[0]
+    return 0
+
+
 def _aligned(int64_t size):
     """Return an uninitialised float32 array that starts at a multiple of 64 bytes."""
     buffer = np.empty(size + 16, np.float32)
@@ -360,7 +369,7 @@ def predict_topk(
     const int64_t[::1] chunk_groups, const int64_t[::1] chunk_rows, const int32_t[::1] labels, const float[::1] bias,
     const int32_t[::1] features, const int64_t[::1] chunk_cells, const int64_t[::1] chunk_values,
     const uint32_t[::1] row_cells, const uint32_t[::1] row_values, const uint16_t[::1] cell_groups,
-    const uint16_t[::1] cell_masks, const float[::1] weights, const uint16_t[::1] allowed, int64_t k,
+    const uint16_t[::1] cell_masks, weights, const float[::1] chunk_scales, const uint16_t[::1] allowed, int64_t k,
     const uint8_t[::1] stop,
 ):
     """Return (ids, scores, counts) of the best ``k`` allowed labels of each row."""
@@ -394,7 +403,7 @@ def predict_topk(
     task.chunks.row_values = &row_values[0]
     task.chunks.cell_groups = &cell_groups[0] if cell_groups.shape[0] else NULL
     task.chunks.cell_masks = &cell_masks[0] if cell_masks.shape[0] else NULL
-    task.chunks.values = &weights[0]
+    set_values(&task.chunks, weights, chunk_scales)
     task.allowed = &allowed[0]
     task.k = k
     task.scores = &accumulators[0]

@@ -18,12 +18,12 @@ struct Tree {
 
 struct Answer {
     int32_t row, label;
-    float score;
+    float score;  // a probability
 };
 
 struct Reached {
     int32_t row, node;
-    float score;
+    float score;  // a log-score
     int32_t rank;  // among the nodes that the row reached on this level, best first
 };
 
@@ -73,6 +73,8 @@ class TreeSearch {
     TreeSearch(const Rows& rows, int32_t score, const Level* level, const volatile uint8_t* stop)
         : rows_(rows), score_(score), level_(level), stop_(stop) {}
 
+    // Nodes are compared by log-scores, which do not run out of range on long paths, labels by probabilities, which are the answers.
+    //
     // Keeps the `beam` best nodes of each row on each level. Labels go to `best`, which then also ends paths that cannot enter it
     // any more (contributions are never positive), or without it, all that were scored, to `answers`.
     void beam(const Tree& tree, int64_t beam, BestOfRow* best, std::vector<Answer>* answers) {
@@ -97,15 +99,16 @@ class TreeSearch {
     // label that comes up is better than all that are still hidden. Ends after k labels, or below `threshold`.
     void exact(const Tree& tree, int32_t row, int64_t k, float threshold, std::vector<Answer>& answers) {
         struct Waiting {
-            float score;
+            float score;  // a probability, of a node the most that a label under it can have
             int32_t label, node;  // label -1: a node, which goes first among equals since it may hide smaller labels
+            float log_score;
             bool operator<(const Waiting& other) const {
                 return precedes(other.score, other.label, score, label) ||
                        (score == other.score && label == other.label && node > other.node);
             }
         };
         std::priority_queue<Waiting> waiting;
-        if (!tree.allowed || tree.allowed[0]) waiting.push({0.f, -1, 0});
+        if (!tree.allowed || tree.allowed[0]) waiting.push({1.f, -1, 0, 0.f});
         while (!waiting.empty() && k > 0 && !*stop_) {
             const Waiting top = waiting.top();
             waiting.pop();
@@ -115,15 +118,21 @@ class TreeSearch {
                 k--;
                 continue;
             }
-            const Reached one{row, top.node, top.score, 0};
-            const float* scores = score(tree, &one, 1, false);
-            for (int64_t child = tree.child_ptr[top.node]; child < tree.child_ptr[top.node + 1]; child++)
+            const Reached one{row, top.node, top.log_score, 0};
+            score(tree, &one, 1, false);
+            for (int64_t child = tree.child_ptr[top.node], at = 0; child < tree.child_ptr[top.node + 1]; child++, at++) {
+                const int32_t label = tree.label[child];
+                const float log_score = scores_.get(0)[at], probability = probabilities_.get(0)[at];
                 if (!tree.allowed || tree.allowed[child])
-                    waiting.push({scores[child - tree.child_ptr[top.node]], tree.label[child], static_cast<int32_t>(child)});
+                    waiting.push({label < 0 ? bound(log_score) : probability, label, static_cast<int32_t>(child), log_score});
+            }
         }
     }
 
   private:
+    // The most that a label under a node can have; with a margin for the rounding of the exponential.
+    static float bound(float log_score) { return std::exp(std::max(log_score, -87.f)) * 1.00001f; }
+
     void split_first(std::vector<Reached>& reached, std::vector<Reached>& later, bool by_rank) const {
         later.clear();
         if (!by_rank) return;
@@ -135,7 +144,7 @@ class TreeSearch {
     void expand(const Tree& tree, std::vector<Reached>& reached, BestOfRow& next, BestOfRow* best, std::vector<Answer>* answers) {
         if (best)
             reached.erase(
-                std::remove_if(reached.begin(), reached.end(), [best](const Reached& r) { return r.score < best->bar(r.row); }),
+                std::remove_if(reached.begin(), reached.end(), [best](const Reached& r) { return bound(r.score) < best->bar(r.row); }),
                 reached.end());
         std::sort(reached.begin(), reached.end(), [](const Reached& a, const Reached& b) {
             return a.node < b.node || (a.node == b.node && a.row < b.row);
@@ -157,16 +166,17 @@ class TreeSearch {
         const int64_t stride = (tree.chunks.chunk_groups[c + 1] - tree.chunks.chunk_groups[c]) * LANES;
         for (int64_t first = 0; first < n; first += QUERIES) {
             const int64_t count = std::min(QUERIES, n - first);
-            const float* scores = score(tree, reached + first, count, tabulate);
-            for (int64_t q = 0; q < count; q++, scores += stride) {
+            score(tree, reached + first, count, tabulate);
+            for (int64_t q = 0; q < count; q++) {
                 const int32_t row = reached[first + q].row;
+                const float* scores = scores_.get(0) + q * stride;
+                const float* probabilities = probabilities_.get(0) + q * stride;
                 for (int64_t child = begin; child < end; child++) {
-                    const float s = scores[child - begin];
                     const int32_t label = tree.label[child];
                     if (tree.allowed && !tree.allowed[child]) continue;
-                    if (label < 0) next.offer(row, static_cast<int32_t>(child), s);
-                    else if (best) best->offer(row, label, s);
-                    else answers->push_back({row, label, s});
+                    if (label < 0) next.offer(row, static_cast<int32_t>(child), scores[child - begin]);
+                    else if (best) best->offer(row, label, probabilities[child - begin]);
+                    else answers->push_back({row, label, probabilities[child - begin]});
                 }
             }
         }
@@ -176,10 +186,10 @@ class TreeSearch {
     void fill_lookup(const Tree& tree, int64_t c, bool in) {
         if (lookup_.empty()) lookup_.assign(rows_.d, -1);
         for (int64_t row = tree.chunks.chunk_rows[c]; row < tree.chunks.chunk_rows[c + 1]; row++)
-            lookup_[tree.chunks.features[row]] = in ? static_cast<int32_t>(row) : -1;
+            lookup_[tree.chunks.features[row]] = in ? static_cast<int32_t>(row - tree.chunks.chunk_rows[c]) : -1;
     }
 
-    const float* score(const Tree& tree, const Reached* reached, int64_t n, bool tabulated) {
+    void score(const Tree& tree, const Reached* reached, int64_t n, bool tabulated) {
         const int64_t c = tree.chunk_of[reached->node];
         const int64_t n_groups = tree.chunks.chunk_groups[c + 1] - tree.chunks.chunk_groups[c];
         for (int64_t q = 0; q < n; q++) {
@@ -196,8 +206,8 @@ class TreeSearch {
         task.score = score_;
         task.lookup = tabulated ? lookup_.data() : nullptr;
         task.scores = scores_.get(n * n_groups * LANES);
+        task.probabilities = probabilities_.get(n * n_groups * LANES);
         level_->score_children(task);
-        return task.scores;
     }
 
     const Rows& rows_;
@@ -205,12 +215,12 @@ class TreeSearch {
     const Level* level_;
     const volatile uint8_t* stop_;
     std::vector<int32_t> lookup_;
-    Scratch<float> scores_;
+    Scratch<float> scores_, probabilities_;
     int32_t queries_[QUERIES];
     float parents_[QUERIES];
 };
 
-// Means over trees of the probabilities exp(score), a label that a tree did not score counting 0: the k best labels of each row.
+// Means over trees of the probabilities, a label that a tree did not score counting 0: the k best labels of each row.
 class Ensemble {
   public:
     Ensemble(int64_t n, int64_t n_labels) : n_(n), sums_(n_labels), first_(n + 1) {}
@@ -225,7 +235,7 @@ class Ensemble {
         size_t begin = 0;
         for (int64_t row = 0; row < n_; row++) {
             const size_t end = static_cast<size_t>(first_[row]);
-            for (size_t p = begin; p < end; p++) sums_[sorted_[p].label] += std::exp(sorted_[p].score);
+            for (size_t p = begin; p < end; p++) sums_[sorted_[p].label] += sorted_[p].score;
             for (size_t p = begin; p < end; p++) {
                 float& sum = sums_[sorted_[p].label];
                 if (sum < 0) continue;  // seen before

@@ -6,11 +6,10 @@ Arguments are trusted: ``label_tree/search.py`` makes and checks them.
 import numpy as np
 
 from cython.operator cimport dereference
-from libc.math cimport expf
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libcpp.vector cimport vector
 
-from xclassic._kernels.blocks cimport Chunks, Level, Rows, current_level, describe_rows
+from xclassic._kernels.blocks cimport Chunks, Level, Rows, current_level, describe_rows, set_values
 
 
 cdef extern from "search.h" namespace "xclassic" nogil:
@@ -55,11 +54,11 @@ cdef class SearchTree:
         const int64_t[::1] chunk_groups, const int64_t[::1] chunk_rows, const float[::1] bias,
         const int32_t[::1] features, const int64_t[::1] chunk_cells, const int64_t[::1] chunk_values,
         const uint32_t[::1] row_cells, const uint32_t[::1] row_values, const uint16_t[::1] cell_groups,
-        const uint16_t[::1] cell_masks, const float[::1] values,
+        const uint16_t[::1] cell_masks, values, const float[::1] chunk_scales,
     ):
         self.arrays = (
             child_ptr, label, chunk_of, chunk_groups, chunk_rows, bias, features, chunk_cells, chunk_values, row_cells,
-            row_values, cell_groups, cell_masks, values,
+            row_values, cell_groups, cell_masks, values, chunk_scales,
         )
         self.tree.child_ptr = &child_ptr[0]
         self.tree.label = &label[0]
@@ -77,7 +76,7 @@ cdef class SearchTree:
         self.tree.chunks.row_values = &row_values[0]
         self.tree.chunks.cell_groups = &cell_groups[0] if cell_groups.shape[0] else NULL
         self.tree.chunks.cell_masks = &cell_masks[0] if cell_masks.shape[0] else NULL
-        self.tree.chunks.values = &values[0]
+        set_values(&self.tree.chunks, values, chunk_scales)
 
 
 def search(
@@ -86,7 +85,7 @@ def search(
 ):
     """Return (ids, scores, counts) of the best ``k`` labels of each row, by their mean score over the trees.
 
-    ``beam`` 0 opens nodes best first, in one tree only, and leaves out labels whose log-score is below ``threshold``.
+    ``beam`` 0 opens nodes best first, in one tree only, and leaves out labels whose score is below ``threshold``.
     ``allowed`` has for each tree None or a byte for each node.
     """
     ids = np.full((n, k), -1, np.int32)
@@ -132,7 +131,7 @@ def search(
                 counts_view[row] = <int32_t> best.count(row)
                 for slot in range(best.count(row)):
                     ids_view[row, slot] = best.id(row, slot)
-                    scores_view[row, slot] = expf(best.score(row, slot)) if alone else best.score(row, slot)
+                    scores_view[row, slot] = best.score(row, slot)
     finally:
         del one, best, ensemble
     return ids, scores, counts

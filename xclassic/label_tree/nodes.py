@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array, csr_array
 
 import xclassic._kernels.nodes as kernels
+from xclassic.label_tree.search import TreeModel, lanes_of_children, search
 from xclassic.label_tree.tree import LabelTree
 from xclassic.linear.block_weights import LANES, BlockWeights
 from xclassic.linear.blocks import BlockProblem, Trained
 from xclassic.parallel import StopByte, run_tasks
+from xclassic.validation import Features
 
 LOSSES = ("squared_hinge", "logistic", "least_squares")
 TASKS = 96  # that the nodes of a tree are cut into, as far as there are so many
@@ -117,6 +119,7 @@ def train_tree(
     *,
     graded: bool = False,
     targets: NDArray[np.float32] | None = None,
+    matcher: Matcher | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
     verbose: int = 0,
@@ -136,6 +139,8 @@ def train_tree(
         under the child over that under the node.
     targets : ndarray of float32, shape (n_nodes,), optional
         Least squares: what the positives of each node are mapped to.
+    matcher : Matcher, optional
+        Train each node also on the rows that the trained levels above send there.
     seed : int
     n_jobs, verbose
         See `run_tasks`.
@@ -152,22 +157,98 @@ def train_tree(
     each feature that occurs there; and 4 bytes for each pair of a row and a node that it reaches.
     """
     levels = rows_by_level(Y, tree, graded)
-    tasks = [task for depth in range(tree.depth) for task in _tasks_of_level(tree, depth, levels, targets, seed)]
-    train = partial(_train_task, problem, solver)
-    parts = run_tasks(train, tasks, n_jobs=n_jobs, description="training nodes", verbose=verbose)
+    run = partial(
+        run_tasks,
+        partial(_train_task, problem, solver),
+        n_jobs=n_jobs,
+        description="training nodes",
+        verbose=verbose,
+    )
+    tasks = [_tasks_of_level(tree, depth, levels[depth], levels, targets, seed) for depth in range(tree.depth)]
+    if matcher is None:
+        parts = run([task for level in tasks for task in level])
+    else:
+        parts = run(tasks[0])
+        for depth in range(1, tree.depth):
+            top = _truncated(tree, depth)
+            weights = _gather([dict(part) for part in parts], top, problem.n_features)
+            reached = matcher.reached(TreeModel(top, weights), n_jobs)
+            parts += run(_tasks_of_level(tree, depth, _united(levels[depth], reached), levels, targets, seed))
     precision = np.concatenate([part.pop("precision") for part in parts])
     return Trained(_gather(parts, tree, problem.n_features), precision, np.zeros(1, np.int64))
 
 
+@dataclass(frozen=True)
+class Matcher:
+    """How rows find nodes that they do not belong to.
+
+    Attributes
+    ----------
+    X : csr_array or ndarray of float32
+        The rows, as a search sees them.
+    score : str
+    beam : int
+        Nodes that a row reaches on each level.
+    """
+
+    X: Features
+    score: str
+    beam: int
+
+    def reached(self, model: TreeModel, n_jobs: int | None) -> NodeRows:
+        """Return the rows that reach each of the lowest nodes of a tree, which are its first "labels"."""
+        n_nodes = int(np.diff(model.tree.level_ptr)[-1])
+        starts = range(0, self.X.shape[0], 1024)
+        parts = run_tasks(partial(_match, self, model), starts, n_jobs=n_jobs)
+        ids = np.concatenate(parts)
+        rows, slots = np.nonzero((ids >= 0) & (ids < n_nodes))
+        nodes = ids[rows, slots]
+        order = np.lexsort((rows, nodes))
+        ptr = np.concatenate([[0], np.cumsum(np.bincount(nodes, minlength=n_nodes))])
+        return NodeRows(ptr, rows[order].astype(np.int32), None)
+
+
+def _match(matcher: Matcher, model: TreeModel, start: int, stop: StopByte) -> NDArray[np.int32]:
+    rows = matcher.X[start : start + 1024]
+    return search([model], rows, matcher.beam, score=matcher.score, beam=matcher.beam).ids
+
+
+def _truncated(tree: LabelTree, depth: int) -> LabelTree:
+    """Return the levels down to `depth`, whose nodes become labels 0, 1, ... and labels above it those that follow."""
+    last = int(tree.level_ptr[depth + 1])
+    n_lowest = last - int(tree.level_ptr[depth])
+    child_ptr = np.minimum(tree.child_ptr[: last + 1], last)
+    label = np.where(tree.label[:last] < 0, -1, 0)
+    label[last - n_lowest :] = np.arange(n_lowest)
+    above = np.flatnonzero(label[: last - n_lowest] == 0)
+    label[above] = n_lowest + np.arange(len(above))
+    return LabelTree(child_ptr, label, n_lowest + len(above))
+
+
+def _united(level: NodeRows, other: NodeRows) -> NodeRows:
+    """Return the rows of each node that are in either."""
+    node = np.concatenate([np.repeat(np.arange(len(part.ptr) - 1), np.diff(part.ptr)) for part in (level, other)])
+    row = np.concatenate([level.rows, other.rows])
+    shape = (int(row.max(initial=-1)) + 1, len(level.ptr) - 1)
+    by_node = csc_array((np.ones(len(row), np.float32), (row, node)), shape=shape)
+    by_node.sum_duplicates()
+    return NodeRows(by_node.indptr.astype(np.int64), by_node.indices.astype(np.int32), None)
+
+
 def _tasks_of_level(
-    tree: LabelTree, depth: int, levels: list[NodeRows], targets: NDArray[np.float32] | None, seed: int
+    tree: LabelTree,
+    depth: int,
+    reach: NodeRows,
+    levels: list[NodeRows],
+    targets: NDArray[np.float32] | None,
+    seed: int,
 ) -> list[tuple[Any, ...]]:
-    """Cut the inner nodes of a level into tasks of about equal work, by the data alone."""
+    """Cut the inner nodes of a level, which `reach` reaches, into tasks of about equal work, by the data alone."""
     first, last = int(tree.level_ptr[depth]), int(tree.level_ptr[depth + 1])
     nodes = first + np.flatnonzero(tree.label[first:last] < 0)
     if not len(nodes):
         return []
-    reaching = np.diff(levels[depth].ptr)[nodes - first]
+    reaching = np.diff(reach.ptr)[nodes - first]
     n_children = np.diff(tree.child_ptr)[nodes]
     work = np.cumsum(reaching * -(-n_children // LANES) + 50)
     n_tasks = min(len(nodes), max(1, TASKS // tree.depth))
@@ -178,9 +259,16 @@ def _tasks_of_level(
         inner = nodes[a:b]
         children = slice(int(tree.child_ptr[inner[0]]), int(tree.child_ptr[inner[-1] + 1]))
         child_ptr = np.concatenate([tree.child_ptr[inner], [children.stop]]) - children.start
-        reach = _selected(levels[depth], inner - first)
         positive = levels[depth + 1].of(children.start - last, children.stop - last)
-        tasks.append((reach, child_ptr, positive, None if targets is None else targets[children], seed + inner))
+        tasks.append(
+            (
+                _selected(reach, inner - first),
+                child_ptr,
+                positive,
+                None if targets is None else targets[children],
+                seed + inner,
+            )
+        )
     return tasks
 
 
@@ -224,15 +312,10 @@ def _train_task(problem: BlockProblem, solver: NodeSolver, task: tuple[Any, ...]
 
 def _gather(parts: list[dict[str, Any]], tree: LabelTree, n_features: int) -> BlockWeights:
     """Join the chunks of all tasks; `parts` is emptied on the way."""
-    n_children = np.diff(tree.child_ptr)[tree.inner]
-    groups = -(-n_children // LANES)
-    chunk_groups = np.concatenate([[0], np.cumsum(groups)])
-    lane = np.arange(1, tree.n_nodes) - 1  # children stand in the order of the chunks
-    lane += np.repeat(chunk_groups[:-1] * LANES - np.concatenate([[0], np.cumsum(n_children)[:-1]]), n_children)
-    labels = np.full(chunk_groups[-1] * LANES, -1, np.int32)
-    labels[lane] = np.arange(1, tree.n_nodes)
+    labels = lanes_of_children(tree)
     bias = np.zeros(len(labels), np.float32)
-    bias[lane] = np.concatenate([part.pop("bias") for part in parts])
+    bias[labels >= 0] = np.concatenate([part.pop("bias") for part in parts])
+    n_groups = -(-np.diff(tree.child_ptr)[tree.inner] // LANES)
 
     def joined(name: str) -> Any:
         return np.concatenate([part.pop(name) for part in parts])
@@ -250,7 +333,7 @@ def _gather(parts: list[dict[str, Any]], tree: LabelTree, n_features: int) -> Bl
     n_cells = [len(part["cell_masks"]) for part in parts]
     n_values = [len(part["values"]) for part in parts]
     return BlockWeights(
-        chunk_groups=chunk_groups,
+        chunk_groups=np.concatenate([[0], np.cumsum(n_groups)]),
         chunk_rows=chained("chunk_rows", n_rows),
         labels=labels,
         bias=bias,
@@ -262,5 +345,6 @@ def _gather(parts: list[dict[str, Any]], tree: LabelTree, n_features: int) -> Bl
         cell_groups=joined("cell_groups"),
         cell_masks=joined("cell_masks"),
         values=np.concatenate([joined("values"), np.zeros(LANES, np.float32)]),
+        chunk_scales=np.ones(len(tree.inner), np.float32),
         n_features=n_features,
     )

@@ -208,10 +208,15 @@ def _grow(
 
 def _arity(sizes: NDArray[Any], branching: int, max_leaf: int, balanced: bool) -> NDArray[np.int64]:
     """Return the number of children that nodes of so many labels are split into; 1 where labels are the children."""
-    needed = -(-sizes // max_leaf)
-    # Clusters that may differ in size do not become small enough by being just as many as needed.
-    wanted = np.minimum(needed if balanced else sizes, branching)
-    return np.where(sizes <= max_leaf, 1, np.maximum(np.minimum(wanted, sizes), 2))
+    leaves = np.maximum(-(-sizes // max_leaf), 1)
+    if balanced:
+        levels = np.log(leaves) / np.log(branching)
+        # Alike on all levels below. Rounding saves a level that would hardly split; two clusters remain two.
+        levels = np.maximum(np.ceil(levels - 1e-9) if branching == 2 else np.rint(levels), 1)
+        wanted = np.ceil(leaves ** (1 / levels) - 1e-9).astype(np.int64)
+    else:
+        wanted = np.minimum(sizes, branching)  # as many as needed would not be enough, since their sizes differ
+    return np.where(sizes <= max_leaf, 1, np.maximum(wanted, 2))
 
 
 def _as_rows(vectors: Features) -> tuple[Any, ...]:

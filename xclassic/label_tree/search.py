@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 
 import xclassic._kernels.search as kernels
 from xclassic.label_tree.tree import LabelTree
-from xclassic.linear.block_weights import BlockWeights
+from xclassic.linear.block_weights import LANES, BlockWeights
+from xclassic.model_io import Arrays, ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation import Features
 
@@ -34,11 +34,40 @@ class TreeModel:
     weights: BlockWeights
     _prepared: Any = field(default=None, repr=False)
 
+    @classmethod
+    def from_arrays(cls, tree: Arrays, weights: Arrays, n_labels: int, n_features: int) -> TreeModel:
+        """Take over stored arrays, whose contents are checked before the first search.
+
+        Raises
+        ------
+        ModelFileError
+        """
+        loaded = LabelTree.from_arrays(tree, n_labels, verify=False)
+        n_nodes = len(loaded.label)
+        return cls(loaded, BlockWeights.from_arrays(weights, n_features, n_nodes, full=False))
+
+    def verify(self) -> None:
+        """Check everything that a search follows.
+
+        Raises
+        ------
+        ModelFileError
+        """
+        self.tree = LabelTree.from_arrays(self.tree.arrays(), self.tree.n_labels)
+        self.weights.verify()
+        n_children = np.diff(self.tree.child_ptr)[self.tree.inner]
+        groups = np.concatenate([[0], np.cumsum(-(-n_children // LANES))])
+        lanes = self.weights.labels
+        if not np.array_equal(self.weights.chunk_groups, groups) or not np.array_equal(
+            lanes, lanes_of_children(self.tree)
+        ):
+            raise ModelFileError("The weights of the model do not belong to its label tree.")
+
     def prepared(self) -> Any:
         """Return what the kernel reads, made and checked at its first use."""
         if self._prepared is None:
             if not self.weights.verified:
-                self.weights.verify()
+                self.verify()
             chunk_of = np.full(self.tree.n_nodes, -1, np.int32)
             chunk_of[self.tree.inner] = np.arange(len(self.tree.inner))
             w = self.weights
@@ -57,6 +86,7 @@ class TreeModel:
                 w.cell_groups,
                 w.cell_masks,
                 w.values,
+                w.chunk_scales,
             )
         return self._prepared
 
@@ -111,11 +141,23 @@ def search(
         models[0].tree.n_labels,
         PATH_SCORES.index(score),
         0 if exact else width,
-        math.log(threshold) if threshold > 0 else -math.inf,
+        threshold,
         k,
         np.zeros(1, np.uint8),
     )
     return TopK(ids, scores, counts)
+
+
+def lanes_of_children(tree: LabelTree) -> NDArray[np.int32]:
+    """Return the node of each lane: the children of each inner node, filled up with -1 to whole groups."""
+    n_children = np.diff(tree.child_ptr)[tree.inner]
+    first_lane = LANES * np.concatenate([[0], np.cumsum(-(-n_children // LANES))])
+    first_child = np.concatenate([[0], np.cumsum(n_children)])
+    lanes = np.full(first_lane[-1], -1, np.int32)
+    lanes[np.arange(first_child[-1]) + np.repeat(first_lane[:-1] - first_child[:-1], n_children)] = np.arange(
+        1, tree.n_nodes
+    )
+    return lanes
 
 
 def allowed_nodes(tree: LabelTree, labels: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array, csr_array
+from scipy.sparse import csc_array
 
 import xclassic._kernels.blocks as kernels
 from xclassic.model_io import ModelFileError
@@ -41,13 +41,15 @@ class BlockWeights:
         First cell and first value of each row, modulo 2**32.
     cell_groups, cell_masks : ndarray of uint16, shape (n_cells,)
         Group within the chunk, and lanes, of each cell.
-    values : ndarray of float32, shape (n_values + 16,)
+    values : ndarray of float32, float16 or int8, shape (n_values + 16,)
         The last 16 are zeros that let a kernel load a whole register at the last cell.
+    chunk_scales : ndarray of float32, shape (n_chunks,)
+        What the values of a chunk are multiples of.
     n_features : int
 
     Notes
     -----
-    Bytes: 4 per weight, 4 per cell, 12 per feature row of a chunk, 8 per label.
+    Bytes: 1, 2 or 4 per weight, 4 per cell, 12 per feature row of a chunk, 8 per label.
     """
 
     chunk_groups: NDArray[np.int64]
@@ -61,7 +63,8 @@ class BlockWeights:
     row_values: NDArray[np.uint32]
     cell_groups: NDArray[np.uint16]
     cell_masks: NDArray[np.uint16]
-    values: NDArray[np.float32]
+    values: NDArray[Any]
+    chunk_scales: NDArray[np.float32]
     n_features: int
     verified: bool = True
 
@@ -102,6 +105,7 @@ class BlockWeights:
             cell_groups=np.concatenate(cell_groups),
             cell_masks=np.concatenate(cell_masks),
             values=np.concatenate([*packed, np.zeros(LANES, np.float32)]),
+            chunk_scales=np.ones(n_chunks, np.float32),
             n_features=n_features,
         )
 
@@ -159,6 +163,7 @@ class BlockWeights:
             self.cell_groups,
             self.cell_masks,
             self.values,
+            self.chunk_scales,
             self._allowed(labels),
             k,
             np.zeros(1, np.uint8),
@@ -175,45 +180,80 @@ class BlockWeights:
     def to_csc(self, n_labels: int) -> csc_array:
         """Return the weights as a matrix of shape (n_features, n_labels), without the bias."""
         cells_per_row = np.diff(self.row_cells)  # modulo 2**32, as the offsets are
-        lanes = np.unpackbits(self.cell_masks.astype("<u2").view(np.uint8).reshape(-1, 2), axis=1, bitorder="little")
-        cell, lane = np.nonzero(lanes)
+        cell, lane = np.nonzero(self._lanes())
         row = np.repeat(np.arange(len(self.features)), cells_per_row)
         chunk = np.repeat(np.arange(len(self.chunk_rows) - 1), np.diff(self.chunk_rows))
         group = self.cell_groups + self.chunk_groups[chunk[row]]
         columns = self.labels[group[cell] * LANES + lane]
-        return csc_array((self.values[:-LANES], (self.features[row[cell]], columns)), shape=(self.n_features, n_labels))
+        return csc_array((self._floats(), (self.features[row[cell]], columns)), shape=(self.n_features, n_labels))
 
     def pruned(self, threshold: float) -> BlockWeights:
-        """Return the weights whose absolute value exceeds `threshold`, in the same groups."""
-        lanes = self.labels.astype(np.int64)
-        position = np.full(lanes.max(initial=-1) + 1, -1)
-        position[lanes[lanes >= 0]] = np.flatnonzero(lanes >= 0)
-        columns = self.to_csc(len(position))
-        columns.data[np.abs(columns.data) <= threshold] = 0
-        columns.eliminate_zeros()
-        used = lanes[lanes >= 0]
-        ordered = csc_array(columns[:, used])
-        cells = []
-        for first in range(0, len(used), LANES):
-            block = csr_array(ordered[:, first : first + LANES])
-            block.sort_indices()
-            filled = np.flatnonzero(np.diff(block.indptr))
-            masks: Any = (
-                np.bitwise_or.reduceat((1 << block.indices).astype(np.uint16), block.indptr[filled])
-                if filled.size
-                else []
-            )
-            part = kernels.Cells()
-            part.features, part.masks = [filled.astype(np.int32)], [np.asarray(masks, np.uint16)]
-            part.values = [block.data.astype(np.float32)]
-            cells.append(part)
-        return BlockWeights.from_cells(cells, self.bias[lanes >= 0], used, self.n_features)
+        """Return the weights whose absolute value exceeds `threshold`, in the same chunks."""
+        lanes = self._lanes()
+        lanes[lanes] = np.abs(self._floats()) > threshold
+        masks = np.packbits(lanes, axis=1, bitorder="little").view("<u2").ravel().astype(np.uint16)
+        kept = masks > 0
+        row = np.repeat(np.arange(len(self.features)), np.diff(self.row_cells))
+        weights_of_cell = np.bitwise_count(masks).astype(np.int64)
+        cells = np.bincount(row[kept], minlength=len(self.features))
+        weights = np.bincount(row, weights=weights_of_cell, minlength=len(self.features)).astype(np.int64)
+        filled = cells > 0
+        rows_before = np.concatenate([[0], np.cumsum(filled)])
+        cells_before, weights_before = (np.concatenate([[0], np.cumsum(count)]) for count in (cells, weights))
+        values = self.values[:-LANES][lanes[self._lanes()]]
+        return replace(
+            self,
+            chunk_rows=rows_before[self.chunk_rows],
+            chunk_cells=cells_before[self.chunk_rows],
+            chunk_values=weights_before[self.chunk_rows],
+            features=self.features[filled],
+            row_cells=np.append(cells_before[:-1][filled], cells_before[-1]).astype(np.uint32),
+            row_values=np.append(weights_before[:-1][filled], weights_before[-1]).astype(np.uint32),
+            cell_groups=self.cell_groups[kept],
+            cell_masks=masks[kept],
+            values=np.concatenate([values, np.zeros(LANES, self.values.dtype)]),
+        )
+
+    def astype(self, dtype: str) -> BlockWeights:
+        """Return the weights stored in fewer bytes.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float16", "int8"}
+            "int8" stores multiples of the 127th part of the largest weight of the chunk.
+        """
+        if dtype == self.values.dtype.name:
+            return self
+        floats = self._floats()
+        scales = np.ones(len(self.chunk_scales), np.float32)
+        if dtype == "int8":
+            chunk = self._chunk_of_values()
+            np.maximum.at(largest := np.zeros(len(scales), np.float32), chunk, np.abs(floats))
+            scales = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+            floats = np.rint(floats / scales[chunk])
+        elif dtype == "float16":
+            floats = np.clip(floats, -65504, 65504)
+        values = np.concatenate([floats, np.zeros(LANES)]).astype(dtype)
+        return replace(self, values=values, chunk_scales=scales)
+
+    def _floats(self) -> NDArray[np.float32]:
+        """Return the weights as they count."""
+        values = self.values[:-LANES].astype(np.float32)
+        return values if self.values.dtype.kind == "f" else values * self.chunk_scales[self._chunk_of_values()]
+
+    def _chunk_of_values(self) -> NDArray[np.int64]:
+        return np.repeat(np.arange(len(self.chunk_scales)), np.diff(self.chunk_values))
+
+    def _lanes(self) -> NDArray[np.bool_]:
+        """Return which lanes carry a weight, for each cell; shape (n_cells, 16)."""
+        masks = self.cell_masks.astype("<u2").view(np.uint8).reshape(-1, 2)
+        return np.unpackbits(masks, axis=1, bitorder="little").astype(np.bool_)
 
     # Persistence
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name."""
-        return {name: getattr(self, name) for name in _ARRAYS}
+        return {name: getattr(self, name) for name in (*_ARRAYS, "values")}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[Any]], n_features: int, n_labels: int, *, full: bool) -> Self:
@@ -233,11 +273,16 @@ class BlockWeights:
                 raise ModelFileError(
                     f"Array {name} of the weights is {what}; 1-dimensional {np.dtype(dtype)} belongs there."
                 )
-        weights = cls(**{name: arrays[name] for name in _ARRAYS}, n_features=n_features, verified=False)
+        values = arrays.get("values")
+        if values is None or values.ndim != 1 or values.dtype.name not in DTYPES:
+            raise ModelFileError(f"The values of the weights are missing or not one of {', '.join(DTYPES)}.")
+        named = {name: arrays[name] for name in _ARRAYS}
+        weights = cls(**named, values=values, n_features=n_features, verified=False)
         weights._n_labels = n_labels
         sizes = {name: len(array) for name, array in weights.arrays().items()}
         fits = (
             sizes["chunk_groups"] == sizes["chunk_rows"] == sizes["chunk_cells"] == sizes["chunk_values"] >= 1
+            and sizes["chunk_scales"] == sizes["chunk_rows"] - 1
             and sizes["labels"] == sizes["bias"]
             and sizes["labels"] % LANES == 0
             and sizes["row_cells"] == sizes["row_values"] == sizes["features"] + 1
@@ -280,7 +325,7 @@ class BlockWeights:
             raise ModelFileError("A cell lies outside the groups of its chunk.")
         if not np.array_equal(lanes[row_cells], row_values):
             raise ModelFileError("The masks of the cells do not match the offsets of their values.")
-        if not np.isfinite(self.bias).all() or not np.isfinite(self.values).all():
+        if not all(np.isfinite(array).all() for array in (self.bias, self.chunk_scales, self.values)):
             raise ModelFileError("A weight is not finite.")
         self.verified = True
 
@@ -306,8 +351,9 @@ _ARRAYS: dict[str, type] = {
     "row_values": np.uint32,
     "cell_groups": np.uint16,
     "cell_masks": np.uint16,
-    "values": np.float32,
+    "chunk_scales": np.float32,
 }
+DTYPES = ("float32", "float16", "int8")  # of stored weights
 
 
 def _chained(offsets: tuple[NDArray[np.uint32], ...]) -> NDArray[np.uint32]:

@@ -1,0 +1,217 @@
+"""What the label-tree methods share: trees, node training, search, persistence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import cycle
+from typing import Any, ClassVar
+
+import numpy as np
+from joblib import effective_n_jobs
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from xclassic.base import Arrays, Facts, Verify, XMCClassifier
+from xclassic.label_tree.nodes import LOSSES, Matcher, NodeSolver, train_tree
+from xclassic.label_tree.search import TreeModel, search
+from xclassic.label_tree.shared_docs import complete
+from xclassic.label_tree.tree import LabelTree
+from xclassic.linear.block_weights import DTYPES, LANES
+from xclassic.linear.blocks import BlockProblem
+from xclassic.linear.one_vs_rest import unit_rows
+from xclassic.model_io import ModelFileError
+from xclassic.parallel import spawn_seeds
+from xclassic.topk import TopK
+from xclassic.validation import Features, check_choice, check_number
+
+# What a margin of each loss says of the labels under a node; see `search.PATH_SCORES`.
+SCORE_OF_LOSS = {"squared_hinge": "hinge2", "logistic": "sigmoid", "least_squares": "clipped"}
+
+
+class LabelTreeClassifier(XMCClassifier):
+    """Base of methods that rank labels by the models along their paths in one or several label trees.
+
+    A method is a way to group labels (``_partition``), what is fitted in the nodes (`loss` and its parameters), and
+    how the margins along a path are scored (``_path_score``).
+
+    Attributes
+    ----------
+    trees_ : list of LabelTree
+    models_ : list of TreeModel
+        The trees with their weights.
+    """
+
+    _rows_per_task: ClassVar[int] = 1024  # so that the weights of a node, once read, serve many rows
+    _not_saved: ClassVar[tuple[str, ...]] = ("tree",)
+    _graded: ClassVar[bool] = False
+
+    models_: list[TreeModel]
+
+    def __init__(
+        self,
+        *,
+        n_trees: int,
+        tree: LabelTree | Sequence[LabelTree] | None,
+        beam: int | None,
+        loss: str,
+        C: float,
+        eps: float,
+        max_passes: int,
+        prune: float,
+        weight_dtype: str,
+        bias: float,
+        normalize: bool,
+        n_jobs: int | None,
+        random_state: int | np.random.RandomState | None,
+        verbose: int,
+    ) -> None:
+        self.n_trees = n_trees
+        self.tree = tree
+        self.beam = beam
+        self.loss = loss
+        self.C = C
+        self.eps = eps
+        self.max_passes = max_passes
+        self.prune = prune
+        self.weight_dtype = weight_dtype
+        self.bias = bias
+        self.normalize = normalize
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        complete(cls)
+
+    # Hooks of a method
+
+    def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
+        """Return a tree over `labels` for each seed."""
+        raise NotImplementedError
+
+    def _relevance(self, Y: csr_array) -> csr_array:
+        """Return what `_graded` methods train on: relevances in (0, 1]."""
+        return Y
+
+    def _path_score(self) -> str:
+        return SCORE_OF_LOSS[self.loss]
+
+    def _encoded(self, X: Features) -> Features:
+        """Return the rows as the models see them."""
+        return unit_rows(X) if self.normalize else X
+
+    def _matcher(self, X: Features) -> Matcher | None:
+        """Return how rows find nodes that are none of theirs but should learn from them; by default, not at all."""
+        return None
+
+    # The contract
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number("n_trees", self.n_trees, minimum=1, integer=True)
+        if self.beam is not None:
+            check_number("beam", self.beam, minimum=1, integer=True)
+        check_choice("loss", self.loss, LOSSES)
+        check_number("C", self.C, minimum=0, inclusive=False)
+        check_number("eps", self.eps, minimum=0, inclusive=False)
+        check_number("max_passes", self.max_passes, minimum=1, integer=True)
+        check_number("prune", self.prune, minimum=0)
+        check_choice("weight_dtype", self.weight_dtype, DTYPES)
+        check_number("bias", self.bias, minimum=0)
+
+    def _fit(self, X: Features, Y: csr_array) -> None:
+        X = self._encoded(X)
+        self.models_ = []
+        labels = np.unique(Y.indices)
+        if not labels.size:
+            return
+        seeds = spawn_seeds(self.random_state, 2 * self.n_trees)
+        trees = self._given_trees(Y) or self._partition(X, Y, labels, seeds[: self.n_trees])
+        solver = NodeSolver(self.loss, self.C, self.eps, self.max_passes, self.prune)
+        train = partial(
+            train_tree,
+            BlockProblem(X, bias=self.bias),
+            self._relevance(Y),
+            solver=solver,
+            graded=self._graded,
+            matcher=self._matcher(X),
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+        for tree, seed in zip(trees, cycle(seeds[self.n_trees :].tolist())):
+            weights = train(tree=tree, seed=seed % 2**62).weights
+            self.models_.append(TreeModel(tree, weights.astype(self.weight_dtype)))
+
+    def _given_trees(self, Y: csr_array) -> list[LabelTree]:
+        """Return the trees of the parameter `tree`, checked against the labels."""
+        trees = [] if self.tree is None else [self.tree] if isinstance(self.tree, LabelTree) else list(self.tree)
+        for tree in trees:
+            if not isinstance(tree, LabelTree):
+                raise TypeError(f"tree is a {type(tree).__name__}; pass a LabelTree or a list of them.")
+            if tree.n_labels != Y.shape[1]:
+                raise ValueError(
+                    f"The tree is over {tree.n_labels} labels, but Y has {Y.shape[1]}; it belongs to other data. Build "
+                    f"it with n_labels={Y.shape[1]} and label ids that are columns of Y."
+                )
+            missing = np.setdiff1d(Y.indices, tree.labels)
+            if missing.size:
+                raise ValueError(
+                    f"{missing.size} labels with training rows are not in the tree, the first is label "
+                    f"{self.classes_[missing[0]]!r} (id {missing[0]}). Add them, or drop their columns of Y."
+                )
+        return trees
+
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+        if not self.models_:
+            return TopK.empty(X.shape[0], k)
+        return search(self.models_, self._encoded(X), k, score=self._path_score(), beam=self.beam, labels=labels)
+
+    @property
+    def trees_(self) -> list[LabelTree]:
+        """The label trees."""
+        return [model.tree for model in self.models_]
+
+    def _prune(self, threshold: float) -> None:
+        self.models_ = [TreeModel(model.tree, model.weights.pruned(threshold)) for model in self.models_]
+
+    def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
+        vectors = 8 * min(nnz_y * max(1, nnz_x // max(1, n)), L * d)
+        reaching = 8 * nnz_y * max(2, int(np.log2(L + 1)))
+        worker = effective_n_jobs(self.n_jobs) * (16 * nnz_x + 8 * LANES * (n + d))
+        model = 2 * 12 * 100 * L * self.n_trees
+        return int(12 * nnz_x + max(2 * vectors, reaching + worker) + model)
+
+    # Persistence
+
+    def _get_arrays(self) -> tuple[Arrays, Facts]:
+        arrays: Arrays = {}
+        for number, model in enumerate(self.models_):
+            arrays |= {f"tree{number}.{name}": array for name, array in model.tree.arrays().items()}
+            arrays |= {f"weights{number}.{name}": array for name, array in model.weights.arrays().items()}
+        return arrays, {"n_trees": len(self.models_)}
+
+    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+        n_trees = facts.get("n_trees")
+        if type(n_trees) is not int or not 0 <= n_trees <= 1000:
+            raise ModelFileError(f"The model has {n_trees!r} trees.")
+        self.models_ = []
+        for number in range(n_trees):
+            model = TreeModel.from_arrays(
+                _part(arrays, f"tree{number}."),
+                _part(arrays, f"weights{number}."),
+                self.classes_.size,
+                self._n_inputs(),
+            )
+            if verify == "full":
+                model.verify()
+            self.models_.append(model)
+
+    def _n_inputs(self) -> int:
+        """Number of features that the models see."""
+        return self.n_features_in_
+
+
+def _part(arrays: Arrays, prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

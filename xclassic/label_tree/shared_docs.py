@@ -1,0 +1,67 @@
+"""What the docstrings of the label-tree methods have in common."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from typing import Any
+
+_PARAMETERS = {
+    "n_trees": """int, default={}
+        Trees, whose scores are averaged. They differ in the random start of the grouping.""",
+    "tree": """LabelTree or sequence of them, optional
+        Take these trees, such as a catalogue, instead of grouping labels; `n_trees` is then their number. Every label
+        with a row must be in each. A saved model keeps its trees, not this parameter.""",
+    "beam": """int or None, default={}
+        Nodes kept on each level of a search. More is a little more accurate and slower; None gives the exactly best
+        labels, of one tree by best-first search, of several by looking at all nodes.""",
+    "loss": """{{"squared_hinge", "logistic", "least_squares"}}, default={}
+        What is fitted for the children of a node: independent binary classifiers, or ridge regressions by block
+        conjugate gradients.""",
+    "C": """float, default={}
+        Cost of an error, above 0. Larger fits the training rows more closely; for least squares it is the ridge
+        penalty, and larger fits less closely.""",
+    "eps": """float, default={}
+        Precision at which the training of a child ends: its duality gap as a share of :math:`\\|w\\|^2 / 2`; for least
+        squares the relative residual.""",
+    "max_passes": """int, default={}
+        Passes over the rows of a node after which the training of a child ends in any case.""",
+    "prune": """float, default={}
+        Weights of at most this absolute value are dropped after training; 0 keeps all.""",
+    "weight_dtype": """{{"float32", "float16", "int8"}}, default={}
+        How weights are stored. "float16" answers the same but for the order of near ties; "int8" loses a little more
+        and makes the smallest model.""",
+    "bias": """float, default={}
+        Value of a constant feature, which is regularised like the others; 0 for none.""",
+    "normalize": """bool, default={}
+        Scale rows to unit length first, as the defaults of the other parameters expect.""",
+    "n_jobs": """int, optional
+        Workers, as joblib counts them. The model does not depend on it.""",
+    "random_state": """int or None, default={}
+        Seed of the grouping and of the order of rows; None takes a new one each time.""",
+    "verbose": """int, default={}
+        Above 0, show progress with the time left.""",
+}
+
+_NOTES = """Labels without a training row are never answered; rows without labels are not trained on. A node whose rows
+    all belong to one child is a constant. Scores lie in [0, 1].
+
+    Cost: each row is trained on in the nodes that its labels pass, ``O(log L)`` of them. Memory: the label vectors, a
+    copy of the rows of one node for each worker, and the finished model."""
+
+
+def complete(estimator: type) -> None:
+    """Fill in the marks ``{n_trees}``, ``{shared}`` and ``{notes}`` of a docstring from its parameters."""
+    text = estimator.__doc__
+    if text is None or "{shared}" not in text:
+        return
+    signature = inspect.signature(estimator)
+    described = [name for name in signature.parameters if name in _PARAMETERS and f"\n    {name} : " not in text]
+    shared = "\n    ".join(_entry(name, signature.parameters[name].default) for name in described if name != "n_trees")
+    n_trees = _entry("n_trees", signature.parameters["n_trees"].default)
+    estimator.__doc__ = text.replace("{n_trees}", n_trees).replace("{shared}", shared).replace("{notes}", _NOTES)
+
+
+def _entry(name: str, default: Any) -> str:
+    shown = f'"{default}"' if isinstance(default, str) else repr(default)
+    return f"{name} : {textwrap.dedent(_PARAMETERS[name]).format(shown)}"
