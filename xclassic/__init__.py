@@ -10,6 +10,7 @@ from xclassic._version import __version__
 
 if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __getattr__
     from xclassic import datasets as datasets
+    from xclassic import features as features
     from xclassic import metrics as metrics
     from xclassic._versions import show_versions as show_versions
     from xclassic.base import XMCClassifier as XMCClassifier
@@ -19,8 +20,10 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.label_tree.bonsai import Bonsai as Bonsai
     from xclassic.label_tree.parabel import Parabel as Parabel
     from xclassic.label_tree.plt import PLT as PLT
+    from xclassic.label_tree.prefix_tree import PrefixTree as PrefixTree
     from xclassic.label_tree.tree import LabelTree as LabelTree
     from xclassic.label_tree.xr_linear import XRLinear as XRLinear
+    from xclassic.label_tree.xreg import XReg as XReg
     from xclassic.linear.dismec import DiSMEC as DiSMEC
     from xclassic.linear.least_squares import OneVsRestLeastSquares as OneVsRestLeastSquares
     from xclassic.model_io import ModelFileError as ModelFileError
@@ -36,6 +39,8 @@ ESTIMATORS = {
     "Bonsai": "xclassic.label_tree.bonsai",
     "PLT": "xclassic.label_tree.plt",
     "XRLinear": "xclassic.label_tree.xr_linear",
+    "XReg": "xclassic.label_tree.xreg",
+    "PrefixTree": "xclassic.label_tree.prefix_tree",
 }
 
 # Estimators made of others, without which they cannot be constructed.
@@ -56,7 +61,7 @@ _NAMES = {
     "predict_topk": "xclassic.base",
     "show_versions": "xclassic._versions",
 }
-_MODULES = ("datasets", "metrics")
+_MODULES = ("datasets", "features", "metrics")
 
 __all__ = ["__version__", *_MODULES, *_NAMES]
 

@@ -11,6 +11,16 @@ XC_FN F<16> contribution(int32_t score, F<16> m) {
     }
 }
 
+// Turns the margins of all children into contributions that depend on each other: m - log(sum of exp(m)).
+XC_FN void share_among_siblings(float* m, int64_t n) {
+    float top = m[0];
+    for (int64_t j = 1; j < n; j++) top = m[j] > top ? m[j] : top;
+    double sum = 0;
+    for (int64_t j = 0; j < n; j++) sum += std::exp(double{m[j]} - top);
+    const float shift = top + static_cast<float>(std::log(sum));
+    for (int64_t j = 0; j < n; j++) m[j] = m[j] < shift ? m[j] - shift : 0.f;
+}
+
 XC_TARGET static void score_children(const ChildrenTask& task) {
     const Rows& rows = task.rows;
     const Chunks& chunks = task.chunks;
@@ -18,8 +28,10 @@ XC_TARGET static void score_children(const ChildrenTask& task) {
     for (int64_t q = 0; q < task.n_queries; q++) {
         float* scores = task.scores + q * n_groups * LANES;
         score_any(rows, chunks, c, task.lookup, task.queries[q], scores);
+        if (task.score == SHARE) share_among_siblings(scores, task.n_children);
         for (int64_t lane = 0; lane < n_groups * LANES; lane += LANES) {
-            const F<16> score = task.parent_scores[q] + contribution(task.score, load<16>(scores + lane));
+            const F<16> m = load<16>(scores + lane);
+            const F<16> score = task.parent_scores[q] + (task.score == SHARE ? m : contribution(task.score, m));
             store<16>(scores + lane, score);
             store<16>(task.probabilities + q * n_groups * LANES + lane, exponential(score));
         }

@@ -328,7 +328,17 @@ XC_TARGET static void train_block(const TrainTask& task) {
     finish_block<N, LOSS>(task, s.live, s.random, task.max_passes);
 }
 
+#include "block_softmax.h"
+
 XC_TARGET static void train(const TrainTask& task) {
+    if (task.loss == SOFTMAX) {
+        switch (task.width) {
+            case 16: return train_softmax<16>(task);
+            case 8: return train_softmax<8>(task);
+            case 4: return train_softmax<4>(task);
+            default: return train_softmax<2>(task);
+        }
+    }
     const bool hinge = task.loss == SQUARED_HINGE;
     switch (task.width) {
         case 16: return hinge ? train_block<16, SQUARED_HINGE>(task) : train_block<16, LOGISTIC>(task);

@@ -16,7 +16,7 @@ struct Rows {
     float bias;  // value of the constant feature that every row carries; 0 for none
 };
 
-enum Loss : int32_t { SQUARED_HINGE = 0, LOGISTIC = 1, RIDGE = 2 };
+enum Loss : int32_t { SQUARED_HINGE = 0, LOGISTIC = 1, RIDGE = 2, SOFTMAX = 3 };
 
 // One block of linear models. W has d + 1 rows of `width` lanes; the last row belongs to the constant feature.
 struct TrainTask {
@@ -110,8 +110,9 @@ struct ClusterTask {
     const volatile uint8_t* stop;
 };
 
-// How a margin m counts in the log-score of a path: -max(0, 1 - m)^2, the same cubed, log sigmoid(m), log of m clipped to [CLIP, 1].
-enum PathScore : int32_t { HINGE2 = 0, HINGE3 = 1, SIGMOID = 2, CLIPPED = 3 };
+// How a margin m counts in the log-score of a path: -max(0, 1 - m)^2, the same cubed, log sigmoid(m), log of m clipped to [CLIP, 1],
+// log of the softmax over siblings.
+enum PathScore : int32_t { HINGE2 = 0, HINGE3 = 1, SIGMOID = 2, CLIPPED = 3, SHARE = 4 };
 constexpr float CLIP = 1e-4f;
 
 // Scores of the children of one node for some rows.
@@ -119,6 +120,7 @@ struct ChildrenTask {
     Rows rows;
     Chunks chunks;
     int64_t chunk;  // of the node
+    int64_t n_children;
     int64_t n_queries;
     const int32_t* queries;  // rows
     const float* parent_scores;  // log-score of the node for each

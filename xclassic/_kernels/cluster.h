@@ -123,7 +123,11 @@ class KMeans {
         bool fits = true;
         for (int c = 0; c < k_; c++) fits = fits && size_[c] <= room_[c];
         if (fits && task_.room > 0) {
-            for (int64_t i = 0; i < n; i++) clusters_[i] = best_[i];
+            size_.assign(k_, 0);
+            for (int64_t i = 0; i < n; i++) {
+                clusters_[i] = regret_[i] > 0 ? best_[i] : smallest_of_best(scores + i * stride, scores[i * stride + best_[i]]);
+                size_[clusters_[i]]++;
+            }
         } else {
             std::sort(order_.begin(), order_.end(), [this](int32_t a, int32_t b) {
                 return regret_[a] > regret_[b] || (regret_[a] == regret_[b] && a < b);
@@ -149,6 +153,14 @@ class KMeans {
         } else {
             for (int c = 0; c < k_; c++) room_[c] = n / k_ + (c < n % k_);
         }
+    }
+
+    // Identical and zero vectors are dealt out evenly, or a node of nothing else would lose only one label to each cluster.
+    int smallest_of_best(const float* s, float best) const {
+        int smallest = -1;
+        for (int c = 0; c < k_; c++)
+            if (s[c] == best && (smallest < 0 || size_[c] < size_[smallest])) smallest = c;
+        return smallest;
     }
 
     int best_with_room(const float* s) const {

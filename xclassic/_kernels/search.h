@@ -200,6 +200,7 @@ class TreeSearch {
         task.rows = rows_;
         task.chunks = tree.chunks;
         task.chunk = c;
+        task.n_children = tree.child_ptr[reached->node + 1] - tree.child_ptr[reached->node];
         task.n_queries = n;
         task.queries = queries_;
         task.parent_scores = parents_;

@@ -26,7 +26,7 @@ from xclassic.topk import TopK
 from xclassic.validation import Features, check_choice, check_number
 
 # What a margin of each loss says of the labels under a node; see `search.PATH_SCORES`.
-SCORE_OF_LOSS = {"squared_hinge": "hinge2", "logistic": "sigmoid", "least_squares": "clipped"}
+SCORE_OF_LOSS = {"squared_hinge": "hinge2", "logistic": "sigmoid", "least_squares": "clipped", "softmax": "share"}
 
 
 class LabelTreeClassifier(XMCClassifier):
@@ -45,6 +45,7 @@ class LabelTreeClassifier(XMCClassifier):
     _rows_per_task: ClassVar[int] = 1024  # so that the weights of a node, once read, serve many rows
     _not_saved: ClassVar[tuple[str, ...]] = ("tree",)
     _graded: ClassVar[bool] = False
+    _losses: ClassVar[tuple[str, ...]] = LOSSES[:3]
 
     models_: list[TreeModel]
 
@@ -113,7 +114,7 @@ class LabelTreeClassifier(XMCClassifier):
         check_number("n_trees", self.n_trees, minimum=1, integer=True)
         if self.beam is not None:
             check_number("beam", self.beam, minimum=1, integer=True)
-        check_choice("loss", self.loss, LOSSES)
+        check_choice("loss", self.loss, self._losses)
         check_number("C", self.C, minimum=0, inclusive=False)
         check_number("eps", self.eps, minimum=0, inclusive=False)
         check_number("max_passes", self.max_passes, minimum=1, integer=True)

@@ -19,7 +19,7 @@ from xclassic.linear.blocks import BlockProblem, Trained
 from xclassic.parallel import StopByte, run_tasks
 from xclassic.validation import Features
 
-LOSSES = ("squared_hinge", "logistic", "least_squares")
+LOSSES = ("squared_hinge", "logistic", "least_squares", "softmax")
 TASKS = 96  # that the nodes of a tree are cut into, as far as there are so many
 
 
@@ -29,7 +29,7 @@ class NodeSolver:
 
     Attributes
     ----------
-    loss : {"squared_hinge", "logistic", "least_squares"}
+    loss : {"squared_hinge", "logistic", "least_squares", "softmax"}
     cost : float
         Of an error; for least squares the ridge penalty.
     eps : float
@@ -156,6 +156,9 @@ def train_tree(
     Memory besides the finished weights: per worker the rows of the largest node, with ``64`` bytes for each row and
     each feature that occurs there; and 4 bytes for each pair of a row and a node that it reaches.
     """
+    widest = int(np.diff(tree.child_ptr).max())
+    if solver.loss == "softmax" and widest > LANES:
+        raise ValueError(f"A node has {widest} children; loss='softmax' takes {LANES} at most. Use loss='logistic'.")
     levels = rows_by_level(Y, tree, graded)
     run = partial(
         run_tasks,

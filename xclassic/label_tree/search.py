@@ -16,7 +16,7 @@ from xclassic.topk import TopK
 from xclassic.validation import Features
 
 # How the margin m of a node counts in the log-score of the labels under it.
-PATH_SCORES = ("hinge2", "hinge3", "sigmoid", "clipped")
+PATH_SCORES = ("hinge2", "hinge3", "sigmoid", "clipped", "share")
 
 
 @dataclass

@@ -1,0 +1,184 @@
+"""XReg: label trees for graded relevance (Prabhu et al., WSDM 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, issparse
+
+from xclassic.label_tree.base import LabelTreeClassifier
+from xclassic.label_tree.partition import kmeans_tree
+from xclassic.label_tree.tree import LabelTree
+from xclassic.label_tree.vectors import label_vectors
+from xclassic.linear.one_vs_rest import inverse_propensities
+from xclassic.validation import Features, check_number
+
+
+class XReg(LabelTreeClassifier):
+    r"""Label trees that estimate how relevant a label is, not only whether.
+
+    Relevances lie in (0, 1]. The relevance of a node for a row is the largest under it; a child's model estimates its
+    share of the relevance of the parent, by logistic regression on fractional targets, weighted by the parent's. The
+    product along a path estimates the relevance of the label, and the losses of the nodes bound the divergence from
+    the true relevances. Without relevances of your own the inverse propensities of the labels are taken, which favours
+    rare labels as PSP@k does.
+
+    Parameters
+    ----------
+    {n_trees}
+    max_leaf : int, default=100
+        Labels of a node that is not split further.
+    propensity : {"default", "wikipedia", "amazon"}, tuple of (A, B), or None, default="default"
+        Where ``fit`` gets no relevances, those of a label are its inverse propensity under this preset or these
+        constants, divided by the largest; with None all are one.
+    {shared}
+
+    Attributes
+    ----------
+    models_ : list of TreeModel
+        The trees with their weights.
+
+    See Also
+    --------
+    PLT : Probabilities of labels, all equally relevant.
+
+    Notes
+    -----
+    {notes}
+
+    A row of which a child has a part of the relevance enters the problem of its node twice, once as a positive and
+    once as a negative, with that part and the rest as costs. Where all relevances are one this is `Parabel` with
+    ``loss="logistic"``.
+
+    References
+    ----------
+    .. [1] Y. Prabhu, A. Kusupati, N. Gupta and M. Varma, "Extreme regression for dynamic search advertising", WSDM
+       2020.
+
+    Examples
+    --------
+    >>> from xclassic import XReg, datasets
+    >>> bibtex = datasets.load_bibtex()
+    >>> clf = XReg(n_trees=1).fit(bibtex.X, bibtex.Y)
+    >>> bool(clf.predict_topk(bibtex.X_test[:1], k=1).scores[0, 0] <= 1)
+    True
+    """
+
+    def __init__(
+        self,
+        n_trees: int = 3,
+        *,
+        max_leaf: int = 100,
+        propensity: str | tuple[float, float] | None = "default",
+        tree: LabelTree | Sequence[LabelTree] | None = None,
+        beam: int | None = 10,
+        C: float = 10.0,
+        eps: float = 0.02,
+        max_passes: int = 20,
+        prune: float = 0.1,
+        weight_dtype: str = "float16",
+        bias: float = 1.0,
+        normalize: bool = True,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.max_leaf = max_leaf
+        self.propensity = propensity
+        super().__init__(
+            n_trees=n_trees,
+            tree=tree,
+            beam=beam,
+            loss="logistic",
+            C=C,
+            eps=eps,
+            max_passes=max_passes,
+            prune=prune,
+            weight_dtype=weight_dtype,
+            bias=bias,
+            normalize=normalize,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
+
+    _graded = True
+
+    def fit(self, X: Any, y: Any, relevance: Any = None) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : sparse matrix or array-like, shape (n_rows, n_features)
+        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
+            See `XMCClassifier.fit`.
+        relevance : sparse matrix, shape (n_rows, n_labels), optional
+            Relevance of the labels of a matrix `y`, above 0 exactly where `y` is 1. Divided by the largest.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If `relevance` does not fit `y`, or as `XMCClassifier.fit`.
+        TypeError
+            If `relevance` is no sparse matrix.
+        """
+        if relevance is not None and not issparse(relevance):
+            raise TypeError(f"relevance is a {type(relevance).__name__}; pass a sparse matrix of the shape of y.")
+        self._given_relevance = relevance
+        try:
+            return super().fit(X, y)
+        finally:
+            del self._given_relevance
+
+    def _relevance(self, Y: csr_array) -> csr_array:
+        if self._given_relevance is not None:
+            return _checked_relevance(self._given_relevance, Y)
+        if self.propensity is None:
+            return Y
+        weights = inverse_propensities(self.propensity, Y)[Y.indices]
+        return csr_array(((weights / weights.max()).astype(np.float32), Y.indices, Y.indptr), shape=Y.shape)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number("max_leaf", self.max_leaf, minimum=1, integer=True)
+
+        if self.propensity is not None:
+            inverse_propensities(self.propensity, csr_array(np.ones((3, 1), np.float32)))
+
+    def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
+        vectors = label_vectors(X, self._relevance(Y))[labels]
+        return [
+            kmeans_tree(
+                vectors,
+                branching=2,
+                max_leaf=self.max_leaf,
+                labels=labels,
+                n_labels=Y.shape[1],
+                random_state=int(seed % 2**32),
+                n_jobs=self.n_jobs,
+                verbose=self.verbose,
+            )
+            for seed in seeds
+        ]
+
+
+def _checked_relevance(relevance: Any, Y: csr_array) -> csr_array:
+    """Return relevances at the places of `Y`, divided by the largest."""
+    given = csr_array(relevance, dtype=np.float32, copy=True)
+    given.sum_duplicates()
+    given.eliminate_zeros()
+    if given.shape != Y.shape:
+        raise ValueError(f"relevance has shape {given.shape}, but y has {Y.shape}; give each label of y one.")
+    if not np.array_equal(given.indptr, Y.indptr) or not np.array_equal(given.indices, Y.indices):
+        raise ValueError("relevance must be above 0 exactly where y is 1.")
+    if given.nnz and not (np.isfinite(given.data).all() and given.data.min() > 0):
+        raise ValueError(f"relevance holds {given.data.min()}; relevances are finite and above 0.")
+    given.data /= given.data.max(initial=1e-30)
+    return given
