@@ -1,0 +1,5 @@
+"""Transformers of features, to be put in front of an estimator."""
+
+from xclassic.features.autoencoder import Autoencoder
+
+__all__ = ["Autoencoder"]
