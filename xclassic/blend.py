@@ -33,8 +33,9 @@ GAINS = [sum(1 / k for k in (1, 3, 5) if slot < k) / 3 for slot in range(5)]
 class Blend(XMCClassifier, _BaseComposition):
     r"""Weighted mean of the answers of several estimators, with weights fitted on held-out rows.
 
-    Methods err on different rows, so a blend of two or three is usually more accurate than any of them. Each member
-    names its best `n_candidates` labels, :math:`B_m(x)`; a label's score is
+    Methods that err on different rows make a blend that is more accurate than any of them. Where one member is better
+    throughout, as least squares on bibtex, nearly all the weight goes to it and little is gained. Each member names its
+    best `n_candidates` labels, :math:`B_m(x)`; a label's score is
 
     .. math:: s_l(x) = \sum_m w_m \, [l \in B_m(x)] \, f_m(s_{ml}(x), r_{ml}(x)), \qquad w_m \ge 0, \; \sum_m w_m = 1
 
@@ -57,9 +58,10 @@ class Blend(XMCClassifier, _BaseComposition):
     n_candidates : int, default=100
         Labels that each member names; all further labels count as absent and add 0. The blend answers with no others,
         so ask for more candidates if you need more than this many answers.
-    validation_share : float, default=0.1
+    validation_share : float, default=0.3
         Share of the training rows that are held out, in (0, 1); at most 10,000 rows. Members are fitted twice: without
-        them, and finally on all rows. Once, if neither weights nor probabilities have to be fitted.
+        them, and finally on all rows. Once, if neither weights nor probabilities have to be fitted. On bibtex (4,880
+        rows) the weights chosen with 0.1 were on average worse, and less steady, than with 0.3; 0.2 lay between.
     n_jobs : int, optional
         Workers, as joblib counts them, also for the fits of members that have none set themselves. The model does not
         depend on it.
@@ -89,7 +91,7 @@ class Blend(XMCClassifier, _BaseComposition):
     The weights are found by coordinate search from equal ones: the share of one member is tried on a grid of 41 values
     from 0 to 1, the others keeping their proportions, and the best is kept, until no member's share improves. The
     outcome on the held-out rows is no worse than that of the best member, of equal weights, and for two members than
-    all of the grid. Few held-out rows make a noisy choice: with less than some thousand, consider equal weights.
+    all of the grid. Few held-out rows make a noisy choice: with less than a thousand, consider equal weights.
 
     Where held-out rows have no label among the candidates, or there are none, as with a single row, weights are
     equal and probabilities the logistic function of the score.
@@ -131,7 +133,7 @@ class Blend(XMCClassifier, _BaseComposition):
         weights: str | Sequence[float] | None = "auto",
         normalization: str = "probability",
         n_candidates: int = 100,
-        validation_share: float = 0.1,
+        validation_share: float = 0.3,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = 0,
         verbose: int = 0,
