@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.blend import Blend as Blend
     from xclassic.blend import blend_topk as blend_topk
     from xclassic.label_tree.bonsai import Bonsai as Bonsai
+    from xclassic.label_tree.hierarchical import HierarchicalXC as HierarchicalXC
     from xclassic.label_tree.parabel import Parabel as Parabel
     from xclassic.label_tree.plt import PLT as PLT
     from xclassic.label_tree.prefix_tree import PrefixTree as PrefixTree
@@ -40,6 +41,7 @@ ESTIMATORS = {
     "PLT": "xclassic.label_tree.plt",
     "XRLinear": "xclassic.label_tree.xr_linear",
     "XReg": "xclassic.label_tree.xreg",
+    "HierarchicalXC": "xclassic.label_tree.hierarchical",
     "PrefixTree": "xclassic.label_tree.prefix_tree",
 }
 

@@ -100,5 +100,6 @@ cdef extern from "block_types.h" namespace "xclassic" nogil:
 
 
 cdef int set_values(Chunks* chunks, values, const float[::1] chunk_scales) except -1
+cdef copied(const void* data, size_t size, dtype)
 cdef const Level* current_level() noexcept nogil
 cdef Rows describe_rows(indptr, indices, values, int64_t n, int64_t d, float bias)

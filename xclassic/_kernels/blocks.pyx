@@ -9,7 +9,7 @@ import numpy as np
 
 from libc.math cimport fabsf
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 
 cdef int _level = 0
@@ -71,6 +71,15 @@ cdef int set_values(Chunks* chunks, values, const float[::1] chunk_scales) excep
     chunks.value_type = ("float32", "float16", "int8").index(values.dtype.name)
     chunks.chunk_scales = &chunk_scales[0]
     return 0
+
+
+cdef copied(const void* data, size_t size, dtype):
+    """Copy numbers into a new array."""
+    array = np.empty(size, dtype)
+    cdef uint8_t[::1] view = array.view(np.uint8)
+    if size:
+        memcpy(&view[0], data, view.shape[0])
+    return array
 
 
 def _aligned(int64_t size):

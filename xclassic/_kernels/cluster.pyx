@@ -1,13 +1,14 @@
-"""Python entry to the spherical k-means of ``cluster.h``.
+"""Python entry to the label vectors of ``label_vectors.h`` and the spherical k-means of ``cluster.h``.
 
-Arguments are trusted: ``label_tree/partition.py`` makes them.
+Arguments are trusted: ``label_tree/vectors.py`` and ``label_tree/partition.py`` make them.
 """
 
 import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libcpp.vector cimport vector
 
-from xclassic._kernels.blocks cimport Level, Rows, current_level, describe_rows
+from xclassic._kernels.blocks cimport Level, Rows, copied, current_level, describe_rows
 
 
 cdef extern from "cluster.h" namespace "xclassic" nogil:
@@ -28,6 +29,47 @@ cdef extern from "cluster.h" namespace "xclassic" nogil:
     cdef cppclass KMeans:
         KMeans(const KMeansTask&) except +
         void split_all() except +
+
+cdef extern from "label_vectors.h" namespace "xclassic" nogil:
+    cdef struct LabelVectorsTask:
+        Rows rows
+        int64_t n_labels
+        const int64_t* label_ptr
+        const int32_t* label_rows
+        const float* weights
+        int64_t max_entries
+        const uint8_t* stop
+
+    cdef cppclass LabelVectors:
+        vector[int64_t] sizes
+        vector[int32_t] indices
+        vector[float] values
+
+    void sum_label_rows(const LabelVectorsTask&, LabelVectors&) except +
+
+
+def label_vectors(
+    const int64_t[::1] indptr, const int32_t[::1] indices, const float[::1] values, int64_t d,
+    const int64_t[::1] label_ptr, const int32_t[::1] label_rows, const float[::1] weights, int64_t max_entries,
+    const uint8_t[::1] stop,
+):
+    """Sum the rows of labels; see ``LabelVectorsTask``. Returns (entries per label, indices, values)."""
+    cdef LabelVectorsTask task
+    cdef LabelVectors out
+    task.rows = describe_rows(indptr, indices, values, indptr.shape[0] - 1, d, 0)
+    task.n_labels = label_ptr.shape[0] - 1
+    task.label_ptr = &label_ptr[0]
+    task.label_rows = &label_rows[0] if label_rows.shape[0] else NULL
+    task.weights = &weights[0] if weights.shape[0] else NULL
+    task.max_entries = max_entries
+    task.stop = &stop[0]
+    with nogil:
+        sum_label_rows(task, out)
+    return (
+        copied(out.sizes.data(), out.sizes.size(), np.int64),
+        copied(out.indices.data(), out.indices.size(), np.int32),
+        copied(out.values.data(), out.values.size(), np.float32),
+    )
 
 
 def split_nodes(

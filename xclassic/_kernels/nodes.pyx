@@ -6,10 +6,9 @@ Arguments are trusted: ``label_tree/nodes.py`` makes them.
 import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 from libcpp.vector cimport vector
 
-from xclassic._kernels.blocks cimport Level, Rows, current_level, describe_rows
+from xclassic._kernels.blocks cimport Level, Rows, copied, current_level, describe_rows
 
 
 cdef extern from "nodes.h" namespace "xclassic" nogil:
@@ -48,15 +47,6 @@ cdef extern from "nodes.h" namespace "xclassic" nogil:
     cdef cppclass NodeTrainer:
         NodeTrainer(const NodeTask&, ChunkParts&) except +
         void train_all() except +
-
-
-cdef _array(const void* data, size_t size, dtype):
-    """Copy numbers into a new array."""
-    array = np.empty(size, dtype)
-    cdef uint8_t[::1] view = array.view(np.uint8)
-    if size:
-        memcpy(&view[0], data, view.shape[0])
-    return array
 
 
 cdef const int32_t* _ints(const int32_t[::1] view) noexcept:
@@ -109,15 +99,15 @@ def train_nodes(
     finally:
         del trainer
     return {
-        "chunk_rows": _array(parts.chunk_rows.data(), parts.chunk_rows.size(), np.int64),
-        "chunk_cells": _array(parts.chunk_cells.data(), parts.chunk_cells.size(), np.int64),
-        "chunk_values": _array(parts.chunk_values.data(), parts.chunk_values.size(), np.int64),
-        "features": _array(parts.features.data(), parts.features.size(), np.int32),
-        "row_cells": _array(parts.row_cells.data(), parts.row_cells.size(), np.uint32),
-        "row_values": _array(parts.row_values.data(), parts.row_values.size(), np.uint32),
-        "cell_groups": _array(parts.cell_groups.data(), parts.cell_groups.size(), np.uint16),
-        "cell_masks": _array(parts.cell_masks.data(), parts.cell_masks.size(), np.uint16),
-        "values": _array(parts.values.data(), parts.values.size(), np.float32),
-        "bias": _array(parts.bias.data(), parts.bias.size(), np.float32),
-        "precision": _array(parts.precision.data(), parts.precision.size(), np.float64),
+        "chunk_rows": copied(parts.chunk_rows.data(), parts.chunk_rows.size(), np.int64),
+        "chunk_cells": copied(parts.chunk_cells.data(), parts.chunk_cells.size(), np.int64),
+        "chunk_values": copied(parts.chunk_values.data(), parts.chunk_values.size(), np.int64),
+        "features": copied(parts.features.data(), parts.features.size(), np.int32),
+        "row_cells": copied(parts.row_cells.data(), parts.row_cells.size(), np.uint32),
+        "row_values": copied(parts.row_values.data(), parts.row_values.size(), np.uint32),
+        "cell_groups": copied(parts.cell_groups.data(), parts.cell_groups.size(), np.uint16),
+        "cell_masks": copied(parts.cell_masks.data(), parts.cell_masks.size(), np.uint16),
+        "values": copied(parts.values.data(), parts.values.size(), np.float32),
+        "bias": copied(parts.bias.data(), parts.bias.size(), np.float32),
+        "precision": copied(parts.precision.data(), parts.precision.size(), np.float64),
     }

@@ -71,7 +71,11 @@ class BestOfRow {
 class TreeSearch {
   public:
     TreeSearch(const Rows& rows, int32_t score, const Level* level, const volatile uint8_t* stop)
-        : rows_(rows), score_(score), level_(level), stop_(stop) {}
+        : rows_(rows),
+          score_(score),
+          level_(level),
+          stop_(stop),
+          entries_per_row_(rows.indices ? rows.indptr[rows.n] / std::max<int64_t>(rows.n, 1) : rows.d) {}
 
     // Nodes are compared by log-scores, which do not run out of range on long paths, labels by probabilities, which are the answers.
     //
@@ -160,7 +164,8 @@ class TreeSearch {
     // Scores the children of one node for the rows that reached it.
     void open(const Tree& tree, const Reached* reached, int64_t n, BestOfRow& next, BestOfRow* best, std::vector<Answer>* answers) {
         const int64_t c = tree.chunk_of[reached->node], n_rows = tree.chunks.chunk_rows[c + 1] - tree.chunks.chunk_rows[c];
-        const bool tabulate = n * 64 > n_rows;
+        // Filling the table costs about a tenth of a search for each feature row of the chunk.
+        const bool tabulate = n * entries_per_row_ * 10 > n_rows;
         if (tabulate) fill_lookup(tree, c, true);
         const int64_t begin = tree.child_ptr[reached->node], end = tree.child_ptr[reached->node + 1];
         const int64_t stride = (tree.chunks.chunk_groups[c + 1] - tree.chunks.chunk_groups[c]) * LANES;
@@ -215,6 +220,7 @@ class TreeSearch {
     int32_t score_;
     const Level* level_;
     const volatile uint8_t* stop_;
+    int64_t entries_per_row_;
     std::vector<int32_t> lookup_;
     Scratch<float> scores_, probabilities_;
     int32_t queries_[QUERIES];

@@ -61,10 +61,10 @@ class RankedSet {
     std::vector<int32_t> before_;
 };
 
-// Some rows of a matrix; features keep their order. The memory serves one cut after another.
+// Some rows of a matrix. The memory serves one cut after another.
 class SubMatrix {
   public:
-    explicit SubMatrix(const Rows& all) : all_(all), used_(all.d) {}
+    explicit SubMatrix(const Rows& all) : all_(all), number_(all.indices ? all.d : 0, -1) {}
 
     Rows rows{};
     std::vector<int32_t> features;  // the number in the whole matrix of each feature
@@ -91,29 +91,31 @@ class SubMatrix {
     }
 
   private:
+    // Features are numbered as they turn up, so that frequent ones get small numbers and stand together.
     void cut_sparse(const int32_t* ids, int64_t n, int copies) {
         int64_t nnz = 0;
-        used_.clear();
-        for (int64_t i = 0; i < n; i++) {
-            for (int64_t p = all_.indptr[ids[i]]; p < all_.indptr[ids[i] + 1]; p++) used_.add(all_.indices[p]);
-            nnz += all_.indptr[ids[i] + 1] - all_.indptr[ids[i]];
-        }
-        features.resize(used_.count_ranks());
-        int64_t next = 0;
-        used_.each([&](int64_t f) { features[next++] = static_cast<int32_t>(f); });
+        for (int64_t i = 0; i < n; i++) nnz += all_.indptr[ids[i] + 1] - all_.indptr[ids[i]];
         int64_t* indptr = indptr_.get((1 + copies) * n + 1);
         int32_t* indices = indices_.get((1 + copies) * nnz + 1);
         float* values = values_.get((1 + copies) * nnz + 1);
+        features.clear();
         indptr[0] = 0;
         int64_t q = 0;
         for (int64_t i = 0; i < n; i++) {
-            for (int64_t p = all_.indptr[ids[i]]; p < all_.indptr[ids[i] + 1]; p++, q++) {
-                indices[q] = used_.rank(all_.indices[p]);
+            const int64_t end = all_.indptr[ids[i] + 1];
+            for (int64_t p = all_.indptr[ids[i]]; p < end; p++, q++) {
+                int32_t& number = number_[all_.indices[p]];
+                if (number < 0) {
+                    number = static_cast<int32_t>(features.size());
+                    features.push_back(all_.indices[p]);
+                }
+                indices[q] = number;
                 values[q] = all_.values[p];
             }
             indptr[i + 1] = q;
         }
-        rows = {indptr, indices, values, n, next, all_.bias};
+        for (int32_t f : features) number_[f] = -1;
+        rows = {indptr, indices, values, n, static_cast<int64_t>(features.size()), all_.bias};
     }
 
     void cut_dense(const int32_t* ids, int64_t n, int copies) {
@@ -126,7 +128,7 @@ class SubMatrix {
     }
 
     const Rows& all_;
-    RankedSet used_;
+    std::vector<int32_t> number_;  // in the cut, of each feature; -1 for none
     Scratch<int64_t> indptr_;
     Scratch<int32_t> indices_;
     Scratch<float> values_;

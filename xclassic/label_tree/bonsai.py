@@ -79,7 +79,7 @@ class Bonsai(LabelTreeClassifier):
         beam: int | None = 10,
         loss: str = "squared_hinge",
         C: float = 1.0,
-        eps: float = 0.02,
+        eps: float = 0.05,
         max_passes: int = 20,
         prune: float = 0.1,
         weight_dtype: str = "float16",
@@ -120,7 +120,7 @@ class Bonsai(LabelTreeClassifier):
         check_choice("view", self.view, VIEWS)
 
     def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
-        vectors = label_vectors(X, Y, self.view)[labels]
+        vectors = label_vectors(X, Y, self.view, n_jobs=self.n_jobs)[labels]
         return [
             kmeans_tree(
                 vectors,

@@ -72,7 +72,7 @@ class Parabel(LabelTreeClassifier):
         beam: int | None = 10,
         loss: str = "squared_hinge",
         C: float = 1.0,
-        eps: float = 0.02,
+        eps: float = 0.05,
         max_passes: int = 20,
         prune: float = 0.1,
         weight_dtype: str = "float16",
@@ -105,7 +105,7 @@ class Parabel(LabelTreeClassifier):
         check_number("max_leaf", self.max_leaf, minimum=1, integer=True)
 
     def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
-        vectors = label_vectors(X, Y)[labels]
+        vectors = label_vectors(X, Y, n_jobs=self.n_jobs)[labels]
         return [
             kmeans_tree(
                 vectors,

@@ -28,7 +28,7 @@ def kmeans_tree(
     max_depth: int | None = None,
     labels: NDArray[Any] | None = None,
     n_labels: int | None = None,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-3,
     max_rounds: int = 20,
     random_state: int | np.random.RandomState | None = 0,
     n_jobs: int | None = None,
@@ -58,7 +58,7 @@ def kmeans_tree(
         Label ids of the vectors; 0 to n - 1 by default.
     n_labels : int, optional
         Size of the label space.
-    tolerance : float, default=1e-4
+    tolerance : float, default=1e-3
         Gain of the mean cosine below which a split is done.
     max_rounds : int, default=20
         Rounds after which it is done in any case.

@@ -74,7 +74,7 @@ class PLT(LabelTreeClassifier):
         tree: LabelTree | Sequence[LabelTree] | None = None,
         beam: int | None = 10,
         C: float = 10.0,
-        eps: float = 0.02,
+        eps: float = 0.05,
         max_passes: int = 20,
         prune: float = 0.1,
         weight_dtype: str = "float16",
@@ -120,6 +120,6 @@ class PLT(LabelTreeClassifier):
         ids["max_leaf"] = self.max_leaf
         if self.partition == "random":
             return [random_tree(len(labels), random_state=int(seed % 2**32), **ids) for seed in seeds]
-        vectors = label_vectors(X, Y)[labels]
+        vectors = label_vectors(X, Y, n_jobs=self.n_jobs)[labels]
         options: dict[str, Any] = {"n_jobs": self.n_jobs, "verbose": self.verbose}
         return [kmeans_tree(vectors, random_state=int(seed % 2**32), **options, **ids) for seed in seeds]

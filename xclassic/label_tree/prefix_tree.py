@@ -83,7 +83,7 @@ class PrefixTree(LabelTreeClassifier):
         beam: int | None = 10,
         loss: str = "logistic",
         C: float = 10.0,
-        eps: float = 0.02,
+        eps: float = 0.05,
         max_passes: int = 20,
         prune: float = 0.1,
         weight_dtype: str = "float16",
@@ -143,7 +143,7 @@ class PrefixTree(LabelTreeClassifier):
     def _vectors(self, X: Features, Y: csr_array) -> Features:
         """Return what labels are grouped by."""
         if self.view == "pifa":
-            return label_vectors(X, Y)
+            return label_vectors(X, Y, n_jobs=self.n_jobs)
         if self.embeddings is None:
             raise ValueError(f"view={self.view!r} groups labels by embeddings; pass embeddings, a row for each label.")
         embeddings = np.array(self.embeddings, np.float32)
@@ -156,7 +156,9 @@ class PrefixTree(LabelTreeClassifier):
         embeddings = unit_rows(embeddings)
         if self.view == "embeddings":
             return embeddings
-        return unit_rows(csr_array(hstack([csr_array(label_vectors(X, Y)), csr_array(embeddings)], format="csr")))
+        return unit_rows(
+            csr_array(hstack([csr_array(label_vectors(X, Y, n_jobs=self.n_jobs)), csr_array(embeddings)], format="csr"))
+        )
 
 
 VIEWS = ("pifa", "embeddings", "both")

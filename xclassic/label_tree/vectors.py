@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array, hstack
 
+import xclassic._kernels.cluster as kernels
 from xclassic.linear.one_vs_rest import unit_rows
+from xclassic.parallel import StopByte, run_tasks
 from xclassic.validation import Features
 
 VIEWS = ("pifa", "labels", "both")
+TASKS = 64
+MAX_ENTRIES = 200  # kept of a label vector: more make no better groups
 
 
-def label_vectors(X: Features, Y: csr_array, view: str = "pifa") -> Any:
+def label_vectors(
+    X: Features,
+    Y: csr_array,
+    view: str = "pifa",
+    *,
+    max_entries: int = MAX_ENTRIES,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> Any:
     """Return a vector for each label, of unit length, or zero where a label has no row.
 
     Parameters
@@ -24,6 +38,10 @@ def label_vectors(X: Features, Y: csr_array, view: str = "pifa") -> Any:
     view : {"pifa", "labels", "both"}
         The sum of the rows of the label ("positive-instance feature aggregation"), its row of ``Y^T Y``, or the two
         side by side, each of unit length before.
+    max_entries : int
+        The largest entries that are kept of each vector, where `X` is sparse.
+    n_jobs, verbose
+        See `run_tasks`.
 
     Returns
     -------
@@ -32,21 +50,40 @@ def label_vectors(X: Features, Y: csr_array, view: str = "pifa") -> Any:
 
     Notes
     -----
-    Memory: the stored entries of the result, 8 bytes each; at most one for each pair of an entry of `Y` and an entry of
-    the same row of `X` (or of `Y`).
+    Cost: one addition for each pair of an entry of `Y` and an entry of the same row of `X` (or of `Y`). Memory: 8 bytes
+    for each entry of the result, at most `max_entries` for each label, and ``4 n_features`` for each worker.
     """
-    Yt = csr_array(Y.T)
+    options: dict[str, Any] = {"max_entries": max_entries, "n_jobs": n_jobs, "verbose": verbose}
     if view == "pifa":
-        return unit_rows(_product(Yt, X))
+        return _sums(X, Y, **options)
     if view == "labels":
-        return unit_rows(_product(Yt, Y))
-    parts = [csr_array(unit_rows(_product(Yt, part))) for part in (X, Y)]
+        return _sums(Y, Y, **options)
+    parts = [csr_array(_sums(rows, Y, **options)) for rows in (X, Y)]
     return unit_rows(csr_array(hstack(parts, format="csr")))
 
 
-def _product(Yt: csr_array, rows: Features) -> Any:
-    product = Yt @ rows
-    if isinstance(product, np.ndarray):
-        return np.ascontiguousarray(product, np.float32)
-    product.sort_indices()
-    return product.astype(np.float32, copy=False)
+def _sums(rows: Features, Y: csr_array, *, max_entries: int, n_jobs: int | None, verbose: int) -> Any:
+    """Return the sum of the rows of each label, scaled to unit length."""
+    by_label = csr_array(Y.T)
+    if isinstance(rows, np.ndarray):
+        return unit_rows(np.ascontiguousarray(by_label @ rows, np.float32))
+    matrix = (rows.indptr.astype(np.int64), rows.indices.astype(np.int32, copy=False), rows.data, rows.shape[1])
+    pointers = by_label.indptr.astype(np.int64)
+    cuts = np.unique(np.searchsorted(pointers, np.linspace(0, pointers[-1], TASKS + 1)[1:-1]))
+    bounds = [0, *(cut for cut in cuts.tolist() if 0 < cut < Y.shape[1]), Y.shape[1]]
+    tasks = [
+        (pointers[a : b + 1] - pointers[a], part.indices.astype(np.int32), part.data.astype(np.float32))
+        for a, b in pairwise(bounds)
+        for part in [by_label[a:b]]
+    ]
+    run = partial(_sums_task, matrix, max_entries)
+    parts = run_tasks(run, tasks, n_jobs=n_jobs, description="label vectors", verbose=verbose)
+    sizes, indices, values = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    indptr = np.concatenate([[0], np.cumsum(sizes)])
+    sums = csr_array((values, indices, indptr), shape=(Y.shape[1], rows.shape[1]), copy=False)
+    sums.has_sorted_indices = sums.has_canonical_format = True
+    return sums
+
+
+def _sums_task(matrix: tuple[Any, ...], max_entries: int, task: tuple[Any, ...], stop: StopByte) -> Any:
+    return kernels.label_vectors(*matrix, *task, max_entries, stop)

@@ -76,7 +76,7 @@ class XReg(LabelTreeClassifier):
         tree: LabelTree | Sequence[LabelTree] | None = None,
         beam: int | None = 10,
         C: float = 10.0,
-        eps: float = 0.02,
+        eps: float = 0.05,
         max_passes: int = 20,
         prune: float = 0.1,
         weight_dtype: str = "float16",
@@ -153,7 +153,7 @@ class XReg(LabelTreeClassifier):
             inverse_propensities(self.propensity, csr_array(np.ones((3, 1), np.float32)))
 
     def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
-        vectors = label_vectors(X, self._relevance(Y))[labels]
+        vectors = label_vectors(X, self._relevance(Y), n_jobs=self.n_jobs)[labels]
         return [
             kmeans_tree(
                 vectors,

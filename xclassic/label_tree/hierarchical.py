@@ -1,0 +1,182 @@
+"""HierarchicalXC: label trees by agglomeration of labels that occur together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from sklearn.base import clone
+
+from xclassic.base import Arrays, Facts, Verify
+from xclassic.features.autoencoder import Autoencoder
+from xclassic.label_tree.agglomeration import DISTANCES, LINKAGES, cooccurrence_tree
+from xclassic.label_tree.base import LabelTreeClassifier
+from xclassic.label_tree.tree import LabelTree
+from xclassic.label_tree.vectors import label_vectors
+from xclassic.validation import Features, check_choice, check_number
+
+
+class HierarchicalXC(LabelTreeClassifier):
+    r"""Label trees made by merging the labels that occur together, with linear classifiers in the nodes.
+
+    The two closest groups of labels become one, again and again, by a distance on how often labels share rows. A node
+    that would split off few of its labels is merged into its parent, so nodes may have more than two children. Every
+    child is a binary problem over the rows with a label under the node, and a label's score multiplies
+    :math:`e^{-\max(0, 1 - m)^2}` along its path, as in `Parabel`. Paths end at single labels.
+
+    As accurate as one-vs-rest on small label sets, whose structure the tree also shows (``trees_[0].draw()``).
+
+    Parameters
+    ----------
+    {n_trees} As grouping is not random, further trees take other distances and linkages: PIFA with
+        average linkage, Jaccard with average linkage, Jaccard with complete linkage.
+    distance : {"pifa", "jaccard", "iou", "count"}, default="pifa"
+        Of two labels: 1 minus the cosine of the sums of their rows; 1 minus the Jaccard index of their sets of rows;
+        minus that index; minus the number of rows they share.
+    linkage : {"average", "complete", "single"}, default="average"
+        Distance of two groups: mean, largest or smallest of their labels'.
+    max_leaf : int, default=1
+        Groups of at most this many labels become a node with these as its children; more is faster for many labels.
+    encoder : None, "autoencoder" or transformer, default=None
+        Train on what this makes of the rows: the 256 numbers of a linear `Autoencoder`, or the output of any
+        transformer of scikit-learn, which is cloned and fitted. A model with one of those cannot be saved to a
+        folder, only pickled.
+    {shared}
+
+    Attributes
+    ----------
+    models_ : list of TreeModel
+        The trees with their weights.
+    encoder_ : transformer or None
+        As fitted.
+
+    See Also
+    --------
+    Parabel : Balanced trees by k-means, for many labels.
+
+    Notes
+    -----
+    {notes}
+
+    References
+    ----------
+    .. [1] D. Müllner, "Modern hierarchical, agglomerative clustering algorithms", arXiv:1109.2378, 2011.
+
+    Examples
+    --------
+    >>> from xclassic import HierarchicalXC, datasets
+    >>> bibtex = datasets.load_bibtex()
+    >>> clf = HierarchicalXC().fit(bibtex.X, bibtex.Y)
+    >>> clf.predict_topk(bibtex.X_test[:1], k=3).ids.shape
+    (1, 3)
+    """
+
+    def __init__(
+        self,
+        n_trees: int = 1,
+        *,
+        distance: str = "pifa",
+        linkage: str = "average",
+        max_leaf: int = 1,
+        encoder: Any = None,
+        tree: LabelTree | Sequence[LabelTree] | None = None,
+        beam: int | None = 20,
+        loss: str = "squared_hinge",
+        C: float = 1.0,
+        eps: float = 0.05,
+        max_passes: int = 20,
+        prune: float = 0.1,
+        weight_dtype: str = "float16",
+        bias: float = 1.0,
+        normalize: bool = True,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.distance = distance
+        self.linkage = linkage
+        self.max_leaf = max_leaf
+        self.encoder = encoder
+        super().__init__(
+            n_trees=n_trees,
+            tree=tree,
+            beam=beam,
+            loss=loss,
+            C=C,
+            eps=eps,
+            max_passes=max_passes,
+            prune=prune,
+            weight_dtype=weight_dtype,
+            bias=bias,
+            normalize=normalize,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number("max_leaf", self.max_leaf, minimum=1, integer=True)
+        check_choice("distance", self.distance, DISTANCES)
+        check_choice("linkage", self.linkage, LINKAGES)
+        check_number("n_trees", self.n_trees, minimum=1, maximum=1 + len(FURTHER), integer=True)
+        if isinstance(self.encoder, str):
+            check_choice("encoder", self.encoder, ("autoencoder",))
+        elif self.encoder is not None and not hasattr(self.encoder, "transform"):
+            raise TypeError(f"encoder is a {type(self.encoder).__name__}; pass a transformer, 'autoencoder' or None.")
+
+    def _fit(self, X: Features, Y: csr_array) -> None:
+        self.encoder_ = None
+        if self.encoder is not None:
+            encoder = (
+                Autoencoder(min(256, *X.shape), random_state=self.random_state)
+                if self.encoder == "autoencoder"
+                else self.encoder
+            )
+            self.encoder_ = clone(encoder).fit(super()._encoded(X))
+        super()._fit(X, Y)
+
+    def _encoded(self, X: Features) -> Features:
+        rows = super()._encoded(X)
+        if self.encoder_ is None:
+            return rows
+        codes = self.encoder_.transform(rows)
+        return super()._encoded(np.ascontiguousarray(codes, np.float32))
+
+    def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
+        kinds = [(self.distance, self.linkage)]
+        kinds += [kind for kind in FURTHER if kind not in kinds]
+        vectors = label_vectors(X, Y, n_jobs=self.n_jobs)
+        return [
+            cooccurrence_tree(
+                Y, vectors, distance=distance, linkage=linkage, max_leaf=self.max_leaf, n_jobs=self.n_jobs
+            )
+            for distance, linkage in kinds[: self.n_trees]
+        ]
+
+    # Persistence
+
+    def _n_inputs(self) -> int:
+        return self.n_features_in_ if self.encoder_ is None else self.encoder_.n_components
+
+    def _get_arrays(self) -> tuple[Arrays, Facts]:
+        arrays, facts = super()._get_arrays()
+        if self.encoder_ is None:
+            return arrays, facts
+        if not isinstance(self.encoder_, Autoencoder):
+            raise TypeError(
+                f"A model folder cannot hold the encoder, a {type(self.encoder_).__name__}; encode the rows in a "
+                f"Pipeline instead, or pickle the estimator."
+            )
+        return arrays | {f"encoder.{name}": array for name, array in self.encoder_.arrays().items()}, facts
+
+    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+        parts = {name.removeprefix("encoder."): a for name, a in arrays.items() if name.startswith("encoder.")}
+        self.encoder_ = Autoencoder.from_arrays(parts) if parts else None
+        super()._set_arrays(arrays, facts, verify)
+
+
+FURTHER = (("pifa", "average"), ("jaccard", "average"), ("jaccard", "complete"))  # of the trees after the first
