@@ -130,7 +130,7 @@ def cooccurrence_tree(
     distance: str = "jaccard",
     linkage: str = "average",
     max_leaf: int = 1,
-    max_share: float = 0.9,
+    max_share: float = 0.7,
     max_depth: int | None = None,
     n_jobs: int | None = None,
 ) -> LabelTree:
@@ -150,7 +150,7 @@ def cooccurrence_tree(
         See `agglomerate`.
     max_leaf : int, default=1
         Groups of at most so many labels become a node with these as its children.
-    max_share : float, default=0.9
+    max_share : float, default=0.7
         A node of which one child has more than this share of the labels is dissolved in its parent, which then has more
         children: chains that split off one label after another become one node.
     max_depth : int, optional

@@ -31,11 +31,11 @@ class HierarchicalXC(LabelTreeClassifier):
 
     Parameters
     ----------
-    {n_trees} As grouping is not random, further trees take other distances and linkages: PIFA with
-        average linkage, Jaccard with average linkage, Jaccard with complete linkage.
-    distance : {"pifa", "jaccard", "iou", "count"}, default="pifa"
-        Of two labels: 1 minus the cosine of the sums of their rows; 1 minus the Jaccard index of their sets of rows;
-        minus that index; minus the number of rows they share.
+    {n_trees} Grouping is not random here: further trees take other distances and linkages, in the order
+        Jaccard with average linkage, PIFA with average linkage, Jaccard with complete linkage.
+    distance : {"jaccard", "pifa", "iou", "count"}, default="jaccard"
+        Of two labels: 1 minus the Jaccard index of their sets of rows; 1 minus the cosine of the sums of their rows;
+        minus the Jaccard index; minus the number of rows they share.
     linkage : {"average", "complete", "single"}, default="average"
         Distance of two groups: mean, largest or smallest of their labels'.
     max_leaf : int, default=1
@@ -78,7 +78,7 @@ class HierarchicalXC(LabelTreeClassifier):
         self,
         n_trees: int = 1,
         *,
-        distance: str = "pifa",
+        distance: str = "jaccard",
         linkage: str = "average",
         max_leaf: int = 1,
         encoder: Any = None,
@@ -86,7 +86,7 @@ class HierarchicalXC(LabelTreeClassifier):
         beam: int | None = 20,
         loss: str = "squared_hinge",
         C: float = 1.0,
-        eps: float = 0.05,
+        eps: float = 0.01,
         max_passes: int = 20,
         prune: float = 0.1,
         weight_dtype: str = "float16",
@@ -179,4 +179,4 @@ class HierarchicalXC(LabelTreeClassifier):
         super()._set_arrays(arrays, facts, verify)
 
 
-FURTHER = (("pifa", "average"), ("jaccard", "average"), ("jaccard", "complete"))  # of the trees after the first
+FURTHER = (("jaccard", "average"), ("pifa", "average"), ("jaccard", "complete"))  # of the trees after the first
