@@ -100,7 +100,7 @@ XC_FN Proposal<N> propose_hinge(const Row<N>& row) {
 // g(z) = z + K sigmoid(z) + b with K = c |x|^2 and b = t m - alpha |x|^2. g rises, is convex below 0 and concave above, so Newton
 // steps that stay on the root's side of 0 converge from everywhere, monotonically after the first.
 template <int N>
-XC_FN Proposal<N> propose_logistic(const Row<N>& row, float slack) {
+XC_FN Proposal<N> propose_logistic(const Row<N>& row, float slack, float exact) {
     const F<N> zero = {};
     const F<N> K = row.c * row.square, b = row.tm - row.alpha * row.square;
     const I<N> negative = 0.5f * K + b > zero;
@@ -108,7 +108,9 @@ XC_FN Proposal<N> propose_logistic(const Row<N>& row, float slack) {
     for (int step = 0; step <= NEWTON_STEPS; step++) {
         z = select(negative, min(z, zero), max(z, zero));
         sigmoid = 1.f / (1.f + exponential(-z));
-        z = z - (z + K * sigmoid + b) / (1.f + K * sigmoid * (1.f - sigmoid));
+        const F<N> change = (z + K * sigmoid + b) / (1.f + K * sigmoid * (1.f - sigmoid));
+        z = z - change;
+        if (!bits(absolute(change) > exact)) break;
     }
     Proposal<N> p;
     p.next = row.c * sigmoid;
@@ -120,7 +122,7 @@ XC_FN Proposal<N> propose_logistic(const Row<N>& row, float slack) {
 template <int N, int LOSS>
 XC_FN Proposal<N> propose(const Solver<N>& s, const Row<N>& row) {
     if constexpr (LOSS == SQUARED_HINGE) return propose_hinge(row);
-    else return propose_logistic(row, s.slack);
+    else return propose_logistic(row, s.slack, s.still);
 }
 
 template <int N, int LOSS>
