@@ -66,23 +66,9 @@ XC_FN int64_t whole(int64_t first_of_chunk, uint32_t low) {
     return first_of_chunk + static_cast<uint32_t>(low - static_cast<uint32_t>(first_of_chunk));
 }
 
-// Adds x times the weights of one feature row to the scores of chunk c.
-template <typename Value>
-XC_FN void add_feature(const Chunks& chunks, int64_t c, float* scores, [[maybe_unused]] int64_t n_groups, int64_t row, float x) {
-    int64_t cell = whole(chunks.chunk_cells[c], chunks.row_cells[row]);
-    const int64_t end = cell + static_cast<uint32_t>(chunks.row_cells[row + 1] - chunks.row_cells[row]);
-    const Value* packed = static_cast<const Value*>(chunks.values) + whole(chunks.chunk_values[c], chunks.row_values[row]);
-    for (; cell < end; cell++) {
-        const uint32_t mask = chunks.cell_masks[cell];
-        XC_CHECK(chunks.cell_groups[cell] < n_groups && packed + __builtin_popcount(mask) <= static_cast<const Value*>(chunks.values) + chunks.chunk_values[c + 1]);
-        add_cell(scores + int64_t{chunks.cell_groups[cell]} * LANES, mask, packed, x);
-        packed += __builtin_popcount(mask);
-    }
-}
-
 // The first of rows begin to end - 1 whose feature is not below the given one; end if there is none. Without branches, which the CPU
 // could not foresee.
-XC_FN int64_t find_feature(const Chunks& chunks, int64_t begin, int64_t end, int32_t feature) {
+XC_FN int64_t bisect(const Chunks& chunks, int64_t begin, int64_t end, int32_t feature) {
     int64_t length = end - begin;
     while (length > 0) {
         const int64_t half = (length + 1) / 2;
@@ -90,6 +76,62 @@ XC_FN int64_t find_feature(const Chunks& chunks, int64_t begin, int64_t end, int
         length -= half;
     }
     return begin;
+}
+
+// The same from a guess: a bisection of the whole would miss the cache at each of its first steps.
+XC_FN int64_t find_feature(const Chunks& chunks, int64_t begin, int64_t end, int32_t feature, int64_t n_features) {
+    constexpr int64_t LINE = 16;
+    int64_t low = begin + (end - begin) * feature / n_features, high = low, reach = LINE;
+    if (low < end && chunks.features[low] < feature) {
+        while (high < end && chunks.features[high] < feature) {
+            low = high;
+            high += reach;
+            reach *= 2;
+        }
+    } else {
+        while (low > begin && (low >= end || chunks.features[low] >= feature)) {
+            high = low;
+            low -= reach;
+            reach *= 2;
+        }
+    }
+    return bisect(chunks, low < begin ? begin : low, high + 1 < end ? high + 1 : end, feature);
+}
+
+// A feature of the query that the chunk has weights for.
+struct Hit {
+    int64_t row, cell, end;  // feature row, its cells
+    const void* packed;
+    float x;
+};
+
+constexpr int HITS = 32;  // whose reads of memory overlap
+
+// Adds the weights of some features to the scores of chunk c. Each is several reads that depend on each other, so that all are begun
+// before the first is awaited.
+template <typename Value>
+XC_FN void add_hits(const Chunks& chunks, int64_t c, float* scores, [[maybe_unused]] int64_t n_groups, Hit* hits, int n) {
+    const int64_t first_cell = chunks.chunk_cells[c], first_value = chunks.chunk_values[c];
+    for (int h = 0; h < n; h++) {
+        const int64_t row = hits[h].row;
+        hits[h].cell = whole(first_cell, chunks.row_cells[row]);
+        hits[h].end = hits[h].cell + static_cast<uint32_t>(chunks.row_cells[row + 1] - chunks.row_cells[row]);
+        const Value* packed = static_cast<const Value*>(chunks.values) + whole(first_value, chunks.row_values[row]);
+        hits[h].packed = packed;
+        __builtin_prefetch(chunks.cell_groups + hits[h].cell);
+        __builtin_prefetch(chunks.cell_masks + hits[h].cell);
+        __builtin_prefetch(packed);
+    }
+    for (int h = 0; h < n; h++) {
+        const Value* packed = static_cast<const Value*>(hits[h].packed);
+        for (int64_t cell = hits[h].cell; cell < hits[h].end; cell++) {
+            const uint32_t mask = chunks.cell_masks[cell];
+            XC_CHECK(chunks.cell_groups[cell] < n_groups);
+            XC_CHECK(packed + __builtin_popcount(mask) <= static_cast<const Value*>(chunks.values) + chunks.chunk_values[c + 1]);
+            add_cell(scores + int64_t{chunks.cell_groups[cell]} * LANES, mask, packed, hits[h].x);
+            packed += __builtin_popcount(mask);
+        }
+    }
 }
 
 // Is (score, id) a better answer than (other, other_id)? Equal scores go to the smaller id.
@@ -142,6 +184,8 @@ XC_FN void score_row(const Rows& rows, const Chunks& chunks, int64_t c, const in
     std::memcpy(scores, chunks.bias + first_group * LANES, sizeof(float) * LANES * n_groups);
     const int64_t p0 = rows.indices ? rows.indptr[i] : i * rows.d;
     const int64_t p1 = rows.indices ? rows.indptr[i + 1] : p0 + rows.d;
+    Hit hits[HITS];
+    int n_hits = 0;
     int64_t row = begin;
     for (int64_t p = p0; p < p1; p++) {
         const int32_t feature = rows.indices ? rows.indices[p] : static_cast<int32_t>(p - p0);
@@ -152,12 +196,20 @@ XC_FN void score_row(const Rows& rows, const Chunks& chunks, int64_t c, const in
             if (lookup[feature] < 0) continue;
             row = begin + lookup[feature];
         } else {
-            row = find_feature(chunks, row, end, feature);  // features rise in both
-            if (row == end) break;
+            row = find_feature(chunks, begin, end, feature, rows.d);
+            if (row == end) break;  // features rise
             if (chunks.features[row] != feature) continue;
         }
-        add_feature<Value>(chunks, c, scores, n_groups, row, x * chunks.chunk_scales[c]);
+        __builtin_prefetch(chunks.row_cells + row);
+        __builtin_prefetch(chunks.row_values + row);
+        hits[n_hits].row = row;
+        hits[n_hits].x = x * chunks.chunk_scales[c];
+        if (++n_hits == HITS) {
+            add_hits<Value>(chunks, c, scores, n_groups, hits, n_hits);
+            n_hits = 0;
+        }
     }
+    add_hits<Value>(chunks, c, scores, n_groups, hits, n_hits);
 }
 
 XC_FN void score_any(const Rows& rows, const Chunks& chunks, int64_t c, const int32_t* lookup, int64_t i, float* scores) {
