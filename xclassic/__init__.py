@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.base import predict_topk as predict_topk
     from xclassic.blend import Blend as Blend
     from xclassic.blend import blend_topk as blend_topk
+    from xclassic.explanation import Explanation as Explanation
+    from xclassic.explanation import explain as explain
     from xclassic.label_tree.bonsai import Bonsai as Bonsai
     from xclassic.label_tree.hierarchical import HierarchicalXC as HierarchicalXC
     from xclassic.label_tree.parabel import Parabel as Parabel
@@ -53,12 +55,14 @@ COMPOSITES = {
 _NAMES = {
     **ESTIMATORS,
     **COMPOSITES,
+    "Explanation": "xclassic.explanation",
     "LabelTree": "xclassic.label_tree.tree",
     "ModelFileError": "xclassic.model_io",
     "TopK": "xclassic.topk",
     "XMCClassifier": "xclassic.base",
     "blend_topk": "xclassic.blend",
     "encode_labels": "xclassic.validation",
+    "explain": "xclassic.explanation",
     "load": "xclassic.persistence",
     "predict_topk": "xclassic.base",
     "show_versions": "xclassic._versions",

@@ -12,7 +12,9 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from xclassic.base import Arrays, Facts, Verify, XMCClassifier
+from xclassic.base import Arrays, Facts, Verify
+from xclassic.explanation import ExplainableClassifier, Names, Row, Step
+from xclassic.label_tree.explaining import explain_path
 from xclassic.label_tree.nodes import LOSSES, Matcher, NodeSolver, train_tree
 from xclassic.label_tree.search import TreeModel, search
 from xclassic.label_tree.shared_docs import complete
@@ -29,7 +31,7 @@ from xclassic.validation import Features, check_choice, check_number
 SCORE_OF_LOSS = {"squared_hinge": "hinge2", "logistic": "sigmoid", "least_squares": "clipped", "softmax": "share"}
 
 
-class LabelTreeClassifier(XMCClassifier):
+class LabelTreeClassifier(ExplainableClassifier):
     """Base of methods that rank labels by the models along their paths in one or several label trees.
 
     A method is a way to group labels (``_partition``), what is fitted in the nodes (`loss` and its parameters), and
@@ -168,6 +170,17 @@ class LabelTreeClassifier(XMCClassifier):
         if not self.models_:
             return TopK.empty(X.shape[0], k)
         return search(self.models_, self._encoded(X), k, score=self._path_score(), beam=self.beam, labels=labels)
+
+    def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
+        steps: list[Step] = []
+        score = 0.0
+        for number, model in enumerate(self.models_):
+            names = self.classes_ if label_names is None and model.tree.names is None else label_names
+            path = explain_path(model, number, row, label, names, score=self._path_score(), beam=self.beam)
+            if path and path[-1].kept:
+                score += float(np.exp(sum(step.contribution for step in path))) / len(self.models_)
+            steps += path
+        return score, len(self.models_), steps
 
     @property
     def trees_(self) -> list[LabelTree]:

@@ -45,7 +45,7 @@ def outline(
     check_number("max_children", max_children, minimum=1, integer=True)
     if label_names is not None and len(label_names) != tree.n_labels:
         raise ValueError(f"label_names has {len(label_names)} entries; the tree is made for {tree.n_labels} labels.")
-    n_under = _labels_under(tree)
+    n_under = labels_under(tree)
     items: list[Item] = []
     waiting = [(0, -1, 0)]  # node, position of its parent, depth
     while waiting:
@@ -54,8 +54,8 @@ def outline(
             items.append(Item(f"... {-node} more", parent, "dotted"))
             continue
         here = len(items)
-        caption = _caption(tree, node, int(n_under[node]), label_names)
-        items.append(Item(caption, parent, "rounded" if tree.label[node] < 0 else "solid"))
+        text = caption(tree, node, int(n_under[node]), label_names)
+        items.append(Item(text, parent, "rounded" if tree.label[node] < 0 else "solid"))
         first, last = (int(end) for end in tree.child_ptr[node : node + 2])
         if depth < max_depth and first < last:
             shown = range(first, min(last, first + max_children))
@@ -64,7 +64,8 @@ def outline(
     return items
 
 
-def _caption(tree: LabelTree, node: int, n_under: int, label_names: Sequence[Any] | NDArray[Any] | None) -> str:
+def caption(tree: LabelTree, node: int, n_under: int, label_names: Sequence[Any] | NDArray[Any] | None) -> str:
+    """Return the name of a node with `n_under` labels, or some of these."""
     name = "" if tree.names is None else str(tree.names[node])
     label = int(tree.label[node])
     if label >= 0:
@@ -76,12 +77,12 @@ def _caption(tree: LabelTree, node: int, n_under: int, label_names: Sequence[Any
     first, last = node, node + 1
     while len(examples) < min(n_under, EXAMPLES):  # the nodes of a level that lie under `node` stand together
         leaves = first + np.flatnonzero(tree.label[first:last] >= 0)[: EXAMPLES - len(examples)]
-        examples += [_caption(tree, leaf, 1, label_names) for leaf in leaves.tolist()]
+        examples += [caption(tree, leaf, 1, label_names) for leaf in leaves.tolist()]
         first, last = int(tree.child_ptr[first]), int(tree.child_ptr[last])
     return f"{count}: {', '.join(examples)}" + (", ..." if n_under > EXAMPLES else "")
 
 
-def _labels_under(tree: LabelTree) -> NDArray[np.int64]:
+def labels_under(tree: LabelTree) -> NDArray[np.int64]:
     """Return the number of labels at or under each node."""
     counts = (tree.label >= 0).astype(np.int64)
     for level in reversed(range(tree.depth)):

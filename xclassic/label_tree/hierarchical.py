@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 
 from xclassic.base import Arrays, Facts, Verify
+from xclassic.explanation import Names
 from xclassic.features.autoencoder import Autoencoder
 from xclassic.label_tree.agglomeration import DISTANCES, LINKAGES, cooccurrence_tree
 from xclassic.label_tree.base import LabelTreeClassifier
@@ -145,6 +146,9 @@ class HierarchicalXC(LabelTreeClassifier):
             return rows
         codes = self.encoder_.transform(rows)
         return super()._encoded(np.ascontiguousarray(codes, np.float32))
+
+    def _input_names(self, names: Names | None, n_inputs: int) -> Names | None:
+        return names if self.encoder_ is None else [f"code{i}" for i in range(n_inputs)]
 
     def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
         kinds = [(self.distance, self.linkage)]

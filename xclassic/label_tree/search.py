@@ -17,6 +17,7 @@ from xclassic.validation import Features
 
 # How the margin m of a node counts in the log-score of the labels under it.
 PATH_SCORES = ("hinge2", "hinge3", "sigmoid", "clipped", "share")
+CLIP = 1e-4  # the least that "clipped" takes a margin for
 
 
 @dataclass
@@ -146,6 +147,22 @@ def search(
         np.zeros(1, np.uint8),
     )
     return TopK(ids, scores, counts)
+
+
+def contributions(score: str, margins: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what the margins of all children of a node add to log-scores, as the kernel counts them; at most 0."""
+    room = np.maximum(1 - margins, 0)
+    match score:
+        case "hinge2":
+            return -(room**2)
+        case "hinge3":
+            return -(room**3)
+        case "sigmoid":
+            return -np.logaddexp(0, -margins)
+        case "clipped":
+            return np.log(np.clip(margins, CLIP, 1))
+        case _:
+            return np.minimum(margins - np.logaddexp.reduce(margins), 0)
 
 
 def lanes_of_children(tree: LabelTree) -> NDArray[np.int32]:

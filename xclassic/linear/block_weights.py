@@ -187,6 +187,37 @@ class BlockWeights:
         columns = self.labels[group[cell] * LANES + lane]
         return csc_array((self._floats(), (self.features[row[cell]], columns)), shape=(self.n_features, n_labels))
 
+    def weights_at(
+        self, chunk: int, features: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Return the weights that some features have in one chunk, of a model that was verified.
+
+        Parameters
+        ----------
+        chunk : int
+        features : ndarray of int32, shape (n,)
+
+        Returns
+        -------
+        position, lane : ndarray of int64, shape (n_found,)
+            Place of the feature in `features`, and of the label in the chunk.
+        weight : ndarray of float32, shape (n_found,)
+
+        Notes
+        -----
+        Cost: a binary search for each feature, and the cells of those found.
+        """
+        first, last = self.chunk_rows[chunk : chunk + 2]
+        at = first + np.searchsorted(self.features[first:last], features)
+        found = np.flatnonzero(at < last)
+        found = found[self.features[at[found]] == features[found]]
+        rows = at[found]
+        cells, _ = _row_entries(rows, self.row_cells, self.chunk_cells[chunk])
+        places, n_values = _row_entries(rows, self.row_values, self.chunk_values[chunk])
+        cell, lane = np.nonzero(_lanes_of(self.cell_masks[cells]))
+        lane += LANES * self.cell_groups[cells][cell].astype(np.int64)
+        return np.repeat(found, n_values), lane, self.values[places].astype(np.float32) * self.chunk_scales[chunk]
+
     def pruned(self, threshold: float) -> BlockWeights:
         """Return the weights whose absolute value exceeds `threshold`, in the same chunks."""
         lanes = self._lanes()
@@ -246,8 +277,7 @@ class BlockWeights:
 
     def _lanes(self) -> NDArray[np.bool_]:
         """Return which lanes carry a weight, for each cell; shape (n_cells, 16)."""
-        masks = self.cell_masks.astype("<u2").view(np.uint8).reshape(-1, 2)
-        return np.unpackbits(masks, axis=1, bitorder="little").astype(np.bool_)
+        return _lanes_of(self.cell_masks)
 
     # Persistence
 
@@ -354,6 +384,21 @@ _ARRAYS: dict[str, type] = {
     "chunk_scales": np.float32,
 }
 DTYPES = ("float32", "float16", "int8")  # of stored weights
+
+
+def _lanes_of(masks: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    pairs = masks.astype("<u2").view(np.uint8).reshape(-1, 2)
+    return np.unpackbits(pairs, axis=1, bitorder="little").astype(np.bool_)
+
+
+def _row_entries(
+    rows: NDArray[np.int64], low: NDArray[np.uint32], first_of_chunk: np.int64
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the cells or values of feature rows of a chunk, one row after the other, and how many each has."""
+    counts = (low[rows + 1] - low[rows]).astype(np.int64)
+    starts = first_of_chunk + (low[rows] - first_of_chunk.astype(np.uint32)).astype(np.int64)
+    ends = np.cumsum(counts)
+    return np.repeat(starts - ends + counts, counts) + np.arange(counts.sum()), counts
 
 
 def _chained(offsets: tuple[NDArray[np.uint32], ...]) -> NDArray[np.uint32]:

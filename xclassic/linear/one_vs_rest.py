@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.utils.extmath import row_norms
 
-from xclassic.base import Arrays, Facts, Verify, XMCClassifier
+from xclassic.base import Arrays, Facts, Verify
+from xclassic.explanation import ExplainableClassifier, Names, Reading, Row, Step
 from xclassic.linear.block_weights import LANES, BlockWeights
 from xclassic.metrics import propensity
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_number
 
 
-class OneVsRestLinear(XMCClassifier):
+class OneVsRestLinear(ExplainableClassifier):
     """Base of methods that fit one linear model per label and rank labels by ``w.x + bias``.
 
     A method defines ``_fit``, which sets ``weights_``, and its hyper-parameters, among them `prune`, `bias` and
@@ -37,12 +38,34 @@ class OneVsRestLinear(XMCClassifier):
         check_number("bias", self.bias, minimum=0)
         check_number("prune", self.prune, minimum=0)
 
-    def _prepared(self, X: Features) -> Features:
+    def _encoded(self, X: Features) -> Features:
         """Return the rows as the models see them."""
         return unit_rows(X) if self.normalize else X
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
-        return self.weights_.topk(self._prepared(X), k, labels)
+        return self.weights_.topk(self._encoded(X), k, labels)
+
+    def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
+        weights = self.weights_
+        lanes = np.flatnonzero(weights.labels == label)
+        if not lanes.size:
+            return 0.0, 0, []
+        chunk = int(np.searchsorted(weights.chunk_groups, lanes[0] // LANES, side="right")) - 1
+        readings = [Reading(weights, c, row) for c in range(len(weights.chunk_rows) - 1)]
+        margins = np.concatenate([reading.margins for reading in readings])[weights.labels >= 0]
+        margin = readings[chunk].margins[lane := int(lanes[0]) - LANES * int(weights.chunk_groups[chunk])]
+        step = readings[chunk].step(
+            lane,
+            tree=0,
+            node=label,
+            name=str((self.classes_ if label_names is None else label_names)[label]),
+            contribution=float(margin),
+            rank=1 + int((margins > margin).sum()),
+            n_siblings=len(margins),
+            level_rank=None,
+            kept=True,
+        )
+        return step.margin, 0, [step]
 
     def _prune(self, threshold: float) -> None:
         self.weights_ = self.weights_.pruned(threshold)

@@ -1,0 +1,411 @@
+"""Why a model gives a label its score: the models that a row passes, and the features that moved them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, issparse
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from xclassic.base import XMCClassifier
+from xclassic.linear.block_weights import LANES, BlockWeights
+from xclassic.validation import Features, check_features, check_number, find_labels
+
+Names = Sequence[Any] | NDArray[Any]
+
+
+class FeatureEffect(NamedTuple):
+    """What one feature of a row adds to a margin.
+
+    Attributes
+    ----------
+    name : str or int
+        Its number where the features have no names.
+    value : float
+        Of the row as the model reads it, scaled to unit length under ``normalize=True``.
+    weight : float
+    contribution : float
+        ``value * weight``.
+    """
+
+    name: str | int
+    value: float
+    weight: float
+    contribution: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one linear model says of a row: of a node on the path to the label, or of the label itself.
+
+    Attributes
+    ----------
+    tree : int
+        Number of the tree, from 0; 0 without trees.
+    node : int
+        Number of the node in the tree; the label id without trees.
+    name : str
+        Name of the label or node, or what labels lie under a node without a name.
+    margin : float
+        ``w.x + bias``.
+    contribution : float
+        What the margin adds to the log-score of the labels under the node, at most 0; without trees, the margin.
+    rank : int
+        Place of the margin among those of all children of the parent, or of all labels; 1 is the best.
+    n_siblings : int
+        How many there are, this one included.
+    level_rank : int or None
+        Place among the inner nodes that the search scores on this level. None for labels, which are all looked at,
+        and where there is no beam.
+    kept : bool
+        Whether the search gets through: this node and those above it are within the beam of their levels. A label is
+        kept as its parent is.
+    bias : float
+        The part of the margin that no feature of the row has moved.
+    n_active : int
+        Features of the row that have a weight here.
+    features : list of FeatureEffect
+        Those of them that moved the margin most, largest first.
+    """
+
+    tree: int
+    node: int
+    name: str
+    margin: float
+    contribution: float
+    rank: int
+    n_siblings: int
+    level_rank: int | None
+    kept: bool
+    bias: float
+    n_active: int
+    features: list[FeatureEffect]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a model gives a label its score for one row; ``print`` shows it as text.
+
+    Attributes
+    ----------
+    label : str, int or float
+        As in ``classes_``.
+    name : str
+        The same, or its name in `label_names`.
+    score : float
+        As ``decision_function`` has it. With trees the mean over them of the exponential of the summed contributions,
+        0 for a tree whose search loses the label: see `Step.kept`.
+    best_label, best_name, best_score
+        Of the label with the highest score.
+    n_trees : int
+        Trees that scores are averaged over; 0 for a model without trees.
+    steps : list of Step
+        From the root to the label, tree by tree; without trees the only model of the label.
+    """
+
+    label: Any
+    name: str
+    score: float
+    best_label: Any
+    best_name: str
+    best_score: float
+    n_trees: int
+    steps: list[Step]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as dicts and lists, which JSON can hold.
+
+        Returns
+        -------
+        dict
+            With the attributes as keys.
+        """
+        fields = asdict(self)
+        for step in fields["steps"]:
+            step["features"] = [effect._asdict() for effect in step["features"]]
+        return fields
+
+    def __str__(self) -> str:
+        best = "the best" if self.label == self.best_label else f"best: {self.best_name}, {self.best_score:.4g}"
+        lines = [f"{self.name}: score {self.score:.4g} ({best})"]
+        previous = -1
+        for step in self.steps:
+            if self.n_trees and step.tree != previous:
+                lines += ["", *self._tree_lines(step.tree)]
+                previous = step.tree
+            lines += ["", *_step_lines(step, in_tree=self.n_trees > 0)]
+        return "\n".join(lines)
+
+    def _tree_lines(self, tree: int) -> list[str]:
+        path = [step for step in self.steps if step.tree == tree]
+        log_score = sum(step.contribution for step in path)
+        lost = "" if path[-1].kept else "; counts 0, since the search loses the path"
+        title = f"Tree {tree + 1} of {self.n_trees}: exp({_fixed(log_score)}) = {np.exp(log_score):.4g}{lost}"
+        return [title, "-" * len(title)]
+
+
+def _step_lines(step: Step, in_tree: bool) -> list[str]:
+    """Return the text of a step: its name, its place, and how its margin comes about."""
+    facts = [f"rank {step.rank} of {step.n_siblings}"]
+    if in_tree:
+        facts.insert(0, f"log-score {_fixed(step.contribution)}")
+    if step.level_rank is not None:
+        facts.append(f"on its level {step.level_rank}")
+    if not step.kept:
+        facts.append("lost to the beam")
+    rest = step.margin - step.bias - sum(effect.contribution for effect in step.features)
+    n_rest = step.n_active - len(step.features)
+    cells = [("feature", "value", "weight", "value x weight")]
+    cells += [(str(name), f"{x:.4f}", f"{w:.4f}", f"{xw:+.4f}") for name, x, w, xw in step.features]
+    if n_rest:
+        cells.append((f"({n_rest} more)", "", "", f"{rest:+.4f}"))
+    cells += [("(bias)", "", "", f"{step.bias:+.4f}"), ("margin", "", "", f"{step.margin:+.4f}")]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    table = ["  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]) for name, *numbers in cells]
+    return [f"{step.name}: {', '.join(facts)}", *(f"  {line}" for line in table)]
+
+
+def _fixed(number: float) -> str:
+    return f"{round(number, 4) + 0.0:.4f}"  # no minus before zero
+
+
+class Row(NamedTuple):
+    """A row as the models read it, and what its explanation shows.
+
+    Attributes
+    ----------
+    features : ndarray of int32, shape (nnz,)
+        Rising.
+    values : ndarray of float64, shape (nnz,)
+    names : sequence of length n_features, or None
+    n_shown : int
+    """
+
+    features: NDArray[np.int32]
+    values: NDArray[np.float64]
+    names: Names | None
+    n_shown: int
+
+    @classmethod
+    def of(cls, X: Features, names: Names | None, n_shown: int) -> Row:
+        """Take the only row of `X`."""
+        entries = csr_array(X)
+        used = entries.data != 0
+        return cls(entries.indices[used].astype(np.int32), entries.data[used].astype(np.float64), names, n_shown)
+
+
+class Reading:
+    """The models of one chunk, as far as a row reads them.
+
+    Attributes
+    ----------
+    margins : ndarray of float64, shape (n_lanes,)
+    """
+
+    def __init__(self, weights: BlockWeights, chunk: int, row: Row) -> None:
+        first, last = (LANES * int(end) for end in weights.chunk_groups[chunk : chunk + 2])
+        self._row = row
+        self._bias = weights.bias[first:last].astype(np.float64)
+        self._position, self._lane, self._weight = weights.weights_at(chunk, row.features)
+        products = self._weight.astype(np.float64) * row.values[self._position]
+        self.margins = self._bias + np.bincount(self._lane, products, minlength=last - first)
+
+    def step(self, lane: int, **facts: Any) -> Step:
+        """Return what the model of a lane says; `facts` are the fields of `Step` that follow from the search."""
+        own = self._lane == lane
+        position, weight = self._position[own], self._weight[own].astype(np.float64)
+        value = self._row.values[position]
+        contribution = value * weight
+        features = []
+        for i in np.argsort(-np.abs(contribution), kind="stable")[: self._row.n_shown].tolist():
+            feature = int(self._row.features[position[i]])
+            name = feature if self._row.names is None else str(self._row.names[feature])
+            features.append(FeatureEffect(name, float(value[i]), float(weight[i]), float(contribution[i])))
+        return Step(
+            margin=float(self.margins[lane]),
+            bias=float(self._bias[lane]),
+            n_active=len(position),
+            features=features,
+            **facts,
+        )
+
+
+class ExplainableClassifier(XMCClassifier):
+    """Base of the methods whose scores come from linear models of labels, or of groups of labels in a tree."""
+
+    n_jobs: int | None
+    verbose: int
+
+    # Hooks of a family of methods
+
+    def _encoded(self, X: Features) -> Features:
+        """Return the rows as the models see them."""
+        raise NotImplementedError
+
+    def _input_names(self, names: Names | None, n_inputs: int) -> Names | None:
+        """Return the names of what the models see, where the features of rows are called `names`."""
+        return names
+
+    def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
+        """Return score, number of trees and steps; no step for a label without a model."""
+        raise NotImplementedError
+
+    def explain(
+        self,
+        X: Any,
+        label: Any,
+        *,
+        n_features: int = 10,
+        label_names: Names | None = None,
+        feature_names: Names | None = None,
+    ) -> Explanation:
+        """Tell why a label has its score for one row: every model asked, and the features that moved it.
+
+        Parameters
+        ----------
+        X : sparse matrix or array-like, shape (1, n_features) or (n_features,)
+            The row.
+        label : str, int or float
+            As in ``classes_``.
+        n_features : int, default=10
+            Features listed for each model, those that moved it most; at least 1.
+        label_names : sequence, shape (n_labels,), optional
+            Names to show for the labels, in the order of ``classes_``; by default ``classes_`` themselves.
+        feature_names : sequence, shape (n_features,), optional
+            Names to show for the features; by default ``feature_names_in_`` if ``fit`` saw names, else their numbers.
+            An estimator that encodes rows itself explains by the numbers of the code: code0, code1, ...
+
+        Returns
+        -------
+        Explanation
+            Data, and text if printed. The bias and the contributions of all features sum to the margin of a step.
+
+        Raises
+        ------
+        ValueError
+            If there is not just one row, the label is unknown or has no model because no training row carries it, or
+            names do not fit.
+        sklearn.exceptions.NotFittedError
+            If ``fit`` was not called.
+
+        See Also
+        --------
+        xclassic.explain : The same for a pipeline.
+
+        Notes
+        -----
+        Cost: reads the weights of the features of the row, in the nodes that a search opens, or of all labels where
+        there is no tree. Some milliseconds.
+        """
+        check_is_fitted(self)
+        check_number("n_features", n_features, minimum=1, integer=True)
+        X = check_features(self, as_row(X), reset=False)
+        if X.shape[0] != 1:
+            raise ValueError(f"X has {X.shape[0]} rows; explain takes one, as in X[i : i + 1].")
+        _check_names("feature_names", feature_names, X.shape[1])
+        _check_names("label_names", label_names, self.classes_.size)
+        known = find_labels(np.asarray([label]), self.classes_) if np.isscalar(label) else np.array([-1])
+        if known[0] < 0:
+            raise ValueError(
+                f"The estimator does not know the label {label!r}; classes_ lists its {self.classes_.size} labels, for "
+                f"instance {self.classes_[:3].tolist()}."
+            )
+        if feature_names is None:
+            feature_names = getattr(self, "feature_names_in_", None)
+        best = self._topk(X, 1, None)  # also checks a loaded model before its arrays are followed below
+        encoded = self._encoded(X)
+        row = Row.of(encoded, self._input_names(feature_names, encoded.shape[1]), n_features)
+        score, n_trees, steps = self._explained(row, int(known[0]), label_names)
+        if not steps:
+            raise ValueError(f"Label {label!r} has no model, since no training row carries it; it is never answered.")
+        shown = self.classes_ if label_names is None else label_names
+        ids = [int(known[0]), int(best.ids[0, 0])]
+        (own, own_name), (other, other_name) = ((self.classes_[[i]].tolist()[0], str(shown[i])) for i in ids)
+        return Explanation(own, own_name, score, other, other_name, float(best.scores[0, 0]), n_trees, steps)
+
+
+def explain(
+    model: Any,
+    X: Any,
+    label: Any,
+    *,
+    n_features: int = 10,
+    label_names: Names | None = None,
+    feature_names: Names | None = None,
+) -> Explanation:
+    """Tell why an estimator, a `Pipeline` or a fitted search gives a label its score for one row.
+
+    Parameters
+    ----------
+    model : label-tree or one-vs-rest estimator, Pipeline that ends in one, or a search over either
+        Fitted; of a `GridSearchCV` and the like, its ``best_estimator_`` is explained.
+    X : str, array-like
+        One row of what the first step takes, for instance a text.
+    label, n_features, label_names
+        See ``explain`` of the estimator.
+    feature_names : sequence, optional
+        Names to show for the features that the estimator gets; by default those that the steps before it give.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    TypeError
+        If the model does not end in an estimator that explains.
+    ValueError
+        As for the estimator.
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from xclassic import DiSMEC, explain
+    >>> texts = ["stars and planets", "bread and butter", "planets and moons"]
+    >>> pipe = make_pipeline(TfidfVectorizer(), DiSMEC()).fit(texts, [["astronomy"], ["food"], ["astronomy"]])
+    >>> explanation = explain(pipe, "the moons of all planets", "astronomy")
+    >>> [effect.name for effect in explanation.steps[0].features]
+    ['planets', 'moons']
+    """
+    model = getattr(model, "best_estimator_", model)
+    X = as_row(X)
+    if isinstance(model, Pipeline):
+        if len(model) > 1:
+            X = model[:-1].transform(X)
+            feature_names = _names_out(model[:-1]) if feature_names is None else feature_names
+        model = model[-1]
+    if not isinstance(model, ExplainableClassifier):
+        raise TypeError(
+            f"{type(model).__name__} explains no scores; pass a label-tree or one-vs-rest estimator of xclassic, or a "
+            "pipeline that ends in one."
+        )
+    return model.explain(X, label, n_features=n_features, label_names=label_names, feature_names=feature_names)
+
+
+def as_row(X: Any) -> Any:
+    """Return a single text, or a vector of numbers, as a collection of one row; anything else as it is."""
+    if isinstance(X, str):
+        return [X]
+    if isinstance(X, (list, tuple)) and X and isinstance(X[0], Real):
+        X = np.asarray(X)
+    vector = (issparse(X) or isinstance(X, np.ndarray)) and X.ndim == 1 and X.dtype.kind in "biuf"
+    return X.reshape(1, -1) if vector else X
+
+
+def _names_out(steps: Pipeline) -> NDArray[Any] | None:
+    try:
+        return steps.get_feature_names_out()
+    except (AttributeError, ValueError):  # a step that names nothing, or only what it was given names for
+        return None
+
+
+def _check_names(parameter: str, names: Names | None, size: int) -> None:
+    if names is not None and len(names) != size:
+        raise ValueError(f"{parameter} has {len(names)} entries; there must be {size}, one for each.")
