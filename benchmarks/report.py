@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 
 from measure import Measurement
 from problems import DEPTHS
+
+GAINS = ("P@1", "P@3", "P@5", "PSP@5")
 
 
 def table(measurements: Sequence[Measurement]) -> str:
@@ -29,25 +31,21 @@ def table(measurements: Sequence[Measurement]) -> str:
     return markdown([list(columns), *rows])
 
 
-def against_best(measurements: Sequence[Measurement], peers: Sequence[str], same_loss: Sequence[str]) -> str:
-    """Return how the other methods stand to the best of `peers` in each figure, and in P@5 also to those of a loss."""
-    rows = [["data", "method", "training", "prediction", "memory growth", "P@5", "P@5, same loss"]]
+def against_rivals(measurements: Sequence[Measurement], rivals: Mapping[str, Sequence[str]]) -> str:
+    """Return how methods stand to the best of their `rivals` in each figure: ratios, and differences of percentages."""
+    rows = [["data", "method", "training", "prediction", "model", "memory growth", *GAINS]]
     groups = _rounds(measurements)
-    for data, method in groups:
-        rivals = [groups[data, peer] for peer in peers if (data, peer) in groups]
-        if method in peers or not rivals:
+    for (data, method), ours in groups.items():
+        others = [groups[data, rival] for rival in rivals.get(ours[0]["method"], ()) if (data, rival) in groups]
+        if not others:
             continue
-        ours = groups[data, method]
-        train, predict, growth = (
-            min(_median(rival, field) for rival in rivals) / _median(ours, field)
-            for field in ("train_seconds", "predict_seconds", "growth_bytes")
+        train, predict, model, growth = (
+            min(_median(other, field) for other in others) / _median(ours, field)
+            for field in ("train_seconds", "predict_seconds", "model_bytes", "growth_bytes")
         )
-        kin = [groups[data, peer] for peer in same_loss if (data, peer) in groups]
-        gains = [
-            f"{_median(ours, 'P@5') - max(_median(rival, 'P@5') for rival in group):+.2f}" if group else ""
-            for group in (rivals, kin)
-        ]
-        rows.append([data, method, f"{train:.1f}x as fast", f"{predict:.1f}x as fast", f"{1 / growth:.1f}x", *gains])
+        gains = [f"{_median(ours, name) - max(_median(other, name) for other in others):+.2f}" for name in GAINS]
+        speeds = [f"{train:.1f}x as fast", f"{predict:.1f}x as fast", f"{1 / model:.2f}x", f"{1 / growth:.1f}x"]
+        rows.append([data, method, *speeds, *gains])
     return markdown(rows)
 
 

@@ -115,7 +115,8 @@ def test_methods_and_parameters_are_read():
     peers = compare.ONE_VS_REST + compare.TREES
     assert {compare.library_of(method) for method in peers} == set(compare.ENVIRONMENTS)
     assert all((BENCHMARKS / "libraries" / f"{compare.library_of(method)}.py").exists() for method in peers)
-    assert set(compare.OURS) <= set(xclassic.ESTIMATORS)
+    assert set(compare.OURS) | set(compare.RIVALS) <= set(xclassic.ESTIMATORS)
+    assert {rival for rivals in compare.RIVALS.values() for rival in rivals} <= set(peers)
 
 
 def measurement(method, **figures):
@@ -136,10 +137,11 @@ def test_tables_show_medians_ranges_and_the_best_peer():
     assert len({len(line) for line in table}) == 1
     assert "| 2 (1 to 3)" in table[2]
     assert "| 300 " in table[3]
-    best = report.against_best(measurements, ["slow", "fast"], ["fast"]).splitlines()
+    best = report.against_rivals(measurements, {"DiSMEC": ["slow", "fast"]}).splitlines()
     assert len(best) == 3
     cells = [cell.strip() for cell in best[2].split("|")[1:-1]]
-    assert cells == ["toy", "DiSMEC", "10.0x as fast", "1.0x as fast", "2.0x", "-1.00", "+0.00"]
+    speeds = ["10.0x as fast", "1.0x as fast", "1.00x", "2.0x"]
+    assert cells == ["toy", "DiSMEC", *speeds, "+0.00", "+0.00", "-1.00", "+0.00"]
 
 
 def test_run_prints_a_table_and_writes_json(tmp_path):
