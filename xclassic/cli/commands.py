@@ -51,7 +51,7 @@ def _with_hyphens(name: str) -> str:
 
 class _InOrder(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(self.commands, key=["train", "predict", "evaluate", "info"].index)
+        return sorted(self.commands, key=["train", "predict", "evaluate", "explain", "info"].index)
 
 
 commands = typer.Typer(
@@ -249,6 +249,57 @@ def evaluate(
     n_unknown = truth.shape[1] - classes.size
     summary = {"model": model, "data": data, "n_rows": truth.shape[0], "n_unknown_labels": n_unknown}
     write_line(json.dumps({**summary, "metrics": results}, ensure_ascii=False))
+
+
+@commands.command()
+def explain(
+    model: Model,
+    data: Data,
+    row: Annotated[int, typer.Option(min=0, help="Number of the row, from 0.")] = 0,
+    label: Annotated[str | None, typer.Option(help="Name or id of the label.", show_default="the best")] = None,
+    n_features: Annotated[int, typer.Option(min=1, help="Features shown for each node.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead of text.")] = False,
+    label_ids: Annotated[
+        bool, typer.Option("--label-ids", help="Take and show ids of labels that have names.")
+    ] = False,
+    quiet: Quiet = False,
+    text_field: TextField = ["text"],  # noqa: B006
+    zero_based: ZeroBased = None,
+) -> None:
+    """Tell why a label has its score for one row (of a folder: of its test points)."""
+    from xclassic import explain as explain_score
+    from xclassic.cli.data import Source
+    from xclassic.cli.outputs import write_line
+
+    trained = _load(model, 1, quiet)
+    source = Source(data, text_field, zero_based=zero_based)
+    points = _read(source, "test", quiet, n_features=trained.estimator.n_features_in_, labels=False)
+    if row >= len(points.ids):
+        raise typer.BadParameter(f"there is no row {row}; {data} has {len(points.ids)} rows, counted from 0")
+    X = trained.features(points.X[row : row + 1])
+    shown = trained.labels(by_id=label_ids)
+    chosen = trained.estimator.predict_topk(X, 1).ids[0, 0] if label is None else _position(label, shown)
+    explanation = explain_score(
+        trained.estimator,
+        X,
+        trained.estimator.classes_[chosen],
+        n_features=n_features,
+        label_names=shown,
+        feature_names=points.feature_names
+        if trained.vectorizer is None
+        else trained.vectorizer.get_feature_names_out(),
+    )
+    write_line(json.dumps(explanation.to_dict(), ensure_ascii=False) if as_json else str(explanation))
+
+
+def _position(label: str, shown: Any) -> int:
+    """Return the id of a label that is given as it is shown."""
+    found = [i for i, name in enumerate(shown.tolist()) if str(name) == label]
+    if not found:
+        raise typer.BadParameter(
+            f"the model has no label {label!r}; its labels are like {', '.join(map(str, shown[:3]))}"
+        )
+    return found[0]
 
 
 @commands.command()

@@ -55,12 +55,15 @@ class Points:
         How the rows are called.
     label_names : list of str or None
         Of the columns of `Y`, if the data names them.
+    feature_names : list of str or None
+        Of the columns of `X`, if the data names them.
     """
 
     X: Any
     Y: Any
     ids: Sequence[int | str]
     label_names: list[str] | None = None
+    feature_names: list[str] | None = None
 
     @property
     def is_text(self) -> bool:
@@ -100,7 +103,7 @@ def _read_folder(source: Source, part: str) -> Points:
     X, Y = (data.X, data.Y) if part == "train" else (data.X_test, data.Y_test)
     if X is None:
         raise datasets.DataFileError(source.path, "the folder has no test points; name the file itself")
-    return Points(X, Y, range(X.shape[0]), data.label_names)
+    return Points(X, Y, range(X.shape[0]), data.label_names, data.feature_names)
 
 
 def _read_texts(source: Source, labels: bool) -> Points:

@@ -61,6 +61,21 @@ class TrainedModel:
     label_names: list[str] | None = None
     training: Facts = field(default_factory=dict)
 
+    def features(self, X: Any) -> Any:
+        """Return the rows as the estimator takes them, from what the model was trained on, texts or features.
+
+        Raises
+        ------
+        ValueError
+            If it is the other of the two.
+        """
+        is_text = isinstance(X, list)
+        if is_text and self.vectorizer is None:
+            raise ValueError("the model was trained on features, but the data is text")
+        if not is_text and self.vectorizer is not None:
+            raise ValueError("the model was trained on text; pass JSON lines, CSV or TSV")
+        return self.vectorizer.transform(X) if self.vectorizer is not None else X
+
     def predict_topk(self, X: Any, k: int) -> TopK:
         """Return the best `k` labels of each row of what the model was trained on, texts or features.
 
@@ -69,12 +84,7 @@ class TrainedModel:
         ValueError
             If it is the other of the two, or has another number of features.
         """
-        is_text = isinstance(X, list)
-        if is_text and self.vectorizer is None:
-            raise ValueError("the model was trained on features, but the data is text")
-        if not is_text and self.vectorizer is not None:
-            raise ValueError("the model was trained on text; pass JSON lines, CSV or TSV")
-        return self.estimator.predict_topk(self.vectorizer.transform(X) if self.vectorizer is not None else X, k)
+        return self.estimator.predict_topk(self.features(X), k)
 
     def labels(self, *, by_id: bool) -> NDArray[Any]:
         """Return what stands for each label id in the output."""
