@@ -16,9 +16,11 @@ from xclassic.base import Arrays, Facts, Verify
 from xclassic.explanation import ExplainableClassifier, Names, Row, Step
 from xclassic.label_tree.explaining import explain_path
 from xclassic.label_tree.nodes import LOSSES, Matcher, NodeSolver, train_tree
+from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.search import TreeModel, search
 from xclassic.label_tree.shared_docs import complete
 from xclassic.label_tree.tree import LabelTree
+from xclassic.label_tree.vectors import label_vectors
 from xclassic.linear.block_weights import DTYPES, LANES
 from xclassic.linear.blocks import BlockProblem
 from xclassic.linear.one_vs_rest import unit_rows
@@ -105,6 +107,21 @@ class LabelTreeClassifier(ExplainableClassifier):
         """Return the rows as the models see them."""
         return unit_rows(X) if self.normalize else X
 
+    def _kmeans_trees(
+        self,
+        X: Features,
+        Y: csr_array,
+        labels: NDArray[np.int64],
+        seeds: NDArray[np.uint64],
+        view: str = "pifa",
+        **options: Any,
+    ) -> list[LabelTree]:
+        """Return a tree for each seed, by `kmeans_tree` with these options."""
+        workers: dict[str, Any] = {"n_jobs": self.n_jobs, "verbose": self.verbose}
+        vectors = label_vectors(X, Y if labels.size == Y.shape[1] else csr_array(Y[:, labels]), view, **workers)
+        ids: dict[str, Any] = {"labels": labels, "n_labels": Y.shape[1]}
+        return [kmeans_tree(vectors, random_state=int(seed % 2**32), **ids, **options, **workers) for seed in seeds]
+
     def _matcher(self, X: Features) -> Matcher | None:
         """Return how rows find nodes that are none of theirs but should learn from them; by default, not at all."""
         return None
@@ -132,7 +149,7 @@ class LabelTreeClassifier(ExplainableClassifier):
             return
         seeds = spawn_seeds(self.random_state, 2 * self.n_trees)
         trees = self._given_trees(Y) or self._partition(X, Y, labels, seeds[: self.n_trees])
-        solver = NodeSolver(self.loss, self.C, self.eps, self.max_passes, self.prune)
+        solver = NodeSolver(self.loss, self.C, self.eps, self.max_passes, self.prune, self.weight_dtype == "float16")
         train = partial(
             train_tree,
             BlockProblem(X, bias=self.bias),

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.label_tree.base import LabelTreeClassifier
-from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.tree import LabelTree
-from xclassic.label_tree.vectors import VIEWS, label_vectors
+from xclassic.label_tree.vectors import VIEWS
 from xclassic.validation import Features, check_choice, check_number
 
 
@@ -120,20 +119,15 @@ class Bonsai(LabelTreeClassifier):
         check_choice("view", self.view, VIEWS)
 
     def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
-        vectors = label_vectors(X, Y, self.view, n_jobs=self.n_jobs)[labels]
-        return [
-            kmeans_tree(
-                vectors,
-                branching=self.branching,
-                max_leaf=self.max_leaf,
-                balanced=False,
-                max_share=self.max_share,
-                max_depth=self.max_depth - 1,
-                labels=labels,
-                n_labels=Y.shape[1],
-                random_state=int(seed % 2**32),
-                n_jobs=self.n_jobs,
-                verbose=self.verbose,
-            )
-            for seed in seeds
-        ]
+        return self._kmeans_trees(
+            X,
+            Y,
+            labels,
+            seeds,
+            view=self.view,
+            branching=self.branching,
+            max_leaf=self.max_leaf,
+            balanced=False,
+            max_share=self.max_share,
+            max_depth=self.max_depth - 1,
+        )

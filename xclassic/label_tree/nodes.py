@@ -14,7 +14,7 @@ from scipy.sparse import csc_array, csr_array
 import xclassic._kernels.nodes as kernels
 from xclassic.label_tree.search import TreeModel, lanes_of_children, search
 from xclassic.label_tree.tree import LabelTree
-from xclassic.linear.block_weights import LANES, BlockWeights
+from xclassic.linear.block_weights import LANES, BlockWeights, half_precision
 from xclassic.linear.blocks import BlockProblem, Trained
 from xclassic.parallel import StopByte, run_tasks
 from xclassic.validation import Features
@@ -37,6 +37,8 @@ class NodeSolver:
     max_passes : int
     prune : float
         Weights of at most this absolute value are dropped.
+    half : bool
+        Keep finished weights in half precision.
     """
 
     loss: str
@@ -44,6 +46,7 @@ class NodeSolver:
     eps: float
     max_passes: int
     prune: float
+    half: bool = False
 
 
 @dataclass
@@ -287,7 +290,7 @@ def _selected(level: NodeRows, nodes: NDArray[np.int64]) -> NodeRows:
 
 def _train_task(problem: BlockProblem, solver: NodeSolver, task: tuple[Any, ...], stop: StopByte) -> Any:
     reach, child_ptr, positive, targets, seeds = task
-    return kernels.train_nodes(
+    part = kernels.train_nodes(
         problem.indptr,
         problem.indices,
         problem.values,
@@ -311,6 +314,9 @@ def _train_task(problem: BlockProblem, solver: NodeSolver, task: tuple[Any, ...]
         solver.prune,
         stop,
     )
+    if solver.half:
+        part["values"] = half_precision(part["values"])
+    return part
 
 
 def _gather(parts: list[dict[str, Any]], tree: LabelTree, n_features: int) -> BlockWeights:
@@ -335,6 +341,7 @@ def _gather(parts: list[dict[str, Any]], tree: LabelTree, n_features: int) -> Bl
     n_rows = [len(part["features"]) for part in parts]
     n_cells = [len(part["cell_masks"]) for part in parts]
     n_values = [len(part["values"]) for part in parts]
+    values = joined("values")
     return BlockWeights(
         chunk_groups=np.concatenate([[0], np.cumsum(n_groups)]),
         chunk_rows=chained("chunk_rows", n_rows),
@@ -347,7 +354,7 @@ def _gather(parts: list[dict[str, Any]], tree: LabelTree, n_features: int) -> Bl
         row_values=lifted("row_values", n_values),
         cell_groups=joined("cell_groups"),
         cell_masks=joined("cell_masks"),
-        values=np.concatenate([joined("values"), np.zeros(LANES, np.float32)]),
+        values=np.concatenate([values, np.zeros(LANES, values.dtype)]),
         chunk_scales=np.ones(len(tree.inner), np.float32),
         n_features=n_features,
     )

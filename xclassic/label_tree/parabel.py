@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.label_tree.base import LabelTreeClassifier
-from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.tree import LabelTree
-from xclassic.label_tree.vectors import label_vectors
 from xclassic.validation import Features, check_number
 
 
@@ -105,17 +103,4 @@ class Parabel(LabelTreeClassifier):
         check_number("max_leaf", self.max_leaf, minimum=1, integer=True)
 
     def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
-        vectors = label_vectors(X, Y, n_jobs=self.n_jobs)[labels]
-        return [
-            kmeans_tree(
-                vectors,
-                branching=2,
-                max_leaf=self.max_leaf,
-                labels=labels,
-                n_labels=Y.shape[1],
-                random_state=int(seed % 2**32),
-                n_jobs=self.n_jobs,
-                verbose=self.verbose,
-            )
-            for seed in seeds
-        ]
+        return self._kmeans_trees(X, Y, labels, seeds, branching=2, max_leaf=self.max_leaf)

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.label_tree.base import LabelTreeClassifier
-from xclassic.label_tree.partition import huffman_tree, kmeans_tree, random_tree
+from xclassic.label_tree.partition import huffman_tree, random_tree
 from xclassic.label_tree.tree import LabelTree
-from xclassic.label_tree.vectors import label_vectors
 from xclassic.validation import Features, check_choice, check_number
 
 
@@ -120,6 +119,4 @@ class PLT(LabelTreeClassifier):
         ids["max_leaf"] = self.max_leaf
         if self.partition == "random":
             return [random_tree(len(labels), random_state=int(seed % 2**32), **ids) for seed in seeds]
-        vectors = label_vectors(X, Y, n_jobs=self.n_jobs)[labels]
-        options: dict[str, Any] = {"n_jobs": self.n_jobs, "verbose": self.verbose}
-        return [kmeans_tree(vectors, random_state=int(seed % 2**32), **options, **ids) for seed in seeds]
+        return self._kmeans_trees(X, Y, labels, seeds, branching=self.branching, max_leaf=self.max_leaf)

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
 from xclassic.label_tree.base import LabelTreeClassifier
-from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.tree import LabelTree
-from xclassic.label_tree.vectors import label_vectors
 from xclassic.linear.one_vs_rest import inverse_propensities
 from xclassic.validation import Features, check_number
 
@@ -153,20 +151,7 @@ class XReg(LabelTreeClassifier):
             inverse_propensities(self.propensity, csr_array(np.ones((3, 1), np.float32)))
 
     def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
-        vectors = label_vectors(X, self._relevance(Y), n_jobs=self.n_jobs)[labels]
-        return [
-            kmeans_tree(
-                vectors,
-                branching=2,
-                max_leaf=self.max_leaf,
-                labels=labels,
-                n_labels=Y.shape[1],
-                random_state=int(seed % 2**32),
-                n_jobs=self.n_jobs,
-                verbose=self.verbose,
-            )
-            for seed in seeds
-        ]
+        return self._kmeans_trees(X, self._relevance(Y), labels, seeds, branching=2, max_leaf=self.max_leaf)
 
 
 def _checked_relevance(relevance: Any, Y: csr_array) -> csr_array:

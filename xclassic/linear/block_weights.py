@@ -255,7 +255,7 @@ class BlockWeights:
         """
         if dtype == self.values.dtype.name:
             return self
-        floats = self._floats()
+        floats: NDArray[Any] = self._floats()
         scales = np.ones(len(self.chunk_scales), np.float32)
         if dtype == "int8":
             chunk = self._chunk_of_values()
@@ -263,7 +263,7 @@ class BlockWeights:
             scales = np.where(largest > 0, largest / 127, 1).astype(np.float32)
             floats = np.rint(floats / scales[chunk])
         elif dtype == "float16":
-            floats = np.clip(floats, -65504, 65504)
+            floats = half_precision(floats)
         values = np.concatenate([floats, np.zeros(LANES)]).astype(dtype)
         return replace(self, values=values, chunk_scales=scales)
 
@@ -399,6 +399,11 @@ def _row_entries(
     starts = first_of_chunk + (low[rows] - first_of_chunk.astype(np.uint32)).astype(np.int64)
     ends = np.cumsum(counts)
     return np.repeat(starts - ends + counts, counts) + np.arange(counts.sum()), counts
+
+
+def half_precision(weights: NDArray[Any]) -> NDArray[np.float16]:
+    """Return weights as float16; those beyond its range become its largest numbers."""
+    return np.clip(weights, -65504, 65504).astype(np.float16)
 
 
 def _chained(offsets: tuple[NDArray[np.uint32], ...]) -> NDArray[np.uint32]:
