@@ -423,6 +423,34 @@ def test_info(run, model):
     assert facts["version"] == xclassic.__version__
 
 
+def test_explain(run, model, bibtex):
+    label = bibtex.label_names.index("TAG_web")
+    fitted = DiSMEC().fit(bibtex.X, bibtex.Y)
+    expected = fitted.explain(
+        bibtex.X_test[[3]],
+        label,
+        n_features=4,
+        label_names=bibtex.label_names,
+        feature_names=bibtex.feature_names,
+    )
+    chosen = f"explain {model} bibtex --row 3 --n-features 4"
+    assert run(f"{chosen} --label TAG_web").out == f"{expected}\n"
+    assert json.loads(run(f"{chosen} --label TAG_web --json").out) == json.loads(json.dumps(expected.to_dict()))
+    by_id = json.loads(run(f"{chosen} --label {label} --label-ids --json").out)
+    assert by_id["score"] == expected.score
+    assert (by_id["label"], by_id["name"]) == (label, str(label))
+    assert run(chosen).out.startswith(f"{expected.best_name}: score {expected.best_score:.4g} (the best)\n")
+
+
+def test_explain_texts(run, books):
+    run(f"train Parabel books.jsonl --model m {books}")
+    shown = json.loads(run("explain m books.csv --text-field title --row 1 --label cooking --json").out)
+    assert {effect["name"] for step in shown["steps"] for effect in step["features"]} == {"bread", "and", "butter"}
+    assert "no row 5; books.csv has 5 rows" in run("explain m books.csv --text-field title --row 5", 2).err
+    unknown = run("explain m books.csv --text-field title --label sky", 2).err
+    assert "no label 'sky'; its labels are like Brot: für Anfänger, astronomy, cooking" in unknown
+
+
 # For scripts
 
 
@@ -456,7 +484,14 @@ def test_wrong_usage(run, books, line, problem):
 
 
 @pytest.mark.parametrize(
-    "line", ["train DiSMEC none.txt --model m", "predict none bibtex", "evaluate none bibtex", "info none"]
+    "line",
+    [
+        "train DiSMEC none.txt --model m",
+        "predict none bibtex",
+        "evaluate none bibtex",
+        "explain none bibtex",
+        "info none",
+    ],
 )
 def test_failure_is_one_line(run, line):
     done = run(line, 1)

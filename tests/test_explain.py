@@ -214,9 +214,9 @@ def test_one_vs_rest_step(bibtex, method):
     assert step.n_active == np.count_nonzero(effects)
     sizes = sorted(np.abs(effects), reverse=True)[:5]
     np.testing.assert_allclose([abs(effect.contribution) for effect in step.features], sizes, rtol=1e-5)
-    for name, value, weight, contribution in step.features:
-        assert (value, weight) == pytest.approx((x[name], weights[name, 88]))
-        assert contribution == value * weight
+    for effect in step.features:
+        assert (effect.value, effect.weight) == pytest.approx((x[effect.name], weights[effect.name, 88]))
+        assert effect.contribution == effect.value * effect.weight
 
 
 def test_many_labels_in_several_chunks():
@@ -348,7 +348,6 @@ TREES_AS_TEXT = """\
 rye: score 0.3894 (best: wheat, 0.7)
 
 Tree 1 of 2: exp(-0.2500) = 0.7788
-----------------------------------
 
 3 labels: rye, wheat, oats: log-score -0.2500, rank 1 of 2, on its level 1
   feature    value  weight  value x weight
@@ -363,7 +362,6 @@ rye: log-score 0.0000, rank 2 of 3
   margin                         +1.5000
 
 Tree 2 of 2: exp(-4.0000) = 0.01832; counts 0, since the search loses the path
-------------------------------------------------------------------------------
 
 food: log-score -4.0000, rank 12 of 12, on its level 11, lost to the beam
   feature  value  weight  value x weight

@@ -20,7 +20,8 @@ from xclassic.validation import Features, check_features, check_number, find_lab
 Names = Sequence[Any] | NDArray[Any]
 
 
-class FeatureEffect(NamedTuple):
+@dataclass(frozen=True)
+class FeatureEffect:
     """What one feature of a row adds to a margin.
 
     Attributes
@@ -126,10 +127,7 @@ class Explanation:
         dict
             With the attributes as keys.
         """
-        fields = asdict(self)
-        for step in fields["steps"]:
-            step["features"] = [effect._asdict() for effect in step["features"]]
-        return fields
+        return asdict(self)
 
     def __str__(self) -> str:
         best = "the best" if self.label == self.best_label else f"best: {self.best_name}, {self.best_score:.4g}"
@@ -137,17 +135,17 @@ class Explanation:
         previous = -1
         for step in self.steps:
             if self.n_trees and step.tree != previous:
-                lines += ["", *self._tree_lines(step.tree)]
+                lines += ["", self._tree_line(step.tree)]
                 previous = step.tree
             lines += ["", *_step_lines(step, in_tree=self.n_trees > 0)]
         return "\n".join(lines)
 
-    def _tree_lines(self, tree: int) -> list[str]:
+    def _tree_line(self, tree: int) -> str:
         path = [step for step in self.steps if step.tree == tree]
         log_score = sum(step.contribution for step in path)
         lost = "" if path[-1].kept else "; counts 0, since the search loses the path"
-        title = f"Tree {tree + 1} of {self.n_trees}: exp({_fixed(log_score)}) = {np.exp(log_score):.4g}{lost}"
-        return [title, "-" * len(title)]
+        score = f"exp({_fixed(log_score)}) = {np.exp(log_score):.4g}"
+        return f"Tree {tree + 1} of {self.n_trees}: {score}{lost}"
 
 
 def _step_lines(step: Step, in_tree: bool) -> list[str]:
@@ -162,7 +160,7 @@ def _step_lines(step: Step, in_tree: bool) -> list[str]:
     rest = step.margin - step.bias - sum(effect.contribution for effect in step.features)
     n_rest = step.n_active - len(step.features)
     cells = [("feature", "value", "weight", "value x weight")]
-    cells += [(str(name), f"{x:.4f}", f"{w:.4f}", f"{xw:+.4f}") for name, x, w, xw in step.features]
+    cells += [(str(e.name), f"{e.value:.4f}", f"{e.weight:.4f}", f"{e.contribution:+.4f}") for e in step.features]
     if n_rest:
         cells.append((f"({n_rest} more)", "", "", f"{rest:+.4f}"))
     cells += [("(bias)", "", "", f"{step.bias:+.4f}"), ("margin", "", "", f"{step.margin:+.4f}")]
