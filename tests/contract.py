@@ -488,13 +488,13 @@ from contract import random_sparse
 
 estimator = pickle.load(sys.stdin.buffer)
 rng = np.random.default_rng(0)
-X = random_sparse((20_000, 5_000), 0.01, rng)
-Y = random_sparse((20_000, 20_000), 0.0003, rng)
+X = random_sparse((40_000, 5_000), 0.01, rng)
+Y = random_sparse((40_000, 20_000), 0.0003, rng)
 Y.data[:] = 1
 sent = []
 
 def interrupt():
-    time.sleep(1.5)
+    time.sleep(1)
     sent.append(time.perf_counter())
     os.kill(os.getpid(), signal.SIGINT)
 
