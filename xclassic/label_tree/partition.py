@@ -210,9 +210,9 @@ def _arity(sizes: NDArray[Any], branching: int, max_leaf: int, balanced: bool) -
     """Return the number of children that nodes of so many labels are split into; 1 where labels are the children."""
     leaves = np.maximum(-(-sizes // max_leaf), 1)
     if balanced:
-        levels = np.log(leaves) / np.log(branching)
-        # Alike on all levels below. Rounding saves a level that would hardly split; two clusters remain two.
-        levels = np.maximum(np.ceil(levels - 1e-9) if branching == 2 else np.rint(levels), 1)
+        # Alike on all levels below, and up to twice as many where that saves a level; but two clusters remain two.
+        most = 2 if branching == 2 else 2 * branching
+        levels = np.maximum(np.ceil(np.log(leaves) / np.log(most) - 1e-9), 1)
         wanted = np.ceil(leaves ** (1 / levels) - 1e-9).astype(np.int64)
     else:
         wanted = np.minimum(sizes, branching)  # as many as needed would not be enough, since their sizes differ
