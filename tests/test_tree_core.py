@@ -1,13 +1,14 @@
 """Label trees below the estimators: partitions, node training and search, against slow twins."""
 
 import math
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import naive
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from scipy.sparse import csr_array
 from test_blocks import level, problem_data  # noqa: F401 - a fixture
 
@@ -140,7 +141,7 @@ def test_more_rounds_bring_labels_nearer_to_their_centres():
         return np.mean([dense[i] @ centres[np.flatnonzero(np.unique(group) == group[i])[0]] for i in range(300)])
 
     quality = [mean_cosine(rounds) for rounds in (1, 2, 4, 8, 16)]
-    assert all(later >= earlier - 1e-3 for earlier, later in zip(quality, quality[1:], strict=False))
+    assert all(later >= earlier - 1e-3 for earlier, later in pairwise(quality))
     assert quality[-1] > quality[0]
 
 
@@ -154,9 +155,9 @@ def test_labels_that_cannot_be_told_apart_are_split_all_the_same(vectors, balanc
 
 def test_two_blobs_are_found_and_a_cap_on_shares_holds():
     random = np.random.default_rng(0)
-    vectors = np.vstack(
-        [random.normal(0, 0.05, (90, 5)) + [1, 0, 0, 0, 0], random.normal(0, 0.05, (10, 5)) + [0, 1, 0, 0, 0]]
-    )
+    vectors = random.normal(0, 0.05, (100, 5))
+    vectors[:90, 0] += 1
+    vectors[90:, 1] += 1
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     free = kmeans_tree(vectors, branching=2, max_leaf=90, balanced=False, random_state=1).paths()[:, 1]
     assert {tuple(np.unique(free[:90])), tuple(np.unique(free[90:]))} == {(1,), (2,)}
@@ -291,8 +292,6 @@ def test_multinomial_nodes_are_softmax_regressions(level):  # noqa: F811
         return (
             0.5 * (W**2).sum() + 2.0 * (np.logaddexp.reduce(margins, axis=1) - margins[np.arange(150), classes]).sum()
         )
-
-    from scipy.optimize import minimize
 
     best = minimize(
         lambda w: objective(w.reshape(5, -1)), np.zeros(W.size), method="L-BFGS-B", options={"maxiter": 3000}
