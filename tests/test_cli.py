@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import scipy.sparse
+import typer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
@@ -131,6 +132,18 @@ def test_options_are_the_parameters_of_the_constructor(run, name):
         assert type(value) is type(default)
     shown = run(f"train {name} --help").out
     assert all("--" + parameter.replace("_", "-") in shown for parameter in parameters)
+
+
+def test_trees_and_arrays_are_read_from_files(tmp_path):
+    tree = xclassic.LabelTree.flat([0, 1])
+    tree.save(tmp_path / "tree")
+    np.save(tmp_path / "names.npy", np.eye(2))
+    parameters = inspect.signature(xclassic.PrefixTree).parameters
+    assert parse(parameters["tree"], str(tmp_path / "tree")) == tree
+    np.testing.assert_array_equal(parse(parameters["embeddings"], str(tmp_path / "names.npy")), np.eye(2))
+    for name in ("tree", "embeddings"):
+        with pytest.raises(typer.BadParameter, match=f"--{name} is"):
+            parse(parameters[name], str(tmp_path / "nowhere"))
 
 
 def test_parse_takes_the_strictest_type():

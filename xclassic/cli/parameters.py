@@ -14,7 +14,8 @@ from typer.core import TyperGroup
 import xclassic
 
 DEFAULTS = {"n_jobs": -1}  # where they differ from the constructor's: a program may use all CPUs
-SPELLINGS = {"none": "none", "tuple": "A,B", "str": "TEXT"}  # of types, in the help
+# Of types, in the help.
+SPELLINGS = {"none": "none", "labeltree": "FOLDER", "ndarray": "FILE.npy", "tuple": "A,B", "str": "TEXT"}
 
 
 class EstimatorGroup(TyperGroup):
@@ -124,7 +125,24 @@ def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
 
-READ: dict[str, Callable[[str], Any]] = {"none": _none, "int": int, "float": float, "tuple": _numbers, "str": str}
+def _array(path: str) -> Any:
+    import numpy as np  # not for a mere --help
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise ValueError from error
+
+
+READ: dict[str, Callable[[str], Any]] = {
+    "none": _none,
+    "labeltree": lambda path: xclassic.LabelTree.load(path),
+    "ndarray": _array,
+    "int": int,
+    "float": float,
+    "tuple": _numbers,
+    "str": str,
+}
 
 
 def summary(estimator_class: type) -> str:

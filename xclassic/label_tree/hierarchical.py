@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from sklearn.base import clone
+from sklearn.base import TransformerMixin, clone
 
 from xclassic.base import Arrays, Facts, Verify
 from xclassic.explanation import Names
@@ -82,7 +82,7 @@ class HierarchicalXC(LabelTreeClassifier):
         distance: str = "jaccard",
         linkage: str = "average",
         max_leaf: int = 1,
-        encoder: Any = None,
+        encoder: str | TransformerMixin | None = None,
         tree: LabelTree | Sequence[LabelTree] | None = None,
         beam: int | None = 20,
         loss: str = "squared_hinge",
