@@ -16,11 +16,6 @@ struct Tree {
     const uint8_t* allowed;  // (n_nodes,) whether an answer may lie at or under the node, or nullptr for all
 };
 
-struct Answer {
-    int32_t row, label;
-    float score;  // a probability
-};
-
 struct Reached {
     int32_t row, node;
     float score;  // a log-score
@@ -68,6 +63,58 @@ class BestOfRow {
     std::vector<float> scores_;
 };
 
+// Means over trees of the probabilities, a label that a tree did not score counting 0.
+class Ensemble {
+  public:
+    Ensemble(int64_t n, int64_t n_labels) : n_(n), sums_(n_labels) {}
+
+    // Takes the probabilities of the children of a node; those that are no labels, or not allowed, are skipped when they are read.
+    void add(int32_t row, const Tree& tree, int64_t first_child, int64_t n_children, const float* probabilities) {
+        blocks_.push_back({row, static_cast<int32_t>(n_children), tree.label + first_child,
+                           tree.allowed ? tree.allowed + first_child : nullptr, probabilities_.size()});
+        probabilities_.insert(probabilities_.end(), probabilities, probabilities + n_children);
+    }
+
+    void best(int64_t n_trees, BestOfRow& best) {
+        std::vector<size_t> first(n_ + 1);
+        for (const Block& block : blocks_) first[block.row + 1]++;
+        for (int64_t row = 0; row < n_; row++) first[row + 1] += first[row];
+        std::vector<const Block*> sorted(blocks_.size());
+        for (const Block& block : blocks_) sorted[first[block.row]++] = &block;  // keeps the order of the trees
+        size_t begin = 0;
+        for (int64_t row = 0; row < n_; row++) {
+            const size_t end = first[row];
+            for (size_t b = begin; b < end; b++)
+                each(*sorted[b], [&](int32_t label, float probability) { sums_[label] += probability; });
+            for (size_t b = begin; b < end; b++)
+                each(*sorted[b], [&](int32_t label, float) {
+                    if (sums_[label] == 0) return;  // offered already: no probability is 0
+                    best.offer(row, label, sums_[label] / static_cast<float>(n_trees));
+                    sums_[label] = 0;
+                });
+            begin = end;
+        }
+    }
+
+  private:
+    struct Block {
+        int32_t row, n_children;
+        const int32_t* label;
+        const uint8_t* allowed;
+        size_t first;  // of its probabilities
+    };
+
+    template <typename Visit>
+    void each(const Block& block, Visit visit) const {
+        for (int32_t j = 0; j < block.n_children; j++)
+            if (block.label[j] >= 0 && (!block.allowed || block.allowed[j])) visit(block.label[j], probabilities_[block.first + j]);
+    }
+
+    int64_t n_;
+    std::vector<float> sums_, probabilities_;
+    std::vector<Block> blocks_;
+};
+
 class TreeSearch {
   public:
     TreeSearch(const Rows& rows, int32_t score, const Level* level, const volatile uint8_t* stop)
@@ -80,8 +127,8 @@ class TreeSearch {
     // Nodes are compared by log-scores, which do not run out of range on long paths, labels by probabilities, which are the answers.
     //
     // Keeps the `beam` best nodes of each row on each level. Labels go to `best`, which then also ends paths that cannot enter it
-    // any more (contributions are never positive), or without it, all that were scored, to `answers`.
-    void beam(const Tree& tree, int64_t beam, BestOfRow* best, std::vector<Answer>* answers) {
+    // any more (contributions are never positive), or without it, all that were scored, to `ensemble`.
+    void beam(const Tree& tree, int64_t beam, BestOfRow* best, Ensemble* ensemble) {
         std::vector<Reached> reached, later;
         for (int32_t row = 0; row < rows_.n; row++)
             if (!tree.allowed || tree.allowed[0]) reached.push_back({row, 0, 0.f, 0});
@@ -90,8 +137,8 @@ class TreeSearch {
             next.clear();
             // The best node of a row first: its labels may show that the others are not worth a look.
             split_first(reached, later, best != nullptr);
-            expand(tree, reached, next, best, answers);
-            if (!later.empty()) expand(tree, later, next, best, answers);
+            expand(tree, reached, next, best, ensemble);
+            if (!later.empty()) expand(tree, later, next, best, ensemble);
             reached.clear();
             for (int32_t row = 0; row < rows_.n; row++)
                 for (int32_t slot = 0; slot < next.count(row); slot++)
@@ -101,7 +148,7 @@ class TreeSearch {
 
     // The labels of one row in the order of their scores, exactly: nodes are opened best first, and as no contribution is positive, a
     // label that comes up is better than all that are still hidden. Ends after k labels, or below `threshold`.
-    void exact(const Tree& tree, int32_t row, int64_t k, float threshold, std::vector<Answer>& answers) {
+    void exact(const Tree& tree, int32_t row, int64_t k, float threshold, BestOfRow& best) {
         struct Waiting {
             float score;  // a probability, of a node the most that a label under it can have
             int32_t label, node;  // label -1: a node, which goes first among equals since it may hide smaller labels
@@ -118,7 +165,7 @@ class TreeSearch {
             waiting.pop();
             if (top.score < threshold) break;
             if (top.label >= 0) {
-                answers.push_back({row, top.label, top.score});
+                best.offer(row, top.label, top.score);
                 k--;
                 continue;
             }
@@ -145,7 +192,7 @@ class TreeSearch {
         reached.erase(middle, reached.end());
     }
 
-    void expand(const Tree& tree, std::vector<Reached>& reached, BestOfRow& next, BestOfRow* best, std::vector<Answer>* answers) {
+    void expand(const Tree& tree, std::vector<Reached>& reached, BestOfRow& next, BestOfRow* best, Ensemble* ensemble) {
         if (best)
             reached.erase(
                 std::remove_if(reached.begin(), reached.end(), [best](const Reached& r) { return bound(r.score) < best->bar(r.row); }),
@@ -156,13 +203,13 @@ class TreeSearch {
         for (size_t first = 0; first < reached.size() && !*stop_;) {
             size_t last = first;
             while (last < reached.size() && reached[last].node == reached[first].node) last++;
-            open(tree, reached.data() + first, static_cast<int64_t>(last - first), next, best, answers);
+            open(tree, reached.data() + first, static_cast<int64_t>(last - first), next, best, ensemble);
             first = last;
         }
     }
 
     // Scores the children of one node for the rows that reached it.
-    void open(const Tree& tree, const Reached* reached, int64_t n, BestOfRow& next, BestOfRow* best, std::vector<Answer>* answers) {
+    void open(const Tree& tree, const Reached* reached, int64_t n, BestOfRow& next, BestOfRow* best, Ensemble* ensemble) {
         const int64_t c = tree.chunk_of[reached->node], n_rows = tree.chunks.chunk_rows[c + 1] - tree.chunks.chunk_rows[c];
         // Filling the table costs about a tenth of a search for each feature row of the chunk.
         const bool tabulate = n * entries_per_row_ * 10 > n_rows;
@@ -176,12 +223,12 @@ class TreeSearch {
                 const int32_t row = reached[first + q].row;
                 const float* scores = scores_.get(0) + q * stride;
                 const float* probabilities = probabilities_.get(0) + q * stride;
+                if (ensemble) ensemble->add(row, tree, begin, end - begin, probabilities);
                 for (int64_t child = begin; child < end; child++) {
                     const int32_t label = tree.label[child];
                     if (tree.allowed && !tree.allowed[child]) continue;
                     if (label < 0) next.offer(row, static_cast<int32_t>(child), scores[child - begin]);
                     else if (best) best->offer(row, label, probabilities[child - begin]);
-                    else answers->push_back({row, label, probabilities[child - begin]});
                 }
             }
         }
@@ -225,40 +272,6 @@ class TreeSearch {
     Scratch<float> scores_, probabilities_;
     int32_t queries_[QUERIES];
     float parents_[QUERIES];
-};
-
-// Means over trees of the probabilities, a label that a tree did not score counting 0: the k best labels of each row.
-class Ensemble {
-  public:
-    Ensemble(int64_t n, int64_t n_labels) : n_(n), sums_(n_labels), first_(n + 1) {}
-    std::vector<Answer> answers;
-
-    void best(int64_t n_trees, BestOfRow& best) {
-        std::fill(first_.begin(), first_.end(), 0);
-        for (const Answer& a : answers) first_[a.row + 1]++;
-        for (int64_t row = 0; row < n_; row++) first_[row + 1] += first_[row];
-        sorted_.resize(answers.size());
-        for (const Answer& a : answers) sorted_[first_[a.row]++] = a;  // keeps the order of the trees
-        size_t begin = 0;
-        for (int64_t row = 0; row < n_; row++) {
-            const size_t end = static_cast<size_t>(first_[row]);
-            for (size_t p = begin; p < end; p++) sums_[sorted_[p].label] += sorted_[p].score;
-            for (size_t p = begin; p < end; p++) {
-                float& sum = sums_[sorted_[p].label];
-                if (sum < 0) continue;  // seen before
-                best.offer(row, sorted_[p].label, sum / static_cast<float>(n_trees));
-                sum = -1;
-            }
-            for (size_t p = begin; p < end; p++) sums_[sorted_[p].label] = 0;
-            begin = end;
-        }
-    }
-
-  private:
-    int64_t n_;
-    std::vector<float> sums_;
-    std::vector<int64_t> first_;
-    std::vector<Answer> sorted_;
 };
 
 }  // namespace xclassic

@@ -7,7 +7,6 @@ import numpy as np
 
 from cython.operator cimport dereference
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
-from libcpp.vector cimport vector
 
 from xclassic._kernels.blocks cimport Chunks, Level, Rows, current_level, describe_rows, set_values
 
@@ -20,27 +19,20 @@ cdef extern from "search.h" namespace "xclassic" nogil:
         const int32_t* chunk_of
         const uint8_t* allowed
 
-    cdef struct Answer:
-        int32_t row
-        int32_t label
-        float score
-
     cdef cppclass BestOfRow:
         BestOfRow(int64_t n, int64_t k) except +
         int64_t count(int64_t row)
         int32_t id(int64_t row, int64_t slot)
         float score(int64_t row, int64_t slot)
-        void offer(int64_t row, int32_t id, float score)
-
-    cdef cppclass TreeSearch:
-        TreeSearch(const Rows&, int32_t score, const Level*, const uint8_t* stop) except +
-        void beam(const Tree&, int64_t beam, BestOfRow*, vector[Answer]*) except +
-        void exact(const Tree&, int32_t row, int64_t k, float threshold, vector[Answer]&) except +
 
     cdef cppclass Ensemble:
         Ensemble(int64_t n, int64_t n_labels) except +
-        vector[Answer] answers
         void best(int64_t n_trees, BestOfRow&) except +
+
+    cdef cppclass TreeSearch:
+        TreeSearch(const Rows&, int32_t score, const Level*, const uint8_t* stop) except +
+        void beam(const Tree&, int64_t beam, BestOfRow*, Ensemble*) except +
+        void exact(const Tree&, int32_t row, int64_t k, float threshold, BestOfRow&) except +
 
 
 cdef class SearchTree:
@@ -106,7 +98,6 @@ def search(
     cdef bint alone = n_trees == 1
     cdef int64_t slot
     cdef int32_t row
-    cdef size_t p
     try:
         for number, search_tree in enumerate(trees):
             tree = (<SearchTree?> search_tree).tree
@@ -116,16 +107,13 @@ def search(
             with nogil:
                 if beam == 0:
                     for row in range(<int32_t> n):
-                        one.exact(tree, row, k, threshold, ensemble.answers)
+                        one.exact(tree, row, k, threshold, dereference(best))
                 elif alone:
                     one.beam(tree, beam, best, NULL)
                 else:
-                    one.beam(tree, beam, NULL, &ensemble.answers)
+                    one.beam(tree, beam, NULL, ensemble)
         with nogil:
-            if beam == 0:
-                for p in range(ensemble.answers.size()):
-                    best.offer(ensemble.answers[p].row, ensemble.answers[p].label, ensemble.answers[p].score)
-            elif not alone:
+            if not alone:
                 ensemble.best(n_trees, dereference(best))
             for row in range(<int32_t> n):
                 counts_view[row] = <int32_t> best.count(row)
