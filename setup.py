@@ -26,7 +26,10 @@ def kernel(path: Path) -> Extension:
         [str(path), *EXTRA_SOURCES.get(path.stem, [])],
         include_dirs=[np.get_include(), str(KERNELS)],
         depends=[str(header) for header in KERNELS.glob("*.h")],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *([("XCLASSIC_BOUNDSCHECK", "1")] * CHECKED)],
+        define_macros=[
+            ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
+            *([("XCLASSIC_BOUNDSCHECK", "1"), ("_GLIBCXX_ASSERTIONS", "1")] * CHECKED),
+        ],
         extra_compile_args=CXXFLAGS,
         language="c++",
     )
