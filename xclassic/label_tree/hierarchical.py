@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 from sklearn.base import TransformerMixin, clone
 
 from xclassic.base import Arrays, Facts, Verify
@@ -123,7 +123,8 @@ class HierarchicalXC(LabelTreeClassifier):
         check_number("max_leaf", self.max_leaf, minimum=1, integer=True)
         check_choice("distance", self.distance, DISTANCES)
         check_choice("linkage", self.linkage, LINKAGES)
-        check_number("n_trees", self.n_trees, minimum=1, maximum=1 + len(FURTHER), integer=True)
+        most = len({(self.distance, self.linkage), *FURTHER})
+        check_number("n_trees", self.n_trees, minimum=1, maximum=most, integer=True)
         if isinstance(self.encoder, str):
             check_choice("encoder", self.encoder, ("autoencoder",))
         elif self.encoder is not None and not hasattr(self.encoder, "transform"):
@@ -145,7 +146,10 @@ class HierarchicalXC(LabelTreeClassifier):
         if self.encoder_ is None:
             return rows
         codes = self.encoder_.transform(rows)
-        return super()._encoded(np.ascontiguousarray(codes, np.float32))
+        sparse = issparse(codes)
+        return super()._encoded(
+            csr_array(codes, dtype=np.float32) if sparse else np.ascontiguousarray(codes, np.float32)
+        )
 
     def _input_names(self, names: Names | None, n_inputs: int) -> Names | None:
         return names if self.encoder_ is None else [f"code{i}" for i in range(n_inputs)]
