@@ -66,3 +66,11 @@ def test_best_first_search_is_exhaustive_search(partition):
     assert (nodes[:, 1:] <= nodes[:, tree.parent[1:]]).all()
     for leaf in leaves:  # a label is at most as likely as each node above it
         assert (probabilities(clf, X, 40)[:, tree.label[leaf]] <= nodes[:, tree.parent[leaf]] + 1e-6).all()
+
+
+def test_rows_without_labels_are_negatives_at_the_root():
+    X = np.ones((100, 1), np.float32)
+    Y = np.zeros((100, 2), np.float32)
+    Y[:30, 0] = Y[30:50, 1] = 1
+    clf = PLT(C=5, eps=1e-4, max_passes=1000, normalize=False, prune=0).fit(X, Y)
+    np.testing.assert_allclose(clf.predict_proba(X[:1])[0], [0.3, 0.2], atol=0.02)

@@ -49,6 +49,7 @@ class LabelTreeClassifier(ExplainableClassifier):
     _rows_per_task: ClassVar[int] = 1024  # so that the weights of a node, once read, serve many rows
     _not_saved: ClassVar[tuple[str, ...]] = ("tree",)
     _graded: ClassVar[bool] = False
+    _all_rows: ClassVar[bool] = False  # whether rows without labels are negatives at the root
     _losses: ClassVar[tuple[str, ...]] = LOSSES[:3]
 
     models_: list[TreeModel]
@@ -156,6 +157,7 @@ class LabelTreeClassifier(ExplainableClassifier):
             self._relevance(Y),
             solver=solver,
             graded=self._graded,
+            all_rows=self._all_rows,
             matcher=self._matcher(X),
             n_jobs=self.n_jobs,
             verbose=self.verbose,

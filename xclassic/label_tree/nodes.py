@@ -121,6 +121,7 @@ def train_tree(
     solver: NodeSolver,
     *,
     graded: bool = False,
+    all_rows: bool = False,
     targets: NDArray[np.float32] | None = None,
     matcher: Matcher | None = None,
     seed: int = 0,
@@ -140,6 +141,8 @@ def train_tree(
     graded : bool
         Take the entries of `Y` for relevances: a child gets the share of a row's weight that is its largest relevance
         under the child over that under the node.
+    all_rows : bool
+        Train the root on rows without labels too, as negatives of all its children.
     targets : ndarray of float32, shape (n_nodes,), optional
         Least squares: what the positives of each node are mapped to.
     matcher : Matcher, optional
@@ -163,6 +166,8 @@ def train_tree(
     if solver.loss == "softmax" and widest > LANES:
         raise ValueError(f"A node has {widest} children; loss='softmax' takes {LANES} at most. Use loss='logistic'.")
     levels = rows_by_level(Y, tree, graded)
+    if all_rows:
+        levels[0] = NodeRows(np.array([0, Y.shape[0]]), np.arange(Y.shape[0], dtype=np.int32), None)
     run = partial(
         run_tasks,
         partial(_train_task, problem, solver),

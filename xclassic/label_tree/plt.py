@@ -19,9 +19,9 @@ class PLT(LabelTreeClassifier):
     r"""Probabilistic label trees: logistic regression in the nodes, label probabilities as scores.
 
     A node's model estimates the probability that a row has a label under the node, given that it has one under the
-    parent. The product along a path is the probability of the label, so scores can be read, compared with a threshold
-    (``predict`` takes 0.5) and multiplied by costs. With ``beam=None`` a best-first search finds the most probable
-    labels exactly.
+    parent; those below the root learn from all rows, so that rows without labels count. The product along a path is the
+    probability of the label, so scores can be read, compared with a threshold (``predict`` takes 0.5) and multiplied by
+    costs. With ``beam=None`` a best-first search finds the most probable labels exactly.
 
     Parameters
     ----------
@@ -48,6 +48,7 @@ class PLT(LabelTreeClassifier):
     Notes
     -----
     {notes}
+    Unlike there, rows without labels are negatives of the children of the root.
 
     References
     ----------
@@ -104,6 +105,7 @@ class PLT(LabelTreeClassifier):
         )
 
     _probabilistic = True
+    _all_rows = True
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
