@@ -3,9 +3,8 @@
     python benchmarks/growth.py --labels 1000 10000 100000 1000000 --json growth.jsonl --plot docs/images/growth.svg
 
 A label is a bag of twelve words out of 100,000; frequencies of labels and words follow a power law. A row has one to
-three labels, half of the words of each, and some words at random. There are two rows for each label, and at least
-50,000.
-Each size runs in a fresh process. Needs Linux.
+three labels, a quarter of the words of each, and twelve words at random. There are two rows for each label, and at
+least 50,000. Each size runs in a fresh process. Needs Linux.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from worker import memory, reset_peak
 import xclassic
 from xclassic import metrics
 
-WORDS, WORDS_OF_LABEL, NOISE = 100_000, 12, 6
+WORDS, WORDS_OF_LABEL, NOISE = 100_000, 12, 12
 LEAST_ROWS, TEST_ROWS, BLOCK = 50_000, 5_000, 200_000
 
 
@@ -39,7 +38,7 @@ def synthetic(n_labels: int, n_rows: int, seed: int) -> tuple[csr_array, csr_arr
         labels = _power_law(random, n_labels, (n, 3), 0.8)
         labels[random.random((n, 3)) < [0, 0.3, 0.7]] = -1  # one to three labels
         drawn = words[labels]
-        drawn[(random.random(drawn.shape) < 0.5) | (labels < 0)[:, :, None]] = -1
+        drawn[(random.random(drawn.shape) < 0.75) | (labels < 0)[:, :, None]] = -1
         noise = _power_law(random, WORDS, (n, NOISE), 0.6)
         parts.append((_matrix(np.hstack([drawn.reshape(n, -1), noise]), WORDS), _matrix(labels, n_labels)))
     X, Y = (_stacked([part[i] for part in parts]) for i in range(2))
