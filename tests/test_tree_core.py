@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, csr_matrix
 from test_blocks import level, problem_data  # noqa: F401 - a fixture
 
 from xclassic import LabelTree
@@ -190,6 +190,37 @@ def test_random_trees_are_balanced_and_differ():
     assert first != second
     assert first.labels.tolist() == list(range(300))
     assert np.ptp(np.bincount(first.paths()[:, 1])[1:]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: kmeans_tree(np.empty((0, 3))), "number of labels is 0"),
+        (lambda: kmeans_tree([1.0, 2.0]), "vectors has shape"),
+        (lambda: kmeans_tree([[1.0], [np.nan]]), "vectors holds NaN"),
+        (lambda: kmeans_tree(csr_array([[1.0], [np.inf]])), "vectors holds NaN or infinite"),
+        (lambda: kmeans_tree(np.eye(3), branching=1), "branching is 1"),
+        (lambda: kmeans_tree(np.eye(3), max_share=0), "max_share is 0"),
+        (lambda: kmeans_tree(np.eye(3), labels=np.arange(2)), "labels has 2 entries; .* 3 labels"),
+        (lambda: random_tree(3, max_leaf=0), "max_leaf is 0"),
+        (lambda: huffman_tree([]), "counts has shape"),
+        (lambda: huffman_tree([1, np.nan]), "or a number below 0"),
+        (lambda: huffman_tree([1, 2], branching=1), "branching is 1"),
+        (lambda: label_vectors(np.eye(3), np.eye(2)), r"X has shape \(3, 3\) and Y \(2, 2\)"),
+        (lambda: label_vectors(np.eye(2), np.eye(2), view="rows"), "view is 'rows'"),
+    ],
+)
+def test_groupings_refuse_what_is_none(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_groupings_take_any_dtype_and_format():
+    vectors = unit_random(40, 20)
+    tree = kmeans_tree(vectors, branching=2, max_leaf=5)
+    assert kmeans_tree(csr_matrix(vectors, dtype=np.float64), branching=2, max_leaf=5) == tree
+    assert kmeans_tree(vectors.toarray().astype(np.float64).tolist(), branching=2, max_leaf=5).n_labels == 40
+    assert huffman_tree([3], n_labels=5, labels=np.array([4])).encode(4) == (0,)
 
 
 @pytest.mark.parametrize("view", ["pifa", "labels", "both"])

@@ -11,6 +11,7 @@ from xclassic._version import __version__
 if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __getattr__
     from xclassic import datasets as datasets
     from xclassic import features as features
+    from xclassic import label_tree as label_tree
     from xclassic import metrics as metrics
     from xclassic._versions import show_versions as show_versions
     from xclassic.base import XMCClassifier as XMCClassifier
@@ -67,7 +68,7 @@ _NAMES = {
     "predict_topk": "xclassic.base",
     "show_versions": "xclassic._versions",
 }
-_MODULES = ("datasets", "features", "metrics")
+_MODULES = ("datasets", "features", "label_tree", "metrics")
 
 __all__ = ["__version__", *_MODULES, *_NAMES]
 

@@ -7,12 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, hstack
+from scipy.sparse import csr_array, hstack, issparse
 
 import xclassic._kernels.cluster as kernels
 from xclassic.linear.one_vs_rest import unit_rows
 from xclassic.parallel import StopByte, run_tasks
-from xclassic.validation import Features
+from xclassic.validation import Features, check_choice, check_number
 
 VIEWS = ("pifa", "labels", "both")
 TASKS = 64
@@ -32,27 +32,48 @@ def label_vectors(
 
     Parameters
     ----------
-    X : csr_array or ndarray of float32, shape (n_rows, n_features)
-    Y : csr_array of float32, shape (n_rows, n_labels)
-        Weights of the labels of each row.
-    view : {"pifa", "labels", "both"}
+    X : sparse matrix or ndarray, shape (n_rows, n_features)
+        Scale rows to unit length first, so that each counts alike.
+    Y : sparse matrix, shape (n_rows, n_labels)
+        The labels of each row, or weights of them.
+    view : {"pifa", "labels", "both"}, default="pifa"
         The sum of the rows of the label ("positive-instance feature aggregation"), its row of ``Y^T Y``, or the two
         side by side, each of unit length before.
-    max_entries : int
+    max_entries : int, default=200
         The largest entries that are kept of each vector, where `X` is sparse.
-    n_jobs, verbose
-        See `run_tasks`.
+    n_jobs : int, optional
+        Workers, as joblib counts them. The vectors do not depend on it.
+    verbose : int, default=0
+        Above 0, show progress with the time left.
 
     Returns
     -------
     csr_array or ndarray of float32, shape (n_labels, n_features), (n_labels, n_labels) or both side by side
         Dense for dense `X` and ``view="pifa"``.
 
+    Raises
+    ------
+    ValueError
+        If `X` and `Y` have different numbers of rows, or `view` is another.
+
     Notes
     -----
     Cost: one addition for each pair of an entry of `Y` and an entry of the same row of `X` (or of `Y`). Memory: 8 bytes
     for each entry of the result, at most `max_entries` for each label, and ``4 n_features`` for each worker.
+
+    Examples
+    --------
+    >>> from xclassic.label_tree import label_vectors
+    >>> label_vectors(np.eye(2), csr_array([[1, 1], [1, 0]]))
+    array([[0.70710677, 0.70710677],
+           [1.        , 0.        ]], dtype=float32)
     """
+    check_choice("view", view, VIEWS)
+    check_number("max_entries", max_entries, minimum=1, integer=True)
+    X = csr_array(X, dtype=np.float32) if issparse(X) else np.asarray(X, np.float32)
+    Y = csr_array(Y, dtype=np.float32)
+    if X.ndim != 2 or X.shape[0] != Y.shape[0]:
+        raise ValueError(f"X has shape {X.shape} and Y {Y.shape}; they must have the same rows.")
     options: dict[str, Any] = {"max_entries": max_entries, "n_jobs": n_jobs, "verbose": verbose}
     if view == "pifa":
         return _sums(X, Y, **options)
