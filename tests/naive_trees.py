@@ -57,3 +57,41 @@ def node_targets(tree, rows):
 def depth(tree):
     """Edges on the longest path."""
     return 1 + max(map(depth, tree)) if isinstance(tree, list) else 0
+
+
+def cohesion(vectors, items):
+    """The sum of the cosines of unit vectors with their mean direction: the length of their sum."""
+    return sum(sum(vectors[item][f] for item in items) ** 2 for f in range(len(vectors[0]))) ** 0.5
+
+
+def shortest_code_cost(counts, branching):
+    """Sum of count times length over the best prefix code, by merging the rarest again and again."""
+    if len(counts) == 1:
+        return counts[0]
+    weights, cost = list(counts), 0
+    while (len(weights) - 1) % (branching - 1):
+        weights.append(0)  # that never comes, so that every merge is full
+    while len(weights) > 1:
+        weights.sort()
+        merged, weights = sum(weights[:branching]), weights[branching:]
+        weights.append(merged)
+        cost += merged
+    return cost
+
+
+def unit(vector):
+    """The vector at length one, or zero."""
+    length = sum(value * value for value in vector) ** 0.5
+    return [value / length if length else 0.0 for value in vector]
+
+
+def label_vectors(X, Y, view):
+    """For each label the sum of its rows of X, of its rows of Y, or both side by side, of unit length."""
+    found = []
+    for label in range(len(Y[0])):
+        sums = [
+            unit([sum(Y[i][label] * rows[i][f] for i in range(len(rows))) for f in range(len(rows[0]))])
+            for rows in (X, Y)
+        ]
+        found.append({"pifa": sums[0], "labels": sums[1], "both": unit([*sums[0], *sums[1]])}[view])
+    return found
