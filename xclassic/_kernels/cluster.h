@@ -92,6 +92,8 @@ class KMeans {
         block.scores = scores_.get(scores_size_);
         block.stop = task_.stop;
         task_.level->score_centres(block);
+        for (int64_t i = 0; i < scores_size_; i++)
+            if (!std::isfinite(block.scores[i])) block.scores[i] = 0;  // of vectors near the end of the range: NaN has no order
     }
 
     // Gives every item to its best cluster that has room; those that would lose most by a second choice come first. Returns the mean

@@ -37,7 +37,10 @@ inline void sum_label_rows(const LabelVectorsTask& task, LabelVectors& out) {
                 seen.add(rows.indices[p]);
             }
         }
-        seen.each([&](int64_t f) { touched.push_back(static_cast<int32_t>(f)); });
+        seen.each([&](int64_t f) {
+            if (!std::isfinite(sum[f])) sum[f] = 0;  // past the end of the range
+            touched.push_back(static_cast<int32_t>(f));
+        });
         std::vector<int32_t> kept = touched;
         if (static_cast<int64_t>(kept.size()) > task.max_entries) {
             std::nth_element(kept.begin(), kept.begin() + task.max_entries, kept.end(), [&sum](int32_t a, int32_t b) {
