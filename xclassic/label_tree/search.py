@@ -128,13 +128,15 @@ def search(
         Scores are in [0, 1]: the exponential of the sum along the path.
     """
     exact = beam is None and len(models) == 1
-    width = max(int(np.diff(model.tree.level_ptr).max()) for model in models) if beam is None else beam
+    prepared = [model.prepared() for model in models]  # first: a loaded tree that is damaged may have no levels
+    widest = max(int(np.diff(model.tree.level_ptr).max()) for model in models)
+    width = widest if beam is None else min(beam, widest)
     if isinstance(X, np.ndarray):
         rows: tuple[Any, ...] = (None, None, np.ascontiguousarray(X).ravel())
     else:
         rows = (X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), X.data)
     ids, scores, counts = kernels.search(
-        [model.prepared() for model in models],
+        prepared,
         [None if labels is None else allowed_nodes(model.tree, labels) for model in models],
         *rows,
         X.shape[0],
