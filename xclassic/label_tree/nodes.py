@@ -20,6 +20,7 @@ from xclassic.parallel import StopByte, run_tasks
 from xclassic.validation import Features
 
 LOSSES = ("squared_hinge", "logistic", "least_squares", "softmax")
+MAX_CHILDREN = LANES << 16  # of a node: the group of a cell is a 16-bit number
 TASKS = 96  # that the nodes of a tree are cut into, as far as there are so many
 
 
@@ -165,6 +166,10 @@ def train_tree(
     widest = int(np.diff(tree.child_ptr).max())
     if solver.loss == "softmax" and widest > LANES:
         raise ValueError(f"A node has {widest} children; loss='softmax' takes {LANES} at most. Use loss='logistic'.")
+    if widest > MAX_CHILDREN:
+        raise ValueError(f"A node has {widest} children; {MAX_CHILDREN} is the most. Group them below further nodes.")
+    if graded and (all_rows or matcher is not None):
+        raise ValueError("graded=True weighs rows by their relevance to a node; all_rows and matcher add rows without.")
     levels = rows_by_level(Y, tree, graded)
     if all_rows:
         levels[0] = NodeRows(np.array([0, Y.shape[0]]), np.arange(Y.shape[0], dtype=np.int32), None)
