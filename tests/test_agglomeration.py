@@ -174,3 +174,62 @@ def test_the_tree_does_not_depend_on_the_number_of_workers(monkeypatch):
     vectors = label_vectors(csr_array(np.random.default_rng(1).random((300, 9)).astype(np.float32)), Y)
     trees = [cooccurrence_tree(Y, vectors, distance="pifa", n_jobs=n_jobs) for n_jobs in (1, 2)]
     assert trees[0] == trees[1]
+
+
+@pytest.mark.parametrize("max_share", [0.5, 1.0])
+def test_identical_vectors_beyond_exact_do_not_fill_the_matrix(monkeypatch, max_share):
+    monkeypatch.setattr(module, "EXACT", 10)
+    monkeypatch.setattr(module, "NEIGHBOURS", 4)
+    vectors = csr_array(np.ones((200, 1), np.float32))
+    Y = csr_array(np.eye(200, dtype=np.float32))
+    similarity = label_similarity(Y, vectors, "pifa")
+    assert similarity.nnz <= 2 * 5 * 200
+    assert sorted(similarity[[199]].indices) == [0, 1, 2, 3, 4]
+    assert len(cooccurrence_tree(Y, vectors, distance="pifa", max_share=max_share).labels) == 200
+
+
+@pytest.mark.parametrize(
+    ("similarity", "message"),
+    [
+        (np.triu(np.ones((3, 3)), 1), r"similarity\[0, 1\] is 1 and similarity\[1, 0\] is 0"),
+        (np.array([[0, np.nan], [np.nan, 0]]), "NaN"),
+        (np.ones((2, 3)), r"shape \(2, 3\)"),
+    ],
+)
+def test_similarities_that_are_none_are_refused(similarity, message):
+    with pytest.raises(ValueError, match=message):
+        agglomerate(csr_array(similarity))
+
+
+def test_entries_given_twice_are_summed_and_the_argument_stays():
+    twice = csr_array((np.array([0.5, 0.25, 0.75]), np.array([1, 1, 0]), np.array([0, 2, 3])), shape=(2, 2))
+    np.testing.assert_array_equal(agglomerate(twice, farthest=1.0), [[0, 1, 0.25, 2]])
+    assert twice.nnz == 3
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"distance": "cosine"}, "distance is 'cosine'"),
+        ({"linkage": "ward"}, "linkage is 'ward'"),
+        ({"max_leaf": 0}, "max_leaf is 0"),
+        ({"max_share": 0}, "max_share is 0"),
+        ({"max_depth": 0}, "max_depth is 0"),
+        ({"distance": "pifa"}, "vectors is None"),
+        ({"distance": "pifa", "vectors": np.ones((5, 2), np.float32)}, r"vectors is of shape \(5, 2\)"),
+    ],
+)
+def test_unusable_parameters_are_refused(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        cooccurrence_tree(random_labels(), **parameters)
+
+
+@pytest.mark.parametrize("Y", [csr_array((4, 3), dtype=np.float32), csr_array(np.full((2, 2), 2.0))])
+def test_targets_must_be_ones(Y):
+    with pytest.raises(ValueError, match="matrix of ones"):
+        cooccurrence_tree(Y)
+
+
+def test_other_sparse_formats_give_the_same_tree():
+    Y = random_labels()
+    assert cooccurrence_tree(Y.tocsc()) == cooccurrence_tree(Y)

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array, vstack
 import xclassic._kernels.agglomerate as kernels
 from xclassic.label_tree.tree import LabelTree
 from xclassic.parallel import StopByte, run_tasks
-from xclassic.validation import Features
+from xclassic.validation import Features, check_choice, check_number
 
 DISTANCES = ("pifa", "jaccard", "iou", "count")
 LINKAGES = ("average", "complete", "single")
@@ -27,7 +27,7 @@ def agglomerate(similarity: csr_array, linkage: str = "average", farthest: float
 
     Parameters
     ----------
-    similarity : csr_array, shape (n, n)
+    similarity : sparse matrix, shape (n, n)
         Symmetric; what is not stored, and all below 0, counts as 0.
     linkage : {"average", "complete", "single"}, default="average"
         Similarity of two groups: mean, smallest or largest of their pairs.
@@ -38,6 +38,11 @@ def agglomerate(similarity: csr_array, linkage: str = "average", farthest: float
     -------
     ndarray of float64, shape (n - 1, 4)
         A linkage matrix as scipy's: the clusters merged, their distance, and the number of items.
+
+    Raises
+    ------
+    ValueError
+        If `linkage` is unknown, or `similarity` is not square, symmetric and finite.
 
     Notes
     -----
@@ -51,7 +56,19 @@ def agglomerate(similarity: csr_array, linkage: str = "average", farthest: float
     References
     ----------
     .. [1] D. Müllner, "Modern hierarchical, agglomerative clustering algorithms", arXiv:1109.2378, 2011.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> from xclassic.label_tree import agglomerate
+    >>> agglomerate(csr_array([[0, 0.5, 0], [0.5, 0, 0.25], [0, 0.25, 0]]), "single", farthest=1.0)
+    array([[0.  , 1.  , 0.5 , 2.  ],
+           [2.  , 3.  , 0.75, 3.  ]])
     """
+    check_choice("linkage", linkage, LINKAGES)
+    similarity = csr_array(similarity, dtype=np.float64, copy=True)
+    similarity.sum_duplicates()
+    _check_symmetric(similarity)
     items, merged_at = run_tasks(
         partial(_agglomerate, linkage=LINKAGES.index(linkage)), [similarity], description="merging labels"
     )[0]
@@ -64,10 +81,24 @@ def _agglomerate(similarity: csr_array, stop: StopByte, linkage: int) -> Any:
     return kernels.agglomerate(
         similarity.indptr.astype(np.int64),
         similarity.indices.astype(np.int32),
-        similarity.data.astype(np.float64),
+        similarity.data,
         linkage,
         stop,
     )
+
+
+def _check_symmetric(similarity: csr_array) -> None:
+    if similarity.shape[0] != similarity.shape[1]:
+        raise ValueError(f"similarity has shape {similarity.shape}; pass a row and a column for each item.")
+    if not np.isfinite(similarity.data).all():
+        raise ValueError("similarity holds NaN or infinity; pass finite numbers.")
+    difference = (similarity - similarity.T).tocoo()
+    if difference.data.any():
+        i, j = (places[np.flatnonzero(difference.data)[0]] for places in difference.coords)
+        raise ValueError(
+            f"similarity[{i}, {j}] is {similarity[i, j]:g} and similarity[{j}, {i}] is {similarity[j, i]:g}; pass a "
+            f"symmetric matrix, for example similarity.maximum(similarity.T)."
+        )
 
 
 def label_similarity(Y: csr_array, vectors: Features | None, distance: str, n_jobs: int | None = None) -> csr_array:
@@ -111,14 +142,19 @@ def _cosines(vectors: csr_array, n_jobs: int | None) -> csr_array:
 
 
 def _nearest(vectors: csr_array, transposed: csr_array, kept: int, start: int, stop: StopByte) -> csr_array:
-    """Return the largest `kept` cosines of each label of a block."""
+    """Return the largest `kept` cosines of each label of a block; of equal ones, those of the smallest label ids."""
     cosines = csr_array(vectors[start : start + BLOCK] @ transposed)
     if kept >= cosines.shape[1]:
         return cosines
     for i in range(cosines.shape[0]):
-        own = cosines.data[cosines.indptr[i] : cosines.indptr[i + 1]]
+        row = slice(cosines.indptr[i], cosines.indptr[i + 1])
+        own = cosines.data[row]
         if len(own) > kept:
-            own[own < np.partition(own, len(own) - kept)[len(own) - kept]] = 0
+            least = np.partition(own, len(own) - kept)[len(own) - kept]
+            own[own < least] = 0
+            tied = np.flatnonzero(own == least)
+            by_label = tied[np.argsort(cosines.indices[row][tied])]
+            own[by_label[kept - np.count_nonzero(own > least) :]] = 0
     cosines.eliminate_zeros()
     return cosines
 
@@ -141,7 +177,7 @@ def cooccurrence_tree(
     Y : csr_array of ones, shape (n_rows, n_labels)
         Labels without a row are left out of the tree.
     vectors : csr_array or ndarray, shape (n_labels, d), optional
-        Label vectors for ``distance="pifa"``; see `label_vectors`.
+        Label vectors, needed for ``distance="pifa"`` alone; see `label_vectors`.
     distance : {"pifa", "jaccard", "iou", "count"}
         Of two labels: 1 minus the cosine of their vectors, 1 minus the Jaccard index of their sets of rows, minus that
         index, or minus the number of rows they share. For more than 5,000 labels only the 50 largest cosines of each
@@ -152,24 +188,57 @@ def cooccurrence_tree(
         Groups of at most so many labels become a node with these as its children.
     max_share : float, default=0.7
         A node of which one child has more than this share of the labels is dissolved in its parent, which then has more
-        children: chains that split off one label after another become one node.
+        children: chains that split off one label after another become one node. Above 0, at most 1.
     max_depth : int, optional
-        Edges from the root to a label at most; by default ``2 log2(n_labels)``. Nodes below it are dissolved.
+        Edges from the root to a label at most, at least 1; by default ``2 log2(n_labels)``. Nodes below it are
+        dissolved.
     n_jobs : int, optional
 
     Returns
     -------
     LabelTree
 
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is out of range, `Y` holds no label or other values than 1, or `vectors` are needed and missing
+        or not one for each label.
+
     Notes
     -----
     Memory: the similarities, 12 bytes for each pair of labels that share a row (or 100 pairs for each label with "pifa"
     beyond 5,000 labels), and a few times that while merging.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> from xclassic.label_tree import cooccurrence_tree
+    >>> Y = csr_array([[1, 0, 1, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 1, 1, 1]])
+    >>> print(cooccurrence_tree(Y).draw(label_names=["jazz", "bread", "opera", "cake"]))
+    4 labels: bread, cake, jazz, ...
+    ├── 2 labels: bread, cake
+    │   ├── bread
+    │   └── cake
+    └── 2 labels: jazz, opera
+        ├── jazz
+        └── opera
     """
+    check_choice("distance", distance, DISTANCES)
+    check_choice("linkage", linkage, LINKAGES)
+    check_number("max_leaf", max_leaf, minimum=1, integer=True)
+    check_number("max_share", max_share, minimum=0, maximum=1, inclusive=False)
+    if max_depth is not None:
+        check_number("max_depth", max_depth, minimum=1, integer=True)
+    Y = csr_array(Y)
+    if Y.nnz == 0 or (Y.data != 1).any():
+        raise ValueError("Y must be a sparse matrix of ones, at least one; drop explicit zeros and weights.")
+    if distance == "pifa" and (vectors is None or vectors.shape[0] != Y.shape[1]):
+        found = "None" if vectors is None else f"of shape {vectors.shape}"
+        raise ValueError(f"vectors is {found}; distance='pifa' needs one for each of the {Y.shape[1]} labels of Y.")
     labels = np.unique(Y.indices)
     if len(labels) == 1:
         return LabelTree.flat(labels, Y.shape[1])
-    own_vectors = None if vectors is None else vectors[labels]
+    own_vectors = vectors[labels] if vectors is not None and distance == "pifa" else None
     similarity = label_similarity(csr_array(Y[:, labels]), own_vectors, distance, n_jobs)
     merges = agglomerate(similarity, linkage, FARTHEST[distance])[:, :2].astype(np.int64)
     m = len(labels)
