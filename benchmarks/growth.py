@@ -31,12 +31,15 @@ LEAST_ROWS, TEST_ROWS, BLOCK = 50_000, 5_000, 200_000
 def synthetic(n_labels: int, n_rows: int, seed: int) -> tuple[csr_array, csr_array]:
     """Return rows of unit length and their labels, made block by block."""
     words = _power_law(np.random.default_rng(0), WORDS, (n_labels, WORDS_OF_LABEL), 0.6)
+    every = np.random.default_rng(seed).permutation(n_labels)
     parts = []
     for start in range(0, n_rows, BLOCK):
         random = np.random.default_rng([seed, start])
         n = min(BLOCK, n_rows - start)
         labels = _power_law(random, n_labels, (n, 3), 0.8)
         labels[random.random((n, 3)) < [0, 0.3, 0.7]] = -1  # one to three labels
+        own = every[start : start + n]  # so that each label has a row
+        labels[: len(own), 0] = own
         drawn = words[labels]
         drawn[(random.random(drawn.shape) < 0.75) | (labels < 0)[:, :, None]] = -1
         noise = _power_law(random, WORDS, (n, NOISE), 0.6)
@@ -86,6 +89,7 @@ def measure(method: str, n_labels: int, threads: int) -> dict[str, Any]:
     return {
         "method": method,
         "labels": n_labels,
+        "labels_in_tree": model.trees_[0].labels.size,
         "rows": n_rows,
         "train_seconds": seconds,
         "train_us_per_row": 1e6 * seconds / n_rows,
