@@ -1,4 +1,4 @@
-"""Runs what README and documentation show: every Python block, and every console block that calls ``xclassic``.
+"""Runs the examples and what README and documentation show: Python blocks, and console blocks that call ``xclassic``.
 
 The blocks of a page run in their order, in one namespace and one temporary folder. A ``text`` block right after a
 Python block is what that block prints; lines below a command in a console block are what the command prints. Both
@@ -65,10 +65,15 @@ def run_python(step: Step, page: Path, namespace: dict[str, object]) -> str:
 
 
 def run_command(step: Step, page: Path) -> str:
-    arguments = [sys.executable, "-m", "xclassic", *shlex.split(step.code, comments=True)[1:]]
+    return run_in_new_process(
+        ["-m", "xclassic", *shlex.split(step.code, comments=True)[1:]], f"{page.name}:{step.line}"
+    )
+
+
+def run_in_new_process(arguments: list[str], place: str) -> str:
     environment = os.environ | {"PYTHONPATH": str(Path(xclassic.__file__).parents[1]), "COLUMNS": "100"}
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, f"{page.name}:{step.line}: {step.code}\n{done.stdout}{done.stderr}"
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, f"{place}: {shlex.join(arguments)}\n{done.stdout}{done.stderr}"
     return done.stdout
 
 
@@ -87,3 +92,9 @@ def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         if step.expected is not None:
             same = doctest.OutputChecker().check_output(step.expected, printed, FLAGS)
             assert same, f"{page.name}:{step.line} prints\n{printed}\nbut the page shows\n{step.expected}"
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda example: example.name)
+def test_example(example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "@5" in run_in_new_process([str(example)], example.name)  # a table of metrics
