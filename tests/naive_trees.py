@@ -1,5 +1,7 @@
 """Label trees the obvious slow way: a tree is a label id, or a list of trees. Imports nothing from the package."""
 
+from math import exp, log, log1p
+
 
 def grow(parents, labels):
     """The tree of numbered nodes: siblings by number, the leaf of a labelled inner node first, a root if one lacks."""
@@ -95,3 +97,43 @@ def label_vectors(X, Y, view):
         ]
         found.append({"pifa": sums[0], "labels": sums[1], "both": unit([*sums[0], *sums[1]])}[view])
     return found
+
+
+def contribution(score, margins, j):
+    """What the j-th of sibling margins adds to the log-score of the labels under it."""
+    m = margins[j]
+    if score in ("hinge2", "hinge3"):
+        return -(max(0.0, 1 - m) ** int(score[-1]))
+    if score == "sigmoid":
+        return -log1p(exp(-m)) if m > -500 else m
+    if score == "clipped":
+        return log(min(max(m, 1e-4), 1.0))
+    top = max(margins)
+    return m - top - log(sum(exp(other - top) for other in margins))
+
+
+def beam_search(child_ptr, label, margins, score, beam=None, allowed=None):
+    """A dict of the labels that a beam reaches and their probabilities, not below exp(-87)."""
+    reached, found = {0: 0.0}, {}
+    while reached:
+        below = {}
+        for node, above in reached.items():
+            children = range(child_ptr[node], child_ptr[node + 1])
+            of_children = [margins[child] for child in children]
+            for j, child in enumerate(children):
+                if allowed is not None and not allowed.intersection(labels_under([unfold(child_ptr, label, child)])):
+                    continue
+                log_score = above + contribution(score, of_children, j)
+                if label[child] >= 0:
+                    found[label[child]] = exp(max(log_score, -87.0))
+                else:
+                    below[child] = log_score
+        best = sorted(below, key=lambda child: (-below[child], child))[:beam]
+        reached = {child: below[child] for child in best}
+    return found
+
+
+def mean_scores(found):
+    """The mean probability over trees of each label that any of them scored."""
+    labels = set().union(*found)
+    return {label: sum(probabilities.get(label, 0.0) for probabilities in found) / len(found) for label in labels}
