@@ -207,6 +207,8 @@ class LabelTreeClassifier(ExplainableClassifier):
         return [model.tree for model in self.models_]
 
     def _prune(self, threshold: float) -> None:
+        for model in self.models_:
+            model.prepared()  # checks what was loaded
         self.models_ = [TreeModel(model.tree, model.weights.pruned(threshold)) for model in self.models_]
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
