@@ -169,7 +169,7 @@ def test_label_vectors_are_the_naive_ones(seed, view, weighted):
         found = label_vectors(rows, csr_array(Y), view)
         found = found if isinstance(found, np.ndarray) else found.toarray()
         assert found.dtype == np.float32
-        # Sums that should cancel to nothing keep the rounding of their parts, which the division by the length enlarges.
+        # Sums that should cancel to nothing keep the rounding of their parts, which unit length enlarges.
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
