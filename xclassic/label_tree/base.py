@@ -169,6 +169,8 @@ class LabelTreeClassifier(ExplainableClassifier):
     def _given_trees(self, Y: csr_array) -> list[LabelTree]:
         """Return the trees of the parameter `tree`, checked against the labels."""
         trees = [] if self.tree is None else [self.tree] if isinstance(self.tree, LabelTree) else list(self.tree)
+        if self.tree is not None and not trees:
+            raise ValueError("tree is an empty list; pass a LabelTree or a list of them, or None to have them made.")
         for tree in trees:
             if not isinstance(tree, LabelTree):
                 raise TypeError(f"tree is a {type(tree).__name__}; pass a LabelTree or a list of them.")
@@ -181,7 +183,8 @@ class LabelTreeClassifier(ExplainableClassifier):
             if missing.size:
                 raise ValueError(
                     f"{missing.size} labels with training rows are not in the tree, the first is label "
-                    f"{self.classes_[missing[0]]!r} (id {missing[0]}). Add them, or drop their columns of Y."
+                    f"{self.classes_[missing[:1]].tolist()[0]!r} (id {missing[0]}). Add them, or drop their columns "
+                    "of Y."
                 )
         return trees
 
