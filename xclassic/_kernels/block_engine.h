@@ -87,6 +87,8 @@ XC_FN uint32_t below(Random& random, uint32_t n) {
 
 #include "block_train.h"
 
+#include "block_keep.h"
+
 #include "block_ridge.h"
 
 #include "block_predict.h"

@@ -17,7 +17,7 @@ constexpr int SAMPLE_SWEEPS = 3;
 constexpr int SAMPLE_SHARE = 16;  // the start uses the positives and one row in so many
 constexpr float SLACK = 0.02f;  // a row leaves the active set when its gradient exceeds this at alpha = 0 (logistic: is below it)
 constexpr float RESTING = 0.05f;  // spread of gradients at which a lane rests until the next pass (or 10 eps, if less)
-constexpr float STILL = 1e-3f;  // a gradient below this moves nothing (or eps / 5, if less)
+constexpr float STILL = 0.1f;  // a gradient below this share of eps moves nothing
 constexpr int NEWTON_STEPS = 6;
 
 template <int N>
@@ -33,7 +33,7 @@ struct Solver {
 template <int N>
 XC_FN Solver<N> start_solver(const TrainTask& task, uint32_t live, Random random) {
     Solver<N> s{task, live, load<N>(task.positive_costs), load<N>(task.negative_costs), {}, {}, 0, 0, 0, random};
-    s.still = task.eps / 5 < STILL ? task.eps / 5 : STILL;
+    s.still = STILL * task.eps;
     s.resting = 10 * task.eps < RESTING ? 10 * task.eps : RESTING;
     s.slack = 4 * task.eps < SLACK ? 4 * task.eps : SLACK;
     return s;

@@ -44,6 +44,17 @@ struct TrainTask {
     const volatile uint8_t* stop;
 };
 
+// What to keep of a trained block.
+struct KeepTask {
+    const float* W;  // (d, width)
+    int64_t d;
+    int32_t width;
+    int32_t lanes_used;
+    float prune;  // weights of at most this absolute value are dropped
+    uint16_t* masks;  // out (d,): the lanes kept
+    float* values;  // out, room for d * width + 16: the kept weights, feature by feature
+};
+
 // One block of ridge regressions, (X'X + ridge I) w = X' targets, by conjugate gradients.
 struct RidgeTask {
     Rows rows;
@@ -134,6 +145,7 @@ struct ChildrenTask {
 struct Level {
     const char* name;
     void (*train)(const TrainTask&);
+    int64_t (*keep)(const KeepTask&);  // returns the number of values
     void (*ridge)(const RidgeTask&);
     void (*predict)(const PredictTask&);
     void (*score_centres)(const ClusterTask&);

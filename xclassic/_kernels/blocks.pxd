@@ -39,6 +39,15 @@ cdef extern from "block_types.h" namespace "xclassic" nogil:
         int64_t* counts
         const uint8_t* stop
 
+    cdef struct KeepTask:
+        const float* W
+        int64_t d
+        int32_t width
+        int32_t lanes_used
+        float prune
+        uint16_t* masks
+        float* values
+
     cdef struct RidgeTask:
         Rows rows
         const float* diagonal
@@ -91,6 +100,7 @@ cdef extern from "block_types.h" namespace "xclassic" nogil:
     cdef struct Level:
         const char* name
         void (*train)(const TrainTask&) noexcept nogil
+        int64_t (*keep)(const KeepTask&) noexcept nogil
         void (*ridge)(const RidgeTask&) noexcept nogil
         void (*predict)(const PredictTask&) noexcept nogil
 

@@ -7,7 +7,6 @@ import os
 
 import numpy as np
 
-from libc.math cimport fabsf
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -89,14 +88,6 @@ def _aligned(int64_t size):
     return buffer[skip:skip + size]
 
 
-cdef inline unsigned int kept_lanes(const float* w, int lanes_used, float prune) noexcept nogil:
-    cdef unsigned int mask = 0
-    cdef int lane
-    for lane in range(lanes_used):
-        mask |= <unsigned int> (fabsf(w[lane]) > prune) << lane
-    return mask
-
-
 cdef inline int _popcount(unsigned int mask) noexcept nogil:
     cdef int n = 0
     while mask:
@@ -114,35 +105,16 @@ cdef class Cells:
         self.features, self.masks, self.values = [], [], []
 
     cdef add_block(self, const float[::1] W, int width, int lanes_used, float prune, const int32_t[::1] feature_of):
-        cdef int64_t d = feature_of.shape[0], f, n_cells = 0, n_values = 0, cell = 0, value = 0
-        cdef int lane
-        cdef unsigned int mask
-        cdef int32_t[::1] features
-        cdef uint16_t[::1] masks
-        cdef float[::1] values
+        cdef int64_t d = feature_of.shape[0], n_values
+        masks, values = np.empty(d + 1, np.uint16), np.empty(d * width + LANES, np.float32)
+        cdef uint16_t[::1] masks_view = masks
+        cdef float[::1] values_view = values
         with nogil:
-            for f in range(d):
-                mask = kept_lanes(&W[f * width], lanes_used, prune)
-                n_cells += mask > 0
-                n_values += _popcount(mask)
-        features = np.empty(n_cells, np.int32)
-        masks = np.empty(n_cells, np.uint16)
-        values = np.empty(n_values, np.float32)
-        with nogil:
-            for f in range(d):
-                mask = kept_lanes(&W[f * width], lanes_used, prune)
-                if not mask:
-                    continue
-                features[cell] = feature_of[f]
-                masks[cell] = <uint16_t> mask
-                cell += 1
-                for lane in range(lanes_used):
-                    if mask >> lane & 1:
-                        values[value] = W[f * width + lane]
-                        value += 1
-        self.features.append(np.asarray(features))
-        self.masks.append(np.asarray(masks))
-        self.values.append(np.asarray(values))
+            n_values = current_level().keep(KeepTask(&W[0], d, width, lanes_used, prune, &masks_view[0], &values_view[0]))
+        kept = np.flatnonzero(masks[:d])
+        self.features.append(np.asarray(feature_of)[kept])
+        self.masks.append(masks[kept])
+        self.values.append(values[:n_values].copy())
 
     def __reduce__(self):
         return _restore_cells, (self.features, self.masks, self.values)

@@ -210,13 +210,15 @@ class NodeTrainer {
     }
 
     void keep_cells(const float* W, int width, int used, uint16_t group) {
-        for (int64_t f = 0; f < part_.rows.d; f++) {
-            uint32_t mask = 0;
-            for (int lane = 0; lane < used; lane++) mask |= static_cast<uint32_t>(std::fabs(W[f * width + lane]) > task_.prune) << lane;
-            if (!mask) continue;
-            cells_.push_back({task_.feature_of[part_.features[f]], group, static_cast<uint16_t>(mask), static_cast<int64_t>(node_values_.size())});
-            for (int lane = 0; lane < used; lane++)
-                if (mask >> lane & 1) node_values_.push_back(W[f * width + lane]);
+        const int64_t d = part_.rows.d, first = static_cast<int64_t>(node_values_.size());
+        uint16_t* masks = masks_.get(d);
+        float* values = values_.get(d * width + LANES);
+        const int64_t n_values = task_.level->keep({W, d, width, used, task_.prune, masks, values});
+        node_values_.insert(node_values_.end(), values, values + n_values);
+        for (int64_t f = 0, value = first; f < d; f++) {
+            if (!masks[f]) continue;
+            cells_.push_back({task_.feature_of[part_.features[f]], group, masks[f], value});
+            value += __builtin_popcount(masks[f]);
         }
     }
 
@@ -259,9 +261,9 @@ class NodeTrainer {
     std::vector<float> node_values_;
     std::vector<int64_t> first_;
     int64_t n_ = 0;  // rows of the node, without those that enter twice
-    Scratch<float> W_, alpha_, spare_, norms_, costs_, diagonal_;
+    Scratch<float> W_, alpha_, spare_, norms_, costs_, diagonal_, values_;
     Scratch<int32_t> order_, twin_;
-    Scratch<uint16_t> targets_, active_;
+    Scratch<uint16_t> targets_, active_, masks_;
 };
 
 }  // namespace xclassic

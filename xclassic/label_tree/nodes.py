@@ -336,8 +336,9 @@ def _gather(parts: list[dict[str, Any]], tree: LabelTree, n_features: int) -> Bl
     bias[labels >= 0] = np.concatenate([part.pop("bias") for part in parts])
     n_groups = -(-np.diff(tree.child_ptr)[tree.inner] // LANES)
 
-    def joined(name: str) -> Any:
-        return np.concatenate([part.pop(name) for part in parts])
+    def joined(name: str, padding: int = 0) -> Any:
+        arrays = [part.pop(name) for part in parts]
+        return np.concatenate([*arrays, np.zeros(padding, arrays[0].dtype)])
 
     def chained(name: str, sizes: list[int]) -> Any:
         starts = np.cumsum([0, *sizes[:-1]])
@@ -351,7 +352,6 @@ def _gather(parts: list[dict[str, Any]], tree: LabelTree, n_features: int) -> Bl
     n_rows = [len(part["features"]) for part in parts]
     n_cells = [len(part["cell_masks"]) for part in parts]
     n_values = [len(part["values"]) for part in parts]
-    values = joined("values")
     return BlockWeights(
         chunk_groups=np.concatenate([[0], np.cumsum(n_groups)]),
         chunk_rows=chained("chunk_rows", n_rows),
@@ -364,7 +364,7 @@ def _gather(parts: list[dict[str, Any]], tree: LabelTree, n_features: int) -> Bl
         row_values=lifted("row_values", n_values),
         cell_groups=joined("cell_groups"),
         cell_masks=joined("cell_masks"),
-        values=np.concatenate([values, np.zeros(LANES, values.dtype)]),
+        values=joined("values", padding=LANES),
         chunk_scales=np.ones(len(tree.inner), np.float32),
         n_features=n_features,
     )

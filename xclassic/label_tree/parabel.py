@@ -70,7 +70,7 @@ class Parabel(LabelTreeClassifier):
         beam: int | None = 10,
         loss: str = "squared_hinge",
         C: float = 1.0,
-        eps: float = 0.05,
+        eps: float = 0.1,
         max_passes: int = 20,
         prune: float = 0.1,
         weight_dtype: str = "float16",
