@@ -173,3 +173,18 @@ def test_a_failing_method_says_why(tmp_path):
     assert isinstance(problem, problems.Problem)
     assert not files.exists()
     assert not options.json.exists()
+
+
+def test_growth_measures_each_size_and_draws_them(tmp_path):
+    out, image = tmp_path / "out.jsonl", tmp_path / "growth.svg"
+    command = [sys.executable, str(BENCHMARKS / "growth.py"), "--labels", "30", "300", "--threads", "1"]
+    done = subprocess.run(
+        [*command, "--json", str(out), "--plot", str(image)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = map(json.loads, out.read_text().splitlines())
+    assert (first["labels"], second["labels"], second["rows"]) == (30, 300, 50_000)
+    assert first["labels_in_tree"] == 30
+    assert 0 < first["train_us_per_row"] == pytest.approx(1e6 * first["train_seconds"] / first["rows"])
+    assert first["P@1"] > 90
+    assert "<svg" in image.read_text()

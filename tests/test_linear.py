@@ -9,7 +9,7 @@ from sklearn.svm import LinearSVC
 
 from xclassic import DiSMEC, OneVsRestLeastSquares, datasets, metrics
 from xclassic.linear import exact_ridge
-from xclassic.linear.one_vs_rest import unit_rows
+from xclassic.rows import unit_rows
 
 
 @pytest.fixture(scope="module")

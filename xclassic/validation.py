@@ -406,6 +406,26 @@ def truth_matrix(Y: Any, classes: NDArray[Any]) -> csr_array:
     return csr_array((kept, (Y.row[known], ids[Y.col[known]])), shape=(Y.shape[0], classes.size))
 
 
+def encode_known_labels(y: Any, n_rows: int, classes: NDArray[Any]) -> csr_array:
+    """Return further training labels as a 0-1 matrix whose columns are `classes`.
+
+    Raises
+    ------
+    ValueError
+        If a label is not among `classes`, or as for `check_target`.
+    """
+    target = check_target(y, n_rows)
+    if issparse(y) or target.kind == "dense":
+        return truth_matrix(y, classes)
+    unknown = target.classes[find_labels(target.classes, classes) < 0]
+    if unknown.size:
+        raise ValueError(
+            f"{unknown.size} labels were not seen in fit, the first is {unknown[:1].tolist()[0]!r}. Fit anew with all "
+            "labels, or drop these."
+        )
+    return truth_matrix(y, classes)
+
+
 # Restrictions to some labels
 
 

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array, issparse
 import xclassic._kernels.cluster as kernels
 from xclassic.label_tree.tree import LabelTree
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
+from xclassic.rows import kernel_rows
 from xclassic.validation import Features, check_number
 
 TASKS = 64  # that the nodes of a level are cut into, as far as there are so many
@@ -110,7 +111,7 @@ def kmeans_tree(
     vectors = _checked_vectors(vectors)
     split = partial(
         _kmeans,
-        _as_rows(vectors),
+        kernel_rows(vectors),
         room=0.0 if balanced else max_share,
         tolerance=tolerance,
         max_rounds=max_rounds,
@@ -301,13 +302,6 @@ def _checked_vectors(vectors: Any) -> Features:
     if not np.isfinite(rows.data if sparse else rows).all():
         raise ValueError("vectors holds NaN or infinite entries; replace them, zeros for labels without any.")
     return rows
-
-
-def _as_rows(vectors: Features) -> tuple[Any, ...]:
-    n, d = vectors.shape
-    if isinstance(vectors, np.ndarray):
-        return None, None, vectors.ravel(), n, d
-    return vectors.indptr.astype(np.int64), vectors.indices.astype(np.int32, copy=False), vectors.data, n, d
 
 
 def _kmeans(

@@ -15,7 +15,7 @@ from xclassic.label_tree.nodes import LOSSES
 from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.tree import LabelTree
 from xclassic.label_tree.vectors import label_vectors
-from xclassic.linear.one_vs_rest import unit_rows
+from xclassic.rows import unit_rows
 from xclassic.validation import Features, check_choice, check_number
 
 

@@ -12,6 +12,7 @@ import xclassic._kernels.search as kernels
 from xclassic.label_tree.tree import LabelTree
 from xclassic.linear.block_weights import LANES, BlockWeights
 from xclassic.model_io import Arrays, ModelFileError
+from xclassic.rows import kernel_rows
 from xclassic.topk import TopK
 from xclassic.validation import Features
 
@@ -131,16 +132,10 @@ def search(
     prepared = [model.prepared() for model in models]  # first: a loaded tree that is damaged may have no levels
     widest = max(int(np.diff(model.tree.level_ptr).max()) for model in models)
     width = widest if beam is None else min(beam, widest)
-    if isinstance(X, np.ndarray):
-        rows: tuple[Any, ...] = (None, None, np.ascontiguousarray(X).ravel())
-    else:
-        rows = (X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), X.data)
     ids, scores, counts = kernels.search(
         prepared,
         [None if labels is None else allowed_nodes(model.tree, labels) for model in models],
-        *rows,
-        X.shape[0],
-        X.shape[1],
+        *kernel_rows(X),
         models[0].tree.n_labels,
         PATH_SCORES.index(score),
         0 if exact else width,

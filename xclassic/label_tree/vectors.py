@@ -10,8 +10,8 @@ import numpy as np
 from scipy.sparse import csr_array, hstack, issparse
 
 import xclassic._kernels.cluster as kernels
-from xclassic.linear.one_vs_rest import unit_rows
 from xclassic.parallel import StopByte, run_tasks
+from xclassic.rows import unit_rows
 from xclassic.validation import Features, check_choice, check_number
 
 VIEWS = ("pifa", "labels", "both")

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array, issparse
 
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.tree import LabelTree
-from xclassic.linear.one_vs_rest import inverse_propensities
+from xclassic.metrics.propensity import inverse_propensities
 from xclassic.validation import Features, check_number
 
 

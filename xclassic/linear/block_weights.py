@@ -11,6 +11,7 @@ from scipy.sparse import csc_array
 
 import xclassic._kernels.blocks as kernels
 from xclassic.model_io import ModelFileError
+from xclassic.rows import kernel_rows
 from xclassic.topk import TopK
 from xclassic.validation import Features
 
@@ -143,14 +144,8 @@ class BlockWeights:
         """
         if not self.verified:
             self.verify()
-        if isinstance(X, np.ndarray):
-            rows = (None, None, np.ascontiguousarray(X).ravel())
-        else:
-            rows = (X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), X.data)
         ids, scores, counts = kernels.predict_topk(
-            *rows,
-            X.shape[0],
-            X.shape[1],
+            *kernel_rows(X),
             self.chunk_groups,
             self.chunk_rows,
             self.labels,

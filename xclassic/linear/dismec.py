@@ -6,7 +6,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from xclassic.linear.blocks import LOSSES, BlockProblem, by_falling_count, train_blocks
-from xclassic.linear.one_vs_rest import OneVsRestLinear, inverse_propensities, memory_of_blocks
+from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
+from xclassic.metrics.propensity import inverse_propensities
 from xclassic.parallel import spawn_seeds
 from xclassic.validation import Features, check_choice, check_number
 

@@ -8,7 +8,8 @@ from scipy.sparse import csr_array
 
 from xclassic.linear import exact_ridge
 from xclassic.linear.blocks import BlockProblem, by_falling_count, ridge_blocks
-from xclassic.linear.one_vs_rest import OneVsRestLinear, inverse_propensities, memory_of_blocks
+from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
+from xclassic.metrics.propensity import inverse_propensities
 from xclassic.parallel import blas_threads, spawn_seeds
 from xclassic.validation import Features, check_choice, check_number
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from sklearn.utils.extmath import row_norms
 
 from xclassic.base import Arrays, Facts, Verify
 from xclassic.explanation import ExplainableClassifier, Names, Reading, Row, Step
 from xclassic.linear.block_weights import LANES, BlockWeights
-from xclassic.metrics import propensity
+from xclassic.rows import unit_rows
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_number
 
@@ -76,28 +74,6 @@ class OneVsRestLinear(ExplainableClassifier):
     def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
         named = {name.removeprefix("weights."): array for name, array in arrays.items() if name.startswith("weights.")}
         self.weights_ = BlockWeights.from_arrays(named, self.n_features_in_, self.classes_.size, full=verify == "full")
-
-
-def unit_rows(X: Features) -> Features:
-    """Return `X` with rows of length one; rows of zeros stay, and `X` itself is returned if nothing changes."""
-    norms = row_norms(X)
-    norms[norms == 0] = 1
-    if (np.abs(norms - 1) < 1e-6).all():
-        return X
-    if isinstance(X, np.ndarray):
-        return X / norms[:, None]
-    values = X.data / np.repeat(norms, np.diff(X.indptr))
-    return csr_array((values, X.indices, X.indptr), shape=X.shape)
-
-
-def inverse_propensities(constants: str | tuple[float, float], Y: csr_array) -> NDArray[np.float64]:
-    """Return 1 / p of each label, under a preset of `metrics.propensity` or constants (A, B)."""
-    counts = np.bincount(Y.indices, minlength=Y.shape[1])
-    n_rows = max(3, Y.shape[0])  # the model is undefined for fewer
-    if isinstance(constants, str):
-        return 1 / propensity(counts, n_rows, preset=constants)
-    A, B = constants
-    return 1 / propensity(counts, n_rows, A=A, B=B)
 
 
 def memory_of_blocks(n: int, d: int, L: int, nnz_x: int, n_jobs: int | None, arrays_per_feature: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 
 from xclassic.metrics._inputs import Judged, check_counts, judge
 from xclassic.metrics.ranking import discounts
@@ -146,6 +147,16 @@ def psndcg_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, label
     """
     judged = judge(Y_true, top, k, labels)
     return _psndcg(judged, k, check_propensities(propensities, judged.truth.n_labels))
+
+
+def inverse_propensities(constants: str | tuple[float, float], Y: csr_array) -> NDArray[np.float64]:
+    """Return 1 / p of each label of a training matrix, under a preset or constants (A, B)."""
+    counts = np.bincount(Y.indices, minlength=Y.shape[1])
+    n_rows = max(3, Y.shape[0])  # the model is undefined for fewer
+    if isinstance(constants, str):
+        return 1 / propensity(counts, n_rows, preset=constants)
+    A, B = constants
+    return 1 / propensity(counts, n_rows, A=A, B=B)
 
 
 def check_propensities(propensities: ArrayLike, n_labels: int) -> NDArray[np.float64]:
