@@ -110,7 +110,9 @@ cdef class Cells:
         cdef uint16_t[::1] masks_view = masks
         cdef float[::1] values_view = values
         with nogil:
-            n_values = current_level().keep(KeepTask(&W[0], d, width, lanes_used, prune, &masks_view[0], &values_view[0]))
+            n_values = current_level().keep(
+                KeepTask(&W[0], d, width, lanes_used, prune, &masks_view[0], &values_view[0])
+            )
         kept = np.flatnonzero(masks[:d])
         self.features.append(np.asarray(feature_of)[kept])
         self.masks.append(masks[kept])
