@@ -486,6 +486,7 @@ import os, pickle, signal, sys, threading, time
 import numpy as np
 from contract import random_sparse
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job starts without
 estimator = pickle.load(sys.stdin.buffer)
 rng = np.random.default_rng(0)
 X = random_sparse((40_000, 5_000), 0.01, rng)

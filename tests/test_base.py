@@ -458,6 +458,7 @@ def interrupt():
     sent.append(time.perf_counter())
     os.kill(os.getpid(), signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job starts without
 sent = []
 threading.Thread(target=interrupt).start()
 try:
