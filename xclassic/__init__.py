@@ -11,6 +11,7 @@ from xclassic._version import __version__
 if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __getattr__
     from xclassic import datasets as datasets
     from xclassic import features as features
+    from xclassic import instance_tree as instance_tree
     from xclassic import label_tree as label_tree
     from xclassic import metrics as metrics
     from xclassic._versions import show_versions as show_versions
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.blend import blend_topk as blend_topk
     from xclassic.explanation import Explanation as Explanation
     from xclassic.explanation import explain as explain
+    from xclassic.instance_tree.fastxml import FastXML as FastXML
+    from xclassic.instance_tree.tree import InstanceTree as InstanceTree
     from xclassic.label_tree.bonsai import Bonsai as Bonsai
     from xclassic.label_tree.hierarchical import HierarchicalXC as HierarchicalXC
     from xclassic.label_tree.parabel import Parabel as Parabel
@@ -46,6 +49,7 @@ ESTIMATORS = {
     "XReg": "xclassic.label_tree.xreg",
     "HierarchicalXC": "xclassic.label_tree.hierarchical",
     "PrefixTree": "xclassic.label_tree.prefix_tree",
+    "FastXML": "xclassic.instance_tree.fastxml",
 }
 
 # Estimators made of others, without which they cannot be constructed.
@@ -57,6 +61,7 @@ _NAMES = {
     **ESTIMATORS,
     **COMPOSITES,
     "Explanation": "xclassic.explanation",
+    "InstanceTree": "xclassic.instance_tree.tree",
     "LabelTree": "xclassic.label_tree.tree",
     "ModelFileError": "xclassic.model_io",
     "TopK": "xclassic.topk",
@@ -68,7 +73,7 @@ _NAMES = {
     "predict_topk": "xclassic.base",
     "show_versions": "xclassic._versions",
 }
-_MODULES = ("datasets", "features", "label_tree", "metrics")
+_MODULES = ("datasets", "features", "instance_tree", "label_tree", "metrics")
 
 __all__ = ["__version__", *_MODULES, *_NAMES]
 

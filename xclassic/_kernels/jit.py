@@ -1,0 +1,38 @@
+"""Numba, loaded and compiling only when a loop is first called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+
+class Jitted:
+    """A function that Numba compiles on its first call, without the GIL, and keeps on disk where it can.
+
+    Use as a decorator. A compiled function may call others through their ``compiled`` attribute, read outside of it.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
+        self.__name__ = function.__name__
+        self.__module__ = function.__module__
+
+    @property
+    def python(self) -> Callable[..., Any]:
+        """The function as it was written, for tests that check every index."""
+        return self._function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return _compiled(self._function)(*arguments)
+
+
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    import numba
+
+    try:
+        return numba.njit(nogil=True, cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # no folder to write the cache to
+        return numba.njit(nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
