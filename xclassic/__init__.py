@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.explanation import Explanation as Explanation
     from xclassic.explanation import explain as explain
     from xclassic.instance_tree.fastxml import FastXML as FastXML
+    from xclassic.instance_tree.pfastrexml import PfastreXML as PfastreXML
+    from xclassic.instance_tree.reranking import TailReranker as TailReranker
     from xclassic.instance_tree.tree import InstanceTree as InstanceTree
     from xclassic.label_tree.bonsai import Bonsai as Bonsai
     from xclassic.label_tree.hierarchical import HierarchicalXC as HierarchicalXC
@@ -50,6 +52,7 @@ ESTIMATORS = {
     "HierarchicalXC": "xclassic.label_tree.hierarchical",
     "PrefixTree": "xclassic.label_tree.prefix_tree",
     "FastXML": "xclassic.instance_tree.fastxml",
+    "PfastreXML": "xclassic.instance_tree.pfastrexml",
 }
 
 # Estimators made of others, without which they cannot be constructed.
@@ -64,6 +67,7 @@ _NAMES = {
     "InstanceTree": "xclassic.instance_tree.tree",
     "LabelTree": "xclassic.label_tree.tree",
     "ModelFileError": "xclassic.model_io",
+    "TailReranker": "xclassic.instance_tree.reranking",
     "TopK": "xclassic.topk",
     "XMCClassifier": "xclassic.base",
     "blend_topk": "xclassic.blend",
