@@ -92,14 +92,17 @@ class TreeArrays:
 
     @property
     def n_nodes(self) -> int:
+        """Number of nodes."""
         return len(self.label)
 
     @property
     def depth(self) -> int:
+        """Edges from the root to the deepest leaf."""
         return len(self.level_ptr) - 2
 
     @cached_property
     def level_ptr(self) -> NDArray[np.int64]:
+        """The nodes of depth d are ``level_ptr[d]`` to ``level_ptr[d + 1] - 1``."""
         bounds = [0, 1]
         while bounds[-1] < self.n_nodes:
             bounds.append(int(self.child_ptr[bounds[-1]]))
@@ -107,18 +110,22 @@ class TreeArrays:
 
     @cached_property
     def parent(self) -> NDArray[np.int64]:
+        """Parent of each node, -1 of the root."""
         return frozen(np.concatenate([[-1], np.repeat(np.arange(self.n_nodes), np.diff(self.child_ptr))]))
 
     @cached_property
     def inner(self) -> NDArray[np.int64]:
+        """The inner nodes, rising."""
         return frozen(np.flatnonzero(self.label < 0))
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:
+        """The labels in the tree, rising."""
         return frozen(np.flatnonzero(self.leaves >= 0).astype(np.int32))
 
     @cached_property
     def leaves(self) -> NDArray[np.int64]:
+        """The leaf of each label, -1 for labels that are not in the tree."""
         leaves = np.full(self.n_labels, -1)
         nodes = np.flatnonzero(self.label >= 0)
         leaves[self.label[nodes]] = nodes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import textwrap
 from typing import Any
 
 _PARAMETERS = {
@@ -52,16 +51,18 @@ _NOTES = """Labels without a training row are never answered; rows without label
 
 def complete(estimator: type) -> None:
     """Fill in the marks ``{n_trees}``, ``{shared}`` and ``{notes}`` of a docstring from its parameters."""
-    text = estimator.__doc__
+    text = inspect.getdoc(estimator)  # not indented, as Python 3.13 keeps docstrings in any case
     if text is None or "{shared}" not in text:
         return
     signature = inspect.signature(estimator)
-    described = [name for name in signature.parameters if name in _PARAMETERS and f"\n    {name} : " not in text]
-    shared = "\n    ".join(_entry(name, signature.parameters[name].default) for name in described if name != "n_trees")
+    described = [name for name in signature.parameters if name in _PARAMETERS and f"\n{name} : " not in text]
+    shared = "\n".join(_entry(name, signature.parameters[name].default) for name in described if name != "n_trees")
     n_trees = _entry("n_trees", signature.parameters["n_trees"].default)
-    estimator.__doc__ = text.replace("{n_trees}", n_trees).replace("{shared}", shared).replace("{notes}", _NOTES)
+    text = text.replace("{n_trees}", n_trees).replace("{shared}", shared).replace("{notes}", inspect.cleandoc(_NOTES))
+    estimator.__doc__ = f"\n{text}\n"
 
 
 def _entry(name: str, default: Any) -> str:
     shown = f'"{default}"' if isinstance(default, str) else repr(default)
-    return f"{name} : {textwrap.dedent(_PARAMETERS[name]).format(shown)}"
+    first, *lines = _PARAMETERS[name].format(shown).splitlines()
+    return "\n".join([f"{name} : {first}", *(f"    {line.strip()}" for line in lines)])
