@@ -31,7 +31,7 @@ def test_tail_scores_by_hand():
     squares = {0: 0.2**2 + 0.4**2, 1: 0.7**2 + 0.9**2}
     expected = {label: np.sqrt(score / (1 + np.exp(2 * squares[label]))) for label, score in ((0, 0.2), (1, 0.9))}
     assert top.ids.tolist() == [[0, 1, -1]]
-    np.testing.assert_allclose(top.scores[0, :2], [expected[0], expected[1]], rtol=1e-5)
+    np.testing.assert_allclose(top.scores[0, :2], [expected[0], expected[1]], rtol=1e-3)
     kept = TailReranker(alpha=0.95, gamma=2.0).fit(X3, Y3).rerank(X3[[0]], top_of([[0.2, 0.9, -np.inf]]))
     assert kept.ids.tolist() == [[1, 0, -1]]
 
@@ -105,7 +105,7 @@ def test_leaves_hold_weighted_means(bibtex):
     leaf = leaves[0]
     mean = Y[np.flatnonzero(leaves == leaf)].mean(axis=0) * expected
     entries = slice(tree.label_ptr[leaf], tree.label_ptr[leaf + 1])
-    np.testing.assert_allclose(tree.shares[entries], mean[tree.labels[entries]], rtol=1e-5)
+    np.testing.assert_allclose(tree.shares[entries], mean[tree.labels[entries]], rtol=1e-3)
 
 
 def test_rare_labels_gain_and_accuracy_on_bibtex(bibtex):

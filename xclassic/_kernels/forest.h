@@ -1,6 +1,7 @@
 // Trees over points: a row walks from the root to one leaf, which holds a distribution of labels.
 #pragma once
 #include "block_types.h"
+#include "rounding.h"
 
 #include <algorithm>
 #include <cstring>
@@ -136,7 +137,7 @@ struct LeafTask {
 struct Distributions {
     std::vector<int64_t> sizes;
     std::vector<int32_t> labels;
-    std::vector<float> shares;
+    std::vector<float> shares;  // half precise
 };
 
 inline void average_labels(const LeafTask& task, Distributions& out) {
@@ -158,12 +159,15 @@ inline void average_labels(const LeafTask& task, Distributions& out) {
         }
         std::sort(touched.begin(), touched.end());
         const float n = static_cast<float>(task.point_ptr[leaf + 1] - task.point_ptr[leaf]);
+        const size_t before = out.labels.size();
         for (int32_t label : touched) {
-            out.labels.push_back(label);
-            out.shares.push_back(sums[label] / n);
+            const float share = half_precise(sums[label] / n);
             sums[label] = 0;
+            if (share == 0) continue;
+            out.labels.push_back(label);
+            out.shares.push_back(share);
         }
-        out.sizes.push_back(static_cast<int64_t>(touched.size()));
+        out.sizes.push_back(static_cast<int64_t>(out.labels.size() - before));
     }
 }
 

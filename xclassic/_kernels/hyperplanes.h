@@ -4,6 +4,7 @@
 // is a proximal Newton step (newGLMNET; Yuan, Ho and Lin, JMLR 2012) on a working set: the features with a weight and those whose
 // gradient exceeds the penalty. Most features of a node never enter it, and no column is built for them.
 #pragma once
+#include "rounding.h"
 #include "submatrix.h"
 
 #include <cmath>
@@ -29,7 +30,7 @@ struct PlaneTask {
 struct Planes {
     std::vector<int64_t> sizes;
     std::vector<int32_t> features;  // rising
-    std::vector<float> values;
+    std::vector<float> values;  // half precise
     std::vector<float> biases;
 };
 
@@ -219,8 +220,10 @@ class PlaneTrainer {
     // Margins are added up anew as forest.h does, by rising feature, so that a training row takes the same way later.
     void write(int64_t begin) {
         kept_.clear();
-        for (int64_t f = 0; f < d_; f++)
+        for (int64_t f = 0; f < d_; f++) {
+            w_[f] = half_precise(w_[f]);
             if (w_[f] != 0) kept_.push_back({part_.features[f], static_cast<int32_t>(f)});
+        }
         std::sort(kept_.begin(), kept_.end());
         std::fill(margin_.begin(), margin_.end(), part_.rows.bias * w_[d_]);
         for (const auto& [feature, f] : kept_) {

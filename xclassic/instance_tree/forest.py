@@ -22,6 +22,11 @@ from xclassic.topk import TopK
 from xclassic.validation import Features, check_features, check_number, encode_known_labels
 
 _POINTERS = ("child_ptr", "router_ptr", "label_ptr")
+_NARROW: dict[np.dtype[Any], np.dtype[Any]] = {  # dtypes of arrays in a tree, and in a stored model if the numbers fit
+    np.dtype(np.int64): np.dtype(np.uint32),
+    np.dtype(np.int32): np.dtype(np.uint16),
+    np.dtype(np.float32): np.dtype(np.float16),
+}
 
 
 class ForestClassifier(XMCClassifier):
@@ -202,6 +207,7 @@ def _refreshed(X: Features, labels: csr_array, max_labels: int, tree: InstanceTr
     n_points = tree.n_points + n_new
     both = csr_array(old * tree.n_points[:, None] + place @ labels)
     both = csr_array(both / np.maximum(n_points, 1)[:, None])
+    both.data = both.data.astype(np.float16).astype(np.float32)  # as a saved model has it
     both.eliminate_zeros()
     kept = TopK.from_csr(both, max_labels).to_csr(tree.n_labels)
     kept.sort_indices()
@@ -215,14 +221,22 @@ def _refreshed(X: Features, labels: csr_array, max_labels: int, tree: InstanceTr
 
 
 def joined(trees: list[InstanceTree]) -> Arrays:
-    """Return the arrays of all trees one after the other, and how many nodes each has."""
+    """Return the arrays of all trees one after the other, in narrow types, and how many nodes each has.
+
+    Weights and shares are half precise already (``rounding.h``), so nothing is lost.
+    """
     parts = [tree.arrays() for tree in trees]
-    arrays: Arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return {"n_nodes": np.array([tree.n_nodes for tree in trees]), **arrays}
+    arrays: Arrays = {"n_nodes": np.array([tree.n_nodes for tree in trees])}
+    for name in parts[0]:
+        values = np.concatenate([part[name] for part in parts])
+        narrow = _NARROW.get(values.dtype, values.dtype)
+        fits = narrow.kind == "f" or values.max(initial=0) <= np.iinfo(narrow).max
+        arrays[name] = values.astype(narrow) if name != "bias" and fits else values
+    return arrays
 
 
 def separated(arrays: Arrays, n_features: int, n_labels: int) -> list[InstanceTree]:
-    """Return the trees of `joined` arrays, which are not copied.
+    """Return the trees of `joined` arrays.
 
     Raises
     ------
@@ -260,4 +274,5 @@ def _slice(arrays: Arrays, name: str, part: slice) -> NDArray[Any]:
     found = arrays.get(name)
     if found is None or found.ndim != 1 or not 0 <= part.start <= part.stop <= len(found):
         raise ModelFileError(f"Array {name} of the forest is missing or too short.")
-    return found[part]
+    wide = next((wide for wide, narrow in _NARROW.items() if found.dtype == narrow), found.dtype)
+    return found[part].astype(wide, copy=False)

@@ -1,0 +1,23 @@
+// Numbers that half precision holds exactly, so that a model answers alike before and after it was saved.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+namespace xclassic {
+
+constexpr float LEAST_HALF = 6.104e-5f, LARGEST_HALF = 65504.f;  // normal numbers of half precision
+
+// The nearest number with eleven significant bits, ties to even; zero below the least, the largest above it.
+inline float half_precise(float x) {
+    if (std::fabs(x) < LEAST_HALF) return 0;
+    if (std::fabs(x) >= LARGEST_HALF) return std::copysign(LARGEST_HALF, x);
+    uint32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    bits += 0xFFF + (bits >> 13 & 1);
+    bits &= ~uint32_t{0x1FFF};
+    std::memcpy(&x, &bits, sizeof bits);
+    return x;
+}
+
+}  // namespace xclassic
