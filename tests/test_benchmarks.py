@@ -188,3 +188,14 @@ def test_growth_measures_each_size_and_draws_them(tmp_path):
     assert 0 < first["train_us_per_row"] == pytest.approx(1e6 * first["train_seconds"] / first["rows"])
     assert first["P@1"] > 90
     assert "<svg" in image.read_text()
+
+
+def test_forests_are_measured_by_trees_and_leaves(tmp_path):
+    image = tmp_path / "forests.svg"
+    command = [sys.executable, str(BENCHMARKS / "forests.py"), "--trees", "1", "4", "--leaves", "200", "--threads", "1"]
+    done = subprocess.run([*command, "--plot", str(image)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    one, four, large = map(json.loads, done.stdout.splitlines())
+    assert (one["n_trees"], four["n_trees"], large["max_leaf"]) == (1, 4, 200)
+    assert 40 < one["P@1"] < four["P@1"] < 65
+    assert "<svg" in image.read_text()

@@ -46,8 +46,9 @@ class FastXML(ForestClassifier):
         Cost of a point on the wrong side of a hyperplane, above 0. Both sides cost the same in total.
     eps : float, default=0.1
         Precision at which a hyperplane is done: the sum of violations of optimality, relative to that at the start.
-    max_steps : int, default=10
-        Newton steps after which it is done in any case.
+    max_steps : int, default=1
+        Newton steps after which it is done in any case. More come closer to the objective and no closer to the labels:
+        on held-out rows of bibtex and delicious one is as accurate as ten.
     leaf_labels : int, default=100
         Labels kept in a leaf, the most frequent ones.
     bias : float, default=1.0
@@ -110,7 +111,7 @@ class FastXML(ForestClassifier):
         max_depth: int | None = None,
         C: float = 3.0,
         eps: float = 0.1,
-        max_steps: int = 10,
+        max_steps: int = 1,
         leaf_labels: int = 100,
         bias: float = 1.0,
         normalize: bool = True,
@@ -187,13 +188,13 @@ class RankingSplitter:
         self, point_ptr: NDArray[np.int64], points: NDArray[np.int32], seeds: NDArray[np.uint64], stop: StopByte
     ) -> Split:
         sides = np.random.default_rng(seeds).integers(0, 2, len(points), dtype=np.uint8)
-        split_by_ranking(
-            self.label_ptr,
-            self.labels,
+        split_by_ranking(  # unsigned, since Numba would look for negative indices
+            self.label_ptr.view(np.uint64),
+            self.labels.view(np.uint32),
             self.normalizers,
             self.label_weights,
-            point_ptr,
-            points,
+            point_ptr.view(np.uint64),
+            points.view(np.uint32),
             sides,
             self.discounts,
             RANKING_ROUNDS,

@@ -46,7 +46,7 @@ class PfastreXML(FastXML):
         Cost of a point on the wrong side of a hyperplane, above 0.
     eps : float, default=0.1
         Precision at which a hyperplane is done: see `FastXML`.
-    max_steps : int, default=10
+    max_steps : int, default=1
         Newton steps after which it is done in any case.
     leaf_labels : int, default=100
         Labels kept in a leaf, those of the largest weight.
@@ -111,7 +111,7 @@ class PfastreXML(FastXML):
         candidates: int = 1000,
         C: float = 3.0,
         eps: float = 0.1,
-        max_steps: int = 10,
+        max_steps: int = 1,
         leaf_labels: int = 100,
         bias: float = 1.0,
         normalize: bool = True,
