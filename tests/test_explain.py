@@ -76,7 +76,7 @@ def check_sums(clf, X, labels):
     return explanations
 
 
-@pytest.mark.parametrize("name", xclassic.ESTIMATORS)
+@pytest.mark.parametrize("name", [name for name in xclassic.ESTIMATORS if hasattr(getattr(xclassic, name), "explain")])
 def test_everything_sums_to_the_score(bibtex, name):
     clf = getattr(xclassic, name)().fit(bibtex.X, bibtex.Y)
     best = clf.predict_topk(bibtex.X_test[:15], 1).ids[:, 0].tolist()
