@@ -81,7 +81,7 @@ struct RankTask {
     const volatile uint8_t* stop;
 };
 
-// The best labels of each row by the mean of their shares in its leaves. Rows go through a tree in batches, so that it stays in cache.
+// The best labels of each row by the mean of their shares in its leaves, which are found for some rows before labels are summed.
 inline void rank_labels(const std::vector<PointTree>& trees, const RankTask& task) {
     constexpr int64_t BATCH = 128;
     const int64_t n_trees = static_cast<int64_t>(trees.size());
