@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations, product
+from itertools import pairwise, permutations, product
 
 import numpy as np
 
@@ -102,3 +102,40 @@ def forest_scores(trees, x, n_labels):
         entries = slice(tree.label_ptr[leaf], tree.label_ptr[leaf + 1])
         scores[tree.labels[entries]] += tree.shares[entries] / len(trees)
     return scores
+
+
+def likeness(Y):
+    """Sum over the labels of the squared number of rows that have them, by the number of rows."""
+    return (Y.sum(axis=0) ** 2).sum() / len(Y)
+
+
+def best_threshold(X, Y, min_leaf=1):
+    """The most alike that two sides of a single-feature split can be, and all (feature, threshold) that reach it."""
+    best, found = -1.0, []
+    for feature in range(X.shape[1]):
+        values = np.unique(X[:, feature])
+        for low, high in pairwise(values):
+            first = X[:, feature] <= low
+            if min(first.sum(), (~first).sum()) < min_leaf:
+                continue
+            value = likeness(Y[first]) + likeness(Y[~first])
+            if value > best + 1e-9:
+                best, found = value, []
+            if value > best - 1e-9:
+                found.append((feature, (low + high) / 2))
+    return best, found
+
+
+def prune(vector, share, least):
+    """The largest entries of a vector; of equals as many as there are."""
+    sizes = np.sort(np.abs(vector[vector != 0]))[::-1]
+    kept = max(least, int(np.ceil(share * len(sizes))))
+    return vector if kept >= len(sizes) else np.where(np.abs(vector) >= sizes[kept - 1], vector, 0)
+
+
+def mean_rows(X, clusters, slots, signs, n_slots, share, least):
+    """The projected, pruned and scaled mean row of each cluster, as a direction in the features."""
+    P = np.zeros((X.shape[1], n_slots))
+    P[np.arange(X.shape[1]), slots] = signs
+    means = [prune((X[clusters == cluster] @ P).sum(axis=0), share, least) for cluster in np.unique(clusters)]
+    return np.array([P @ (mean / np.linalg.norm(mean)) for mean in means])

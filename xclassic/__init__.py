@@ -21,7 +21,9 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.blend import blend_topk as blend_topk
     from xclassic.explanation import Explanation as Explanation
     from xclassic.explanation import explain as explain
+    from xclassic.instance_tree.craftml import CRAFTML as CRAFTML
     from xclassic.instance_tree.fastxml import FastXML as FastXML
+    from xclassic.instance_tree.mlrf import MLRF as MLRF
     from xclassic.instance_tree.pfastrexml import PfastreXML as PfastreXML
     from xclassic.instance_tree.reranking import TailReranker as TailReranker
     from xclassic.instance_tree.tree import InstanceTree as InstanceTree
@@ -53,6 +55,8 @@ ESTIMATORS = {
     "PrefixTree": "xclassic.label_tree.prefix_tree",
     "FastXML": "xclassic.instance_tree.fastxml",
     "PfastreXML": "xclassic.instance_tree.pfastrexml",
+    "MLRF": "xclassic.instance_tree.mlrf",
+    "CRAFTML": "xclassic.instance_tree.craftml",
 }
 
 # Estimators made of others, without which they cannot be constructed.

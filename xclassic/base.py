@@ -362,14 +362,14 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         if self._target_kind == "sparse":
             return self._ranked(X, max_scores).to_csr(self.classes_.size)
         top = self._ranked(X, self.classes_.size)
-        scores = np.full((top.n_rows, self.classes_.size), missing, np.float32)
+        normalize = self._target_kind == "vector" and self._probabilistic
+        scores = np.full((top.n_rows, self.classes_.size), 0.0 if normalize else missing, np.float32)
         filled = top.filled()
         scores[np.nonzero(filled)[0], top.ids[filled]] = top.scores[filled]
-        if self._target_kind == "vector":
-            if self._probabilistic:
-                scores = _normalised(scores)
-            if pairwise and self.classes_.size == 2:
-                return scores[:, 1] - scores[:, 0]
+        if normalize:
+            scores = _normalised(scores)
+        if pairwise and self._target_kind == "vector" and self.classes_.size == 2:
+            return scores[:, 1] - scores[:, 0]
         return scores
 
     def _label_sets(self, X: Any, threshold: float | None, k_predict: int | None) -> TopK:

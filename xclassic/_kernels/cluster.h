@@ -1,5 +1,6 @@
 // Spherical k-means with room limits, for the items of one tree node after another.
 #pragma once
+#include "random.h"
 #include "submatrix.h"
 
 #include <cmath>
@@ -56,17 +57,13 @@ class KMeans {
 
     // The first centres are different items drawn at random.
     void start(int64_t node, int64_t n) {
-        uint64_t state = task_.seeds[node] | 1;
+        Random random(task_.seeds[node]);
         order_.resize(n);
         std::iota(order_.begin(), order_.end(), 0);
         float* centres = centres_.get(centres_size_);
         std::fill(centres, centres + centres_size_, 0.f);
         for (int c = 0; c < k_; c++) {
-            state ^= state >> 12;
-            state ^= state << 25;
-            state ^= state >> 27;
-            const uint64_t draw = (state * 0x2545F4914F6CDD1DULL >> 32) * static_cast<uint64_t>(n - c) >> 32;
-            std::swap(order_[c], order_[c + static_cast<int64_t>(draw)]);
+            std::swap(order_[c], order_[c + random.below(n - c)]);
             add(order_[c], c);
         }
     }

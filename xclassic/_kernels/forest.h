@@ -108,13 +108,14 @@ inline void rank_labels(const std::vector<PointTree>& trees, const RankTask& tas
                     sums[label] += tree.shares[p];
                 }
             }
+            for (int32_t label : touched) sums[label] /= static_cast<float>(n_trees);  // before ranking, or rounding could make new ties
             const int64_t k = std::min<int64_t>(task.k, static_cast<int64_t>(touched.size()));
             std::partial_sort(touched.begin(), touched.begin() + k, touched.end(), [&sums](int32_t a, int32_t b) {
                 return sums[a] > sums[b] || (sums[a] == sums[b] && a < b);
             });
             for (int64_t slot = 0; slot < k; slot++) {
                 task.ids[(first + i) * task.k + slot] = touched[slot];
-                task.scores[(first + i) * task.k + slot] = sums[touched[slot]] / static_cast<float>(n_trees);
+                task.scores[(first + i) * task.k + slot] = sums[touched[slot]];
             }
             task.counts[first + i] = static_cast<int32_t>(k);
             for (int32_t label : touched) sums[label] = 0;

@@ -4,6 +4,7 @@
 // is a proximal Newton step (newGLMNET; Yuan, Ho and Lin, JMLR 2012) on a working set: the features with a weight and those whose
 // gradient exceeds the penalty. Most features of a node never enter it, and no column is built for them.
 #pragma once
+#include "random.h"
 #include "rounding.h"
 #include "submatrix.h"
 
@@ -48,7 +49,7 @@ class PlaneTrainer {
         n_ = task_.point_ptr[node + 1] - begin;
         part_.cut(task_.points + begin, n_, 0);
         d_ = part_.rows.d;
-        seed_ = task_.seeds[node] | 1;
+        random_ = Random(task_.seeds[node]);
         weigh(task_.sides + begin);
         build_columns();
         w_.assign(d_ + 1, 0.f);
@@ -173,7 +174,7 @@ class PlaneTrainer {
         }
         for (int sweep = 0; sweep < task_.max_sweeps; sweep++) {
             double sum = 0;
-            for (int64_t c = k - 1; c > 0; c--) std::swap(chosen_[c], chosen_[below(c + 1)]);
+            for (int64_t c = k - 1; c > 0; c--) std::swap(chosen_[c], chosen_[random_.below(c + 1)]);
             for (const int32_t f : chosen_) sum += move_weight(f);
             if (sum <= enough) break;
         }
@@ -236,18 +237,11 @@ class PlaneTrainer {
         for (int64_t i = 0; i < n_; i++) task_.went[begin + i] = margin_[i] < 0;
     }
 
-    int64_t below(int64_t n) {
-        seed_ ^= seed_ >> 12;
-        seed_ ^= seed_ << 25;
-        seed_ ^= seed_ >> 27;
-        return static_cast<int64_t>((seed_ * 0x2545F4914F6CDD1DULL >> 32) * static_cast<uint64_t>(n) >> 32);
-    }
-
     const PlaneTask& task_;
     Planes& out_;
     SubMatrix part_;
     int64_t n_ = 0, d_ = 0;
-    uint64_t seed_ = 0;
+    Random random_{0};
     std::vector<float> w_, gradient_, hessian_, move_;  // of each feature
     std::vector<float> margin_, cost_, target_, slope_, root_, along_;  // of each row
     std::vector<int64_t> ptr_;

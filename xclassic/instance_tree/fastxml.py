@@ -139,12 +139,12 @@ class FastXML(ForestClassifier):
         check_number("max_steps", self.max_steps, minimum=1, integer=True)
         check_number("bias", self.bias, minimum=0)
 
-    def _splitter(self, X: Features, Y: csr_array) -> RankingSplitter:
+    def _splitter(self, X: Features, Y: csr_array, seed: int) -> RankingSplitter:
         return RankingSplitter(
             X,
             self.bias,
-            Y.indptr.astype(np.int64),
-            Y.indices.astype(np.int32),
+            Y.indptr.astype(np.int64, copy=False),
+            Y.indices.astype(np.int32, copy=False),
             self._normalizers(Y),
             self._label_weights(Y),
             discounts(Y.shape[1]),

@@ -32,7 +32,7 @@ _NARROW: dict[np.dtype[Any], np.dtype[Any]] = {  # dtypes of arrays in a tree, a
 class ForestClassifier(XMCClassifier):
     """Forests over points: every tree sends a row to one leaf, and the label distributions of the leaves are averaged.
 
-    A method offers ``_splitter(X, Y)``, what a tree does in its nodes, and may change what leaves average
+    A method offers ``_splitter(X, Y, seed)``, what a tree does in its nodes, and may change what leaves average
     (``_leaf_labels``) and which rows a tree is grown on (``_rows_of_tree``).
     """
 
@@ -46,7 +46,8 @@ class ForestClassifier(XMCClassifier):
 
     # Hooks
 
-    def _splitter(self, X: Features, Y: csr_array) -> Splitter:
+    def _splitter(self, X: Features, Y: csr_array, seed: int) -> Splitter:
+        """Return what one tree does in its nodes."""
         raise NotImplementedError
 
     def _leaf_labels(self, Y: csr_array) -> csr_array:
@@ -76,7 +77,7 @@ class ForestClassifier(XMCClassifier):
 
     def _grown(self, X: Features, Y: csr_array, seeds: NDArray[np.uint64]) -> list[InstanceTree]:
         X = self._encoded(X)
-        grow = partial(_grow, self, self._splitter(X, Y), self._leaf_labels(Y), X.shape)
+        grow = partial(_grow, self, X, Y, self._leaf_labels(Y))
         return run_tasks(grow, seeds.tolist(), n_jobs=self.n_jobs, description="growing trees", verbose=self.verbose)
 
     def add_trees(self, n: int, X: Any, y: Any) -> Self:
@@ -178,22 +179,22 @@ def rank(trees: list[InstanceTree], X: Features, n_labels: int, k: int, labels: 
 
 def _grow(
     forest: ForestClassifier,
-    splitter: Splitter,
+    X: Features,
+    Y: csr_array,
     labels: csr_array,
-    shape: tuple[int, int],
     seed: int,
     stop: StopByte,
 ) -> InstanceTree:
     return grow_tree(
-        forest._rows_of_tree(shape[0], seed),
+        forest._rows_of_tree(X.shape[0], seed),
         labels,
-        splitter,
+        forest._splitter(X, Y, seed),
         seed,
         stop,
         max_leaf=forest.max_leaf,
         max_depth=forest.max_depth,
         max_labels=forest.leaf_labels,
-        n_features=shape[1],
+        n_features=X.shape[1],
     )
 
 

@@ -1,0 +1,254 @@
+// Splits of tree nodes into clusters of points with like labels, told apart by the mean features of the clusters.
+#pragma once
+#include "block_types.h"
+#include "random.h"
+#include "rounding.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace xclassic {
+
+struct PointClusterTask {
+    Rows labels;  // sparse; a vector of unit length, or zero, for each row
+    Rows rows;  // features of the same rows
+    const int32_t* slots;  // (rows.d,) the dimension that a feature is projected to, out of n_slots
+    const float* signs;  // (rows.d,) and the sign that it takes
+    int64_t n_slots;
+    int64_t n_nodes;
+    const int64_t* point_ptr;  // (n_nodes + 1,)
+    const int32_t* points;
+    int32_t n_clusters;
+    int32_t rounds;  // of k-means, after the start
+    int64_t max_sample;  // points of a node that are clustered
+    float kept_share;  // of the entries of a centroid, the largest
+    int64_t kept_least;
+    const uint64_t* seeds;  // (n_nodes,)
+    int32_t* child;  // out, for each of `points`; -1 in a node that is not split
+    const volatile uint8_t* stop;
+};
+
+// A centroid for each child, node by node.
+struct Centroids {
+    std::vector<int64_t> arity;  // of each node: 0, or at least 2
+    std::vector<int64_t> sizes;  // of each child
+    std::vector<int32_t> features;  // rising
+    std::vector<float> values;  // half precise
+};
+
+// Vectors side by side, one row of lanes for each dimension. Remembers which dimensions are in use.
+class Lanes {
+  public:
+    Lanes(int64_t n_dimensions, int32_t n) : n(n), values_(n_dimensions * n), used_(n_dimensions) {}
+
+    float* at(int32_t dimension) { return values_.data() + int64_t{dimension} * n; }
+    const float* at(int32_t dimension) const { return values_.data() + int64_t{dimension} * n; }
+    float* use(int32_t dimension) {
+        if (!used_[dimension]) {
+            used_[dimension] = 1;
+            dimensions.push_back(dimension);
+        }
+        return at(dimension);
+    }
+    void clear() {
+        for (int32_t dimension : dimensions) {
+            std::fill(at(dimension), at(dimension) + n, 0.f);
+            used_[dimension] = 0;
+        }
+        dimensions.clear();
+    }
+    void scale_to_unit() {
+        std::vector<double> squares(n);
+        for (int32_t dimension : dimensions)
+            for (int32_t c = 0; c < n; c++) squares[c] += double{at(dimension)[c]} * at(dimension)[c];
+        for (int32_t dimension : dimensions)
+            for (int32_t c = 0; c < n; c++)
+                if (squares[c] > 0) at(dimension)[c] /= static_cast<float>(std::sqrt(squares[c]));
+    }
+
+    const int32_t n;
+    std::vector<int32_t> dimensions;  // in use
+
+  private:
+    std::vector<float> values_;
+    std::vector<uint8_t> used_;
+};
+
+class PointClusterer {
+  public:
+    PointClusterer(const PointClusterTask& task, Centroids& out)
+        : task_(task), out_(out), label_centres_(task.labels.d, task.n_clusters), slot_centres_(task.n_slots, task.n_clusters),
+          centres_(task.rows.d, task.n_clusters), scores_(task.n_clusters), random_(0) {}
+
+    void split_all() {
+        for (int64_t node = 0; node < task_.n_nodes && !*task_.stop; node++) split(node);
+    }
+
+  private:
+    void split(int64_t node) {
+        begin_ = task_.point_ptr[node];
+        n_ = task_.point_ptr[node + 1] - begin_;
+        random_ = Random(task_.seeds[node]);
+        std::fill(task_.child + begin_, task_.child + begin_ + n_, -1);
+        draw_sample();
+        if (start() > 1) {
+            for (int32_t round = 0; round < task_.rounds; round++) move_centres();
+            average_features();
+            route();
+        } else {
+            out_.arity.push_back(0);
+        }
+    }
+
+    // Points that have labels; each stands there with its cluster.
+    void draw_sample() {
+        sample_.clear();
+        for (int64_t q = begin_; q < begin_ + n_; q++)
+            if (task_.labels.indptr[task_.points[q]] < task_.labels.indptr[task_.points[q] + 1]) sample_.push_back(task_.points[q]);
+        const int64_t n = static_cast<int64_t>(sample_.size());
+        if (n <= task_.max_sample) return;
+        for (int64_t s = 0; s < task_.max_sample; s++) std::swap(sample_[s], sample_[s + random_.below(n - s)]);
+        sample_.resize(task_.max_sample);
+    }
+
+    // First centres (k-means++; Arthur and Vassilvitskii, 2007): points drawn in proportion to the squared distance to those before.
+    // Returns how many different ones were found; assigns each point to the nearest.
+    int32_t start() {
+        const int64_t n = static_cast<int64_t>(sample_.size());
+        cluster_.assign(n, 0);
+        nearest_.assign(n, -2.f);
+        label_centres_.clear();
+        if (n == 0) return 0;
+        int64_t chosen = random_.below(n);
+        int32_t found = 0;
+        while (true) {
+            each_label(sample_[chosen], [&](int32_t l, float y) { label_centres_.use(l)[found] = y; });
+            double sum = 0;
+            for (int64_t s = 0; s < n; s++) {
+                float cosine = 0;
+                each_label(sample_[s], [&](int32_t l, float y) { cosine += y * label_centres_.at(l)[found]; });
+                if (cosine > nearest_[s]) {
+                    nearest_[s] = cosine;
+                    cluster_[s] = found;
+                }
+                sum += distance(s);
+            }
+            if (++found == task_.n_clusters || sum == 0) return found;
+            double left = random_.uniform() * sum;
+            for (int64_t s = 0; s < n && left >= 0; s++) {
+                if (distance(s) == 0) continue;
+                chosen = s;
+                left -= distance(s);
+            }
+        }
+    }
+
+    float distance(int64_t s) const { return nearest_[s] > 1 - 1e-5f ? 0 : 1 - nearest_[s]; }
+
+    void move_centres() {
+        label_centres_.clear();
+        for (size_t s = 0; s < sample_.size(); s++)
+            each_label(sample_[s], [&](int32_t l, float y) { label_centres_.use(l)[cluster_[s]] += y; });
+        label_centres_.scale_to_unit();
+        for (size_t s = 0; s < sample_.size(); s++) {
+            std::fill(scores_.begin(), scores_.end(), 0.f);
+            each_label(sample_[s], [&](int32_t l, float y) { add(label_centres_.at(l), y); });
+            cluster_[s] = best_score();
+        }
+    }
+
+    // The mean features of the clusters, projected, without small entries, and back in the features that occur here.
+    void average_features() {
+        slot_centres_.clear();
+        centres_.clear();
+        for (size_t s = 0; s < sample_.size(); s++)
+            each_feature(sample_[s], [&](int32_t f, float x) {
+                slot_centres_.use(task_.slots[f])[cluster_[s]] += task_.signs[f] * x;
+                centres_.use(f);
+            });
+        for (int32_t c = 0; c < task_.n_clusters; c++) prune(c);
+        slot_centres_.scale_to_unit();
+        std::sort(centres_.dimensions.begin(), centres_.dimensions.end());
+        for (int32_t f : centres_.dimensions)
+            for (int32_t c = 0; c < task_.n_clusters; c++) centres_.at(f)[c] = half_precise(task_.signs[f] * slot_centres_.at(task_.slots[f])[c]);
+    }
+
+    void prune(int32_t c) {
+        sizes_.clear();
+        for (int32_t slot : slot_centres_.dimensions)
+            if (slot_centres_.at(slot)[c] != 0) sizes_.push_back(std::fabs(slot_centres_.at(slot)[c]));
+        const int64_t n = static_cast<int64_t>(sizes_.size());
+        const int64_t kept = std::max(task_.kept_least, static_cast<int64_t>(std::ceil(task_.kept_share * static_cast<float>(n))));
+        if (kept >= n) return;
+        std::nth_element(sizes_.begin(), sizes_.begin() + (n - kept), sizes_.end());
+        for (int32_t slot : slot_centres_.dimensions)
+            if (std::fabs(slot_centres_.at(slot)[c]) < sizes_[n - kept]) slot_centres_.at(slot)[c] = 0;
+    }
+
+    // Points to the centroid of the largest product, added up as forest.h does. Centroids that no point goes to are left out.
+    void route() {
+        n_points_.assign(task_.n_clusters, 0);
+        for (int64_t q = begin_; q < begin_ + n_; q++) {
+            std::fill(scores_.begin(), scores_.end(), 0.f);
+            each_feature(task_.points[q], [&](int32_t f, float x) { add(centres_.at(f), x); });
+            n_points_[task_.child[q] = best_score()]++;
+        }
+        number_.assign(task_.n_clusters, -1);
+        int32_t n_children = 0;
+        for (int32_t c = 0; c < task_.n_clusters; c++)
+            if (n_points_[c]) number_[c] = n_children++;
+        if (n_children < 2) {
+            out_.arity.push_back(0);
+            return;
+        }
+        out_.arity.push_back(n_children);
+        for (int64_t q = begin_; q < begin_ + n_; q++) task_.child[q] = number_[task_.child[q]];
+        for (int32_t c = 0; c < task_.n_clusters; c++) {
+            if (!n_points_[c]) continue;
+            const size_t before = out_.features.size();
+            for (int32_t f : centres_.dimensions) {
+                if (centres_.at(f)[c] == 0) continue;
+                out_.features.push_back(f);
+                out_.values.push_back(centres_.at(f)[c]);
+            }
+            out_.sizes.push_back(static_cast<int64_t>(out_.features.size() - before));
+        }
+    }
+
+    void add(const float* lanes, float weight) {
+        for (int32_t c = 0; c < task_.n_clusters; c++) scores_[c] += weight * lanes[c];
+    }
+
+    int32_t best_score() const { return static_cast<int32_t>(std::max_element(scores_.begin(), scores_.end()) - scores_.begin()); }
+
+    template <typename Visit>
+    void each_label(int32_t row, Visit visit) const {
+        for (int64_t p = task_.labels.indptr[row]; p < task_.labels.indptr[row + 1]; p++) visit(task_.labels.indices[p], task_.labels.values[p]);
+    }
+
+    template <typename Visit>
+    void each_feature(int32_t row, Visit visit) const {
+        const Rows& rows = task_.rows;
+        if (rows.indices) {
+            for (int64_t p = rows.indptr[row]; p < rows.indptr[row + 1]; p++) visit(rows.indices[p], rows.values[p]);
+        } else {
+            for (int64_t f = 0; f < rows.d; f++)
+                if (rows.values[row * rows.d + f] != 0) visit(static_cast<int32_t>(f), rows.values[row * rows.d + f]);
+        }
+    }
+
+    const PointClusterTask& task_;
+    Centroids& out_;
+    int64_t begin_ = 0, n_ = 0;
+    Lanes label_centres_, slot_centres_, centres_;  // of the clusters: by label dimension, projected feature, feature
+    std::vector<float> scores_;  // of one point, for each cluster
+    std::vector<int32_t> sample_, cluster_;  // points, and the cluster of each
+    std::vector<float> nearest_;  // cosine of each to its centre
+    std::vector<float> sizes_;
+    std::vector<int64_t> n_points_;  // of each cluster
+    std::vector<int32_t> number_;  // of each cluster among those that have points
+    Random random_;
+};
+
+}  // namespace xclassic

@@ -1,0 +1,204 @@
+// Single-feature splits of tree nodes that leave the label sets on either side most alike.
+//
+// A side of n rows, n_l of them with label l, has the impurity sum_l n_l (1 - n_l / n). The sum over both sides is least where
+// sum_l a_l^2 / a + sum_l b_l^2 / b is largest, which changes by the labels of one row when the row changes sides.
+#pragma once
+#include "block_types.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace xclassic {
+
+struct ThresholdTask {
+    Rows rows;  // the whole matrix
+    const int64_t* label_ptr;  // labels of each row
+    const int32_t* labels;
+    int64_t n_labels;
+    int64_t n_nodes;
+    const int64_t* point_ptr;  // (n_nodes + 1,)
+    const int32_t* points;  // rows of each node, some perhaps more than once
+    int64_t max_features;  // candidates in a node
+    int64_t min_leaf;  // points on either side at least
+    const uint64_t* seeds;  // (n_nodes,)
+    int32_t* features;  // out (n_nodes,): -1 where no candidate parts the node, or its rows all have the same labels
+    float* thresholds;  // out (n_nodes,)
+    uint8_t* went;  // out, for each of `points`: whether its value is above the threshold
+    const volatile uint8_t* stop;
+};
+
+class ThresholdFinder {
+  public:
+    explicit ThresholdFinder(const ThresholdTask& task)
+        : task_(task), total_(task.n_labels), side_(task.n_labels), n_entries_(task.rows.d), place_(task.rows.d) {}
+
+    void find_all() {
+        for (int64_t node = 0; node < task_.n_nodes && !*task_.stop; node++) find(node);
+    }
+
+  private:
+    struct Entry {
+        float value;
+        int32_t point;  // position in the node
+    };
+    struct Candidate {
+        uint64_t key;  // candidates are tried by rising key, which is random
+        int32_t feature;
+        bool operator<(const Candidate& other) const { return key > other.key; }  // heaps pop the largest
+    };
+
+    void find(int64_t node) {
+        begin_ = task_.point_ptr[node];
+        n_ = task_.point_ptr[node + 1] - begin_;
+        best_feature_ = -1;
+        if (count_labels()) {
+            list_features(task_.seeds[node]);
+            while (best_feature_ < 0 && !heap_.empty()) try_some();
+            for (int32_t f : present_) n_entries_[f] = 0;
+        }
+        for (int32_t l : touched_) total_[l] = 0;
+        task_.features[node] = best_feature_;
+        task_.thresholds[node] = best_threshold_;
+    }
+
+    const int32_t* labels_begin(int64_t point) const { return task_.labels + task_.label_ptr[task_.points[begin_ + point]]; }
+    const int32_t* labels_end(int64_t point) const { return task_.labels + task_.label_ptr[task_.points[begin_ + point] + 1]; }
+
+    // Tells whether some label is on some rows and not on all.
+    bool count_labels() {
+        touched_.clear();
+        for (int64_t i = 0; i < n_; i++)
+            for (const int32_t* l = labels_begin(i); l < labels_end(i); l++)
+                if (total_[*l]++ == 0) touched_.push_back(*l);
+        square_sum_ = 0;
+        bool mixed = false;
+        for (int32_t l : touched_) {
+            square_sum_ += int64_t{total_[l]} * total_[l];
+            mixed |= total_[l] < n_;
+        }
+        return mixed;
+    }
+
+    template <typename Visit>
+    void each_entry(Visit visit) const {
+        const Rows& rows = task_.rows;
+        for (int64_t i = 0; i < n_; i++) {
+            const int64_t row = task_.points[begin_ + i];
+            if (rows.indices) {
+                for (int64_t p = rows.indptr[row]; p < rows.indptr[row + 1]; p++)
+                    if (rows.values[p] != 0) visit(i, rows.indices[p], rows.values[p]);
+            } else {
+                const float* x = rows.values + row * rows.d;
+                for (int64_t f = 0; f < rows.d; f++)
+                    if (x[f] != 0) visit(i, static_cast<int32_t>(f), x[f]);
+            }
+        }
+    }
+
+    static uint64_t mixed(uint64_t z) {  // the finisher of splitmix64 (Steele, Lea and Flood, 2014)
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+        return z ^ (z >> 31);
+    }
+
+    void list_features(uint64_t seed) {
+        present_.clear();
+        each_entry([this](int64_t, int32_t f, float) {
+            if (n_entries_[f]++ == 0) present_.push_back(f);
+        });
+        heap_.clear();
+        for (int32_t f : present_) heap_.push_back({mixed(seed + 0x9E3779B97F4A7C15ULL * static_cast<uint64_t>(f + 1)), f});
+        std::make_heap(heap_.begin(), heap_.end());
+    }
+
+    // The next candidates. Their columns are cut out in one pass over the rows.
+    void try_some() {
+        chosen_.clear();
+        int64_t size = 0;
+        for (int64_t c = 0; c < task_.max_features && !heap_.empty(); c++) {
+            std::pop_heap(heap_.begin(), heap_.end());
+            const int32_t f = heap_.back().feature;
+            heap_.pop_back();
+            chosen_.push_back(f);
+            size += n_entries_[f];
+        }
+        entries_.resize(size);
+        std::sort(chosen_.begin(), chosen_.end());
+        int64_t start = 0;
+        for (int32_t f : chosen_) {
+            place_[f] = start + 1;  // 0 for those that are no candidates
+            start += n_entries_[f];
+        }
+        each_entry([this](int64_t i, int32_t f, float value) {
+            if (place_[f]) entries_[place_[f]++ - 1] = {value, static_cast<int32_t>(i)};
+        });
+        Entry* column = entries_.data();
+        const Entry* best = nullptr;
+        double least = -1;
+        for (int32_t f : chosen_) {
+            place_[f] = 0;
+            const double before = least;
+            try_feature(f, column, column + n_entries_[f], least);
+            if (least > before) best = column;
+            column += n_entries_[f];
+        }
+        if (best) send(best);
+    }
+
+    void try_feature(int32_t f, Entry* begin, Entry* end, double& least) {
+        std::sort(begin, end, [](const Entry& a, const Entry& b) { return a.value < b.value || (a.value == b.value && a.point < b.point); });
+        Entry* positive = std::partition_point(begin, end, [](const Entry& e) { return e.value < 0; });
+        // The many zeros stay on the other side in both sweeps.
+        sweep(f, begin, positive, end, +1, least);
+        sweep(f, end - 1, positive - 1, begin - 1, -1, least);
+    }
+
+    // Moves the entries from `first` to before `last` to one side, value by value; `stop` is where the column ends in that direction.
+    void sweep(int32_t f, const Entry* first, const Entry* last, const Entry* stop, int direction, double& least) {
+        int64_t squares = 0, other_squares = square_sum_, n = 0;
+        const bool zeros = (direction > 0 ? stop - first : first - stop) < n_;
+        for (const Entry* e = first; e != last;) {
+            const float value = e->value;
+            for (; e != last && e->value == value; e += direction, n++)
+                for (const int32_t* l = labels_begin(e->point); l < labels_end(e->point); l++) {
+                    const int64_t here = side_[*l]++, there = total_[*l] - here;
+                    squares += 2 * here + 1;
+                    other_squares -= 2 * there - 1;
+                }
+            if (n_ - n < task_.min_leaf) break;
+            if (n < task_.min_leaf) continue;
+            const float next = e != last ? e->value : zeros ? 0.f : e->value;
+            const double likeness = static_cast<double>(squares) / n + static_cast<double>(other_squares) / (n_ - n);
+            if (likeness <= least) continue;
+            least = likeness;
+            best_feature_ = f;
+            best_threshold_ = between(std::min(value, next), std::max(value, next));
+        }
+        for (const Entry* e = first; e != last; e += direction)
+            for (const int32_t* l = labels_begin(e->point); l < labels_end(e->point); l++) side_[*l] = 0;
+    }
+
+    static float between(float low, float high) {
+        const float middle = low / 2 + high / 2;
+        return middle >= low && middle < high ? middle : low;
+    }
+
+    void send(const Entry* column) {
+        uint8_t* went = task_.went + begin_;
+        std::fill(went, went + n_, static_cast<uint8_t>(0 > best_threshold_));
+        for (int64_t p = 0; p < n_entries_[best_feature_]; p++) went[column[p].point] = column[p].value > best_threshold_;
+    }
+
+    const ThresholdTask& task_;
+    int64_t begin_ = 0, n_ = 0, square_sum_ = 0;
+    int32_t best_feature_ = -1;
+    float best_threshold_ = 0;
+    std::vector<int32_t> total_, side_;  // rows of the node, and of one side, with each label
+    std::vector<int32_t> touched_;  // labels of the node
+    std::vector<int64_t> n_entries_, place_;  // of each feature: its entries in the node, and where the next is written
+    std::vector<int32_t> present_, chosen_;  // features
+    std::vector<Candidate> heap_;
+    std::vector<Entry> entries_;  // of the candidates, column by column
+};
+
+}  // namespace xclassic
