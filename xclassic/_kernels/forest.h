@@ -22,53 +22,173 @@ struct PointTree {
     const float* shares;
 };
 
-// Features of one row at a time, by number.
-class DenseRow {
+constexpr int64_t GROUP = 16;  // rows that walk side by side
+constexpr int64_t AHEAD = 4;  // leaves whose labels are fetched before their turn
+
+// Features of some rows, by number.
+class DenseRows {
   public:
-    explicit DenseRow(const Rows& rows) : rows_(rows), values_(rows.indices ? rows.d : 0) {}
-    void enter(int64_t i) {
-        i_ = i;
-        if (!rows_.indices) return;
-        for (int64_t p = rows_.indptr[i]; p < rows_.indptr[i + 1]; p++) values_[rows_.indices[p]] = rows_.values[p];
+    explicit DenseRows(const Rows& rows) : rows_(rows), values_(rows.indices ? GROUP * rows.d : 0) {}
+    void enter(int64_t first, int64_t n) {
+        first_ = first;
+        n_ = n;
+        each_entry([](float& place, float x) { place = x; });
     }
     void leave() {
-        if (!rows_.indices) return;
-        for (int64_t p = rows_.indptr[i_]; p < rows_.indptr[i_ + 1]; p++) values_[rows_.indices[p]] = 0;
+        each_entry([](float& place, float) { place = 0; });
     }
-    const float* values() const { return rows_.indices ? values_.data() : rows_.values + i_ * rows_.d; }
+    const float* row(int64_t g) const { return rows_.indices ? values_.data() + g * rows_.d : rows_.values + (first_ + g) * rows_.d; }
 
   private:
+    template <typename Visit>
+    void each_entry(Visit visit) {
+        if (!rows_.indices) return;
+        for (int64_t g = 0; g < n_; g++)
+            for (int64_t p = rows_.indptr[first_ + g]; p < rows_.indptr[first_ + g + 1]; p++) visit(values_[g * rows_.d + rows_.indices[p]], rows_.values[p]);
+    }
+
     const Rows& rows_;
     std::vector<float> values_;
-    int64_t i_ = 0;
+    int64_t first_ = 0, n_ = 0;
 };
 
-inline int64_t leaf_of(const PointTree& tree, const float* x) {
-    int64_t node = 0;
-    while (true) {
-        const int64_t begin = tree.child_ptr[node], end = tree.child_ptr[node + 1];
-        if (begin == end) return node;
-        float best = 0;
-        for (int64_t child = begin; child < end; child++) {
-            float score = tree.bias[child];
-            for (int64_t p = tree.router_ptr[child]; p < tree.router_ptr[child + 1]; p++) score += tree.weights[p] * x[tree.features[p]];
-            if (child == begin || score > best) {
-                best = score;
-                node = child;
+// Vectors of the first nodes of trees side by side. Most rows pass those nodes, whose vectors are long: for a row with few features,
+// adding up its rows of the block is much cheaper than reading each vector.
+class FirstNodes {
+  public:
+    FirstNodes(const std::vector<PointTree>& trees, int64_t d) : d_(d) {
+        const int64_t room = MAX_BYTES / static_cast<int64_t>(sizeof(float)) / std::max<int64_t>(d, 1);
+        const int64_t share = std::min(MAX_COLUMNS, room / std::max<int64_t>(static_cast<int64_t>(trees.size()), 1));
+        for (const PointTree& tree : trees) choose(tree, share);
+        weights_.assign(d_ * size(), 0.f);
+        for (size_t t = 0; t < trees.size(); t++)
+            for (size_t node = 0; node < columns[t].size(); node++)
+                for (int64_t p = trees[t].router_ptr[node]; p < trees[t].router_ptr[node + 1]; p++)
+                    weights_[trees[t].features[p] * size() + columns[t][node]] = trees[t].weights[p];
+    }
+
+    int64_t size() const { return static_cast<int64_t>(bias_.size()); }
+
+    void score(const Rows& rows, int64_t i, float* scores) const {
+        std::copy(bias_.begin(), bias_.end(), scores);
+        if (rows.indices) {
+            for (int64_t p = rows.indptr[i]; p < rows.indptr[i + 1]; p++) add(rows.indices[p], rows.values[p], scores);
+        } else {
+            for (int64_t f = 0; f < d_; f++) add(f, rows.values[i * d_ + f], scores);
+        }
+    }
+
+    std::vector<std::vector<int32_t>> columns;  // of the first nodes of each tree; -1 for a node without a vector
+
+  private:
+    static constexpr int64_t MAX_COLUMNS = 16;  // of a tree
+    static constexpr int64_t MAX_BYTES = int64_t{1} << 25;
+
+    void choose(const PointTree& tree, int64_t n) {
+        columns.emplace_back();
+        for (int64_t node = 0, last = 0; n > 0 && node <= last; node++) {
+            last = std::max(last, tree.child_ptr[node + 1] - 1);
+            const bool empty = tree.router_ptr[node] == tree.router_ptr[node + 1];
+            columns.back().push_back(empty ? -1 : static_cast<int32_t>(size()));
+            if (empty) continue;
+            bias_.push_back(tree.bias[node]);
+            n--;
+        }
+    }
+
+    void add(int64_t feature, float x, float* __restrict__ scores) const {
+        const float* weights = weights_.data() + feature * size();
+        for (int64_t c = 0; c < size(); c++) scores[c] += x * weights[c];
+    }
+
+    const int64_t d_;
+    std::vector<float> bias_;  // of each column
+    std::vector<float> weights_;  // (d, size())
+};
+
+// Walks rows side by side through one tree, so that one waits for memory while others move.
+class Walker {
+  public:
+    // `columns` are those of the first nodes whose scores are known already, and may be empty.
+    Walker(const PointTree& tree, const std::vector<int32_t>& columns) : tree_(tree), columns_(columns) {}
+
+    // `scores` has `stride` numbers for each row.
+    void walk(const DenseRows& rows, int64_t n, const float* scores, int64_t stride, int64_t* leaves) {
+        int64_t active[GROUP];
+        int64_t n_active = n;
+        for (int64_t g = 0; g < n; g++) {
+            active[g] = g;
+            leaves[g] = 0;
+        }
+        while (n_active) {
+            int64_t still = 0;
+            for (int64_t a = 0; a < n_active; a++) {
+                const int64_t node = leaves[active[a]];
+                if (tree_.child_ptr[node] == tree_.child_ptr[node + 1]) {
+                    __builtin_prefetch(tree_.label_ptr + node);
+                    continue;
+                }
+                __builtin_prefetch(tree_.router_ptr + tree_.child_ptr[node]);
+                active[still++] = active[a];
+            }
+            n_active = still;
+            for (int64_t a = 0; a < n_active; a++) {
+                const int64_t p = tree_.router_ptr[tree_.child_ptr[leaves[active[a]]]];
+                __builtin_prefetch(tree_.features + p);
+                __builtin_prefetch(tree_.weights + p);
+            }
+            for (int64_t a = 0; a < n_active; a++) {
+                const int64_t g = active[a];
+                leaves[g] = best_child(leaves[g], rows.row(g), scores + g * stride);
+                __builtin_prefetch(tree_.child_ptr + leaves[g]);
             }
         }
     }
-}
+
+  private:
+    // The first of equals.
+    int64_t best_child(int64_t node, const float* x, const float* scores) const {
+        const int64_t begin = tree_.child_ptr[node], end = tree_.child_ptr[node + 1];
+        int64_t chosen = begin;
+        float best = score(begin, x, scores);
+        for (int64_t child = begin + 1; child < end; child++) {
+            const float found = score(child, x, scores);
+            if (found > best) {
+                best = found;
+                chosen = child;
+            }
+        }
+        return chosen;
+    }
+
+    float score(int64_t child, const float* x, const float* scores) const {
+        if (child < static_cast<int64_t>(columns_.size()) && columns_[child] >= 0) return scores[columns_[child]];
+        float score = tree_.bias[child];
+        for (int64_t p = tree_.router_ptr[child]; p < tree_.router_ptr[child + 1]; p++) score += tree_.weights[p] * x[tree_.features[p]];
+        return score;
+    }
+
+    const PointTree& tree_;
+    const std::vector<int32_t>& columns_;
+};
 
 // The leaves of all rows in one tree.
 inline void route(const PointTree& tree, const Rows& rows, const volatile uint8_t* stop, int64_t* leaves) {
-    DenseRow row(rows);
-    for (int64_t i = 0; i < rows.n && !*stop; i++) {
-        row.enter(i);
-        leaves[i] = leaf_of(tree, row.values());
-        row.leave();
+    const std::vector<int32_t> no_columns;
+    DenseRows dense(rows);
+    for (int64_t first = 0; first < rows.n && !*stop; first += GROUP) {
+        const int64_t n = std::min(GROUP, rows.n - first);
+        dense.enter(first, n);
+        Walker(tree, no_columns).walk(dense, n, nullptr, 0, leaves + first);
+        dense.leave();
     }
 }
+
+struct Forest {
+    Forest(std::vector<PointTree> all, int64_t d) : trees(std::move(all)), first_nodes(trees, d) {}
+    const std::vector<PointTree> trees;
+    const FirstNodes first_nodes;
+};
 
 struct RankTask {
     Rows rows;
@@ -81,26 +201,32 @@ struct RankTask {
     const volatile uint8_t* stop;
 };
 
-// The best labels of each row by the mean of their shares in its leaves, which are found for some rows before labels are summed.
-inline void rank_labels(const std::vector<PointTree>& trees, const RankTask& task) {
-    constexpr int64_t BATCH = 128;
-    const int64_t n_trees = static_cast<int64_t>(trees.size());
-    DenseRow row(task.rows);
-    std::vector<int64_t> leaves(BATCH * n_trees);
+// The best labels of each row by the mean of their shares in its leaves.
+inline void rank_labels(const Forest& forest, const RankTask& task) {
+    const std::vector<PointTree>& trees = forest.trees;
+    const int64_t n_trees = static_cast<int64_t>(trees.size()), stride = forest.first_nodes.size();
+    DenseRows dense(task.rows);
+    std::vector<float> scores(std::min(GROUP, task.rows.n) * stride);
+    std::vector<int64_t> leaves(n_trees * GROUP);
     std::vector<float> sums(task.n_labels);
     std::vector<int32_t> touched;
-    for (int64_t first = 0; first < task.rows.n && !*task.stop; first += BATCH) {
-        const int64_t n = std::min(BATCH, task.rows.n - first);
-        for (int64_t i = 0; i < n; i++) {
-            row.enter(first + i);
-            for (int64_t t = 0; t < n_trees; t++) leaves[i * n_trees + t] = leaf_of(trees[t], row.values());
-            row.leave();
-        }
-        for (int64_t i = 0; i < n; i++) {
+    for (int64_t first = 0; first < task.rows.n && !*task.stop; first += GROUP) {
+        const int64_t n = std::min(GROUP, task.rows.n - first);
+        dense.enter(first, n);
+        for (int64_t g = 0; g < n; g++) forest.first_nodes.score(task.rows, first + g, scores.data() + g * stride);
+        for (int64_t t = 0; t < n_trees; t++)
+            Walker(trees[t], forest.first_nodes.columns[t]).walk(dense, n, scores.data(), stride, leaves.data() + t * GROUP);
+        dense.leave();
+        for (int64_t g = 0; g < n; g++) {
             touched.clear();
             for (int64_t t = 0; t < n_trees; t++) {
+                if (t + AHEAD < n_trees) {
+                    const int64_t p = trees[t + AHEAD].label_ptr[leaves[(t + AHEAD) * GROUP + g]];
+                    __builtin_prefetch(trees[t + AHEAD].labels + p);
+                    __builtin_prefetch(trees[t + AHEAD].shares + p);
+                }
                 const PointTree& tree = trees[t];
-                const int64_t leaf = leaves[i * n_trees + t];
+                const int64_t leaf = leaves[t * GROUP + g];
                 for (int64_t p = tree.label_ptr[leaf]; p < tree.label_ptr[leaf + 1]; p++) {
                     const int32_t label = tree.labels[p];
                     if (task.allowed && !task.allowed[label]) continue;
@@ -109,15 +235,15 @@ inline void rank_labels(const std::vector<PointTree>& trees, const RankTask& tas
                 }
             }
             for (int32_t label : touched) sums[label] /= static_cast<float>(n_trees);  // before ranking, or rounding could make new ties
-            const int64_t k = std::min<int64_t>(task.k, static_cast<int64_t>(touched.size()));
+            const int64_t i = first + g, k = std::min<int64_t>(task.k, static_cast<int64_t>(touched.size()));
             std::partial_sort(touched.begin(), touched.begin() + k, touched.end(), [&sums](int32_t a, int32_t b) {
                 return sums[a] > sums[b] || (sums[a] == sums[b] && a < b);
             });
             for (int64_t slot = 0; slot < k; slot++) {
-                task.ids[(first + i) * task.k + slot] = touched[slot];
-                task.scores[(first + i) * task.k + slot] = sums[touched[slot]];
+                task.ids[i * task.k + slot] = touched[slot];
+                task.scores[i * task.k + slot] = sums[touched[slot]];
             }
-            task.counts[first + i] = static_cast<int32_t>(k);
+            task.counts[i] = static_cast<int32_t>(k);
             for (int32_t label : touched) sums[label] = 0;
         }
     }

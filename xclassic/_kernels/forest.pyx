@@ -34,7 +34,10 @@ cdef extern from "forest.h" namespace "xclassic" nogil:
         int32_t* counts
         const uint8_t* stop
 
-    void c_rank "xclassic::rank_labels"(const vector[PointTree]&, const RankTask&) except +
+    cdef cppclass Forest:
+        Forest(vector[PointTree], int64_t d) except +
+
+    void c_rank "xclassic::rank_labels"(const Forest&, const RankTask&) except +
 
     cdef struct LeafTask:
         const int64_t* indptr
@@ -88,8 +91,25 @@ def route(KernelTree tree, indptr, indices, values, int64_t n, int64_t d, const 
     return leaves
 
 
+cdef class KernelForest:
+    """Trees as the kernels read them. Keeps them alive."""
+
+    cdef Forest* forest
+    cdef list trees
+
+    def __cinit__(self, list trees, int64_t d):
+        cdef vector[PointTree] described
+        self.trees = trees
+        for tree in trees:
+            described.push_back((<KernelTree?> tree).tree)
+        self.forest = new Forest(described, d)
+
+    def __dealloc__(self):
+        del self.forest
+
+
 def rank_labels(
-    list trees, indptr, indices, values, int64_t n, int64_t d, int64_t n_labels, allowed, int64_t k,
+    KernelForest forest, indptr, indices, values, int64_t n, int64_t d, int64_t n_labels, allowed, int64_t k,
     const uint8_t[::1] stop,
 ):
     """Return (ids, scores, counts) of the best ``k`` labels; ``allowed`` has a byte for each label, or is None."""
@@ -102,10 +122,7 @@ def rank_labels(
     cdef float[:, ::1] scores_view = scores
     cdef int32_t[::1] counts_view = counts
     cdef const uint8_t[::1] mask
-    cdef vector[PointTree] forest
     cdef RankTask task
-    for tree in trees:
-        forest.push_back((<KernelTree?> tree).tree)
     task.allowed = NULL
     if allowed is not None:
         mask = allowed
@@ -118,7 +135,7 @@ def rank_labels(
     task.counts = &counts_view[0]
     task.stop = &stop[0]
     with nogil:
-        c_rank(forest, task)
+        c_rank(forest.forest[0], task)
     return ids, scores, counts
 
 

@@ -11,22 +11,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.utils.validation import check_is_fitted
 
-import xclassic._kernels.forest as kernels
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
+from xclassic.instance_tree.ensemble import Ensemble
 from xclassic.instance_tree.growing import Splitter, grow_tree
 from xclassic.instance_tree.tree import InstanceTree
-from xclassic.model_io import ModelFileError
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
-from xclassic.rows import kernel_rows, unit_rows
+from xclassic.rows import unit_rows
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_features, check_number, encode_known_labels
-
-_POINTERS = ("child_ptr", "router_ptr", "label_ptr")
-_NARROW: dict[np.dtype[Any], np.dtype[Any]] = {  # dtypes of arrays in a tree, and in a stored model if the numbers fit
-    np.dtype(np.int64): np.dtype(np.uint32),
-    np.dtype(np.int32): np.dtype(np.uint16),
-    np.dtype(np.float32): np.dtype(np.float16),
-}
 
 
 class ForestClassifier(XMCClassifier):
@@ -42,7 +34,16 @@ class ForestClassifier(XMCClassifier):
     leaf_labels: int
     normalize: bool
     random_state: Any
-    trees_: list[InstanceTree]
+    _ensemble: Ensemble
+
+    @property
+    def trees_(self) -> list[InstanceTree]:
+        """The trees."""
+        return self._ensemble.trees
+
+    @trees_.setter
+    def trees_(self, trees: list[InstanceTree]) -> None:
+        self._ensemble = Ensemble(trees)
 
     # Hooks
 
@@ -149,7 +150,7 @@ class ForestClassifier(XMCClassifier):
         return X, encode_known_labels(y, X.shape[0], self.classes_)
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
-        return rank(self.trees_, self._encoded(X), self.classes_.size, k, labels)
+        return self._ensemble.rank(self._encoded(X), k, labels)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         worker = effective_n_jobs(self.n_jobs) * (24 * nnz_x + 64 * n + 20 * d + 20 * L)
@@ -158,23 +159,12 @@ class ForestClassifier(XMCClassifier):
     # Persistence
 
     def _get_arrays(self) -> tuple[Arrays, Facts]:
-        return joined(self.trees_), {}
+        return self._ensemble.arrays(), {}
 
     def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
-        self.trees_ = separated(arrays, self.n_features_in_, self.classes_.size)
+        self._ensemble = Ensemble.from_arrays(arrays, self.n_features_in_, self.classes_.size)
         if verify == "full":
-            for tree in self.trees_:
-                tree.prepared()
-
-
-def rank(trees: list[InstanceTree], X: Features, n_labels: int, k: int, labels: NDArray[np.int32] | None) -> TopK:
-    """Return the best `k` labels of each row by their mean share over the trees, of `labels` only if given."""
-    prepared = [tree.prepared() for tree in trees]
-    allowed = None
-    if labels is not None:
-        allowed = np.zeros(n_labels, np.uint8)
-        allowed[labels] = 1
-    return TopK(*kernels.rank_labels(prepared, *kernel_rows(X), n_labels, allowed, k, np.zeros(1, np.uint8)))
+            self._ensemble.prepared()
 
 
 def _grow(
@@ -219,61 +209,3 @@ def _refreshed(X: Features, labels: csr_array, max_labels: int, tree: InstanceTr
         "n_points": n_points,
     }
     return InstanceTree(n_features=tree.n_features, n_labels=tree.n_labels, **arrays)
-
-
-def joined(trees: list[InstanceTree]) -> Arrays:
-    """Return the arrays of all trees one after the other, in narrow types, and how many nodes each has.
-
-    Weights and shares are half precise already (``rounding.h``), so nothing is lost.
-    """
-    parts = [tree.arrays() for tree in trees]
-    arrays: Arrays = {"n_nodes": np.array([tree.n_nodes for tree in trees])}
-    for name in parts[0]:
-        values = np.concatenate([part[name] for part in parts])
-        narrow = _NARROW.get(values.dtype, values.dtype)
-        fits = narrow.kind == "f" or values.max(initial=0) <= np.iinfo(narrow).max
-        arrays[name] = values.astype(narrow) if name != "bias" and fits else values
-    return arrays
-
-
-def separated(arrays: Arrays, n_features: int, n_labels: int) -> list[InstanceTree]:
-    """Return the trees of `joined` arrays.
-
-    Raises
-    ------
-    ModelFileError
-        If the arrays do not fit together. Their contents are checked when a tree is first used.
-    """
-    n_nodes = arrays.get("n_nodes")
-    if n_nodes is None or n_nodes.ndim != 1 or n_nodes.dtype != np.int64 or not (n_nodes > 0).all():
-        raise ModelFileError("n_nodes of the forest must be the number of nodes of each tree.")
-    ends = np.cumsum(n_nodes)
-    trees = []
-    entry = {"router_ptr": 0, "label_ptr": 0}
-    for number, (last, size) in enumerate(zip(ends.tolist(), n_nodes.tolist(), strict=True)):
-        nodes, pointers = slice(last - size, last), slice(last - size + number, last + number + 1)
-        tree: Arrays = {}
-        for name in ("bias", "n_points"):
-            tree[name] = _slice(arrays, name, nodes)
-        for name in _POINTERS:
-            tree[name] = _slice(arrays, name, pointers)
-        for pointer, names in (("router_ptr", ("features", "weights")), ("label_ptr", ("labels", "shares"))):
-            begin = entry[pointer]
-            entry[pointer] = begin + int(tree[pointer][-1])
-            for name in names:
-                tree[name] = _slice(arrays, name, slice(begin, entry[pointer]))
-        trees.append(InstanceTree.from_arrays(tree, n_features, n_labels, verify=False))
-    last = int(ends[-1]) if trees else 0
-    used = {"bias": last, "child_ptr": last + len(trees), "features": entry["router_ptr"], "labels": entry["label_ptr"]}
-    for name, size in used.items():
-        if len(arrays[name]) != size:
-            raise ModelFileError(f"Array {name} of the forest has {len(arrays[name])} entries, but its trees {size}.")
-    return trees
-
-
-def _slice(arrays: Arrays, name: str, part: slice) -> NDArray[Any]:
-    found = arrays.get(name)
-    if found is None or found.ndim != 1 or not 0 <= part.start <= part.stop <= len(found):
-        raise ModelFileError(f"Array {name} of the forest is missing or too short.")
-    wide = next((wide for wide, narrow in _NARROW.items() if found.dtype == narrow), found.dtype)
-    return found[part].astype(wide, copy=False)

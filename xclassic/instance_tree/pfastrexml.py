@@ -8,7 +8,6 @@ from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Facts, Verify
 from xclassic.instance_tree.fastxml import FastXML
-from xclassic.instance_tree.forest import rank
 from xclassic.instance_tree.reranking import TailReranker
 from xclassic.metrics.propensity import inverse_propensities
 from xclassic.model_io import ModelFileError
@@ -167,7 +166,7 @@ class PfastreXML(FastXML):
         n_labels = self.classes_.size
         if self.alpha == 1:
             return super()._topk(X, k, labels)
-        found = rank(self.trees_, self._encoded(X), n_labels, min(max(k, self.candidates), n_labels), labels)
+        found = self._ensemble.rank(self._encoded(X), min(max(k, self.candidates), n_labels), labels)
         return self.reranker_._reranked(X, found).head(k)
 
     # Persistence
