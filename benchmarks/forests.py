@@ -73,12 +73,13 @@ def main() -> None:
     parser.add_argument("--method", default="FastXML", help="a forest (default: FastXML)")
     parser.add_argument("--trees", type=int, nargs="+", default=[1, 2, 5, 10, 20, 50, 100])
     parser.add_argument("--leaves", type=int, nargs="+", default=[2, 5, 10, 20, 50, 100])
+    parser.add_argument("--unscaled", action="store_true", help="leave rows at the length they have")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw P@1")
     options = parser.parse_args()
     results = {}
     for name in options.data:
-        problem = problems.prepare(name, options.data_dir)
+        problem = problems.prepare(name, options.data_dir, scaled=not options.unscaled)
         results[name] = {
             "n_trees": by_trees(options.method, options.trees, problem, options.threads),
             "max_leaf": by_leaves(options.method, options.leaves, problem, options.threads),

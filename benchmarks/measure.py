@@ -41,6 +41,7 @@ def common_options(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", type=Path, help="folder that holds the folders of the other data sets")
     parser.add_argument("--labels", type=int, metavar="N", help="train on N random labels only; all points stay")
     parser.add_argument("--label-seed", type=int, default=0, metavar="SEED", help="seed of that draw (default: 0)")
+    parser.add_argument("--unscaled", action="store_true", help="leave rows at the length they have")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of each method (default: 2)")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give up a measurement after that long")
     parser.add_argument("--json", type=Path, metavar="FILE", help="append the measurements to this file, one a line")
@@ -50,7 +51,7 @@ def common_options(description: str | None) -> argparse.ArgumentParser:
 @contextmanager
 def prepared(name: str, options: argparse.Namespace) -> Iterator[tuple[Problem, Path]]:
     """Prepare a data set, also as files in a folder that is removed at the end."""
-    problem = prepare(name, options.data_dir, options.labels, options.label_seed)
+    problem = prepare(name, options.data_dir, options.labels, options.label_seed, scaled=not options.unscaled)
     with tempfile.TemporaryDirectory(prefix="xclassic-bench-") as folder:
         problem.save(Path(folder))
         yield problem, Path(folder)

@@ -14,7 +14,13 @@ from sklearn.preprocessing import normalize
 from xclassic import TopK, datasets, metrics
 
 # What is done to the features before rows are scaled to unit length. A data set is a folder of this name.
-FEATURES = {"bibtex": "as they are", "delicious": "as they are", "citeulike_t": "tf-idf", "tibkat_en": "tf-idf"}
+FEATURES = {
+    "bibtex": "as they are",
+    "delicious": "as they are",
+    "yeast": "as they are",
+    "citeulike_t": "tf-idf",
+    "tibkat_en": "tf-idf",
+}
 DEPTHS = (1, 3, 5)
 
 
@@ -56,7 +62,9 @@ class Problem(NamedTuple):
         return {f"{name}@{k}": 100 * values[f"{name}@{k}"] for name in ("P", "nDCG", "PSP") for k in DEPTHS}
 
 
-def prepare(name: str, data_dir: Path | None, n_labels: int | None = None, label_seed: int = 0) -> Problem:
+def prepare(
+    name: str, data_dir: Path | None, n_labels: int | None = None, label_seed: int = 0, *, scaled: bool = True
+) -> Problem:
     """Read a data set and make a problem of it.
 
     Parameters
@@ -69,6 +77,8 @@ def prepare(name: str, data_dir: Path | None, n_labels: int | None = None, label
         Draw that many of the labels with a training point and leave out the others; all training points stay.
     label_seed : int
         Of the draw.
+    scaled : bool
+        Scale rows to unit length.
     """
     data = datasets.load_bibtex() if name == "bibtex" else datasets.load(_folder(name, data_dir))
     kept = (np.diff(data.X.indptr) > 0) & (np.diff(data.Y.indptr) > 0)
@@ -82,12 +92,14 @@ def prepare(name: str, data_dir: Path | None, n_labels: int | None = None, label
     if sampled:
         seen, unseen = np.sort(np.random.default_rng(label_seed).choice(seen, n_labels, replace=False)), unseen[:0]
         name = f"{name}, {n_labels} labels"
+    if scaled:
+        X, X_test = normalize(X), normalize(X_test)
     truth = csr_array(hstack([data.Y_test[:, seen], data.Y_test[:, unseen]], format="csr"))
     return Problem(
         name,
-        _plain(normalize(X)),
+        _plain(X),
         _plain(Y[:, seen]),
-        _plain(normalize(X_test)),
+        _plain(X_test),
         truth,
         metrics.propensity(counts[np.concatenate([seen, unseen])], X.shape[0]),
         np.flatnonzero(np.diff(truth.indptr) > 0) if sampled else np.arange(truth.shape[0]),

@@ -48,8 +48,8 @@ class CRAFTML(ForestClassifier):
         Entries that are kept in any case.
     leaf_labels : int, default=100
         Labels kept in a leaf, the most frequent ones.
-    normalize : bool, default=True
-        Scale rows to unit length first.
+    normalize : bool, default=False
+        Scale every row to unit length first.
     n_jobs : int, optional
         Workers, as joblib counts them. The model does not depend on it.
     random_state : int or None, default=0
@@ -104,7 +104,7 @@ class CRAFTML(ForestClassifier):
         kept_share: float = 0.3,
         kept_least: int = 10,
         leaf_labels: int = 100,
-        normalize: bool = True,
+        normalize: bool = False,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = 0,
         verbose: int = 0,

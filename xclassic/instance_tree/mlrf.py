@@ -41,8 +41,8 @@ class MLRF(ForestClassifier):
         Grow each tree on as many rows as there are, drawn with replacement; otherwise on the rows themselves.
     leaf_labels : int, default=100
         Labels kept in a leaf, the most frequent ones.
-    normalize : bool, default=True
-        Scale rows to unit length first.
+    normalize : bool, default=False
+        Scale every row to unit length first.
     n_jobs : int, optional
         Workers, as joblib counts them. The model does not depend on it.
     random_state : int or None, default=0
@@ -98,7 +98,7 @@ class MLRF(ForestClassifier):
         split_features: float | str = 0.1,
         bootstrap: bool = True,
         leaf_labels: int = 100,
-        normalize: bool = True,
+        normalize: bool = False,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = 0,
         verbose: int = 0,

@@ -35,24 +35,24 @@ class PfastreXML(FastXML):
     normalized_gain : bool, default=False
         Divide the gain of a row by the best that its labels can have, as `FastXML` does. Off in the paper, since what
         is best is unknown when labels are missing.
-    alpha : float, default=0.8
+    alpha : float, default=0.9
         Weight of the forest in the final score, in [0, 1]; 1 is the forest alone ("PfastXML").
     gamma : float, default=30.0
         How fast the tail score falls with the squared distance: see `TailReranker`.
     candidates : int, default=1000
         Labels of the forest that are re-ranked; at least as many as are asked for.
-    C : float, default=3.0
-        Cost of a point on the wrong side of a hyperplane, above 0.
+    C : float, default=4.0
+        Cost of a point on the wrong side of a hyperplane, above 0: see `FastXML`.
     eps : float, default=0.1
         Precision at which a hyperplane is done: see `FastXML`.
-    max_steps : int, default=1
+    max_steps : int, default=3
         Newton steps after which it is done in any case.
     leaf_labels : int, default=100
         Labels kept in a leaf, those of the largest weight.
     bias : float, default=1.0
-        Value of a constant feature, which is regularised like the others; 0 for none.
-    normalize : bool, default=True
-        Scale rows to unit length first. The re-ranker always does.
+        Value of a constant feature, in mean lengths of a row; 0 for none.
+    normalize : bool, default=False
+        Scale every row to unit length first. The re-ranker always does.
     n_jobs : int, optional
         Workers, as joblib counts them. The model does not depend on it.
     random_state : int or None, default=0
@@ -105,15 +105,15 @@ class PfastreXML(FastXML):
         max_depth: int | None = None,
         propensity: str | tuple[float, float] | None = "default",
         normalized_gain: bool = False,
-        alpha: float = 0.8,
+        alpha: float = 0.9,
         gamma: float = 30.0,
         candidates: int = 1000,
-        C: float = 3.0,
+        C: float = 4.0,
         eps: float = 0.1,
-        max_steps: int = 1,
+        max_steps: int = 3,
         leaf_labels: int = 100,
         bias: float = 1.0,
-        normalize: bool = True,
+        normalize: bool = False,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = 0,
         verbose: int = 0,
