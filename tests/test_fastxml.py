@@ -193,3 +193,12 @@ def test_rows_may_be_dense():
     X, Y = bibtex.X[:300], bibtex.Y[:300]
     sparse, dense = FastXML(n_trees=2).fit(X, Y), FastXML(n_trees=2).fit(X.toarray(), Y)
     np.testing.assert_array_equal(sparse.predict_topk(X, 3).scores, dense.predict_topk(X.toarray(), 3).scores)
+
+
+def test_the_scale_of_the_features_changes_nothing():
+    bibtex = datasets.load_bibtex()
+    X, Y = bibtex.X[:500], bibtex.Y[:500]
+    one, other = FastXML(n_trees=2).fit(X, Y), FastXML(n_trees=2).fit(4 * X, Y)
+    np.testing.assert_allclose(
+        one.predict_topk(bibtex.X_test, 3).scores, other.predict_topk(4 * bibtex.X_test, 3).scores, rtol=1e-6
+    )

@@ -200,8 +200,12 @@ def test_a_damaged_forest_is_refused():
         loaded.n_features_in_, loaded.classes_ = 4, clf.classes_
         with pytest.raises(ModelFileError):
             loaded._set_arrays(arrays | {name: arrays[name][:-1]}, facts, "full")
-    with pytest.raises(ModelFileError):
-        loaded._set_arrays({k: v for k, v in arrays.items() if k != "n_nodes"}, facts, "lazy")
+    for arrays_without_trees in (
+        {k: v for k, v in arrays.items() if k != "n_nodes"},
+        arrays | {"n_nodes": arrays["n_nodes"][:0]},
+    ):
+        with pytest.raises(ModelFileError, match="n_nodes"):
+            loaded._set_arrays(arrays_without_trees, facts, "lazy")
 
 
 def test_rows_without_features_or_labels_and_constant_features():

@@ -16,7 +16,7 @@ from xclassic.rows import kernel_rows
 STOP = np.zeros(1, np.uint8)
 
 
-def find(X, Y, points=None, max_features=None, min_leaf=1, seed=1):
+def find(X, Y, points=None, max_features=None, min_leaf=1, min_share=0.0, seed=1):
     """Run the kernel on one node."""
     Y = csr_array(Y)
     points = np.arange(X.shape[0], dtype=np.int32) if points is None else np.asarray(points, np.int32)
@@ -29,6 +29,7 @@ def find(X, Y, points=None, max_features=None, min_leaf=1, seed=1):
         points,
         max_features or X.shape[1],
         min_leaf,
+        min_share,
         np.array([seed], np.uint64),
         STOP,
     )
@@ -56,6 +57,15 @@ def test_a_split_is_the_best_of_all(seed, min_leaf, dense):
     np.testing.assert_array_equal(went, X[:, feature] > threshold)
     assert min(went.sum(), (1 - went).sum()) >= min_leaf
     assert naive.likeness(Y[went == 0]) + naive.likeness(Y[went == 1]) == pytest.approx(best)
+
+
+def test_a_share_of_the_points_stays_on_either_side():
+    X = np.zeros((100, 2), np.float32)
+    X[:5, 0] = X[:30, 1] = 1
+    Y = np.zeros((100, 2))
+    Y[:5] = 1  # feature 0 tells these apart
+    assert find(csr_array(X), Y)[0] == 0
+    assert find(csr_array(X), Y, min_share=0.1)[0] == 1
 
 
 def test_rows_that_stand_in_a_node_twice_count_twice():
@@ -97,7 +107,9 @@ def test_one_tree_equals_that_of_scikit_learn(seed):
     random = np.random.default_rng(seed)
     X = random.standard_normal((300, 6)).astype(np.float32)
     Y = np.column_stack([X[:, 0] > 0, X[:, 1] + X[:, 2] > 0.5, random.random(300) < 0.2]).astype(int)
-    clf = MLRF(1, max_leaf=1, min_leaf=1, split_features=1.0, bootstrap=False, max_depth=3, normalize=False).fit(X, Y)
+    clf = MLRF(
+        1, max_leaf=1, min_leaf=1, min_share=0, split_features=1.0, bootstrap=False, max_depth=3, normalize=False
+    ).fit(X, Y)
     reference = DecisionTreeClassifier(max_depth=3, random_state=0).fit(X, Y)
     tree = clf.trees_[0]
     assert len(tree.leaves) == reference.get_n_leaves()

@@ -19,7 +19,8 @@ struct ThresholdTask {
     const int64_t* point_ptr;  // (n_nodes + 1,)
     const int32_t* points;  // rows of each node, some perhaps more than once
     int64_t max_features;  // candidates in a node
-    int64_t min_leaf;  // points on either side at least
+    int64_t min_leaf;  // points on either side at least,
+    double min_share;  // and as a share of those of the node
     const uint64_t* seeds;  // (n_nodes,)
     int32_t* features;  // out (n_nodes,): -1 where no candidate parts the node, or its rows all have the same labels
     float* thresholds;  // out (n_nodes,)
@@ -50,6 +51,7 @@ class ThresholdFinder {
     void find(int64_t node) {
         begin_ = task_.point_ptr[node];
         n_ = task_.point_ptr[node + 1] - begin_;
+        fewest_ = std::max(task_.min_leaf, static_cast<int64_t>(task_.min_share * static_cast<double>(n_)));
         best_feature_ = -1;
         if (count_labels()) {
             list_features(task_.seeds[node]);
@@ -165,8 +167,8 @@ class ThresholdFinder {
                     squares += 2 * here + 1;
                     other_squares -= 2 * there - 1;
                 }
-            if (n_ - n < task_.min_leaf) break;
-            if (n < task_.min_leaf) continue;
+            if (n_ - n < fewest_) break;
+            if (n < fewest_) continue;
             const float next = e != last ? e->value : zeros ? 0.f : e->value;
             const double likeness = static_cast<double>(squares) / n + static_cast<double>(other_squares) / (n_ - n);
             if (likeness <= least) continue;
@@ -190,7 +192,7 @@ class ThresholdFinder {
     }
 
     const ThresholdTask& task_;
-    int64_t begin_ = 0, n_ = 0, square_sum_ = 0;
+    int64_t begin_ = 0, n_ = 0, fewest_ = 1, square_sum_ = 0;
     int32_t best_feature_ = -1;
     float best_threshold_ = 0;
     std::vector<int32_t> total_, side_;  // rows of the node, and of one side, with each label

@@ -21,6 +21,7 @@ cdef extern from "thresholds.h" namespace "xclassic" nogil:
         const int32_t* points
         int64_t max_features
         int64_t min_leaf
+        double min_share
         const uint64_t* seeds
         int32_t* features
         float* thresholds
@@ -35,7 +36,7 @@ cdef extern from "thresholds.h" namespace "xclassic" nogil:
 def find_thresholds(
     indptr, indices, values, int64_t n, int64_t d, const int64_t[::1] label_ptr, const int32_t[::1] labels,
     int64_t n_labels, const int64_t[::1] point_ptr, const int32_t[::1] points, int64_t max_features,
-    int64_t min_leaf, const uint64_t[::1] seeds, const uint8_t[::1] stop,
+    int64_t min_leaf, double min_share, const uint64_t[::1] seeds, const uint8_t[::1] stop,
 ):
     """Split each node; see ``ThresholdTask``. Returns (feature or -1, threshold, whether each point is above it)."""
     cdef ThresholdTask task
@@ -55,6 +56,7 @@ def find_thresholds(
     task.points = &points[0]
     task.max_features = max_features
     task.min_leaf = min_leaf
+    task.min_share = min_share
     task.seeds = &seeds[0]
     task.features = &features_view[0]
     task.thresholds = &thresholds_view[0]
