@@ -109,7 +109,8 @@ class ThresholdFinder {
             if (n_entries_[f]++ == 0) present_.push_back(f);
         });
         heap_.clear();
-        for (int32_t f : present_) heap_.push_back({mixed(seed + 0x9E3779B97F4A7C15ULL * static_cast<uint64_t>(f + 1)), f});
+        for (int32_t f : present_)  // a side of fewer entries than `fewest_` would be too small
+            if (n_entries_[f] >= fewest_) heap_.push_back({mixed(seed + 0x9E3779B97F4A7C15ULL * static_cast<uint64_t>(f + 1)), f});
         std::make_heap(heap_.begin(), heap_.end());
     }
 
