@@ -152,7 +152,7 @@ def test_a_loose_hyperplane_is_near_the_best():
     t, n = 1.0 - 2.0 * sides, len(sides)
     costs = 3 * np.where(sides == 0, n / (n - sides.sum()), n / sides.sum())
     values = [naive.l1_objective(X, t, costs, *train_plane(X, sides, 3.0, eps, 50)[:2]) for eps in (1e-4, 0.01)]
-    assert values[1] < 1.06 * values[0]
+    assert values[1] < 1.12 * values[0]
 
 
 def test_a_plane_without_use_is_empty():
