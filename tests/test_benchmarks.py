@@ -163,7 +163,7 @@ def test_run_prints_a_table_and_writes_json(tmp_path):
 def test_a_failing_method_says_why(tmp_path):
     measure, problems = import_module("measure"), import_module("problems")
     options = argparse.Namespace(
-        data_dir=None, labels=4, label_seed=0, threads=1, timeout=100, json=tmp_path / "out.jsonl"
+        data_dir=None, labels=4, label_seed=0, unscaled=False, threads=1, timeout=100, json=tmp_path / "out.jsonl"
     )
     with (
         measure.prepared("bibtex", options) as (problem, files),
