@@ -1,6 +1,6 @@
 // Trees over points: a row walks from the root to one leaf, which holds a distribution of labels.
 #pragma once
-#include "block_types.h"
+#include "entries.h"
 #include "rounding.h"
 
 #include <algorithm>
@@ -71,11 +71,7 @@ class FirstNodes {
 
     void score(const Rows& rows, int64_t i, float* scores) const {
         std::copy(bias_.begin(), bias_.end(), scores);
-        if (rows.indices) {
-            for (int64_t p = rows.indptr[i]; p < rows.indptr[i + 1]; p++) add(rows.indices[p], rows.values[p], scores);
-        } else {
-            for (int64_t f = 0; f < d_; f++) add(f, rows.values[i * d_ + f], scores);
-        }
+        each_entry(rows, i, [&](int32_t feature, float x) { add(feature, x, scores); });
     }
 
     std::vector<std::vector<int32_t>> columns;  // of the first nodes of each tree; -1 for a node without a vector

@@ -4,6 +4,7 @@
 // is a proximal Newton step (newGLMNET; Yuan, Ho and Lin, JMLR 2012) on a working set: the features with a weight and those whose
 // gradient exceeds the penalty. Most features of a node never enter it, and no column is built for them.
 #pragma once
+#include "entries.h"
 #include "random.h"
 #include "rounding.h"
 #include "submatrix.h"
@@ -81,12 +82,12 @@ class PlaneTrainer {
     // The node's matrix by columns; the constant feature is the last.
     void build_columns() {
         ptr_.assign(d_ + 3, 0);
-        each_entry([&](int64_t, int64_t f, float) { ptr_[f + 2]++; });
+        each_node_entry([&](int64_t, int64_t f, float) { ptr_[f + 2]++; });
         for (int64_t f = 0; f <= d_; f++) ptr_[f + 2] += ptr_[f + 1];
         row_.resize(ptr_[d_ + 2]);
         value_.resize(row_.size());
         scaled_.resize(row_.size());
-        each_entry([&](int64_t i, int64_t f, float x) {
+        each_node_entry([&](int64_t i, int64_t f, float x) {
             const int64_t p = ptr_[f + 1]++;
             row_[p] = static_cast<int32_t>(i);
             value_[p] = x;
@@ -94,16 +95,10 @@ class PlaneTrainer {
     }
 
     template <typename Visit>
-    void each_entry(Visit visit) const {
-        const Rows& rows = part_.rows;
+    void each_node_entry(Visit visit) const {
         for (int64_t i = 0; i < n_; i++) {
-            if (rows.indices) {
-                for (int64_t p = rows.indptr[i]; p < rows.indptr[i + 1]; p++) visit(i, rows.indices[p], rows.values[p]);
-            } else {
-                for (int64_t f = 0; f < d_; f++)
-                    if (rows.values[i * d_ + f] != 0) visit(i, f, rows.values[i * d_ + f]);
-            }
-            if (rows.bias != 0) visit(i, d_, rows.bias);
+            each_entry(part_.rows, i, [&](int64_t f, float x) { visit(i, f, x); });
+            if (part_.rows.bias != 0) visit(i, d_, part_.rows.bias);
         }
     }
 

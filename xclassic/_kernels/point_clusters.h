@@ -1,6 +1,6 @@
 // Splits of tree nodes into clusters of points with like labels, told apart by the mean features of the clusters.
 #pragma once
-#include "block_types.h"
+#include "entries.h"
 #include "random.h"
 #include "rounding.h"
 
@@ -123,11 +123,11 @@ class PointClusterer {
         int64_t chosen = random_.below(n);
         int32_t found = 0;
         while (true) {
-            each_label(sample_[chosen], [&](int32_t l, float y) { label_centres_.use(l)[found] = y; });
+            each_entry(task_.labels, sample_[chosen], [&](int32_t l, float y) { label_centres_.use(l)[found] = y; });
             double sum = 0;
             for (int64_t s = 0; s < n; s++) {
                 float cosine = 0;
-                each_label(sample_[s], [&](int32_t l, float y) { cosine += y * label_centres_.at(l)[found]; });
+                each_entry(task_.labels, sample_[s], [&](int32_t l, float y) { cosine += y * label_centres_.at(l)[found]; });
                 if (cosine > nearest_[s]) {
                     nearest_[s] = cosine;
                     cluster_[s] = found;
@@ -149,11 +149,11 @@ class PointClusterer {
     void move_centres() {
         label_centres_.clear();
         for (size_t s = 0; s < sample_.size(); s++)
-            each_label(sample_[s], [&](int32_t l, float y) { label_centres_.use(l)[cluster_[s]] += y; });
+            each_entry(task_.labels, sample_[s], [&](int32_t l, float y) { label_centres_.use(l)[cluster_[s]] += y; });
         label_centres_.scale_to_unit();
         for (size_t s = 0; s < sample_.size(); s++) {
             std::fill(scores_.begin(), scores_.end(), 0.f);
-            each_label(sample_[s], [&](int32_t l, float y) { add(label_centres_.at(l), y); });
+            each_entry(task_.labels, sample_[s], [&](int32_t l, float y) { add(label_centres_.at(l), y); });
             cluster_[s] = best_score();
         }
     }
@@ -163,7 +163,7 @@ class PointClusterer {
         slot_centres_.clear();
         centres_.clear();
         for (size_t s = 0; s < sample_.size(); s++)
-            each_feature(sample_[s], [&](int32_t f, float x) {
+            each_entry(task_.rows, sample_[s], [&](int32_t f, float x) {
                 slot_centres_.use(task_.slots[f])[cluster_[s]] += task_.signs[f] * x;
                 centres_.use(f);
             });
@@ -191,7 +191,7 @@ class PointClusterer {
         n_points_.assign(task_.n_clusters, 0);
         for (int64_t q = begin_; q < begin_ + n_; q++) {
             std::fill(scores_.begin(), scores_.end(), 0.f);
-            each_feature(task_.points[q], [&](int32_t f, float x) { add(centres_.at(f), x); });
+            each_entry(task_.rows, task_.points[q], [&](int32_t f, float x) { add(centres_.at(f), x); });
             n_points_[task_.child[q] = best_score()]++;
         }
         number_.assign(task_.n_clusters, -1);
@@ -221,22 +221,6 @@ class PointClusterer {
     }
 
     int32_t best_score() const { return static_cast<int32_t>(std::max_element(scores_.begin(), scores_.end()) - scores_.begin()); }
-
-    template <typename Visit>
-    void each_label(int32_t row, Visit visit) const {
-        for (int64_t p = task_.labels.indptr[row]; p < task_.labels.indptr[row + 1]; p++) visit(task_.labels.indices[p], task_.labels.values[p]);
-    }
-
-    template <typename Visit>
-    void each_feature(int32_t row, Visit visit) const {
-        const Rows& rows = task_.rows;
-        if (rows.indices) {
-            for (int64_t p = rows.indptr[row]; p < rows.indptr[row + 1]; p++) visit(rows.indices[p], rows.values[p]);
-        } else {
-            for (int64_t f = 0; f < rows.d; f++)
-                if (rows.values[row * rows.d + f] != 0) visit(static_cast<int32_t>(f), rows.values[row * rows.d + f]);
-        }
-    }
 
     const PointClusterTask& task_;
     Centroids& out_;

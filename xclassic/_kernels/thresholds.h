@@ -3,7 +3,7 @@
 // A side of n rows, n_l of them with label l, has the impurity sum_l n_l (1 - n_l / n). The sum over both sides is least where
 // sum_l a_l^2 / a + sum_l b_l^2 / b is largest, which changes by the labels of one row when the row changes sides.
 #pragma once
-#include "block_types.h"
+#include "entries.h"
 
 #include <algorithm>
 #include <vector>
@@ -82,19 +82,9 @@ class ThresholdFinder {
     }
 
     template <typename Visit>
-    void each_entry(Visit visit) const {
-        const Rows& rows = task_.rows;
-        for (int64_t i = 0; i < n_; i++) {
-            const int64_t row = task_.points[begin_ + i];
-            if (rows.indices) {
-                for (int64_t p = rows.indptr[row]; p < rows.indptr[row + 1]; p++)
-                    if (rows.values[p] != 0) visit(i, rows.indices[p], rows.values[p]);
-            } else {
-                const float* x = rows.values + row * rows.d;
-                for (int64_t f = 0; f < rows.d; f++)
-                    if (x[f] != 0) visit(i, static_cast<int32_t>(f), x[f]);
-            }
-        }
+    void each_node_entry(Visit visit) const {
+        for (int64_t i = 0; i < n_; i++)
+            each_entry(task_.rows, task_.points[begin_ + i], [&](int32_t f, float x) { visit(i, f, x); });
     }
 
     static uint64_t mixed(uint64_t z) {  // the finisher of splitmix64 (Steele, Lea and Flood, 2014)
@@ -105,7 +95,7 @@ class ThresholdFinder {
 
     void list_features(uint64_t seed) {
         present_.clear();
-        each_entry([this](int64_t, int32_t f, float) {
+        each_node_entry([this](int64_t, int32_t f, float) {
             if (n_entries_[f]++ == 0) present_.push_back(f);
         });
         heap_.clear();
@@ -132,7 +122,7 @@ class ThresholdFinder {
             place_[f] = start + 1;  // 0 for those that are no candidates
             start += n_entries_[f];
         }
-        each_entry([this](int64_t i, int32_t f, float value) {
+        each_node_entry([this](int64_t i, int32_t f, float value) {
             if (place_[f]) entries_[place_[f]++ - 1] = {value, static_cast<int32_t>(i)};
         });
         Entry* column = entries_.data();

@@ -132,10 +132,9 @@ class Ensemble:
                 for name in names:
                     tree[name] = _slice(arrays, name, slice(begin, entry[pointer]))
             trees.append(InstanceTree.from_arrays(tree, n_features, n_labels, verify=False))
-        last = int(ends[-1]) if trees else 0
         used = {
-            "bias": last,
-            "child_ptr": last + len(trees),
+            "bias": ends[-1],
+            "child_ptr": ends[-1] + len(trees),
             "features": entry["router_ptr"],
             "labels": entry["label_ptr"],
         }

@@ -34,7 +34,7 @@ class MLRF(ForestClassifier):
         Points on either side of a split at least.
     min_share : float, default=0.005
         Points on either side at least, as a share of those of the node, in [0, 0.5]. With 0, words that few rows have
-        make trees very deep, and training takes seven times as long on 40,000 rows of text.
+        make trees very deep, and training takes several times as long on 40,000 rows of text.
     max_depth : int, optional
         Edges from the root to a leaf at most; no limit by default.
     split_features : float or "sqrt", default=0.1
