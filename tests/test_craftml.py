@@ -166,13 +166,6 @@ def test_trees_see_other_projections():
     assert one.weights.tobytes() != other.weights.tobytes()
 
 
-def test_rows_may_be_dense():
-    bibtex = datasets.load_bibtex()
-    X, Y = bibtex.X[:300], bibtex.Y[:300]
-    sparse, dense = CRAFTML(n_trees=2).fit(X, Y), CRAFTML(n_trees=2).fit(X.toarray(), Y)
-    np.testing.assert_array_equal(sparse.predict_topk(X, 3).scores, dense.predict_topk(X.toarray(), 3).scores)
-
-
 def test_accuracy_on_bibtex():
     bibtex = datasets.load_bibtex()
     top = CRAFTML(n_trees=20).fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)

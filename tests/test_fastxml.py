@@ -188,13 +188,6 @@ def test_accuracy_on_bibtex():
     assert precision_at_k(bibtex.Y_test, top, 5) > 0.27
 
 
-def test_rows_may_be_dense():
-    bibtex = datasets.load_bibtex()
-    X, Y = bibtex.X[:300], bibtex.Y[:300]
-    sparse, dense = FastXML(n_trees=2).fit(X, Y), FastXML(n_trees=2).fit(X.toarray(), Y)
-    np.testing.assert_array_equal(sparse.predict_topk(X, 3).scores, dense.predict_topk(X.toarray(), 3).scores)
-
-
 def test_the_scale_of_the_features_changes_nothing():
     bibtex = datasets.load_bibtex()
     X, Y = bibtex.X[:500], bibtex.Y[:500]

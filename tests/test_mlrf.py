@@ -130,13 +130,6 @@ def test_bootstrap_draws_other_rows_for_each_tree():
     assert 600 < len(np.unique(rows)) < 670
 
 
-def test_rows_may_be_dense():
-    bibtex = datasets.load_bibtex()
-    X, Y = bibtex.X[:300], bibtex.Y[:300]
-    sparse, dense = MLRF(n_trees=2).fit(X, Y), MLRF(n_trees=2).fit(X.toarray(), Y)
-    np.testing.assert_array_equal(sparse.predict_topk(X, 3).scores, dense.predict_topk(X.toarray(), 3).scores)
-
-
 def test_accuracy_on_bibtex():
     bibtex = datasets.load_bibtex()
     top = MLRF(n_trees=20).fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
