@@ -24,7 +24,7 @@ def label_rows(random, n, n_labels, least=1):
     ]
 
 
-def split(rows, sides, n_labels, rounds=50, function=split_by_ranking):
+def split(rows, sides, n_labels, rounds=50, function=split_by_ranking, weights=None):
     """Run the kernel on one node of all rows."""
     Y = csr_array(
         ([1] * sum(map(len, rows)), [label for row in rows for label in row], np.cumsum([0, *map(len, rows)])),
@@ -36,7 +36,7 @@ def split(rows, sides, n_labels, rounds=50, function=split_by_ranking):
         Y.indptr.astype(np.int64),
         Y.indices.astype(np.int32),
         clf._normalizers(Y),
-        clf._label_weights(Y),
+        clf._label_weights(Y) if weights is None else weights,
         np.array([0, len(rows)]),
         np.arange(len(rows), dtype=np.int32),
         sides,
@@ -93,15 +93,23 @@ def test_the_loops_stay_in_bounds_and_compile_to_the_same():
     np.testing.assert_array_equal(python, split(rows, sides, 9))
 
 
-def test_many_labels_are_sorted_anew(monkeypatch):
-    import xclassic.instance_tree.ndcg as ndcg
-
+@pytest.mark.parametrize("scale", [1e-6, 1, 1e12])
+def test_many_labels_of_any_weight_are_ranked(scale):
     random = np.random.default_rng(1)
-    rows = label_rows(random, 30, 12)
-    sides = random.integers(0, 2, 30)
-    monkeypatch.setattr(ndcg, "SHORT", 0)
-    sorted_anew = split(rows, sides, 12, function=split_by_ranking.python)
-    np.testing.assert_array_equal(sorted_anew, split(rows, sides, 12))
+    n, n_labels = 300, 700
+    Y = random.random((n, n_labels)) < 0.02
+    rows = [np.flatnonzero(row).tolist() for row in Y]
+    sides = random.integers(0, 2, n)
+    weights = (scale * random.random(n_labels) ** 8).astype(np.float32)
+    normalizers = [1 / discounts(len(row)).sum() if row else 0 for row in rows]
+    worth = np.zeros((2, n_labels))
+    for side in range(2):
+        gains = weights * (Y * np.multiply(normalizers, sides == side)[:, None]).sum(axis=0)
+        worth[side, np.lexsort((np.arange(n_labels), -gains))] = discounts(n_labels)
+    better = Y @ (weights * (worth[0] - worth[1]))
+    clear = np.abs(better) > 1e-5 * scale
+    assert clear.sum() > 200
+    np.testing.assert_array_equal(split(rows, sides, n_labels, rounds=1, weights=weights)[clear], (better < 0)[clear])
 
 
 # The hyperplane

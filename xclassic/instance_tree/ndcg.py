@@ -9,8 +9,8 @@ import numpy as np
 
 from xclassic._kernels.jit import Jitted
 
-SHORT = 2000  # labels up to which insertion beats sorting anew
-NOTHING = 1e-12  # a gain below this is what rounding left of none
+NOTHING = np.float32(1e-12)  # a gain below this is what rounding left of none
+COARSE = 13  # bits of a gain that are left to insertion: it ends what two passes by eight bits each have begun
 
 
 @Jitted
@@ -41,7 +41,7 @@ def split_by_ranking(  # type: ignore[no-untyped-def]
 
     Notes
     -----
-    Cost of a round: the labels of the rows that moved, those of all rows, and a sort of the labels of the node.
+    Cost of a round: the labels of the rows that moved, those of all rows, and of the node.
     """
     n_labels = len(weights)
     scores = np.zeros((2, n_labels))  # sums of normalizers of the rows of each side
@@ -51,7 +51,8 @@ def split_by_ranking(  # type: ignore[no-untyped-def]
     present = np.empty(n_labels, np.int32)
     one_float = np.empty(1, np.float32)
     bits = one_float.view(np.int32)
-    rankings = np.empty((2, n_labels), np.int64)  # 2^32 times what falls with the gain, plus the label
+    keys, spare = np.empty(n_labels, np.int64), np.empty(n_labels, np.int64)  # bits of a falling gain, then the label
+    counts = np.zeros((2, 256), np.int64)
     for node in range(len(point_ptr) - 1):
         if stop[0]:
             return
@@ -67,28 +68,51 @@ def split_by_ranking(  # type: ignore[no-untyped-def]
                     n_present += 1
                     scores[0, label] = scores[1, label] = 0
                 scores[sides[q], label] += normalizers[i]
+        if 16 * n_present > n_labels:
+            n_present = 0
+            for label in range(n_labels):
+                if seen[label]:
+                    present[n_present] = label
+                    n_present += 1
+        else:
+            present[:n_present].sort()
         before = -np.inf
-        rankings[:, :n_present] = present[:n_present]
         for round_ in range(max_rounds):
             # Ranking: labels by falling gain when ranked first, ties by label id.
             total = 0.0
             for side in range(2):
-                ranking = rankings[side, :n_present]
-                for rank in range(n_present):  # in the order of the last round, which is nearly that of this one
-                    label = ranking[rank] & 0xFFFFFFFF
-                    gain = np.float32(scores[side, label] * weights[label])
-                    one_float[0] = gain if gain > NOTHING else 0  # from 0 on, floats are in the order of their bits
-                    key = (np.int64(0x7FFFFFFF - bits[0]) << 32) | label
-                    place = rank
-                    if round_ > 0 and n_present <= SHORT:
-                        while place > 0 and ranking[place - 1] > key:
-                            ranking[place] = ranking[place - 1]
-                            place -= 1
-                    ranking[place] = key
-                if round_ == 0 or n_present > SHORT:
-                    ranking.sort()
+                highest = NOTHING
+                for position in range(n_present):
+                    label = present[position]
+                    highest = max(highest, np.float32(scores[side, label] * weights[label]))
+                one_float[0] = highest  # above 0, floats are in the order of their bits
+                first = np.int64(bits[0])
+                counts[:] = 0
+                for position in range(n_present):
+                    label = present[position]
+                    one_float[0] = max(NOTHING, np.float32(scores[side, label] * weights[label]))
+                    key = first - bits[0]
+                    keys[position] = key << 32 | label
+                    counts[0, key >> COARSE & 255] += 1
+                    counts[1, key >> COARSE + 8 & 255] += 1
+                for digit in range(2):
+                    start = 0
+                    for value in range(256):
+                        counts[digit, value], start = start, start + counts[digit, value]
+                    for position in range(n_present):
+                        key = keys[position]
+                        value = key >> 32 + COARSE + 8 * digit & 255
+                        spare[counts[digit, value]] = key
+                        counts[digit, value] += 1
+                    keys, spare = spare, keys
                 for rank in range(n_present):
-                    label = ranking[rank] & 0xFFFFFFFF
+                    key, place = keys[rank], rank
+                    while place > 0 and keys[place - 1] > key:
+                        keys[place] = keys[place - 1]
+                        place -= 1
+                    keys[place] = key
+                for rank in range(n_present):
+                    label = keys[rank] & 0xFFFFFFFF
                     worth[side, label] = discounts[rank]
                     total += scores[side, label] * weights[label] * discounts[rank]
             mean = total / (end - begin)
