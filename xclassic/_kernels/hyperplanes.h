@@ -55,6 +55,8 @@ class PlaneTrainer {
         build_columns();
         w_.assign(d_ + 1, 0.f);
         margin_.assign(n_, 0.f);
+        along_.assign(n_, 0.f);
+        loss_ = loss_along(0);
         double first = 0;
         for (int round = 0; round < task_.max_rounds && !*task_.stop; round++) {
             differentiate();
@@ -193,24 +195,29 @@ class PlaneTrainer {
     }
 
     bool search_line() {
-        double expected = 0, before = 0;
+        double expected = 0;
         for (const int32_t f : chosen_) expected += double{gradient_[f]} * move_[f] + std::fabs(w_[f] + move_[f]) - std::fabs(w_[f]);
-        for (int64_t i = 0; i < n_; i++) before += loss(i, margin_[i]);
         for (float share = 1; share > 1e-4f; share /= 2) {
-            double change = -before;
-            for (int64_t i = 0; i < n_; i++) change += loss(i, margin_[i] + share * along_[i]);
+            const double loss = loss_along(share);
+            double change = loss - loss_;
             for (const int32_t f : chosen_) change += std::fabs(w_[f] + share * move_[f]) - std::fabs(w_[f]);
             if (change > 0.01 * share * expected) continue;
             for (const int32_t f : chosen_) w_[f] += share * move_[f];
             for (int64_t i = 0; i < n_; i++) margin_[i] += share * along_[i];
+            loss_ = loss;
             return true;
         }
         return false;
     }
 
-    double loss(int64_t i, float margin) const {
-        const float tm = target_[i] * margin;
-        return cost_[i] * (std::log1p(std::exp(-std::fabs(tm))) + std::max(-tm, 0.f));
+    // Sum of the losses of all rows, some way along the step.
+    double loss_along(float share) const {
+        double sum = 0;
+        for (int64_t i = 0; i < n_; i++) {
+            const float tm = target_[i] * (margin_[i] + share * along_[i]);
+            sum += cost_[i] * (std::log1p(std::exp(-std::fabs(tm))) + std::max(-tm, 0.f));
+        }
+        return sum;
     }
 
     // Margins are added up anew as forest.h does, by rising feature, so that a training row takes the same way later.
@@ -236,6 +243,7 @@ class PlaneTrainer {
     Planes& out_;
     SubMatrix part_;
     int64_t n_ = 0, d_ = 0;
+    double loss_ = 0;  // at the weights reached
     Random random_{0};
     std::vector<float> w_, gradient_, hessian_, move_;  // of each feature
     std::vector<float> margin_, cost_, target_, slope_, root_, along_;  // of each row
