@@ -16,7 +16,7 @@ from xclassic.rows import kernel_rows, unit_rows
 STOP = np.zeros(1, np.uint8)
 
 
-def split(labels, X, *, k=3, rounds=2, max_sample=10_000, share=1.0, least=1, n_slots=None, seed=1):
+def split(labels, X, *, k=3, rounds=2, max_sample=10_000, share=1.0, least=1, most=1000, n_slots=None, seed=1):
     """Run the kernel on one node of all rows; without `n_slots` features are not projected."""
     d = X.shape[1]
     if n_slots is None:
@@ -37,6 +37,7 @@ def split(labels, X, *, k=3, rounds=2, max_sample=10_000, share=1.0, least=1, n_
         max_sample,
         share,
         least,
+        most,
         np.array([seed], np.uint64),
         STOP,
     )
@@ -94,8 +95,8 @@ def test_points_go_to_the_nearest_mean_row_of_their_clusters(seed, dense):
 def test_a_few_entries_of_a_mean_row_are_kept():
     X = np.random.default_rng(0).random((40, 30)).astype(np.float32)
     labels = np.eye(2)[np.arange(40) % 2]
-    for share, least, kept in ((0.2, 1, 6), (0.0, 4, 4), (1.0, 1, 30)):
-        sizes = split(labels, csr_array(X), k=2, share=share, least=least)[2]
+    for share, least, most, kept in ((0.2, 1, 30, 6), (0.0, 4, 30, 4), (1.0, 1, 30, 30), (1.0, 1, 7, 7)):
+        sizes = split(labels, csr_array(X), k=2, share=share, least=least, most=most)[2]
         assert (sizes == kept).all()
 
 
@@ -154,7 +155,7 @@ def test_as_many_clusters_as_points_memorise_the_labels():
     Y = (random.random((40, 12)) < 0.4).astype(float)
     Y = np.unique(Y, axis=0)[1:]  # a cluster for each, all with labels
     X = X[: len(Y)]
-    clf = CRAFTML(n_trees=1, n_clusters=len(Y), max_leaf=1, kept_share=1.0, n_dimensions=1_000_000).fit(X, Y)
+    clf = CRAFTML(n_trees=1, n_clusters=len(Y), max_leaf=1, kept_share=1.0, kept_most=10_000, n_dimensions=1_000_000).fit(X, Y)
     assert len(clf.trees_[0].leaves) == len(Y)
     np.testing.assert_allclose(np.maximum(clf.decision_function(X), 0), Y, atol=1e-3)
 

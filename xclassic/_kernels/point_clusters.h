@@ -23,7 +23,7 @@ struct PointClusterTask {
     int32_t rounds;  // of k-means, after the start
     int64_t max_sample;  // points of a node that are clustered
     float kept_share;  // of the entries of a centroid, the largest
-    int64_t kept_least;
+    int64_t kept_least, kept_most;
     const uint64_t* seeds;  // (n_nodes,)
     int32_t* child;  // out, for each of `points`; -1 in a node that is not split
     const volatile uint8_t* stop;
@@ -179,7 +179,8 @@ class PointClusterer {
         for (int32_t slot : slot_centres_.dimensions)
             if (slot_centres_.at(slot)[c] != 0) sizes_.push_back(std::fabs(slot_centres_.at(slot)[c]));
         const int64_t n = static_cast<int64_t>(sizes_.size());
-        const int64_t kept = std::max(task_.kept_least, static_cast<int64_t>(std::ceil(task_.kept_share * static_cast<float>(n))));
+        const int64_t share = static_cast<int64_t>(std::ceil(task_.kept_share * static_cast<float>(n)));
+        const int64_t kept = std::min(std::max(task_.kept_least, share), task_.kept_most);
         if (kept >= n) return;
         std::nth_element(sizes_.begin(), sizes_.begin() + (n - kept), sizes_.end());
         for (int32_t slot : slot_centres_.dimensions)

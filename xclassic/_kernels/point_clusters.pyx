@@ -26,6 +26,7 @@ cdef extern from "point_clusters.h" namespace "xclassic" nogil:
         int64_t max_sample
         float kept_share
         int64_t kept_least
+        int64_t kept_most
         const uint64_t* seeds
         int32_t* child
         const uint8_t* stop
@@ -49,7 +50,7 @@ cdef Rows described(tuple matrix):
 def split_by_clusters(
     tuple labels, tuple rows, const int32_t[::1] slots, const float[::1] signs, int64_t n_slots,
     const int64_t[::1] point_ptr, const int32_t[::1] points, int n_clusters, int rounds, int64_t max_sample,
-    float kept_share, int64_t kept_least, const uint64_t[::1] seeds, const uint8_t[::1] stop,
+    float kept_share, int64_t kept_least, int64_t kept_most, const uint64_t[::1] seeds, const uint8_t[::1] stop,
 ):
     """Split each node; see ``PointClusterTask``. Returns (arity, child of each point, sizes, features, values)."""
     cdef PointClusterTask task
@@ -70,6 +71,7 @@ def split_by_clusters(
     task.max_sample = max_sample
     task.kept_share = kept_share
     task.kept_least = kept_least
+    task.kept_most = kept_most
     task.seeds = &seeds[0]
     task.child = &child_view[0]
     task.stop = &stop[0]

@@ -37,15 +37,16 @@ class CRAFTML(ForestClassifier):
         Children of a node at most; with 1 there is only a root.
     rounds : int, default=2
         Rounds of k-means after its start.
-    n_dimensions : int, default=10000
-        Dimensions that features are projected to, and labels too.
+    n_dimensions : int, default=100000
+        Dimensions that features are projected to, and labels too. With the paper's 10,000 mean rows gain an entry for
+        each feature that shares a dimension with one they have.
     max_sample : int, default=20000
         Points of a node that are clustered; all of them are sent on.
-    kept_share : float, default=0.3
+    kept_share : float, default=0.2
         Share of the entries of a mean row that are kept, the largest, in [0, 1]. The paper keeps a tenth: smaller
-        models, and two points of P@1 less on held-out rows of bibtex and delicious.
-    kept_least : int, default=10
-        Entries that are kept in any case.
+        models, and up to two points of P@1 less on held-out rows.
+    kept_least, kept_most : int, default=10, 500
+        Entries that are kept at least and at most, whatever their share.
     leaf_labels : int, default=100
         Labels kept in a leaf, the most frequent ones.
     normalize : bool, default=False
@@ -99,10 +100,11 @@ class CRAFTML(ForestClassifier):
         max_depth: int | None = None,
         n_clusters: int = 10,
         rounds: int = 2,
-        n_dimensions: int = 10_000,
+        n_dimensions: int = 100_000,
         max_sample: int = 20_000,
-        kept_share: float = 0.3,
+        kept_share: float = 0.2,
         kept_least: int = 10,
+        kept_most: int = 500,
         leaf_labels: int = 100,
         normalize: bool = False,
         n_jobs: int | None = None,
@@ -118,6 +120,7 @@ class CRAFTML(ForestClassifier):
         self.max_sample = max_sample
         self.kept_share = kept_share
         self.kept_least = kept_least
+        self.kept_most = kept_most
         self.leaf_labels = leaf_labels
         self.normalize = normalize
         self.n_jobs = n_jobs
@@ -132,6 +135,7 @@ class CRAFTML(ForestClassifier):
         check_number("max_sample", self.max_sample, minimum=1, integer=True)
         check_number("kept_share", self.kept_share, minimum=0, maximum=1)
         check_number("kept_least", self.kept_least, minimum=1, integer=True)
+        check_number("kept_most", self.kept_most, minimum=self.kept_least, integer=True)
 
     def _splitter(self, X: Features, Y: csr_array, seed: int) -> ClusterSplitter:
         random = np.random.default_rng(seed)
@@ -148,6 +152,7 @@ class CRAFTML(ForestClassifier):
             self.max_sample,
             self.kept_share,
             self.kept_least,
+            self.kept_most,
         )
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
@@ -185,6 +190,7 @@ class ClusterSplitter:
     max_sample: int
     kept_share: float
     kept_least: int
+    kept_most: int
 
     def __call__(
         self, point_ptr: NDArray[np.int64], points: NDArray[np.int32], seeds: NDArray[np.uint64], stop: StopByte
@@ -202,6 +208,7 @@ class ClusterSplitter:
             self.max_sample,
             self.kept_share,
             self.kept_least,
+            self.kept_most,
             seeds,
             stop,
         )
