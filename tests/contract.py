@@ -105,6 +105,7 @@ class Contract:
     """Derive a class named ``Test...`` with `estimator`, an unfitted instance that is quick on a hundred rows."""
 
     estimator: xclassic.XMCClassifier
+    fits_at_once = False  # in well under a second on any data
 
     def make(self, **params):
         return clone(self.estimator).set_params(**params)
@@ -446,6 +447,8 @@ class Contract:
     @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
     @pytest.mark.parametrize("n_jobs", [1, 2])
     def test_ctrl_c_stops_a_fit(self, n_jobs):
+        if self.fits_at_once:
+            pytest.skip("its fit is over before Ctrl-C would matter")
         seconds, threads = interrupted_fit(self.make(n_jobs=n_jobs))
         assert seconds < 1
         assert threads == 1

@@ -199,3 +199,10 @@ def test_forests_are_measured_by_trees_and_leaves(tmp_path):
     assert (one["n_trees"], four["n_trees"], large["max_leaf"]) == (1, 4, 200)
     assert 40 < one["P@1"] < four["P@1"] < 65
     assert "<svg" in image.read_text()
+
+
+def test_neighbours_are_measured_against_scikit_learn():
+    command = [sys.executable, str(BENCHMARKS / "neighbours.py"), "--rounds", "1", "--threads", "1"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(lines) == 3
+    assert lines[2].startswith("| bibtex | 5")

@@ -5,4 +5,5 @@ from contract import Contract
 import xclassic
 
 for name in xclassic.ESTIMATORS:
-    globals()[f"Test{name}"] = type(f"Test{name}", (Contract,), {"estimator": getattr(xclassic, name)()})
+    facts = {"estimator": getattr(xclassic, name)(), "fits_at_once": name == "KNN"}
+    globals()[f"Test{name}"] = type(f"Test{name}", (Contract,), facts)

@@ -155,7 +155,9 @@ def test_as_many_clusters_as_points_memorise_the_labels():
     Y = (random.random((40, 12)) < 0.4).astype(float)
     Y = np.unique(Y, axis=0)[1:]  # a cluster for each, all with labels
     X = X[: len(Y)]
-    clf = CRAFTML(n_trees=1, n_clusters=len(Y), max_leaf=1, kept_share=1.0, kept_most=10_000, n_dimensions=1_000_000).fit(X, Y)
+    clf = CRAFTML(
+        n_trees=1, n_clusters=len(Y), max_leaf=1, kept_share=1.0, kept_most=10_000, n_dimensions=1_000_000
+    ).fit(X, Y)
     assert len(clf.trees_[0].leaves) == len(Y)
     np.testing.assert_allclose(np.maximum(clf.decision_function(X), 0), Y, atol=1e-3)
 

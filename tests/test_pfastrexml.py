@@ -126,9 +126,9 @@ def test_a_damaged_reranker_is_refused(bibtex):
     clf = PfastreXML(n_trees=1).fit(bibtex.X[:50], bibtex.Y[:50])
     arrays, facts = clf._get_arrays()
     for name, bad in {
-        "tail.indptr": arrays["tail.indptr"][:-1],
-        "tail.features": arrays["tail.features"] + np.int32(5000),
-        "tail.means": np.full_like(arrays["tail.means"], np.nan),
+        "tail.centroids.indptr": arrays["tail.centroids.indptr"][:-1],
+        "tail.centroids.indices": arrays["tail.centroids.indices"] + np.int32(5000),
+        "tail.centroids.data": np.full_like(arrays["tail.centroids.data"], np.nan),
         "tail.trained": arrays["tail.trained"].astype(np.int8),
         "label_weights": -arrays["label_weights"],
     }.items():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.base import predict_topk as predict_topk
     from xclassic.blend import Blend as Blend
     from xclassic.blend import blend_topk as blend_topk
+    from xclassic.embedding.knn import KNN as KNN
     from xclassic.explanation import Explanation as Explanation
     from xclassic.explanation import explain as explain
     from xclassic.instance_tree.craftml import CRAFTML as CRAFTML
@@ -57,6 +58,7 @@ ESTIMATORS = {
     "PfastreXML": "xclassic.instance_tree.pfastrexml",
     "MLRF": "xclassic.instance_tree.mlrf",
     "CRAFTML": "xclassic.instance_tree.craftml",
+    "KNN": "xclassic.embedding.knn",
 }
 
 # Estimators made of others, without which they cannot be constructed.

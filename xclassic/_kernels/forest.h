@@ -1,6 +1,7 @@
 // Trees over points: a row walks from the root to one leaf, which holds a distribution of labels.
 #pragma once
 #include "entries.h"
+#include "label_sums.h"
 #include "rounding.h"
 
 #include <algorithm>
@@ -204,8 +205,7 @@ inline void rank_labels(const Forest& forest, const RankTask& task) {
     DenseRows dense(task.rows);
     std::vector<float> scores(std::min(GROUP, task.rows.n) * stride);
     std::vector<int64_t> leaves(n_trees * GROUP);
-    std::vector<float> sums(task.n_labels);
-    std::vector<int32_t> touched;
+    LabelSums sums(task.n_labels, task.allowed);
     for (int64_t first = 0; first < task.rows.n && !*task.stop; first += GROUP) {
         const int64_t n = std::min(GROUP, task.rows.n - first);
         dense.enter(first, n);
@@ -214,7 +214,6 @@ inline void rank_labels(const Forest& forest, const RankTask& task) {
             Walker(trees[t], forest.first_nodes.columns[t]).walk(dense, n, scores.data(), stride, leaves.data() + t * GROUP);
         dense.leave();
         for (int64_t g = 0; g < n; g++) {
-            touched.clear();
             for (int64_t t = 0; t < n_trees; t++) {
                 if (t + AHEAD < n_trees) {
                     const int64_t p = trees[t + AHEAD].label_ptr[leaves[(t + AHEAD) * GROUP + g]];
@@ -223,24 +222,10 @@ inline void rank_labels(const Forest& forest, const RankTask& task) {
                 }
                 const PointTree& tree = trees[t];
                 const int64_t leaf = leaves[t * GROUP + g];
-                for (int64_t p = tree.label_ptr[leaf]; p < tree.label_ptr[leaf + 1]; p++) {
-                    const int32_t label = tree.labels[p];
-                    if (task.allowed && !task.allowed[label]) continue;
-                    if (sums[label] == 0) touched.push_back(label);
-                    sums[label] += tree.shares[p];
-                }
+                for (int64_t p = tree.label_ptr[leaf]; p < tree.label_ptr[leaf + 1]; p++) sums.add(tree.labels[p], tree.shares[p]);
             }
-            for (int32_t label : touched) sums[label] /= static_cast<float>(n_trees);  // before ranking, or rounding could make new ties
-            const int64_t i = first + g, k = std::min<int64_t>(task.k, static_cast<int64_t>(touched.size()));
-            std::partial_sort(touched.begin(), touched.begin() + k, touched.end(), [&sums](int32_t a, int32_t b) {
-                return sums[a] > sums[b] || (sums[a] == sums[b] && a < b);
-            });
-            for (int64_t slot = 0; slot < k; slot++) {
-                task.ids[i * task.k + slot] = touched[slot];
-                task.scores[i * task.k + slot] = sums[touched[slot]];
-            }
-            task.counts[i] = static_cast<int32_t>(k);
-            for (int32_t label : touched) sums[label] = 0;
+            const int64_t i = first + g;
+            task.counts[i] = sums.take_best(static_cast<float>(n_trees), task.k, task.ids + i * task.k, task.scores + i * task.k);
         }
     }
 }

@@ -37,26 +37,25 @@ struct Centroids {
     std::vector<float> values;  // half precise
 };
 
-// Vectors side by side, one row of lanes for each dimension. Remembers which dimensions are in use.
+// Vectors side by side, one row of lanes for each dimension in use; all others are zeros.
 class Lanes {
   public:
-    Lanes(int64_t n_dimensions, int32_t n) : n(n), values_(n_dimensions * n), used_(n_dimensions) {}
+    Lanes(int64_t n_dimensions, int32_t n) : n(n), place_(n_dimensions), values_(n) {}
 
-    float* at(int32_t dimension) { return values_.data() + int64_t{dimension} * n; }
-    const float* at(int32_t dimension) const { return values_.data() + int64_t{dimension} * n; }
+    float* at(int32_t dimension) { return values_.data() + int64_t{place_[dimension]} * n; }
+    const float* at(int32_t dimension) const { return values_.data() + int64_t{place_[dimension]} * n; }
     float* use(int32_t dimension) {
-        if (!used_[dimension]) {
-            used_[dimension] = 1;
+        if (!place_[dimension]) {
             dimensions.push_back(dimension);
+            place_[dimension] = static_cast<int32_t>(dimensions.size());
+            values_.resize(values_.size() + n);
         }
         return at(dimension);
     }
     void clear() {
-        for (int32_t dimension : dimensions) {
-            std::fill(at(dimension), at(dimension) + n, 0.f);
-            used_[dimension] = 0;
-        }
+        for (int32_t dimension : dimensions) place_[dimension] = 0;
         dimensions.clear();
+        values_.resize(n);
     }
     void scale_to_unit() {
         std::vector<double> squares(n);
@@ -71,8 +70,8 @@ class Lanes {
     std::vector<int32_t> dimensions;  // in use
 
   private:
+    std::vector<int32_t> place_;  // row of lanes of each dimension; 0 for the zeros
     std::vector<float> values_;
-    std::vector<uint8_t> used_;
 };
 
 class PointClusterer {

@@ -45,8 +45,10 @@ class CRAFTML(ForestClassifier):
     kept_share : float, default=0.2
         Share of the entries of a mean row that are kept, the largest, in [0, 1]. The paper keeps a tenth: smaller
         models, and up to two points of P@1 less on held-out rows.
-    kept_least, kept_most : int, default=10, 500
-        Entries that are kept at least and at most, whatever their share.
+    kept_least : int, default=10
+        Entries that are kept at least, whatever their share.
+    kept_most : int, default=500
+        Entries that are kept at most, at least `kept_least`.
     leaf_labels : int, default=100
         Labels kept in a leaf, the most frequent ones.
     normalize : bool, default=False
@@ -73,8 +75,9 @@ class CRAFTML(ForestClassifier):
     clustered. A node is a leaf when its label sets are all the same, or its points all go to one mean row, as identical
     rows do. Mean rows are stored in the features themselves, so that trees are walked like those of the other forests.
 
-    Cost: ``O(n_trees n_clusters (nnz(X) + nnz(Y)) log n_rows)``. Memory: per worker ``4 n_clusters`` bytes for each
-    feature and twice for each dimension of the projections, besides the finished trees.
+    Cost: ``O(n_trees n_clusters (nnz(X) + nnz(Y)) log n_rows)``. Memory: per worker 4 bytes for each
+    feature and 8 for each dimension of the projections, ``4 n_clusters`` more for those that occur, besides the
+    finished trees.
 
     References
     ----------
@@ -156,7 +159,7 @@ class CRAFTML(ForestClassifier):
         )
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
-        worker = 4 * self.n_clusters * (d + 2 * self.n_dimensions) + 20 * nnz_y
+        worker = 8 * self.n_clusters * d + 8 * self.n_dimensions + 20 * nnz_y
         return super()._estimate_memory(n, d, L, nnz_x, nnz_y) + effective_n_jobs(self.n_jobs) * worker
 
 

@@ -14,11 +14,12 @@ from xclassic.rows import kernel_rows
 from xclassic.topk import TopK
 from xclassic.validation import Features
 
-_POINTERS = ("child_ptr", "router_ptr", "label_ptr")
-_NARROW: dict[np.dtype[Any], np.dtype[Any]] = {  # dtypes of arrays in a tree, and in a stored model if the numbers fit
-    np.dtype(np.int64): np.dtype(np.uint32),
-    np.dtype(np.int32): np.dtype(np.uint16),
-    np.dtype(np.float32): np.dtype(np.float16),
+# What a stored model has in place of the pointers of its trees: the entries of each node, which are small numbers.
+_SIZES = {"child_ptr": "n_children", "router_ptr": "n_weights", "label_ptr": "n_shares"}
+_DTYPES: dict[str, type[np.generic]] = {  # of the arrays, once they are read
+    **dict.fromkeys((*_SIZES.values(), "n_points"), np.int64),
+    **dict.fromkeys(("features", "labels"), np.int32),
+    **dict.fromkeys(("weights", "shares", "bias"), np.float32),
 }
 
 
@@ -86,12 +87,13 @@ class Ensemble:
         dict of str to ndarray
         """
         parts = [tree.arrays() for tree in self.trees]
+        for part in parts:
+            part.update({size: np.diff(part.pop(pointer)) for pointer, size in _SIZES.items()})
         arrays: Arrays = {"n_nodes": np.array([tree.n_nodes for tree in self.trees])}
-        for name in parts[0]:
+        for name, dtype in _DTYPES.items():
             values = np.concatenate([part[name] for part in parts])
-            narrow = _NARROW.get(values.dtype, values.dtype)
-            fits = narrow.kind == "f" or values.max(initial=0) <= np.iinfo(narrow).max
-            arrays[name] = values.astype(narrow) if name != "bias" and fits else values
+            halved = np.float16 if name != "bias" else np.float32
+            arrays[name] = values.astype(halved if dtype is np.float32 else np.min_scalar_type(values.max(initial=0)))
         return arrays
 
     @classmethod
@@ -116,39 +118,32 @@ class Ensemble:
         n_nodes = arrays.get("n_nodes")
         if n_nodes is None or n_nodes.ndim != 1 or n_nodes.dtype != np.int64 or not n_nodes.size or n_nodes.min() < 1:
             raise ModelFileError("n_nodes of the forest must be the number of nodes of each tree.")
-        ends = np.cumsum(n_nodes)
         trees = []
-        entry = {"router_ptr": 0, "label_ptr": 0}
-        for number, (last, size) in enumerate(zip(ends.tolist(), n_nodes.tolist(), strict=True)):
-            nodes, pointers = slice(last - size, last), slice(last - size + number, last + number + 1)
-            tree: Arrays = {}
-            for name in ("bias", "n_points"):
-                tree[name] = _slice(arrays, name, nodes)
-            for name in _POINTERS:
-                tree[name] = _slice(arrays, name, pointers)
+        end = dict.fromkeys((*_SIZES, "nodes"), 0)
+        for size in n_nodes.tolist():
+            nodes = slice(end["nodes"], end["nodes"] + size)
+            end["nodes"] += size
+            tree: Arrays = {name: _slice(arrays, name, nodes) for name in ("bias", "n_points")}
+            for pointer, name in _SIZES.items():
+                first = int(pointer == "child_ptr")  # the root is nobody's child
+                tree[pointer] = np.cumsum(np.append(first, _slice(arrays, name, nodes)), dtype=np.int64)
             for pointer, names in (("router_ptr", ("features", "weights")), ("label_ptr", ("labels", "shares"))):
-                begin = entry[pointer]
-                entry[pointer] = begin + int(tree[pointer][-1])
+                begin = end[pointer]
+                end[pointer] = begin + int(tree[pointer][-1])
                 for name in names:
-                    tree[name] = _slice(arrays, name, slice(begin, entry[pointer]))
+                    tree[name] = _slice(arrays, name, slice(begin, end[pointer]))
             trees.append(InstanceTree.from_arrays(tree, n_features, n_labels, verify=False))
-        used = {
-            "bias": ends[-1],
-            "child_ptr": ends[-1] + len(trees),
-            "features": entry["router_ptr"],
-            "labels": entry["label_ptr"],
-        }
-        for name, size in used.items():
-            if len(arrays[name]) != size:
+        for name, used in (("bias", "nodes"), ("features", "router_ptr"), ("labels", "label_ptr")):
+            if len(arrays[name]) != end[used]:
                 raise ModelFileError(
-                    f"Array {name} of the forest has {len(arrays[name])} entries, but its trees {size}."
+                    f"Array {name} of the forest has {len(arrays[name])} entries, but its trees {end[used]}."
                 )
         return cls(trees)
 
 
 def _slice(arrays: Arrays, name: str, part: slice) -> NDArray[Any]:
-    found = arrays.get(name)
-    if found is None or found.ndim != 1 or not 0 <= part.start <= part.stop <= len(found):
-        raise ModelFileError(f"Array {name} of the forest is missing or too short.")
-    wide = next((wide for wide, narrow in _NARROW.items() if found.dtype == narrow), found.dtype)
-    return found[part].astype(wide, copy=False)
+    found, wide = arrays.get(name), _DTYPES[name]
+    kind = "f" if wide is np.float32 else "u"
+    if found is None or found.ndim != 1 or found.dtype.kind != kind or found.itemsize > 4 or part.stop > len(found):
+        raise ModelFileError(f"Array {name} of the forest is missing, too short, or of another type.")
+    return found[part].astype(wide)

@@ -77,7 +77,7 @@ def split_by_ranking(  # type: ignore[no-untyped-def]
         else:
             present[:n_present].sort()
         before = -np.inf
-        for round_ in range(max_rounds):
+        for _ in range(max_rounds):
             # Ranking: labels by falling gain when ranked first, ties by label id.
             total = 0.0
             for side in range(2):

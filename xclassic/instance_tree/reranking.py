@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 import xclassic._kernels.centroids as kernels
 from xclassic.model_io import Arrays, ModelFileError
 from xclassic.rows import kernel_rows, unit_rows
+from xclassic.stored_matrix import matrix_arrays, stored_matrix, verify_matrix
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_features, check_number, check_target
 
@@ -167,30 +168,14 @@ class TailReranker(BaseEstimator):
         return TopK(ranked.ids, np.where(ranked.filled(), np.exp(ranked.scores), -np.inf), ranked.counts)
 
     def _arrays(self) -> Arrays:
-        centroids = self.centroids_
-        return {
-            "indptr": centroids.indptr.astype(np.int64),
-            "features": centroids.indices.astype(np.int32),
-            "means": centroids.data,
-            "trained": self._trained,
-        }
+        return matrix_arrays("centroids", self.centroids_) | {"trained": self._trained}
 
     def _take(self, arrays: Arrays, n_features: int, n_labels: int) -> None:
         """Take over what `_arrays` returned; raises ModelFileError for anything that the kernel could trip over."""
-        kinds = {"indptr": np.int64, "features": np.int32, "means": np.float32, "trained": np.bool_}
-        for name, dtype in kinds.items():
-            found = arrays.get(name)
-            if found is None or found.ndim != 1 or found.dtype != dtype:
-                raise ModelFileError(
-                    f"Array {name} of the re-ranker is missing or not a flat array of {np.dtype(dtype)}."
-                )
-        indptr, features, means, trained = (arrays[name] for name in kinds)
-        pointers = len(indptr) == n_labels + 1 and indptr[0] == 0 and (np.diff(indptr) >= 0).all()
-        if not pointers or not indptr[-1] == len(features) == len(means) or len(trained) != n_labels:
-            raise ModelFileError("The arrays of the re-ranker do not fit together.")
-        if len(features) and not 0 <= features.min() <= features.max() < n_features:
-            raise ModelFileError(f"The re-ranker names features up to {features.max()}; there are {n_features}.")
-        if not np.isfinite(means).all():
-            raise ModelFileError("The means of the re-ranker are not finite.")
+        centroids = stored_matrix(arrays, "centroids", (n_labels, n_features))
+        verify_matrix("centroids", centroids)
+        trained = arrays.get("trained")
+        if trained is None or trained.dtype != np.bool_ or trained.shape != (n_labels,):
+            raise ModelFileError("Array trained of the re-ranker is missing or has not one bit for each label.")
         self.n_features_in_ = n_features
-        self._set(csr_array((means, features, indptr), shape=(n_labels, n_features)), trained)
+        self._set(centroids, trained)

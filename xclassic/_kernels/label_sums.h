@@ -1,0 +1,43 @@
+// Scores of labels that are added up bit by bit, one row at a time.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+namespace xclassic {
+
+class LabelSums {
+  public:
+    // `allowed` has a byte for each label, or is nullptr: other labels are left out.
+    LabelSums(int64_t n_labels, const uint8_t* allowed) : allowed_(allowed), sums_(n_labels) {}
+
+    // Adds an amount above 0.
+    void add(int32_t label, float amount) {
+        if (allowed_ && !allowed_[label]) return;
+        if (sums_[label] == 0) touched_.push_back(label);
+        sums_[label] += amount;
+    }
+
+    // Writes the k largest sums over `divisor`, equal ones by label id, and starts anew. Returns how many there were.
+    int32_t take_best(float divisor, int64_t k, int32_t* ids, float* scores) {
+        for (int32_t label : touched_) sums_[label] /= divisor;  // before ranking, or rounding could make new ties
+        k = std::min(k, static_cast<int64_t>(touched_.size()));
+        std::partial_sort(touched_.begin(), touched_.begin() + k, touched_.end(), [this](int32_t a, int32_t b) {
+            return sums_[a] > sums_[b] || (sums_[a] == sums_[b] && a < b);
+        });
+        for (int64_t slot = 0; slot < k; slot++) {
+            ids[slot] = touched_[slot];
+            scores[slot] = sums_[touched_[slot]];
+        }
+        for (int32_t label : touched_) sums_[label] = 0;
+        touched_.clear();
+        return static_cast<int32_t>(k);
+    }
+
+  private:
+    const uint8_t* allowed_;
+    std::vector<float> sums_;
+    std::vector<int32_t> touched_;
+};
+
+}  // namespace xclassic

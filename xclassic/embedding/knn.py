@@ -1,0 +1,159 @@
+"""Nearest neighbours: a row has the labels of the training rows most like it."""
+
+from __future__ import annotations
+
+import numpy as np
+from joblib import effective_n_jobs
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from xclassic.base import Arrays, Facts, Verify, XMCClassifier
+from xclassic.embedding.neighbours import NeighbourIndex, build_index, stored_index, vote
+from xclassic.model_io import ModelFileError
+from xclassic.rows import unit_rows
+from xclassic.stored_matrix import matrix_arrays, stored_matrix, verify_matrix
+from xclassic.topk import TopK
+from xclassic.validation import Features, check_number
+
+
+class KNN(XMCClassifier):
+    r"""Votes of the training rows most like a row, by cosine.
+
+    With the nearest training rows :math:`N(x)`, of those with a cosine above 0, the score of a label is
+
+    .. math:: s_l(x) = \sum_{i \in N(x)} y_{il} \cos(x, x_i)^p \Big/ \sum_{i \in N(x)} \cos(x, x_i)^p
+
+    No training to speak of, and hard to beat where labels have few rows and many words tell them, as in citeulike_t.
+    Differs from linear methods in its errors, and so is a good member of a `Blend`.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=40
+        Training rows that vote, at most.
+    power : float, default=3.0
+        Power p of the cosine in the votes, at least 0; 0 counts all neighbours alike.
+    normalize : bool, default=True
+        Scale rows to unit length. Without, neighbours are those with the largest inner product, which votes are then
+        powers of.
+    n_jobs : int, optional
+        Workers, as joblib counts them. The answers do not depend on it.
+    verbose : int, default=0
+        Above 0, show the progress of predictions.
+
+    Attributes
+    ----------
+    index_ : InvertedIndex or DenseIndex
+        The training rows.
+    labels_ : csr_array, shape (n_rows, n_labels)
+        Their labels.
+    label_shares_ : ndarray of float32, shape (n_labels,)
+        Share of the training rows with each label.
+
+    See Also
+    --------
+    TailReranker : Compares rows with the mean row of each label.
+
+    Notes
+    -----
+    Scores are in [0, 1]. Only labels of neighbours are answered; a row without neighbours, such as one without known
+    features, is answered with ``label_shares_``. Rows without labels are neighbours like others and take from the
+    shares of all. Neighbours are exact: of sparse training rows by an inverted index, of dense ones by products with
+    all rows, 16 at a time. Equally near ones rank by row.
+
+    Cost of a row: sparse, for each of its features the number of training rows that have it; dense,
+    ``n_rows n_features``; and a pass over all rows. Memory: 8 bytes for each entry of `X` (dense: 4) and of `Y`, and
+    per worker 4 for each row.
+
+    References
+    ----------
+    .. [1] T. M. Cover and P. E. Hart, "Nearest neighbor pattern classification", IEEE Transactions on Information
+       Theory, 1967.
+
+    Examples
+    --------
+    >>> from xclassic import KNN, datasets
+    >>> bibtex = datasets.load_bibtex()
+    >>> clf = KNN(n_neighbors=20).fit(bibtex.X, bibtex.Y)
+    >>> clf.predict_topk(bibtex.X_test[:1], k=3).ids.shape
+    (1, 3)
+    """
+
+    _probabilistic = True
+
+    index_: NeighbourIndex
+    labels_: csr_array
+    label_shares_: NDArray[np.float32]
+
+    def __init__(
+        self,
+        n_neighbors: int = 40,
+        *,
+        power: float = 3.0,
+        normalize: bool = True,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.power = power
+        self.normalize = normalize
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number("n_neighbors", self.n_neighbors, minimum=1, integer=True)
+        check_number("power", self.power, minimum=0)
+
+    def _encoded(self, X: Features) -> Features:
+        return unit_rows(X) if self.normalize else X
+
+    def _fit(self, X: Features, Y: csr_array) -> None:
+        self.index_ = build_index(self._encoded(X))
+        self.labels_ = Y
+        self._labels_verified = True
+        self.label_shares_ = (np.bincount(Y.indices, minlength=Y.shape[1]) / Y.shape[0]).astype(np.float32)
+
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+        if not self._labels_verified:
+            verify_matrix("labels", self.labels_)
+            self._labels_verified = True
+        neighbours = self.index_.nearest(self._encoded(X), min(self.n_neighbors, self.labels_.shape[0]))
+        weights = np.maximum(neighbours.scores, np.finfo(np.float32).tiny) ** np.float32(self.power)
+        top = vote(neighbours, np.maximum(weights, np.finfo(np.float32).tiny), self.labels_, k, labels)
+        alone = neighbours.counts == 0
+        if alone.any():
+            usual = self._most_frequent(k, labels)
+            for array, values in zip(top, usual, strict=True):
+                array[alone] = values
+        return top
+
+    def _most_frequent(self, k: int, labels: NDArray[np.int32] | None) -> TopK:
+        """Return the answer for a row of which nothing is known."""
+        shares = np.where(self.label_shares_ > 0, self.label_shares_, -np.inf)
+        if labels is not None:
+            shares[np.setdiff1d(np.arange(len(shares)), labels)] = -np.inf
+        return TopK.from_dense(shares[None], k)
+
+    def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
+        return 3 * 8 * nnz_x + 4 * L + effective_n_jobs(self.n_jobs) * 4 * n
+
+    # Persistence
+
+    def _get_arrays(self) -> tuple[Arrays, Facts]:
+        arrays = self.index_.arrays() | matrix_arrays("labels", self.labels_)
+        return arrays | {"label_shares": self.label_shares_}, {"n_rows": self.labels_.shape[0]}
+
+    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+        n_rows, n_labels = facts.get("n_rows"), self.classes_.size
+        if not isinstance(n_rows, int) or n_rows < 1:
+            raise ModelFileError(f"n_rows is {n_rows!r}; the number of training rows belongs there.")
+        self.labels_ = stored_matrix(arrays, "labels", (n_rows, n_labels))
+        self.index_ = stored_index(arrays, n_rows, self.n_features_in_)
+        self._labels_verified = False
+        shares = arrays.get("label_shares")
+        if shares is None or shares.dtype != np.float32 or shares.shape != (n_labels,):
+            raise ModelFileError("label_shares must be a number for each label.")
+        self.label_shares_ = shares
+        if verify == "full":
+            self.index_.verify()
+            verify_matrix("labels", self.labels_)

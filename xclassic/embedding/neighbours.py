@@ -1,0 +1,145 @@
+"""The rows nearest to a query, and the labels that they vote for."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_array, csr_array
+
+import xclassic._kernels.neighbours as kernels
+from xclassic.linear.block_weights import BlockWeights
+from xclassic.model_io import Arrays
+from xclassic.rows import kernel_rows
+from xclassic.stored_matrix import matrix_arrays, stored_matrix, verify_matrix
+from xclassic.topk import TopK
+from xclassic.validation import Features
+
+
+class NeighbourIndex(Protocol):
+    """Rows that are found by their inner product with a query."""
+
+    def nearest(self, X: Features, k: int) -> TopK:
+        """Return for each row of `X` the `k` rows with the largest products above 0; ``ids`` are row numbers."""
+
+    def verify(self) -> None:
+        """Raise ModelFileError if stored arrays are damaged."""
+
+    def arrays(self) -> Arrays:
+        """Return what `stored_index` takes."""
+
+
+def build_index(rows: Features) -> NeighbourIndex:
+    """Return an index of the rows, exact, that suits them."""
+    return DenseIndex.build(rows) if isinstance(rows, np.ndarray) else InvertedIndex.build(rows)
+
+
+def stored_index(arrays: Arrays, n_rows: int, n_features: int) -> NeighbourIndex:
+    """Return an index from its arrays, checked before its first use.
+
+    Raises
+    ------
+    ModelFileError
+        If an array is missing or does not fit the others.
+    """
+    if "postings.indptr" in arrays:
+        return InvertedIndex(stored_matrix(arrays, "postings", (n_features, n_rows)), verified=False)
+    blocks = {name.removeprefix("blocks."): array for name, array in arrays.items() if name.startswith("blocks.")}
+    return DenseIndex(BlockWeights.from_arrays(blocks, n_features, n_rows, full=False))
+
+
+class InvertedIndex:
+    """Sparse rows: for each feature the rows that have it. A search reads the lists of the query's features."""
+
+    def __init__(self, postings: csr_array, *, verified: bool = True) -> None:
+        self.postings = postings  # (n_features, n_rows)
+        self._verified = verified
+
+    @classmethod
+    def build(cls, rows: csr_array) -> InvertedIndex:
+        return cls(csr_array(csc_array(rows).T))
+
+    def nearest(self, X: Features, k: int) -> TopK:
+        self.verify()
+        postings = self.postings
+        return TopK(
+            *kernels.find_nearest(
+                *kernel_rows(X),
+                postings.indptr.astype(np.int64, copy=False),
+                postings.indices.astype(np.int32, copy=False),
+                postings.data,
+                postings.shape[1],
+                k,
+                np.zeros(1, np.uint8),
+            )
+        )
+
+    def verify(self) -> None:
+        if not self._verified:
+            verify_matrix("postings", self.postings)
+            self._verified = True
+
+    def arrays(self) -> Arrays:
+        return matrix_arrays("postings", self.postings)
+
+
+class DenseIndex:
+    """Dense rows, 16 of them side by side: the label blocks of the linear methods, whose labels are rows here."""
+
+    def __init__(self, blocks: BlockWeights) -> None:
+        self.blocks = blocks
+
+    @classmethod
+    def build(cls, rows: NDArray[np.float32]) -> DenseIndex:
+        n = len(rows)
+        return cls(BlockWeights.from_dense(rows.T, np.zeros(n, np.float32), np.arange(n), prune=0))
+
+    def nearest(self, X: Features, k: int) -> TopK:
+        return self.blocks.topk(X, k).above(float(np.finfo(np.float32).smallest_subnormal))
+
+    def verify(self) -> None:
+        self.blocks.verify()
+
+    def arrays(self) -> Arrays:
+        return {f"blocks.{name}": array for name, array in self.blocks.arrays().items()}
+
+
+def vote(
+    neighbours: TopK, weights: NDArray[np.float32], Y: csr_array, k: int, labels: NDArray[np.int32] | None = None
+) -> TopK:
+    """Return the labels that the neighbours of each row have, by their share of the weights.
+
+    Parameters
+    ----------
+    neighbours : TopK
+        Row numbers of `Y`.
+    weights : ndarray of float32, shape (n_rows, neighbours.k)
+        Above 0 in filled slots.
+    Y : csr_array, shape (n_neighbour_rows, n_labels)
+        Labels of the rows; an entry is a label, whatever its value.
+    k : int
+    labels : ndarray of int32, optional
+        Answer with these only.
+
+    Returns
+    -------
+    TopK
+        Scores are shares, in (0, 1].
+    """
+    allowed = None
+    if labels is not None:
+        allowed = np.zeros(Y.shape[1], np.uint8)
+        allowed[labels] = 1
+    return TopK(
+        *kernels.vote(
+            np.ascontiguousarray(neighbours.ids),
+            np.ascontiguousarray(weights, np.float32),
+            neighbours.counts,
+            Y.indptr.astype(np.int64, copy=False),
+            Y.indices.astype(np.int32, copy=False),
+            Y.shape[1],
+            allowed,
+            k,
+        )
+    )

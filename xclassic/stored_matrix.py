@@ -1,0 +1,53 @@
+"""Sparse matrices in model folders: as named arrays, and back with checks."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from xclassic.model_io import Arrays, ModelFileError
+
+_DTYPES = {"indptr": np.int64, "indices": np.int32, "data": np.float32}
+
+
+def matrix_arrays(name: str, matrix: csr_array) -> Arrays:
+    """Return the arrays of a CSR matrix, named ``name.indptr`` and so on."""
+    return {f"{name}.{part}": getattr(matrix, part).astype(dtype, copy=False) for part, dtype in _DTYPES.items()}
+
+
+def stored_matrix(arrays: Arrays, name: str, shape: tuple[int, int]) -> csr_array:
+    """Return the matrix of `matrix_arrays`, checked as far as that does not need a look at all entries.
+
+    Raises
+    ------
+    ModelFileError
+        If an array is missing, of the wrong type, or does not fit the others or `shape`.
+    """
+    parts = {}
+    for part, dtype in _DTYPES.items():
+        found = arrays.get(f"{name}.{part}")
+        if found is None or found.ndim != 1 or found.dtype != dtype:
+            raise ModelFileError(f"Array {name}.{part} is missing or not a flat array of {np.dtype(dtype)}.")
+        parts[part] = found
+    indptr, indices, data = parts.values()
+    if len(indptr) != shape[0] + 1 or indptr[0] != 0 or not indptr[-1] == len(indices) == len(data):
+        raise ModelFileError(f"The arrays of {name} do not fit together, or not a matrix of shape {shape}.")
+    matrix = csr_array(shape, dtype=np.float32)  # the constructor would look at all entries
+    matrix.indptr, matrix.indices, matrix.data = indptr, indices, data
+    return matrix
+
+
+def verify_matrix(name: str, matrix: csr_array) -> None:
+    """Check every offset, index and value of a stored matrix.
+
+    Raises
+    ------
+    ModelFileError
+        If offsets fall, an index is out of range, or a value is not finite.
+    """
+    if (np.diff(matrix.indptr) < 0).any():
+        raise ModelFileError(f"The offsets of {name} fall.")
+    if matrix.nnz and not 0 <= matrix.indices.min() <= matrix.indices.max() < matrix.shape[1]:
+        raise ModelFileError(f"An index of {name} is not below {matrix.shape[1]}.")
+    if not np.isfinite(matrix.data).all():
+        raise ModelFileError(f"A value of {name} is not finite.")
