@@ -18,3 +18,27 @@ def votes(rows, Y, query, k, power):
         return None
     weights = [product**power for product, _ in found]
     return sum(w * Y[i] for w, (_, i) in zip(weights, found, strict=True)) / sum(weights)
+
+
+def largest_eigenpairs(S, rank):
+    """The closest positive semi-definite matrix of a rank."""
+    values, vectors = np.linalg.eigh(S)
+    kept = np.argsort(-values)[:rank]
+    return (vectors[:, kept] * np.maximum(values[kept], 0)) @ vectors[:, kept].T
+
+
+def map_objective(X, Z, V, alpha, l1):
+    return ((Z - X @ V) ** 2).sum() + alpha * (V**2).sum() + l1 * np.abs(X @ V).sum()
+
+
+def smooth_map(X, Z, alpha, l1, softness=1e-6, steps=20_000):
+    """The minimum of the objective with sqrt(a^2 + softness) for |a|, by gradient descent with momentum."""
+    V = np.zeros((X.shape[1], Z.shape[1]))
+    before, look = V, V
+    rate = 1 / (2 * np.linalg.norm(X, 2) ** 2 * (1 + l1 / (2 * np.sqrt(softness))) + 2 * alpha)
+    for step in range(steps):
+        image = X @ look
+        slope = X.T @ (2 * (image - Z) + l1 * image / np.sqrt(image**2 + softness)) + 2 * alpha * look
+        before, V = V, look - rate * slope
+        look = V + step / (step + 3) * (V - before)
+    return V

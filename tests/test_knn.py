@@ -11,7 +11,6 @@ from xclassic import KNN, datasets
 from xclassic.embedding.neighbours import build_index, vote
 from xclassic.metrics import precision_at_k
 from xclassic.model_io import ModelFileError
-from xclassic.topk import TopK
 
 
 def sparse_rows(n, d, seed, density=0.2):
@@ -100,9 +99,9 @@ def test_any_sizes(seed):
 
 
 def test_votes_of_chosen_weights():
-    neighbours = TopK(np.array([[2, 0]], np.int32), np.array([[1, 0.5]], np.float32), np.array([2], np.int32))
     Y = csr_array(np.array([[1, 0, 1], [0, 1, 0], [1, 0, 0]], np.float32))
-    top = vote(neighbours, np.array([[3, 1]], np.float32), Y, 3)
+    neighbours, weights = np.array([[2, 1, 0]], np.int32), np.array([[3, 0, 1]], np.float32)
+    top = vote(neighbours, weights, Y, np.ones(3, np.float32), 3)
     assert top.ids.tolist() == [[0, 2, -1]]
     assert top.scores[0, :2].tolist() == [1.0, 0.25]
 

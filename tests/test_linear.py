@@ -193,6 +193,6 @@ def test_normalize_makes_the_length_of_rows_irrelevant(bibtex, scale):
 def test_factorisation_by_slabs(monkeypatch):
     monkeypatch.setattr(exact_ridge, "SLAB", 4)
     A = np.random.default_rng(0).standard_normal((11, 30)).astype(np.float32)
-    factor, lower = exact_ridge._factorise(A @ A.T)
+    factor, lower = exact_ridge.factorise(A @ A.T)
     assert lower
     np.testing.assert_allclose(np.tril(factor), np.linalg.cholesky(A @ A.T), atol=1e-4)

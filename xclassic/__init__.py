@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.blend import Blend as Blend
     from xclassic.blend import blend_topk as blend_topk
     from xclassic.embedding.knn import KNN as KNN
+    from xclassic.embedding.sleec import SLEEC as SLEEC
     from xclassic.explanation import Explanation as Explanation
     from xclassic.explanation import explain as explain
     from xclassic.instance_tree.craftml import CRAFTML as CRAFTML
@@ -59,6 +60,7 @@ ESTIMATORS = {
     "MLRF": "xclassic.instance_tree.mlrf",
     "CRAFTML": "xclassic.instance_tree.craftml",
     "KNN": "xclassic.embedding.knn",
+    "SLEEC": "xclassic.embedding.sleec",
 }
 
 # Estimators made of others, without which they cannot be constructed.

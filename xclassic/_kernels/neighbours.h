@@ -82,8 +82,7 @@ struct VoteTask {
     int64_t n;
     int64_t n_neighbours;
     const int32_t* neighbours;  // (n, n_neighbours)
-    const float* weights;  // (n, n_neighbours), above 0
-    const int32_t* n_found;  // (n,)
+    const float* weights;  // (n, n_neighbours); 0 for slots without a neighbour
     const int64_t* label_ptr;  // of the rows that are neighbours
     const int32_t* labels;
     int64_t n_labels;
@@ -98,7 +97,8 @@ inline void vote(const VoteTask& task) {
     LabelSums sums(task.n_labels, task.allowed);
     for (int64_t i = 0; i < task.n; i++) {
         float all = 0;
-        for (int64_t q = i * task.n_neighbours; q < i * task.n_neighbours + task.n_found[i]; q++) {
+        for (int64_t q = i * task.n_neighbours; q < (i + 1) * task.n_neighbours; q++) {
+            if (task.weights[q] == 0) continue;
             const int32_t row = task.neighbours[q];
             all += task.weights[q];
             for (int64_t p = task.label_ptr[row]; p < task.label_ptr[row + 1]; p++) sums.add(task.labels[p], task.weights[q]);

@@ -32,7 +32,6 @@ cdef extern from "neighbours.h" namespace "xclassic" nogil:
         int64_t n_neighbours
         const int32_t* neighbours
         const float* weights
-        const int32_t* n_found
         const int64_t* label_ptr
         const int32_t* labels
         int64_t n_labels
@@ -80,8 +79,8 @@ def find_nearest(
 
 
 def vote(
-    const int32_t[:, ::1] neighbours, const float[:, ::1] weights, const int32_t[::1] n_found,
-    const int64_t[::1] label_ptr, const int32_t[::1] labels, int64_t n_labels, allowed, int64_t k,
+    const int32_t[:, ::1] neighbours, const float[:, ::1] weights, const int64_t[::1] label_ptr,
+    const int32_t[::1] labels, int64_t n_labels, allowed, int64_t k,
 ):
     """Return (ids, scores, counts) of the best ``k`` labels by their share of the neighbours' weights."""
     cdef int64_t n = neighbours.shape[0]
@@ -103,7 +102,6 @@ def vote(
     task.n_neighbours = neighbours.shape[1]
     task.neighbours = &neighbours[0, 0]
     task.weights = &weights[0, 0]
-    task.n_found = &n_found[0]
     task.label_ptr = &label_ptr[0]
     task.labels = &labels[0]
     task.n_labels = n_labels

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
-from xclassic.embedding.neighbours import NeighbourIndex, build_index, stored_index, vote
+from xclassic.embedding.neighbours import NeighbourIndex, build_index, stored_index, vote, vote_weights
 from xclassic.model_io import ModelFileError
 from xclassic.rows import unit_rows
 from xclassic.stored_matrix import matrix_arrays, stored_matrix, verify_matrix
@@ -118,21 +118,8 @@ class KNN(XMCClassifier):
             verify_matrix("labels", self.labels_)
             self._labels_verified = True
         neighbours = self.index_.nearest(self._encoded(X), min(self.n_neighbors, self.labels_.shape[0]))
-        weights = np.maximum(neighbours.scores, np.finfo(np.float32).tiny) ** np.float32(self.power)
-        top = vote(neighbours, np.maximum(weights, np.finfo(np.float32).tiny), self.labels_, k, labels)
-        alone = neighbours.counts == 0
-        if alone.any():
-            usual = self._most_frequent(k, labels)
-            for array, values in zip(top, usual, strict=True):
-                array[alone] = values
-        return top
-
-    def _most_frequent(self, k: int, labels: NDArray[np.int32] | None) -> TopK:
-        """Return the answer for a row of which nothing is known."""
-        shares = np.where(self.label_shares_ > 0, self.label_shares_, -np.inf)
-        if labels is not None:
-            shares[np.setdiff1d(np.arange(len(shares)), labels)] = -np.inf
-        return TopK.from_dense(shares[None], k)
+        weights = vote_weights(neighbours.scores, self.power)
+        return vote(neighbours.ids, weights, self.labels_, self.label_shares_, k, labels)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         return 3 * 8 * nnz_x + 4 * L + effective_n_jobs(self.n_jobs) * 4 * n

@@ -11,6 +11,7 @@ from scipy.sparse import csc_array, csr_array
 import xclassic._kernels.neighbours as kernels
 from xclassic.linear.block_weights import BlockWeights
 from xclassic.model_io import Arrays
+from xclassic.parallel import StopByte
 from xclassic.rows import kernel_rows
 from xclassic.stored_matrix import matrix_arrays, stored_matrix, verify_matrix
 from xclassic.topk import TopK
@@ -20,7 +21,7 @@ from xclassic.validation import Features
 class NeighbourIndex(Protocol):
     """Rows that are found by their inner product with a query."""
 
-    def nearest(self, X: Features, k: int) -> TopK:
+    def nearest(self, X: Features, k: int, stop: StopByte | None = None) -> TopK:
         """Return for each row of `X` the `k` rows with the largest products above 0; ``ids`` are row numbers."""
 
     def verify(self) -> None:
@@ -60,7 +61,7 @@ class InvertedIndex:
     def build(cls, rows: csr_array) -> InvertedIndex:
         return cls(csr_array(csc_array(rows).T))
 
-    def nearest(self, X: Features, k: int) -> TopK:
+    def nearest(self, X: Features, k: int, stop: StopByte | None = None) -> TopK:
         self.verify()
         postings = self.postings
         return TopK(
@@ -71,7 +72,7 @@ class InvertedIndex:
                 postings.data,
                 postings.shape[1],
                 k,
-                np.zeros(1, np.uint8),
+                np.zeros(1, np.uint8) if stop is None else stop,
             )
         )
 
@@ -95,7 +96,7 @@ class DenseIndex:
         n = len(rows)
         return cls(BlockWeights.from_dense(rows.T, np.zeros(n, np.float32), np.arange(n), prune=0))
 
-    def nearest(self, X: Features, k: int) -> TopK:
+    def nearest(self, X: Features, k: int, stop: StopByte | None = None) -> TopK:
         return self.blocks.topk(X, k).above(float(np.finfo(np.float32).smallest_subnormal))
 
     def verify(self) -> None:
@@ -106,18 +107,25 @@ class DenseIndex:
 
 
 def vote(
-    neighbours: TopK, weights: NDArray[np.float32], Y: csr_array, k: int, labels: NDArray[np.int32] | None = None
+    neighbours: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    Y: csr_array,
+    label_shares: NDArray[np.float32],
+    k: int,
+    labels: NDArray[np.int32] | None = None,
 ) -> TopK:
     """Return the labels that the neighbours of each row have, by their share of the weights.
 
     Parameters
     ----------
-    neighbours : TopK
+    neighbours : ndarray of int32, shape (n_rows, n_neighbours)
         Row numbers of `Y`.
-    weights : ndarray of float32, shape (n_rows, neighbours.k)
-        Above 0 in filled slots.
+    weights : ndarray of float32, shape (n_rows, n_neighbours)
+        At least 0; neighbours of weight 0 are none.
     Y : csr_array, shape (n_neighbour_rows, n_labels)
         Labels of the rows; an entry is a label, whatever its value.
+    label_shares : ndarray of float32, shape (n_labels,)
+        Scores for rows without neighbours; labels of share 0 are not answered.
     k : int
     labels : ndarray of int32, optional
         Answer with these only.
@@ -127,15 +135,14 @@ def vote(
     TopK
         Scores are shares, in (0, 1].
     """
-    allowed = None
+    allowed = np.ones(Y.shape[1], np.uint8)
     if labels is not None:
-        allowed = np.zeros(Y.shape[1], np.uint8)
+        allowed[:] = 0
         allowed[labels] = 1
-    return TopK(
+    top = TopK(
         *kernels.vote(
-            np.ascontiguousarray(neighbours.ids),
+            np.ascontiguousarray(neighbours),
             np.ascontiguousarray(weights, np.float32),
-            neighbours.counts,
             Y.indptr.astype(np.int64, copy=False),
             Y.indices.astype(np.int32, copy=False),
             Y.shape[1],
@@ -143,3 +150,15 @@ def vote(
             k,
         )
     )
+    alone = ~weights.any(axis=1)
+    if alone.any():
+        usual = TopK.from_dense(np.where((label_shares > 0) & (allowed > 0), label_shares, -np.inf)[None], k)
+        for array, values in zip(top, usual, strict=True):
+            array[alone] = values
+    return top
+
+
+def vote_weights(products: NDArray[np.float32], power: float) -> NDArray[np.float32]:
+    """Return a power of the products, 0 for unfilled slots, where they are minus infinity."""
+    least = np.finfo(np.float32).tiny
+    return np.where(products > 0, np.maximum(np.maximum(products, least) ** np.float32(power), least), np.float32(0))

@@ -25,6 +25,7 @@ SAMPLE_ROWS = 3_000  # rows that leave-one-out works on where features are more
 JUDGED_ROWS = 1_000  # rows whose ranking is judged
 RANKS = (1, 3, 5)
 SLAB = 1024  # rows of a matrix worked on at a time
+RUNNING = np.zeros(1, np.uint8)  # a stop byte that nobody sets
 
 
 def with_bias(X: Features, bias: float) -> Features:
@@ -37,25 +38,30 @@ def _dense(matrix: Any) -> NDArray[np.float32]:
     return np.asarray(matrix.toarray() if issparse(matrix) else matrix, np.float32)
 
 
-def _gram(X: Features, alpha: float, of_rows: bool) -> NDArray[np.float32]:
-    """Return ``X X^T + alpha I`` or ``X^T X + alpha I``, dense."""
+def gram_matrix(X: Features, alpha: float, of_rows: bool, stop: StopByte = RUNNING) -> NDArray[np.float32]:
+    """Return ``X X^T + alpha I`` or ``X^T X + alpha I``, dense; unfinished after a stop."""
     left = X if of_rows else X.T if isinstance(X, np.ndarray) else csr_array(X.T)
     right = left.T
     gram = np.empty((left.shape[0], left.shape[0]), np.float32)
     for start in range(0, len(gram), SLAB):  # a sparse product is larger than the dense array it fills
+        if stop[0]:
+            break
         gram[start : start + SLAB] = _dense(left[start : start + SLAB] @ right)
     gram[np.diag_indices_from(gram)] += alpha
     return gram
 
 
-def _factorise(gram: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
-    """Overwrite the lower triangle with its Cholesky factor, slab by slab: one call of LAPACK would not see Ctrl-C."""
+def factorise(gram: NDArray[np.float32], stop: StopByte = RUNNING) -> tuple[NDArray[np.float32], bool]:
+    """Overwrite the lower triangle with its Cholesky factor, slab by slab: one call of LAPACK would not see Ctrl-C.
+
+    Returns what `scipy.linalg.cho_solve` takes; of no use after a stop.
+    """
     m = len(gram)
     for start in range(0, m, SLAB):
         end = min(start + SLAB, m)
         corner = cholesky(gram[start:end, start:end], lower=True, check_finite=False)
         gram[start:end, start:end] = corner
-        if end == m:
+        if end == m or stop[0]:
             break
         gram[end:, start:end] = solve_triangular(corner, gram[end:, start:end].T, lower=True, check_finite=False).T
         for first in range(end, m, SLAB):
@@ -86,7 +92,7 @@ def solve(
     worker 8 bytes for each feature and label of a task; no array of all features by all labels.
     """
     of_rows = X.shape[0] < X.shape[1]
-    factor = _factorise(_gram(X, alpha, of_rows))
+    factor = factorise(gram_matrix(X, alpha, of_rows))
     columns = csc_array(Y)[:, labels]
     task = partial(_solve_task, X, columns, factor, of_rows, targets, bias, prune)
     return run_blocks(task, label_ranges(len(labels)), labels, X.shape[1] - 1, n_jobs, verbose)
@@ -166,7 +172,7 @@ def leave_one_out(
 
 def _hat_rows(X: Features, alpha: float, judged: NDArray[np.int64], of_rows: bool) -> NDArray[np.float32]:
     """Return the rows `judged` of the hat matrix."""
-    factor = _factorise(_gram(X, alpha, of_rows))
+    factor = factorise(gram_matrix(X, alpha, of_rows))
     if of_rows:  # H = I - alpha (X X^T + alpha I)^-1
         unit = np.zeros((X.shape[0], len(judged)), np.float32)
         unit[judged, np.arange(len(judged))] = 1

@@ -1,0 +1,39 @@
+"""Clusters of rows by their features: spherical k-means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, issparse
+from sklearn.preprocessing import normalize
+
+from xclassic.parallel import StopByte
+from xclassic.validation import Features
+
+ROUNDS = 10
+
+
+def cluster_centroids(X: Features, n_clusters: int, random: np.random.Generator, stop: StopByte) -> NDArray[np.float32]:
+    """Return centroids of unit length, shape (n_clusters, n_features); the first ones are rows."""
+    start: Any = X[random.choice(X.shape[0], n_clusters, replace=False)]
+    centroids: NDArray[np.float32] = start.toarray() if issparse(start) else start
+    if n_clusters == 1:
+        return centroids
+    for _ in range(ROUNDS):
+        if stop[0]:
+            break
+        nearest = nearest_centroid(X, centroids)
+        members = csr_array((np.ones(len(nearest), np.float32), (nearest, np.arange(len(nearest)))))
+        members.resize((n_clusters, len(nearest)))
+        sums = members @ X
+        centroids = normalize(sums.toarray() if issparse(sums) else sums)
+    return centroids
+
+
+def nearest_centroid(X: Features, centroids: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return for each row the number of the centroid with the largest product, the first of equals."""
+    if len(centroids) == 1:
+        return np.zeros(X.shape[0], np.int64)
+    return np.argmax(np.asarray(X @ centroids.T), axis=1)

@@ -1,0 +1,111 @@
+"""Short vectors for rows whose inner products are those of the rows' nearest label vectors (SLEEC)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from scipy.sparse import csr_array
+
+from xclassic._kernels.jit import Jitted
+from xclassic.embedding.neighbours import InvertedIndex
+from xclassic.parallel import StopByte
+from xclassic.rows import unit_rows
+
+FIRST_STEPS = 8  # of the power iteration for the start; later rounds go on from the basis of the last
+LONGER, SHORTER = 1.2, 0.5  # what a step length is multiplied by after the loss fell and after it rose
+
+
+def label_similarities(Y: csr_array, n_neighbors: int, stop: StopByte) -> csr_array:
+    """Return the cosines of the label vectors of each row and those most like it, both ways.
+
+    Parameters
+    ----------
+    Y : csr_array, shape (n_rows, n_labels)
+        Each row with at least one label.
+    n_neighbors : int
+        Rows that are near to each row, itself among them, at most.
+    stop : ndarray of uint8, shape (1,)
+
+    Returns
+    -------
+    csr_array, shape (n_rows, n_rows)
+        Symmetric.
+    """
+    vectors = unit_rows(Y)
+    nearest = InvertedIndex.build(vectors).nearest(vectors, min(n_neighbors, Y.shape[0]), stop)
+    cosines = nearest.to_csr(Y.shape[0])
+    return csr_array(cosines.maximum(cosines.T))
+
+
+def project(
+    similarities: csr_array, n_components: int, rounds: int, random: np.random.Generator, stop: StopByte
+) -> NDArray[np.float32]:
+    r"""Return vectors Z with :math:`z_i z_j` near the stored entries of `similarities`, by singular value projection.
+
+    Each round takes a step from :math:`M = Z Z^\top` towards the entries given,
+
+    .. math:: M \leftarrow P(M + \eta\, (S - M)_\Omega),
+
+    where P keeps the largest positive eigenvalues. The eigenvectors are found by power iteration on the sum of a
+    low-rank and a sparse matrix, from those of the last round. A step that raises the loss is taken back and halved.
+
+    Parameters
+    ----------
+    similarities : csr_array, shape (n_rows, n_rows)
+        Symmetric; what is not stored is not looked at.
+    n_components : int
+    rounds : int
+    random : Generator
+        For the start.
+    stop : ndarray of uint8, shape (1,)
+
+    Returns
+    -------
+    ndarray of float32, shape (n_rows, n_components)
+        Zeros in the columns beyond `n_rows`.
+    """
+    n, rank = similarities.shape[0], min(n_components, similarities.shape[0])
+    indptr, indices = similarities.indptr.astype(np.int64), similarities.indices.astype(np.int64)
+    basis = random.standard_normal((n, rank), np.float32)
+    for _ in range(FIRST_STEPS):
+        basis = np.linalg.qr(similarities @ basis)[0]
+    Z = _scaled(basis, basis.T @ (similarities @ basis))
+    residuals = np.empty_like(similarities.data)
+    best, least, length = Z, np.inf, 1.0
+    for _ in range(rounds):
+        if stop[0]:
+            break
+        loss = subtract_products(indptr, indices, similarities.data, Z, residuals)
+        if loss < least:
+            best, least, length, step = Z, loss, length * LONGER, residuals.copy()
+        else:
+            length *= SHORTER
+        towards = csr_array((np.float32(length) * step, similarities.indices, similarities.indptr), similarities.shape)
+        basis = np.linalg.qr(best)[0]
+        basis = np.linalg.qr(best @ (best.T @ basis) + towards @ basis)[0]
+        Z = _scaled(basis, basis.T @ (best @ (best.T @ basis) + towards @ basis))
+    if subtract_products(indptr, indices, similarities.data, Z, residuals) < least:
+        best = Z
+    return np.pad(best, ((0, 0), (0, n_components - rank)))
+
+
+def _scaled(basis: NDArray[np.float32], within: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the factor of the positive part of ``basis within basis^T``."""
+    values, vectors = eigh((within + within.T) / 2)
+    return ((basis @ vectors) * np.sqrt(np.maximum(values, 0))).astype(np.float32)
+
+
+@Jitted
+def subtract_products(indptr, indices, values, Z, residuals):  # type: ignore[no-untyped-def]
+    """Write ``values - z_i z_j`` for each stored entry to `residuals`; return the sum of their squares."""
+    total = 0.0
+    for i in range(len(indptr) - 1):
+        for p in range(indptr[i], indptr[i + 1]):
+            j = indices[p]
+            product = np.float32(0)
+            for c in range(Z.shape[1]):
+                product += Z[i, c] * Z[j, c]
+            residuals[p] = values[p] - product
+            total += residuals[p] * residuals[p]
+    return total
