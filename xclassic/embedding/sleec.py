@@ -76,7 +76,7 @@ class SLEEC(XMCClassifier):
 
     The answer is the mean over learners, each of which sees other rows and clusters. Labels need no model of their own,
     and those that stand together are learned together: more accurate than linear methods where labels are frequent and
-    related, as on delicious; with very many rare labels one-vs-rest is ahead.
+    related, as on bibtex; with very many rare labels one-vs-rest is ahead.
 
     Parameters
     ----------
@@ -84,8 +84,9 @@ class SLEEC(XMCClassifier):
         Learners whose votes are averaged.
     n_components : int, default=100
         Length of the vectors. 50 are enough for some hundred features.
-    cluster_size : int, default=6000
-        Mean number of training rows in a cluster.
+    cluster_size : int, default=2000
+        Training rows for each cluster of a learner, before it leaves out some. The paper has 6,000; a third of them is
+        faster, and a point of P@1 more accurate on held-out rows of delicious.
     sample_share : float, default=0.8
         Share of the training rows that each learner sees, in (0, 1]. With 1, learners differ by their clusters only.
     label_neighbors : int, default=15
@@ -97,7 +98,8 @@ class SLEEC(XMCClassifier):
     l1 : float, default=0.0
         Weight of the absolute values of the mapped rows, at least 0: makes them sparse.
     kept_share : float, default=0.5
-        Share of the entries of the map that are kept, the largest, in (0, 1].
+        Share of the entries of the map that are kept, the largest, in (0, 1]. 0.3, as in the paper, costs half a point
+        of P@1 on held-out rows of delicious, and nothing on those of other sets.
     n_neighbors : int, default=20
         Training rows that vote, of each learner.
     power : float, default=4.0
@@ -129,9 +131,8 @@ class SLEEC(XMCClassifier):
     training row, such as one without known features, is answered with ``label_shares_``. Clusters of fewer rows than
     `n_components` have shorter vectors, and those of fewer than `n_neighbors` let all vote.
 
-    Label vectors are scaled to unit length. The paper [1]_ fits the map with the :math:`l_1` norm of the mapped rows on
-    by default and finds neighbours by distance; here it is off, and they are found by cosine, which is more accurate
-    on held-out rows of bibtex and delicious.
+    Label vectors are scaled to unit length. Unlike in the paper [1]_, `l1` is off by default, neighbours are found by
+    the cosine of mapped rows, which weighs their votes, and every learner leaves some rows out.
 
     Cost, for each learner: ``n_rows (n_components^2 + label_neighbors n_components) rounds`` for the vectors, and
     ``m^3 / 3`` per cluster for the map, with m the smaller of its rows and features. A prediction reads
@@ -163,7 +164,7 @@ class SLEEC(XMCClassifier):
         n_learners: int = 10,
         *,
         n_components: int = 100,
-        cluster_size: int = 6000,
+        cluster_size: int = 2000,
         sample_share: float = 0.8,
         label_neighbors: int = 15,
         rounds: int = 15,
@@ -231,7 +232,7 @@ class SLEEC(XMCClassifier):
             return Learner(np.zeros((0, X.shape[1]), np.float32), [])
         rows = np.sort(random.choice(labelled, n, replace=False))
         with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
-            n_clusters = max(1, round(n / self.cluster_size))
+            n_clusters = min(n, max(1, round(len(labelled) / self.cluster_size)))
             centroids = cluster_centroids(X[rows], n_clusters, random, stop)
             cluster = nearest_centroid(X[rows], centroids)
             filled = np.unique(cluster)
