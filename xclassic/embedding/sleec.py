@@ -76,7 +76,7 @@ class SLEEC(XMCClassifier):
 
     The answer is the mean over learners, each of which sees other rows and clusters. Labels need no model of their own,
     and those that stand together are learned together: more accurate than linear methods where labels are frequent and
-    related, as on bibtex; with very many rare labels one-vs-rest is ahead.
+    related, as on delicious; with very many rare labels one-vs-rest is ahead.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class SLEEC(XMCClassifier):
         Weight of the absolute values of the mapped rows, at least 0: makes them sparse.
     kept_share : float, default=0.5
         Share of the entries of the map that are kept, the largest, in (0, 1]. 0.3, as in the paper, costs half a point
-        of P@1 on held-out rows of delicious, and nothing on those of other sets.
+        of P@1 on held-out rows of delicious, and nothing on those of bibtex and citeulike_t.
     n_neighbors : int, default=20
         Training rows that vote, of each learner.
     power : float, default=4.0
