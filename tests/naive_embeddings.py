@@ -42,3 +42,17 @@ def smooth_map(X, Z, alpha, l1, softness=1e-6, steps=20_000):
         before, V = V, look - rate * slope
         look = V + step / (step + 3) * (V - before)
     return V
+
+
+def hat_matrix(X, alpha):
+    return X @ np.linalg.pinv(X.T @ X + alpha * np.eye(X.shape[1])) @ X.T
+
+
+def compressed_scores(X, Y, query, directions, alpha, mean):
+    """Ridge regression of the codes of the labels, decoded, in float64."""
+    W = np.linalg.pinv(X.T @ X + alpha * np.eye(X.shape[1])) @ X.T @ (Y - mean) @ directions
+    return query @ W @ directions.T + mean
+
+
+def top_directions(matrix, k):
+    return np.linalg.eigh(matrix)[1][:, : -k - 1 : -1]

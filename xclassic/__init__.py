@@ -19,7 +19,10 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.base import predict_topk as predict_topk
     from xclassic.blend import Blend as Blend
     from xclassic.blend import blend_topk as blend_topk
+    from xclassic.embedding.cplst import CPLST as CPLST
     from xclassic.embedding.knn import KNN as KNN
+    from xclassic.embedding.plst import PLST as PLST
+    from xclassic.embedding.rembrandt import Rembrandt as Rembrandt
     from xclassic.embedding.sleec import SLEEC as SLEEC
     from xclassic.explanation import Explanation as Explanation
     from xclassic.explanation import explain as explain
@@ -61,6 +64,9 @@ ESTIMATORS = {
     "CRAFTML": "xclassic.instance_tree.craftml",
     "KNN": "xclassic.embedding.knn",
     "SLEEC": "xclassic.embedding.sleec",
+    "PLST": "xclassic.embedding.plst",
+    "CPLST": "xclassic.embedding.cplst",
+    "Rembrandt": "xclassic.embedding.rembrandt",
 }
 
 # Estimators made of others, without which they cannot be constructed.

@@ -1,4 +1,4 @@
-"""Linear maps from features to short vectors."""
+"""Linear maps from features to short vectors: ridge regression of many targets on one factorisation."""
 
 from __future__ import annotations
 
@@ -6,14 +6,78 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve
+from scipy.linalg import LinAlgError, cho_solve
 from scipy.sparse import csr_array
 
-from xclassic.linear.exact_ridge import factorise, gram_matrix
+from xclassic.linear.exact_ridge import LIMIT, factorise, gram_matrix
 from xclassic.parallel import StopByte
 from xclassic.validation import Features
 
 ADMM_ROUNDS = 50
+CG_SWEEPS = 30
+CG_TOLERANCE = 1e-4  # of the residual, relative to that at the start, at which conjugate gradients end
+
+
+class RidgeSolver:
+    """Solves ``(X^T X + alpha I) V = X^T Z`` for one Z after the other.
+
+    By the Cholesky factor of the matrix of features or that of rows, whichever is smaller; beyond 15,000 of both by
+    conjugate gradients.
+
+    Parameters
+    ----------
+    X : csr_array or ndarray, shape (n_rows, n_features)
+    alpha : float
+        At least 0.
+    stop : ndarray of uint8, shape (1,)
+
+    Raises
+    ------
+    ValueError
+        If `alpha` is so small that the matrix has no factor.
+    """
+
+    def __init__(self, X: Features, alpha: float, stop: StopByte) -> None:
+        self.X = X
+        self.alpha = alpha
+        self.stop = stop
+        self.of_rows = X.shape[0] < X.shape[1]
+        self.factor = None
+        if min(X.shape) > LIMIT:
+            return
+        try:
+            self.factor = factorise(gram_matrix(X, alpha, self.of_rows, stop), stop)
+        except LinAlgError as error:
+            if not stop[0]:
+                raise ValueError(
+                    f"The rows or features are linearly dependent, and alpha={alpha} is too small to make up for it. "
+                    "Set it higher, for instance to 1."
+                ) from error
+
+    def solve(self, Z: NDArray[Any]) -> NDArray[np.float32]:
+        """Return V, shape (n_features, n_components); of no use after a stop."""
+        if self.stop[0]:
+            return np.zeros((self.X.shape[1], Z.shape[1]), np.float32)
+        if self.factor is None:
+            return self._conjugate_gradients(np.asarray(self.X.T @ Z, np.float32))
+        solved = cho_solve(self.factor, Z if self.of_rows else self.X.T @ Z, check_finite=False)
+        return np.asarray(self.X.T @ solved if self.of_rows else solved, np.float32)
+
+    def _conjugate_gradients(self, right: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Solve for all columns of the right side at once, each with step lengths of its own."""
+        V = np.zeros_like(right)
+        residual, direction = right, right
+        square = first = np.einsum("ij,ij->j", right, right)
+        for _ in range(CG_SWEEPS):
+            if self.stop[0] or (square <= CG_TOLERANCE**2 * first).all():
+                break
+            image = self.X.T @ (self.X @ direction) + self.alpha * direction
+            step = square / np.maximum(np.einsum("ij,ij->j", direction, image), np.finfo(np.float32).tiny)
+            V = V + step * direction
+            residual = residual - step * image
+            before, square = square, np.einsum("ij,ij->j", residual, residual)
+            direction = residual + square / np.maximum(before, np.finfo(np.float32).tiny) * direction
+        return V
 
 
 def fit_map(X: Features, Z: NDArray[np.float32], alpha: float, l1: float, stop: StopByte) -> NDArray[np.float32]:
@@ -26,9 +90,7 @@ def fit_map(X: Features, Z: NDArray[np.float32], alpha: float, l1: float, stop: 
     ----------
     X : csr_array or ndarray, shape (n_rows, n_features)
     Z : ndarray of float32, shape (n_rows, n_components)
-    alpha : float
-        Above 0.
-    l1 : float
+    alpha, l1 : float
         At least 0.
     stop : ndarray of uint8, shape (1,)
 
@@ -40,25 +102,17 @@ def fit_map(X: Features, Z: NDArray[np.float32], alpha: float, l1: float, stop: 
     -----
     Cost: ``m^3 / 3`` with m the smaller of rows and features, and products with `X`. Memory: ``4 m^2`` bytes.
     """
-    of_rows = X.shape[0] < X.shape[1]
-    factor = factorise(gram_matrix(X, alpha if l1 == 0 else alpha / 2, of_rows, stop), stop)
-    if stop[0]:
-        return np.zeros((X.shape[1], Z.shape[1]), np.float32)
-
-    def regressed(target: NDArray[Any]) -> NDArray[np.float32]:
-        solved = cho_solve(factor, target if of_rows else X.T @ target, check_finite=False)
-        return np.asarray(X.T @ solved if of_rows else solved, np.float32)
-
     if l1 == 0:
-        return regressed(Z)
+        return RidgeSolver(X, alpha, stop).solve(Z)
+    solver = RidgeSolver(X, alpha / 2, stop)
     image, dual = Z, np.zeros_like(Z)  # what XV is to be, and the scaled multipliers, with a penalty of 1
     for _ in range(ADMM_ROUNDS):
-        if stop[0]:
-            break
-        V = regressed((Z + image - dual) / 2)
+        V = solver.solve((Z + image - dual) / 2)
         mapped = np.asarray(X @ V) + dual
         image = np.sign(mapped) * np.maximum(np.abs(mapped) - np.float32(l1 / 2), np.float32(0))
         dual = mapped - image
+        if stop[0]:
+            break
     return V
 
 

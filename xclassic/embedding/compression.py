@@ -1,0 +1,187 @@
+"""What the linear compressions of the label space share: short codes for label vectors, a map to them, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from scipy.sparse import csr_array
+
+from xclassic.base import Arrays, Facts, Verify, XMCClassifier
+from xclassic.embedding.regression import RidgeSolver
+from xclassic.linear.block_weights import BlockWeights
+from xclassic.linear.exact_ridge import with_bias
+from xclassic.model_io import ModelFileError
+from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
+from xclassic.rows import unit_rows
+from xclassic.topk import TopK
+from xclassic.validation import Features, check_number
+
+DENSE_LIMIT = 1000  # order up to which all eigenvectors of a dense matrix are computed
+SLAB = 128  # columns of it that are multiplied out at a time
+STEPS, OVERSAMPLING = 6, 20  # of the subspace iteration beyond
+
+
+class CenteredLabels:
+    """Label vectors less their mean, as an operator: the matrix itself would be dense."""
+
+    def __init__(self, Y: csr_array, mean: NDArray[np.float32]) -> None:
+        self.Y = Y
+        self.mean = mean
+
+    def times(self, V: NDArray[Any]) -> NDArray[Any]:
+        """Return the product with a matrix of shape (n_labels, n), of shape (n_rows, n)."""
+        return np.asarray(self.Y @ V - self.mean @ V)
+
+    def transposed_times(self, U: NDArray[Any]) -> NDArray[Any]:
+        """Return the product of the transpose with a matrix of shape (n_rows, n)."""
+        return np.asarray(self.Y.T @ U - np.outer(self.mean, U.sum(axis=0)))
+
+
+class LinearCompression(XMCClassifier):
+    r"""Base of methods that compress label vectors by a matrix with orthonormal columns.
+
+    With directions V, codes :math:`(y - \bar y) V` and a ridge regression W from the features to the codes, a row has
+    the scores :math:`x W V^\top + \bar y`. A method defines ``_directions``, and its mean is that of the labels or 0.
+
+    Attributes
+    ----------
+    map_ : ndarray of float32, shape (n_features + 1, n_components)
+        From features to codes; the last row is that of the constant feature.
+    decoder_ : BlockWeights
+        From codes to labels.
+    """
+
+    _centered = True
+
+    n_components: int
+    alpha: float
+    bias: float
+    normalize: bool
+    random_state: int | np.random.RandomState | None
+    map_: NDArray[np.float32]
+    decoder_: BlockWeights
+
+    def _directions(
+        self, labels: CenteredLabels, solver: RidgeSolver, k: int, random: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """Return the directions of the label space to keep, shape (n_labels, k)."""
+        raise NotImplementedError
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number("n_components", self.n_components, minimum=1, integer=True)
+        check_number("alpha", self.alpha, minimum=0)
+        check_number("bias", self.bias, minimum=0)
+
+    def _encoded(self, X: Features) -> Features:
+        return unit_rows(X) if self.normalize else X
+
+    def _fit(self, X: Features, Y: csr_array) -> None:
+        seed = int(spawn_seeds(self.random_state, 1)[0])
+        task = partial(self._compress, with_bias(self._encoded(X), self.bias), Y)
+        ((self.map_, self.decoder_),) = run_tasks(task, [seed], description="fitting", verbose=self.verbose)
+
+    def _compress(
+        self, X: Features, Y: csr_array, seed: int, stop: StopByte
+    ) -> tuple[NDArray[np.float32], BlockWeights]:
+        counts = np.bincount(Y.indices, minlength=Y.shape[1])
+        seen = np.flatnonzero(counts)
+        mean = (counts[seen] / Y.shape[0]).astype(np.float32) * np.float32(self._centered)
+        labels = CenteredLabels(csr_array(Y[:, seen]), mean)
+        k = min(self.n_components, Y.shape[0], len(seen))
+        with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
+            solver = RidgeSolver(X, self.alpha, stop)
+            V = np.zeros((0, 0), np.float32)
+            if k > 0:
+                V = self._directions(labels, solver, k, np.random.default_rng(seed))
+            W = solver.solve(labels.times(V))
+        V, W = (np.pad(matrix, ((0, 0), (0, self.n_components - k))) for matrix in (V, W))
+        return W, BlockWeights.from_dense(V.T, mean, seen, prune=0)
+
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+        rows = csr_array(self._encoded(X))  # BLAS would round the product of dense rows by the size of their batch
+        codes = rows @ self.map_[:-1] + np.float32(self.bias) * self.map_[-1]
+        return self.decoder_.topk(codes, k, labels)
+
+    def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
+        m = min(n, d) if min(n, d) <= 15_000 else 0
+        dense = 8 * min(L, DENSE_LIMIT) ** 2
+        return int(12 * nnz_x + 4 * m**2 + dense + 4 * self.n_components * (4 * n + 3 * d + 5 * L))
+
+    # Persistence
+
+    def _get_arrays(self) -> tuple[Arrays, Facts]:
+        return {"map": self.map_, **{f"decoder.{name}": a for name, a in self.decoder_.arrays().items()}}, {}
+
+    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+        found, shape = arrays.get("map"), (self.n_features_in_ + 1, self.n_components)
+        if found is None or found.dtype != np.float32 or found.shape != shape:
+            raise ModelFileError(f"Array map is missing or no float32 array of shape {shape}.")
+        if not np.isfinite(found).all():
+            raise ModelFileError("A value of map is not finite.")
+        self.map_ = found
+        named = {name.removeprefix("decoder."): array for name, array in arrays.items() if name.startswith("decoder.")}
+        self.decoder_ = BlockWeights.from_arrays(named, self.n_components, self.classes_.size, full=verify == "full")
+
+
+def predictable(labels: CenteredLabels, solver: RidgeSolver, V: NDArray[Any]) -> NDArray[Any]:
+    """Return ``Z^T H Z V``, with centred labels Z and the hat matrix H of the ridge regression."""
+    return labels.transposed_times(np.asarray(solver.X @ solver.solve(labels.times(V))))
+
+
+def top_eigenvectors(
+    product: Callable[[NDArray[Any]], NDArray[Any]], order: int, k: int, random: np.random.Generator, stop: StopByte
+) -> NDArray[np.float32]:
+    """Return the eigenvectors of the k largest eigenvalues of a positive semi-definite matrix, falling.
+
+    All of a dense matrix up to an order of 1,000 or where most are wanted, else by subspace iteration.
+
+    Parameters
+    ----------
+    product : callable
+        Multiplies the matrix with one of shape (order, n).
+    order, k : int
+    random : Generator
+    stop : ndarray of uint8, shape (1,)
+
+    Returns
+    -------
+    ndarray of float32, shape (order, k)
+    """
+    if order > max(DENSE_LIMIT, 2 * k):
+        return subspace_iteration(product, order, k, random, stop, STEPS, OVERSAMPLING)
+    identity = np.eye(order, dtype=np.float32)
+    matrix = np.zeros((order, order))
+    for start in range(0, order, SLAB):
+        if not stop[0]:
+            matrix[:, start : start + SLAB] = product(identity[:, start : start + SLAB])
+    vectors = eigh((matrix + matrix.T) / 2, subset_by_index=(order - k, order - 1))[1]
+    return np.ascontiguousarray(vectors[:, ::-1], np.float32)
+
+
+def subspace_iteration(
+    product: Callable[[NDArray[Any]], NDArray[Any]],
+    order: int,
+    k: int,
+    random: np.random.Generator,
+    stop: StopByte,
+    steps: int,
+    oversampling: int,
+) -> NDArray[np.float32]:
+    """Return the eigenvectors as `top_eigenvectors` does, by multiplying a random basis with the matrix `steps` times.
+
+    Source: N. Halko, P.-G. Martinsson and J. A. Tropp, "Finding structure with randomness", SIAM Review 2011.
+    """
+    basis = random.standard_normal((order, min(order, k + oversampling)), np.float32)
+    for _ in range(steps):
+        if stop[0]:
+            break
+        basis = np.linalg.qr(product(np.linalg.qr(basis)[0]).astype(np.float32))[0]
+    within = basis.T @ product(basis)
+    vectors = eigh((within + within.T) / 2)[1]
+    return np.ascontiguousarray(basis @ vectors[:, : -k - 1 : -1], np.float32)
