@@ -19,7 +19,7 @@ class PLST(LinearCompression):
 
     Parameters
     ----------
-    n_components : int, default=100
+    n_components : int, default=200
         Length of the codes; at most the number of labels and of rows.
     alpha : float, default=1.0
         Ridge penalty of the regression, at least 0, also of the constant feature.
@@ -72,7 +72,7 @@ class PLST(LinearCompression):
 
     def __init__(
         self,
-        n_components: int = 100,
+        n_components: int = 200,
         *,
         alpha: float = 1.0,
         bias: float = 1.0,

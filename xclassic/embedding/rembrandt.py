@@ -19,7 +19,7 @@ class Rembrandt(LinearCompression):
 
     Parameters
     ----------
-    n_components : int, default=100
+    n_components : int, default=200
         Length of the codes; at most the number of labels and of rows.
     power_steps : int, default=2
         Rounds, at least 0.
@@ -74,7 +74,7 @@ class Rembrandt(LinearCompression):
 
     def __init__(
         self,
-        n_components: int = 100,
+        n_components: int = 200,
         *,
         power_steps: int = 2,
         oversampling: int = 20,
