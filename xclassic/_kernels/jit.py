@@ -10,7 +10,7 @@ from typing import Any
 class Jitted:
     """A function that Numba compiles on its first call, without the GIL, and keeps on disk where it can.
 
-    Use as a decorator. A compiled function may call others through their ``compiled`` attribute, read outside of it.
+    Use as a decorator.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
