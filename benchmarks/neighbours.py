@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import problems
 from scipy.sparse import csr_matrix
@@ -20,7 +22,7 @@ from sklearn.neighbors import NearestNeighbors
 from xclassic import KNN
 
 
-def seconds(function, *arguments) -> float:  # type: ignore[no-untyped-def]
+def seconds(function: Callable[..., Any], *arguments: Any) -> float:
     start = time.perf_counter()
     function(*arguments)
     return time.perf_counter() - start

@@ -78,6 +78,8 @@ class NearestRows {
     std::vector<Found> best_;
 };
 
+inline void find_nearest(const NearestTask& task) { NearestRows(task).find_all(); }
+
 struct VoteTask {
     int64_t n;
     int64_t n_neighbours;

@@ -23,9 +23,7 @@ cdef extern from "neighbours.h" namespace "xclassic" nogil:
         int32_t* counts
         const uint8_t* stop
 
-    cdef cppclass NearestRows:
-        NearestRows(const NearestTask&) except +
-        void find_all() except +
+    void c_find "xclassic::find_nearest"(const NearestTask&) except +
 
     cdef struct VoteTask:
         int64_t n
@@ -68,13 +66,8 @@ def find_nearest(
     task.products = &products_view[0, 0]
     task.counts = &counts_view[0]
     task.stop = &stop[0]
-    cdef NearestRows* search = NULL
     with nogil:
-        search = new NearestRows(task)
-        try:
-            search.find_all()
-        finally:
-            del search
+        c_find(task)
     return ids, products, counts
 
 

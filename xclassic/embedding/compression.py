@@ -18,6 +18,7 @@ from xclassic.linear.exact_ridge import with_bias
 from xclassic.model_io import ModelFileError
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.rows import unit_rows
+from xclassic.stored_arrays import stored_array
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_number
 
@@ -58,13 +59,27 @@ class LinearCompression(XMCClassifier):
 
     _centered = True
 
-    n_components: int
-    alpha: float
-    bias: float
-    normalize: bool
-    random_state: int | np.random.RandomState | None
     map_: NDArray[np.float32]
     decoder_: BlockWeights
+
+    def __init__(
+        self,
+        n_components: int = 200,
+        *,
+        alpha: float = 1.0,
+        bias: float = 1.0,
+        normalize: bool = True,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.alpha = alpha
+        self.bias = bias
+        self.normalize = normalize
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
 
     def _directions(
         self, labels: CenteredLabels, solver: RidgeSolver, k: int, random: np.random.Generator
@@ -119,9 +134,7 @@ class LinearCompression(XMCClassifier):
         return {"map": self.map_, **{f"decoder.{name}": a for name, a in self.decoder_.arrays().items()}}, {}
 
     def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
-        found, shape = arrays.get("map"), (self.n_features_in_ + 1, self.n_components)
-        if found is None or found.dtype != np.float32 or found.shape != shape:
-            raise ModelFileError(f"Array map is missing or no float32 array of shape {shape}.")
+        found = stored_array(arrays, "map", np.float32, (self.n_features_in_ + 1, self.n_components))
         if not np.isfinite(found).all():
             raise ModelFileError("A value of map is not finite.")
         self.map_ = found

@@ -69,25 +69,6 @@ class CPLST(LinearCompression):
     (1, 3)
     """
 
-    def __init__(
-        self,
-        n_components: int = 200,
-        *,
-        alpha: float = 1.0,
-        bias: float = 1.0,
-        normalize: bool = True,
-        n_jobs: int | None = None,
-        random_state: int | np.random.RandomState | None = 0,
-        verbose: int = 0,
-    ) -> None:
-        self.n_components = n_components
-        self.alpha = alpha
-        self.bias = bias
-        self.normalize = normalize
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.verbose = verbose
-
     def _directions(
         self, labels: CenteredLabels, solver: RidgeSolver, k: int, random: np.random.Generator
     ) -> NDArray[np.float32]:

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
-from xclassic.embedding.neighbours import NeighbourIndex, build_index, stored_index, vote, vote_weights
+from xclassic.embedding.neighbours import NeighbourIndex, build_index, label_shares, stored_index, vote, vote_weights
 from xclassic.model_io import ModelFileError
 from xclassic.rows import unit_rows
-from xclassic.stored_matrix import matrix_arrays, stored_matrix, verify_matrix
+from xclassic.stored_arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_number
 
@@ -111,7 +111,7 @@ class KNN(XMCClassifier):
         self.index_ = build_index(self._encoded(X))
         self.labels_ = Y
         self._labels_verified = True
-        self.label_shares_ = (np.bincount(Y.indices, minlength=Y.shape[1]) / Y.shape[0]).astype(np.float32)
+        self.label_shares_ = label_shares(Y)
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
         if not self._labels_verified:
@@ -137,10 +137,7 @@ class KNN(XMCClassifier):
         self.labels_ = stored_matrix(arrays, "labels", (n_rows, n_labels))
         self.index_ = stored_index(arrays, n_rows, self.n_features_in_)
         self._labels_verified = False
-        shares = arrays.get("label_shares")
-        if shares is None or shares.dtype != np.float32 or shares.shape != (n_labels,):
-            raise ModelFileError("label_shares must be a number for each label.")
-        self.label_shares_ = shares
+        self.label_shares_ = stored_array(arrays, "label_shares", np.float32, (n_labels,))
         if verify == "full":
             self.index_.verify()
             verify_matrix("labels", self.labels_)

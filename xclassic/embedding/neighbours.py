@@ -13,7 +13,7 @@ from xclassic.linear.block_weights import BlockWeights
 from xclassic.model_io import Arrays
 from xclassic.parallel import StopByte
 from xclassic.rows import kernel_rows
-from xclassic.stored_matrix import matrix_arrays, stored_matrix, verify_matrix
+from xclassic.stored_arrays import matrix_arrays, stored_matrix, verify_matrix
 from xclassic.topk import TopK
 from xclassic.validation import Features
 
@@ -21,7 +21,7 @@ from xclassic.validation import Features
 class NeighbourIndex(Protocol):
     """Rows that are found by their inner product with a query."""
 
-    def nearest(self, X: Features, k: int, stop: StopByte | None = None) -> TopK:
+    def nearest(self, X: Features, k: int) -> TopK:
         """Return for each row of `X` the `k` rows with the largest products above 0; ``ids`` are row numbers."""
 
     def verify(self) -> None:
@@ -96,7 +96,7 @@ class DenseIndex:
         n = len(rows)
         return cls(BlockWeights.from_dense(rows.T, np.zeros(n, np.float32), np.arange(n), prune=0))
 
-    def nearest(self, X: Features, k: int, stop: StopByte | None = None) -> TopK:
+    def nearest(self, X: Features, k: int) -> TopK:
         return self.blocks.topk(X, k).above(float(np.finfo(np.float32).smallest_subnormal))
 
     def verify(self) -> None:
@@ -156,6 +156,11 @@ def vote(
         for array, values in zip(top, usual, strict=True):
             array[alone] = values
     return top
+
+
+def label_shares(Y: csr_array) -> NDArray[np.float32]:
+    """Return the share of the rows with each label."""
+    return (np.bincount(Y.indices, minlength=Y.shape[1]) / Y.shape[0]).astype(np.float32)
 
 
 def vote_weights(products: NDArray[np.float32], power: float) -> NDArray[np.float32]:

@@ -85,15 +85,17 @@ class Rembrandt(LinearCompression):
         random_state: int | np.random.RandomState | None = 0,
         verbose: int = 0,
     ) -> None:
-        self.n_components = n_components
+        super().__init__(
+            n_components,
+            alpha=alpha,
+            bias=bias,
+            normalize=normalize,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.power_steps = power_steps
         self.oversampling = oversampling
-        self.alpha = alpha
-        self.bias = bias
-        self.normalize = normalize
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.verbose = verbose
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

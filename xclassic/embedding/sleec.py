@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -13,13 +12,13 @@ from scipy.sparse import csr_array, vstack
 
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
 from xclassic.embedding.clusters import cluster_centroids, nearest_centroid
-from xclassic.embedding.neighbours import DenseIndex, vote, vote_weights
+from xclassic.embedding.neighbours import DenseIndex, label_shares, vote, vote_weights
 from xclassic.embedding.projection import label_similarities, project
 from xclassic.embedding.regression import fit_map, largest_entries
 from xclassic.model_io import ModelFileError
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.rows import unit_rows
-from xclassic.stored_matrix import matrix_arrays, stored_matrix, verify_matrix
+from xclassic.stored_arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_number
 
@@ -215,7 +214,7 @@ class SLEEC(XMCClassifier):
     def _fit(self, X: Features, Y: csr_array) -> None:
         self.labels_ = Y
         self._verified = True
-        self.label_shares_ = (np.bincount(Y.indices, minlength=Y.shape[1]) / Y.shape[0]).astype(np.float32)
+        self.label_shares_ = label_shares(Y)
         self.learners_ = run_tasks(
             partial(self._learn, self._encoded(X), Y, np.flatnonzero(np.diff(Y.indptr))),
             spawn_seeds(self.random_state, self.n_learners).tolist(),
@@ -290,14 +289,14 @@ class SLEEC(XMCClassifier):
         if not isinstance(n, int) or n < 1:
             raise ModelFileError(f"n_training_rows is {n!r}; the number of training rows belongs there.")
         self.labels_ = stored_matrix(arrays, "labels", (n, self.classes_.size))
-        n_parts, n_rows = (_stored(arrays, name, np.int64, (None,)) for name in ("n_parts", "n_rows"))
+        n_parts, n_rows = (stored_array(arrays, name, np.int64, (None,)) for name in ("n_parts", "n_rows"))
         n_all = int(n_parts.sum())
         if (n_parts < 0).any() or len(n_rows) != n_all or (n_rows < 1).any():
             raise ModelFileError("n_parts and n_rows do not tell the clusters of each learner and their rows.")
-        rows = _stored(arrays, "rows", np.int32, (int(n_rows.sum()),))
-        vectors = _stored(arrays, "vectors", np.float32, (len(rows), m))
-        centroids = _stored(arrays, "centroids", np.float32, (n_all, d))
-        self.label_shares_ = _stored(arrays, "label_shares", np.float32, (self.classes_.size,))
+        rows = stored_array(arrays, "rows", np.int32, (int(n_rows.sum()),))
+        vectors = stored_array(arrays, "vectors", np.float32, (len(rows), m))
+        centroids = stored_array(arrays, "centroids", np.float32, (n_all, d))
+        self.label_shares_ = stored_array(arrays, "label_shares", np.float32, (self.classes_.size,))
         maps = stored_matrix(arrays, "maps", (n_all * d, m))
         ends = np.cumsum(n_rows)
         bounds = [slice(end - size, end) for end, size in zip(ends, n_rows, strict=True)]
@@ -322,19 +321,6 @@ class SLEEC(XMCClassifier):
                 if not np.isfinite(part.vectors).all():
                     raise ModelFileError("A vector of a training row is not finite.")
         self._verified = True
-
-
-def _stored(arrays: Arrays, name: str, dtype: type[np.generic], shape: tuple[int | None, ...]) -> NDArray[Any]:
-    """Return an array of a model after a look at its type and shape; None is any length."""
-    found = arrays.get(name)
-    if (
-        found is None
-        or found.dtype != dtype
-        or found.ndim != len(shape)
-        or any(wanted not in (None, size) for size, wanted in zip(found.shape, shape, strict=True))
-    ):
-        raise ModelFileError(f"Array {name} is missing, of the wrong type, or not of shape {shape}.")
-    return found
 
 
 def _rows_of(matrix: csr_array, start: int, n: int) -> csr_array:

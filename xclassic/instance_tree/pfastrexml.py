@@ -11,6 +11,7 @@ from xclassic.instance_tree.fastxml import FastXML
 from xclassic.instance_tree.reranking import TailReranker
 from xclassic.metrics.propensity import inverse_propensities
 from xclassic.model_io import ModelFileError
+from xclassic.stored_arrays import stored_array
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_number
 
@@ -179,9 +180,7 @@ class PfastreXML(FastXML):
     def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
         super()._set_arrays(arrays, facts, verify)
         tail = {name.removeprefix("tail."): array for name, array in arrays.items() if name.startswith("tail.")}
-        weights = arrays.get("label_weights")
-        if weights is None or weights.dtype != np.float32 or weights.shape != (self.classes_.size,):
-            raise ModelFileError("label_weights must be a number for each label.")
+        weights = stored_array(arrays, "label_weights", np.float32, (self.classes_.size,))
         if not (np.isfinite(weights) & (weights > 0)).all():
             raise ModelFileError("label_weights must be above 0 and finite.")
         self.label_weights_ = weights

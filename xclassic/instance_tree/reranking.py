@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 import xclassic._kernels.centroids as kernels
-from xclassic.model_io import Arrays, ModelFileError
+from xclassic.model_io import Arrays
 from xclassic.rows import kernel_rows, unit_rows
-from xclassic.stored_matrix import matrix_arrays, stored_matrix, verify_matrix
+from xclassic.stored_arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_features, check_number, check_target
 
@@ -174,8 +174,5 @@ class TailReranker(BaseEstimator):
         """Take over what `_arrays` returned; raises ModelFileError for anything that the kernel could trip over."""
         centroids = stored_matrix(arrays, "centroids", (n_labels, n_features))
         verify_matrix("centroids", centroids)
-        trained = arrays.get("trained")
-        if trained is None or trained.dtype != np.bool_ or trained.shape != (n_labels,):
-            raise ModelFileError("Array trained of the re-ranker is missing or has not one bit for each label.")
         self.n_features_in_ = n_features
-        self._set(centroids, trained)
+        self._set(centroids, stored_array(arrays, "trained", np.bool_, (n_labels,)))

@@ -1,13 +1,35 @@
-"""Sparse matrices in model folders: as named arrays, and back with checks."""
+"""Arrays and sparse matrices in model folders: named on the way out, checked on the way in."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.model_io import Arrays, ModelFileError
 
-_DTYPES = {"indptr": np.int64, "indices": np.int32, "data": np.float32}
+_DTYPES: dict[str, type[np.generic]] = {"indptr": np.int64, "indices": np.int32, "data": np.float32}
+
+
+def stored_array(arrays: Arrays, name: str, dtype: type[np.generic], shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """Return an array of a model after a look at its type and shape; None is any length.
+
+    Raises
+    ------
+    ModelFileError
+        If it is missing, of another type, or of another shape.
+    """
+    found = arrays.get(name)
+    if (
+        found is None
+        or found.dtype != dtype
+        or found.ndim != len(shape)
+        or any(wanted not in (None, size) for size, wanted in zip(found.shape, shape, strict=True))
+    ):
+        raise ModelFileError(f"Array {name} is missing or no {np.dtype(dtype)} of shape {shape}.")
+    return found
 
 
 def matrix_arrays(name: str, matrix: csr_array) -> Arrays:
@@ -23,14 +45,11 @@ def stored_matrix(arrays: Arrays, name: str, shape: tuple[int, int]) -> csr_arra
     ModelFileError
         If an array is missing, of the wrong type, or does not fit the others or `shape`.
     """
-    parts = {}
-    for part, dtype in _DTYPES.items():
-        found = arrays.get(f"{name}.{part}")
-        if found is None or found.ndim != 1 or found.dtype != dtype:
-            raise ModelFileError(f"Array {name}.{part} is missing or not a flat array of {np.dtype(dtype)}.")
-        parts[part] = found
-    indptr, indices, data = parts.values()
-    if len(indptr) != shape[0] + 1 or indptr[0] != 0 or not indptr[-1] == len(indices) == len(data):
+    indptr, indices, data = (
+        stored_array(arrays, f"{name}.{part}", dtype, (shape[0] + 1,) if part == "indptr" else (None,))
+        for part, dtype in _DTYPES.items()
+    )
+    if indptr[0] != 0 or not indptr[-1] == len(indices) == len(data):
         raise ModelFileError(f"The arrays of {name} do not fit together, or not a matrix of shape {shape}.")
     matrix = csr_array(shape, dtype=np.float32)  # the constructor would look at all entries
     matrix.indptr, matrix.indices, matrix.data = indptr, indices, data
