@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_array
+
+
+def random_labels(n, n_labels, seed, density=0.2):
+    """Label vectors with at least one label each."""
+    random = np.random.default_rng(seed)
+    Y = random.random((n, n_labels)) < density
+    Y[np.arange(n), random.integers(0, n_labels, n)] = True
+    return csr_array(Y.astype(np.float32))
 
 
 def nearest(rows, query, k):
@@ -56,3 +65,16 @@ def compressed_scores(X, Y, query, directions, alpha, mean):
 
 def top_directions(matrix, k):
     return np.linalg.eigh(matrix)[1][:, : -k - 1 : -1]
+
+
+def cosine(a, b):
+    return float(a @ b) / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12)
+
+
+def ranking_loss(rows, neighbours, strangers, others, sharpness):
+    """AnnexML's loss of embedded rows, each with a neighbour, against the strangers allowed."""
+    losses = []
+    for row, neighbour, allowed in zip(rows, neighbours, others, strict=True):
+        margins = [cosine(row, neighbour) - cosine(row, strangers[n]) for n in np.flatnonzero(allowed)]
+        losses.append(np.log(1 + sum(np.exp(-sharpness * margin) for margin in margins)))
+    return float(np.mean(losses))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.base import predict_topk as predict_topk
     from xclassic.blend import Blend as Blend
     from xclassic.blend import blend_topk as blend_topk
+    from xclassic.embedding.annexml import AnnexML as AnnexML
     from xclassic.embedding.cplst import CPLST as CPLST
     from xclassic.embedding.knn import KNN as KNN
     from xclassic.embedding.plst import PLST as PLST
@@ -64,6 +65,7 @@ ESTIMATORS = {
     "CRAFTML": "xclassic.instance_tree.craftml",
     "KNN": "xclassic.embedding.knn",
     "SLEEC": "xclassic.embedding.sleec",
+    "AnnexML": "xclassic.embedding.annexml",
     "PLST": "xclassic.embedding.plst",
     "CPLST": "xclassic.embedding.cplst",
     "Rembrandt": "xclassic.embedding.rembrandt",

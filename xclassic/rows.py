@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, issparse
 from sklearn.utils.extmath import row_norms
 
 from xclassic.validation import Features
@@ -21,6 +22,11 @@ def unit_rows(X: Features) -> Features:
         return X / norms[:, None]
     values = X.data / np.repeat(norms, np.diff(X.indptr))
     return csr_array((values, X.indices, X.indptr), shape=X.shape)
+
+
+def dense(matrix: Any) -> NDArray[np.float32]:
+    """Return a matrix, sparse or not, as an array."""
+    return np.asarray(matrix.toarray() if issparse(matrix) else matrix, np.float32)
 
 
 def kernel_rows(X: Features) -> tuple[Any, ...]:

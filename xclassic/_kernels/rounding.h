@@ -1,4 +1,4 @@
-// Numbers that half precision holds exactly, so that a model answers alike before and after it was saved.
+// Half precision: numbers that it holds exactly, so that a model answers alike before and after it was saved, and back.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -17,6 +17,19 @@ inline float half_precise(float x) {
     bits += 0xFFF + (bits >> 13 & 1);
     bits &= ~uint32_t{0x1FFF};
     std::memcpy(&x, &bits, sizeof bits);
+    return x;
+}
+
+// The number that a pattern of half precision stands for; infinities and NaN become large numbers.
+inline float from_half(uint16_t pattern) {
+    const uint32_t bits = static_cast<uint32_t>(pattern & 0x7FFF) << 13, sign = static_cast<uint32_t>(pattern & 0x8000) << 16;
+    float x;
+    std::memcpy(&x, &bits, sizeof x);
+    x *= 0x1p112f;  // the difference of the biases of the exponents
+    uint32_t scaled;
+    std::memcpy(&scaled, &x, sizeof scaled);
+    scaled |= sign;
+    std::memcpy(&x, &scaled, sizeof x);
     return x;
 }
 

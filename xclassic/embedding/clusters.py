@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 from sklearn.preprocessing import normalize
 
 from xclassic.parallel import StopByte
+from xclassic.rows import dense
 from xclassic.validation import Features
 
 ROUNDS = 10
@@ -17,8 +16,7 @@ ROUNDS = 10
 
 def cluster_centroids(X: Features, n_clusters: int, random: np.random.Generator, stop: StopByte) -> NDArray[np.float32]:
     """Return centroids of unit length, shape (n_clusters, n_features); the first ones are rows."""
-    start: Any = X[random.choice(X.shape[0], n_clusters, replace=False)]
-    centroids: NDArray[np.float32] = start.toarray() if issparse(start) else start
+    centroids = dense(X[random.choice(X.shape[0], n_clusters, replace=False)])
     if n_clusters == 1:
         return centroids
     for _ in range(ROUNDS):
@@ -27,8 +25,7 @@ def cluster_centroids(X: Features, n_clusters: int, random: np.random.Generator,
         nearest = nearest_centroid(X, centroids)
         members = csr_array((np.ones(len(nearest), np.float32), (nearest, np.arange(len(nearest)))))
         members.resize((n_clusters, len(nearest)))
-        sums = members @ X
-        centroids = normalize(sums.toarray() if issparse(sums) else sums)
+        centroids = normalize(dense(members @ X))
     return centroids
 
 

@@ -8,34 +8,10 @@ from scipy.linalg import eigh
 from scipy.sparse import csr_array
 
 from xclassic._kernels.jit import Jitted
-from xclassic.embedding.neighbours import InvertedIndex
 from xclassic.parallel import StopByte
-from xclassic.rows import unit_rows
 
 FIRST_STEPS = 8  # of the power iteration for the start; later rounds go on from the basis of the last
 LONGER, SHORTER = 1.2, 0.5  # what a step length is multiplied by after the loss fell and after it rose
-
-
-def label_similarities(Y: csr_array, n_neighbors: int, stop: StopByte) -> csr_array:
-    """Return the cosines of the label vectors of each row and those most like it, both ways.
-
-    Parameters
-    ----------
-    Y : csr_array, shape (n_rows, n_labels)
-        Each row with at least one label.
-    n_neighbors : int
-        Rows that are near to each row, itself among them, at most.
-    stop : ndarray of uint8, shape (1,)
-
-    Returns
-    -------
-    csr_array, shape (n_rows, n_rows)
-        Symmetric.
-    """
-    vectors = unit_rows(Y)
-    nearest = InvertedIndex.build(vectors).nearest(vectors, min(n_neighbors, Y.shape[0]), stop)
-    cosines = nearest.to_csr(Y.shape[0])
-    return csr_array(cosines.maximum(cosines.T))
 
 
 def project(

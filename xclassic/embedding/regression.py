@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_solve
-from scipy.sparse import csr_array
 
 from xclassic.linear.exact_ridge import LIMIT, factorise, gram_matrix
 from xclassic.parallel import StopByte
@@ -114,12 +113,3 @@ def fit_map(X: Features, Z: NDArray[np.float32], alpha: float, l1: float, stop: 
         if stop[0]:
             break
     return V
-
-
-def largest_entries(V: NDArray[np.float32], share: float) -> csr_array:
-    """Return `V` with a share of its entries, those largest in absolute value."""
-    sizes = np.abs(V[V != 0])
-    kept = int(np.ceil(share * sizes.size))
-    if kept < sizes.size:
-        V = np.where(np.abs(V) >= np.partition(sizes, sizes.size - kept)[sizes.size - kept], V, 0)
-    return csr_array(V)

@@ -18,6 +18,7 @@ from scipy.sparse import csc_array, csr_array, hstack, issparse
 import xclassic._kernels.blocks as kernels
 from xclassic.linear.blocks import Trained, label_ranges, run_blocks
 from xclassic.parallel import StopByte
+from xclassic.rows import dense
 from xclassic.validation import Features
 
 LIMIT = 15_000  # order of the largest matrix factorised
@@ -34,10 +35,6 @@ def with_bias(X: Features, bias: float) -> Features:
     return csr_array(hstack([X, constant])) if issparse(X) else np.hstack([X, constant])
 
 
-def _dense(matrix: Any) -> NDArray[np.float32]:
-    return np.asarray(matrix.toarray() if issparse(matrix) else matrix, np.float32)
-
-
 def gram_matrix(X: Features, alpha: float, of_rows: bool, stop: StopByte = RUNNING) -> NDArray[np.float32]:
     """Return ``X X^T + alpha I`` or ``X^T X + alpha I``, dense; unfinished after a stop."""
     left = X if of_rows else X.T if isinstance(X, np.ndarray) else csr_array(X.T)
@@ -46,7 +43,7 @@ def gram_matrix(X: Features, alpha: float, of_rows: bool, stop: StopByte = RUNNI
     for start in range(0, len(gram), SLAB):  # a sparse product is larger than the dense array it fills
         if stop[0]:
             break
-        gram[start : start + SLAB] = _dense(left[start : start + SLAB] @ right)
+        gram[start : start + SLAB] = dense(left[start : start + SLAB] @ right)
     gram[np.diag_indices_from(gram)] += alpha
     return gram
 
@@ -114,7 +111,7 @@ def _solve_task(
     if of_rows:
         weights = X.T @ cho_solve(factor, positives.toarray() * targets[part], check_finite=False)
     else:
-        weights = cho_solve(factor, _dense(X.T @ positives) * targets[part], check_finite=False)
+        weights = cho_solve(factor, dense(X.T @ positives) * targets[part], check_finite=False)
     weights = np.ascontiguousarray(weights, np.float32)
     cells = kernels.dense_cells(weights[:-1], prune)
     return cells, bias * weights[-1], np.zeros(weights.shape[1]), np.zeros(1, np.int64)
@@ -177,7 +174,7 @@ def _hat_rows(X: Features, alpha: float, judged: NDArray[np.int64], of_rows: boo
         unit = np.zeros((X.shape[0], len(judged)), np.float32)
         unit[judged, np.arange(len(judged))] = 1
         return (unit - alpha * cho_solve(factor, unit, check_finite=False)).T
-    solved = cho_solve(factor, _dense(X[judged].T), check_finite=False)
+    solved = cho_solve(factor, dense(X[judged].T), check_finite=False)
     return np.ascontiguousarray((X @ solved).T)
 
 

@@ -1,0 +1,42 @@
+"""Images of rows under a linear map that is stored in half precision, for the features in use only.
+
+Arguments are trusted: ``embedding/feature_map.py`` makes and checks them.
+"""
+
+import numpy as np
+
+from libc.stdint cimport int32_t, int64_t, uint16_t
+
+from xclassic._kernels.blocks cimport Rows, describe_rows
+
+
+cdef extern from "maps.h" namespace "xclassic" nogil:
+    cdef struct MapTask:
+        Rows rows
+        const int32_t* features
+        const uint16_t* weights
+        int64_t n_features
+        int64_t n_components
+        float* images
+
+    void c_map_rows "xclassic::map_rows"(const MapTask&)
+
+
+def map_rows(
+    indptr, indices, values, int64_t n, int64_t d, const int32_t[::1] features, const uint16_t[:, ::1] weights,
+):
+    """Return the products of the rows with the map, shape (n, n_components)."""
+    images = np.zeros((n, weights.shape[1]), np.float32)
+    if images.size == 0 or features.shape[0] == 0:
+        return images
+    cdef float[:, ::1] images_view = images
+    cdef MapTask task
+    task.rows = describe_rows(indptr, indices, values, n, d, 0)
+    task.features = &features[0]
+    task.weights = &weights[0, 0]
+    task.n_features = features.shape[0]
+    task.n_components = weights.shape[1]
+    task.images = &images_view[0, 0]
+    with nogil:
+        c_map_rows(task)
+    return images

@@ -1,0 +1,225 @@
+"""What the ensembles of local embeddings share: parts of the rows, each with a space of its own, and their votes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from xclassic.base import Arrays, Facts, Verify, XMCClassifier
+from xclassic.embedding.clusters import nearest_centroid
+from xclassic.embedding.feature_map import FeatureMap, used_columns
+from xclassic.embedding.neighbours import DenseIndex, label_shares, vote, vote_weights
+from xclassic.model_io import ModelFileError
+from xclassic.parallel import StopByte, run_tasks, spawn_seeds
+from xclassic.rows import unit_rows
+from xclassic.stored_arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
+from xclassic.topk import TopK
+from xclassic.validation import Features, check_number
+
+
+@dataclass
+class Part:
+    """Training rows, the map from features, and where they come to lie, at unit length."""
+
+    rows: NDArray[np.int32]
+    map: FeatureMap
+    vectors: NDArray[np.float16]  # (n_rows, n_components)
+
+    @cached_property
+    def index(self) -> DenseIndex:
+        return DenseIndex.build(self.vectors.astype(np.float32))
+
+
+@dataclass
+class Learner:
+    """A partition of the training rows: a row belongs to the part whose scorer has the largest product with it."""
+
+    scorers: NDArray[np.float32]  # (n_parts, n_features)
+    parts: list[Part]
+
+    @classmethod
+    def build(
+        cls,
+        X: Features,
+        rows: NDArray[np.int64],
+        scorers: NDArray[np.float32],
+        fit_map: Callable[[Features, NDArray[np.int64]], NDArray[np.float32]],
+        stop: StopByte,
+    ) -> Learner:
+        """Part some rows of `X` and map each part; parts without rows are dropped.
+
+        `fit_map` takes the rows of a part, without features that none of them has, and their numbers, and returns the
+        map, shape (n_features_of_the_part, n_components).
+        """
+        part_of = nearest_centroid(X[rows], scorers)
+        filled = np.unique(part_of)
+        parts = []
+        for c in filled:
+            if stop[0]:
+                break
+            members = rows[part_of == c]
+            own, features = used_columns(X[members])
+            own_map = FeatureMap.build(features, fit_map(own, members))
+            parts.append(Part(members.astype(np.int32), own_map, own_map.images(X[members]).astype(np.float16)))
+        return cls(scorers[filled], parts)
+
+    def find(self, X: Features, power: float, neighbours: NDArray[np.int32], weights: NDArray[np.float32]) -> None:
+        """Write the neighbours of each row and their shares of the vote, which sum to 1, or 0 where there are none."""
+        if not self.parts:
+            return
+        nearest = nearest_centroid(X, self.scorers)
+        for c in np.unique(nearest):
+            part, asked = self.parts[c], np.flatnonzero(nearest == c)
+            found = part.index.nearest(part.map.images(X[asked]), min(neighbours.shape[1], len(part.rows)))
+            shares = vote_weights(found.scores, power)
+            shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+            neighbours[asked, : found.k] = part.rows[np.maximum(found.ids, 0)]
+            weights[asked, : found.k] = shares
+
+
+class LocalEmbeddings(XMCClassifier):
+    """Base of ensembles whose learners part the training rows and map each part to a space, where neighbours vote.
+
+    A method defines `_trainer`. Its constructor sets `n_learners`, `n_components`, `n_neighbors`, `power` and
+    `normalize` besides what every method has.
+
+    Attributes
+    ----------
+    learners_ : list of Learner
+    labels_ : csr_array, shape (n_rows, n_labels)
+        Labels of the training rows.
+    label_shares_ : ndarray of float32, shape (n_labels,)
+        Share of the training rows with each label.
+    """
+
+    _probabilistic = True
+
+    n_learners: int
+    n_components: int
+    n_neighbors: int
+    power: float
+    normalize: bool
+    random_state: int | np.random.RandomState | None
+    learners_: list[Learner]
+    labels_: csr_array
+    label_shares_: NDArray[np.float32]
+
+    def _trainer(self, X: Features, Y: csr_array, labelled: NDArray[np.int64]) -> Callable[[int, StopByte], Learner]:
+        """Return what fits a learner from a seed; `labelled` are the numbers of the rows with labels, at least one."""
+        raise NotImplementedError
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        for name in ("n_learners", "n_components", "n_neighbors"):
+            check_number(name, getattr(self, name), minimum=1, integer=True)
+        check_number("power", self.power, minimum=0)
+
+    def _encoded(self, X: Features) -> Features:
+        return unit_rows(X) if self.normalize else X
+
+    def _fit(self, X: Features, Y: csr_array) -> None:
+        self.labels_ = Y
+        self._verified = True
+        self.label_shares_ = label_shares(Y)
+        self.learners_ = []
+        labelled = np.flatnonzero(np.diff(Y.indptr))
+        if labelled.size:
+            self.learners_ = run_tasks(
+                self._trainer(self._encoded(X), Y, labelled),
+                spawn_seeds(self.random_state, self.n_learners).tolist(),
+                n_jobs=self.n_jobs,
+                description="fitting",
+                verbose=self.verbose,
+            )
+
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+        if not self._verified:
+            self._verify()
+        X = self._encoded(X)
+        neighbours = np.zeros((X.shape[0], self.n_neighbors * len(self.learners_)), np.int32)
+        weights = np.zeros(neighbours.shape, np.float32)
+        for number, learner in enumerate(self.learners_):
+            slots = slice(number * self.n_neighbors, (number + 1) * self.n_neighbors)
+            learner.find(X, self.power, neighbours[:, slots], weights[:, slots])
+        return vote(neighbours, weights, self.labels_, self.label_shares_, k, labels)
+
+    def _model_memory(self, n: int, d: int, nnz_x: int, part_size: int) -> float:
+        """Return an estimate of the bytes of all learners."""
+        used = min(d, nnz_x * part_size / max(n, part_size))
+        n_parts = max(1, n / part_size)
+        return self.n_learners * (n_parts * (2 * used * self.n_components + 4 * d) + 2 * n * self.n_components)
+
+    # Persistence
+
+    def _get_arrays(self) -> tuple[Arrays, Facts]:
+        parts = [part for learner in self.learners_ for part in learner.parts]
+        m, d = self.n_components, self.n_features_in_
+        arrays: Arrays = {
+            "n_parts": np.array([len(learner.parts) for learner in self.learners_], np.int64),
+            "n_rows": np.array([len(part.rows) for part in parts], np.int64),
+            "n_used": np.array([len(part.map.features) for part in parts], np.int64),
+            "rows": _joined([part.rows for part in parts], np.zeros(0, np.int32)),
+            "vectors": _joined([part.vectors for part in parts], np.zeros((0, m), np.float16)),
+            "scorers": _joined([learner.scorers for learner in self.learners_], np.zeros((0, d), np.float32)),
+            "features": _joined([part.map.features for part in parts], np.zeros(0, np.int32)),
+            "weights": _joined([part.map.weights for part in parts], np.zeros((0, m), np.float16)),
+            "label_shares": self.label_shares_,
+            **matrix_arrays("labels", self.labels_),
+        }
+        return arrays, {"n_training_rows": self.labels_.shape[0]}
+
+    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+        n, d, m = facts.get("n_training_rows"), self.n_features_in_, self.n_components
+        if not isinstance(n, int) or n < 1:
+            raise ModelFileError(f"n_training_rows is {n!r}; the number of training rows belongs there.")
+        self.labels_ = stored_matrix(arrays, "labels", (n, self.classes_.size))
+        self.label_shares_ = stored_array(arrays, "label_shares", np.float32, (self.classes_.size,))
+        parts_of = _slices(arrays, "n_parts", None)
+        n_all = parts_of[-1].stop if parts_of else 0
+        rows_of, used_of = (_slices(arrays, name, n_all) for name in ("n_rows", "n_used"))
+        n_rows, n_used = (of[-1].stop if of else 0 for of in (rows_of, used_of))
+        rows = stored_array(arrays, "rows", np.int32, (n_rows,))
+        vectors = stored_array(arrays, "vectors", np.float16, (n_rows, m))
+        features = stored_array(arrays, "features", np.int32, (n_used,))
+        weights = stored_array(arrays, "weights", np.float16, (n_used, m))
+        scorers = stored_array(arrays, "scorers", np.float32, (n_all, d))
+        parts = [
+            Part(rows[own], FeatureMap(features[used], weights[used]), vectors[own])
+            for own, used in zip(rows_of, used_of, strict=True)
+        ]
+        self.learners_ = [Learner(scorers[of], parts[of]) for of in parts_of]
+        self._verified = False
+        if verify == "full":
+            self._verify()
+
+    def _verify(self) -> None:
+        """Check what a kernel follows in a model that was loaded."""
+        verify_matrix("labels", self.labels_)
+        for part in (part for learner in self.learners_ for part in learner.parts):
+            if len(part.rows) == 0 or not 0 <= part.rows.min() <= part.rows.max() < self.labels_.shape[0]:
+                raise ModelFileError(f"A part has no rows, or a row of it is not below {self.labels_.shape[0]}.")
+            if (np.diff(part.map.features) <= 0).any():
+                raise ModelFileError("The features of a map do not rise.")
+            if not (np.isfinite(part.vectors).all() and np.isfinite(part.map.weights).all()):
+                raise ModelFileError("A vector of a training row, or a weight of a map, is not finite.")
+        self._verified = True
+
+
+def _joined(arrays: list[NDArray[Any]], none: NDArray[Any]) -> NDArray[Any]:
+    """Return the arrays one after the other, also where there are none."""
+    return np.concatenate([none, *arrays])
+
+
+def _slices(arrays: Arrays, name: str, n: int | None) -> list[slice]:
+    """Return where stretches lie whose sizes are in an array of a model."""
+    sizes = stored_array(arrays, name, np.int64, (n,))
+    if (sizes < 0).any():
+        raise ModelFileError(f"A size in {name} is below 0.")
+    ends = np.cumsum(sizes)
+    return [slice(int(end - size), int(end)) for size, end in zip(sizes, ends, strict=True)]
