@@ -67,6 +67,39 @@ def top_directions(matrix, k):
     return np.linalg.eigh(matrix)[1][:, : -k - 1 : -1]
 
 
+LOSSES = {
+    "squared": lambda score, positive: (score - positive) ** 2 / 2,
+    "logistic": lambda score, positive: np.log(1 + np.exp(-score if positive else score)),
+    "squared_hinge": lambda score, positive: max(0, 1 - (score if positive else -score)) ** 2 / 2,
+}
+
+
+def pair_loss(Z, H, signs, loss):
+    """The sum of LEML's losses over the entries other than 0, which are 1 for positives and -1 for negatives."""
+    total = 0.0
+    for i, j in zip(*np.nonzero(signs), strict=True):
+        total += LOSSES[loss](float(Z[i] @ H[j]), signs[i, j] > 0)
+    return total
+
+
+def nuclear_norm_regression(X, Y, weight, steps=3000):
+    """The B that minimises ``||Y - X B||^2 / 2 + weight ||B||_*``, by proximal gradient descent with momentum."""
+    B = np.zeros((X.shape[1], Y.shape[1]))
+    look, rate = B, 1 / np.linalg.norm(X, 2) ** 2
+    for step in range(steps):
+        U, s, Vt = np.linalg.svd(look - rate * X.T @ (X @ look - Y), full_matrices=False)
+        before, B = B, (U * np.maximum(0, s - rate * weight)) @ Vt
+        look = B + step / (step + 3) * (B - before)
+    return B
+
+
+def reduced_rank_regression(X, Y, rank):
+    """Least squares under a bound on the rank of the weights: fitted values projected on their best directions."""
+    B = np.linalg.lstsq(X, Y, rcond=None)[0]
+    directions = np.linalg.svd(X @ B)[2][:rank].T
+    return B @ directions @ directions.T
+
+
 def cosine(a, b):
     return float(a @ b) / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12)
 

@@ -20,8 +20,10 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.blend import Blend as Blend
     from xclassic.blend import blend_topk as blend_topk
     from xclassic.embedding.annexml import AnnexML as AnnexML
+    from xclassic.embedding.compressed_sensing import CompressedSensing as CompressedSensing
     from xclassic.embedding.cplst import CPLST as CPLST
     from xclassic.embedding.knn import KNN as KNN
+    from xclassic.embedding.leml import LEML as LEML
     from xclassic.embedding.plst import PLST as PLST
     from xclassic.embedding.rembrandt import Rembrandt as Rembrandt
     from xclassic.embedding.sleec import SLEEC as SLEEC
@@ -69,6 +71,8 @@ ESTIMATORS = {
     "PLST": "xclassic.embedding.plst",
     "CPLST": "xclassic.embedding.cplst",
     "Rembrandt": "xclassic.embedding.rembrandt",
+    "LEML": "xclassic.embedding.leml",
+    "CompressedSensing": "xclassic.embedding.compressed_sensing",
 }
 
 # Estimators made of others, without which they cannot be constructed.

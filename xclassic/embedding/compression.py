@@ -119,9 +119,12 @@ class LinearCompression(XMCClassifier):
         return W, BlockWeights.from_dense(V.T, mean, seen, prune=0)
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+        return self.decoder_.topk(self._codes(X), k, labels)
+
+    def _codes(self, X: Features) -> NDArray[np.float32]:
+        """Return the codes that the regression answers, shape (n_rows, n_components)."""
         rows = csr_array(self._encoded(X))  # BLAS would round the product of dense rows by the size of their batch
-        codes = rows @ self.map_[:-1] + np.float32(self.bias) * self.map_[-1]
-        return self.decoder_.topk(codes, k, labels)
+        return np.asarray(rows @ self.map_[:-1] + np.float32(self.bias) * self.map_[-1])
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         m = min(n, d) if min(n, d) <= 15_000 else 0

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.sparse import csr_array
 
-from xclassic._kernels.jit import Jitted
+from xclassic.embedding.products import products_at
 from xclassic.parallel import StopByte
 
 FIRST_STEPS = 8  # of the power iteration for the start; later rounds go on from the basis of the last
@@ -47,21 +47,24 @@ def project(
     for _ in range(FIRST_STEPS):
         basis = np.linalg.qr(similarities @ basis)[0]
     Z = _scaled(basis, basis.T @ (similarities @ basis))
-    residuals = np.empty_like(similarities.data)
+    products = np.empty_like(similarities.data)
     best, least, length = Z, np.inf, 1.0
     for _ in range(rounds):
         if stop[0]:
             break
-        loss = subtract_products(indptr, indices, similarities.data, Z, residuals)
+        products_at(indptr, indices, Z, Z, products)
+        residuals = similarities.data - products
+        loss = float(residuals @ residuals)
         if loss < least:
-            best, least, length, step = Z, loss, length * LONGER, residuals.copy()
+            best, least, length, step = Z, loss, length * LONGER, residuals
         else:
             length *= SHORTER
         towards = csr_array((np.float32(length) * step, similarities.indices, similarities.indptr), similarities.shape)
         basis = np.linalg.qr(best)[0]
         basis = np.linalg.qr(best @ (best.T @ basis) + towards @ basis)[0]
         Z = _scaled(basis, basis.T @ (best @ (best.T @ basis) + towards @ basis))
-    if subtract_products(indptr, indices, similarities.data, Z, residuals) < least:
+    products_at(indptr, indices, Z, Z, products)
+    if ((similarities.data - products) ** 2).sum() < least:
         best = Z
     return np.pad(best, ((0, 0), (0, n_components - rank)))
 
@@ -70,18 +73,3 @@ def _scaled(basis: NDArray[np.float32], within: NDArray[np.float32]) -> NDArray[
     """Return the factor of the positive part of ``basis within basis^T``."""
     values, vectors = eigh((within + within.T) / 2)
     return ((basis @ vectors) * np.sqrt(np.maximum(values, 0))).astype(np.float32)
-
-
-@Jitted
-def subtract_products(indptr, indices, values, Z, residuals):  # type: ignore[no-untyped-def]
-    """Write ``values - z_i z_j`` for each stored entry to `residuals`; return the sum of their squares."""
-    total = 0.0
-    for i in range(len(indptr) - 1):
-        for p in range(indptr[i], indptr[i + 1]):
-            j = indices[p]
-            product = np.float32(0)
-            for c in range(Z.shape[1]):
-                product += Z[i, c] * Z[j, c]
-            residuals[p] = values[p] - product
-            total += residuals[p] * residuals[p]
-    return total

@@ -14,7 +14,7 @@ from xclassic.validation import Features
 
 ADMM_ROUNDS = 50
 CG_SWEEPS = 30
-CG_TOLERANCE = 1e-4  # of the residual, relative to that at the start, at which conjugate gradients end
+CG_TOLERANCE = 1e-4  # of the residual, relative to the right side, at which conjugate gradients end
 
 
 class RidgeSolver:
@@ -58,25 +58,46 @@ class RidgeSolver:
         if self.stop[0]:
             return np.zeros((self.X.shape[1], Z.shape[1]), np.float32)
         if self.factor is None:
-            return self._conjugate_gradients(np.asarray(self.X.T @ Z, np.float32))
+            right = np.asarray(self.X.T @ Z, np.float32)
+            return conjugate_gradients(self.X, self.alpha, right, np.zeros_like(right), self.stop, CG_SWEEPS)
         solved = cho_solve(self.factor, Z if self.of_rows else self.X.T @ Z, check_finite=False)
         return np.asarray(self.X.T @ solved if self.of_rows else solved, np.float32)
 
-    def _conjugate_gradients(self, right: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Solve for all columns of the right side at once, each with step lengths of its own."""
-        V = np.zeros_like(right)
-        residual, direction = right, right
-        square = first = np.einsum("ij,ij->j", right, right)
-        for _ in range(CG_SWEEPS):
-            if self.stop[0] or (square <= CG_TOLERANCE**2 * first).all():
-                break
-            image = self.X.T @ (self.X @ direction) + self.alpha * direction
-            step = square / np.maximum(np.einsum("ij,ij->j", direction, image), np.finfo(np.float32).tiny)
-            V = V + step * direction
-            residual = residual - step * image
-            before, square = square, np.einsum("ij,ij->j", residual, residual)
-            direction = residual + square / np.maximum(before, np.finfo(np.float32).tiny) * direction
-        return V
+
+def conjugate_gradients(
+    X: Features, alpha: Any, right: NDArray[Any], start: NDArray[np.float32], stop: StopByte, sweeps: int
+) -> NDArray[np.float32]:
+    """Solve ``(X^T X + alpha I) V = right`` for all columns at once, each with step lengths of its own.
+
+    Parameters
+    ----------
+    X : csr_array or ndarray, shape (n_rows, n_features)
+    alpha : float or ndarray, shape (n_columns,)
+        For all columns or for each.
+    right, start : ndarray of float32, shape (n_features, n_columns)
+        Right side, and the first V.
+    stop : ndarray of uint8, shape (1,)
+    sweeps : int
+        Steps, at most; they end when all residuals have fallen to a ten-thousandth of the right side.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_features, n_columns)
+    """
+    V = start
+    residual = right - (X.T @ (X @ V) + alpha * V)
+    direction = residual
+    square, enough = np.einsum("ij,ij->j", residual, residual), CG_TOLERANCE**2 * np.einsum("ij,ij->j", right, right)
+    for _ in range(sweeps):
+        if stop[0] or (square <= enough).all():
+            break
+        image = X.T @ (X @ direction) + alpha * direction
+        step = square / np.maximum(np.einsum("ij,ij->j", direction, image), np.finfo(np.float32).tiny)
+        V = V + step * direction
+        residual = residual - step * image
+        before, square = square, np.einsum("ij,ij->j", residual, residual)
+        direction = residual + square / np.maximum(before, np.finfo(np.float32).tiny) * direction
+    return np.asarray(V, np.float32)
 
 
 def fit_map(X: Features, Z: NDArray[np.float32], alpha: float, l1: float, stop: StopByte) -> NDArray[np.float32]:
