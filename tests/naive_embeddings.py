@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 from scipy.sparse import csr_array
 
@@ -98,6 +100,29 @@ def reduced_rank_regression(X, Y, rank):
     B = np.linalg.lstsq(X, Y, rcond=None)[0]
     directions = np.linalg.svd(X @ B)[2][:rank].T
     return B @ directions @ directions.T
+
+
+def matching_pursuit(target, codes, s):
+    """Orthogonal matching pursuit of one row: the weights of the labels, in the order chosen."""
+    chosen, weights, residual = [], [], target
+    for _ in range(s):
+        products = codes @ residual
+        if products.max() <= 1e-6 * np.linalg.norm(target) or np.argmax(products) in chosen:
+            break
+        chosen.append(int(np.argmax(products)))
+        weights = np.linalg.lstsq(codes[chosen].T, target, rcond=None)[0]
+        residual = target - weights @ codes[chosen]
+    return dict(zip(chosen, weights, strict=True))
+
+
+def best_subset(target, codes, s):
+    """The s codes whose span is nearest to the target, by looking at all subsets."""
+
+    def distance(subset):
+        own = codes[list(subset)].T
+        return np.linalg.norm(target - own @ np.linalg.lstsq(own, target, rcond=None)[0])
+
+    return set(min(combinations(range(len(codes)), s), key=distance))
 
 
 def cosine(a, b):

@@ -33,11 +33,11 @@ class CompressedSensing(LinearCompression):
     code : {"gaussian", "sign", "hadamard"}, default="gaussian"
         Codes of normal numbers, of random signs, or columns of a Hadamard matrix with rows drawn at random. Those of
         different labels are orthogonal if all rows of the Hadamard matrix are drawn.
-    decoder : {"correlation", "omp", "cosamp"}, default="correlation"
-        Scores are products of codes and target, which is quickest, or weights found by orthogonal matching pursuit or
-        by CoSaMP.
+    decoder : {"omp", "cosamp", "correlation"}, default="omp"
+        Scores are weights found by orthogonal matching pursuit or by CoSaMP, or products of codes and target, which is
+        quickest, and three to five points of P@3 lower on held-out rows of bibtex and delicious.
     n_positives : int, default=10
-        Labels that the last two recover for each row, at most; CoSaMP wants codes three times as long.
+        Labels that the first two recover for each row, at most; CoSaMP wants codes three times as long.
     alpha : float, default=1.0
         Ridge penalty of the regression, at least 0, also of the constant feature.
     bias : float, default=1.0
@@ -82,7 +82,7 @@ class CompressedSensing(LinearCompression):
     --------
     >>> from xclassic import CompressedSensing, datasets
     >>> bibtex = datasets.load_bibtex()
-    >>> clf = CompressedSensing(n_components=80, decoder="omp").fit(bibtex.X, bibtex.Y)
+    >>> clf = CompressedSensing(n_components=80).fit(bibtex.X, bibtex.Y)
     >>> clf.predict_topk(bibtex.X_test[:1], k=3).ids.shape
     (1, 3)
     """
@@ -96,7 +96,7 @@ class CompressedSensing(LinearCompression):
         n_components: int = 200,
         *,
         code: Literal["gaussian", "sign", "hadamard"] = "gaussian",
-        decoder: Literal["correlation", "omp", "cosamp"] = "correlation",
+        decoder: Literal["omp", "cosamp", "correlation"] = "omp",
         n_positives: int = 10,
         alpha: float = 1.0,
         bias: float = 1.0,
@@ -170,9 +170,8 @@ def hadamard_columns(n: int, length: int, random: np.random.Generator) -> NDArra
     order = 1 << (n - 1).bit_length()
     rows = random.choice(order, length, replace=False)
     signs = np.ones((n, length), np.float32)
-    for bit in range(
-        order.bit_length() - 1
-    ):  # an entry is -1 where row and column have an odd number of ones in common
+    # An entry is -1 where the numbers of its row and column have an odd number of bits in common.
+    for bit in range(order.bit_length() - 1):
         both = np.outer(np.arange(n) >> bit & 1, rows >> bit & 1)
         signs *= 1 - 2 * both.astype(np.float32)
     return signs
