@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.embedding.leml import LEML as LEML
     from xclassic.embedding.plst import PLST as PLST
     from xclassic.embedding.rembrandt import Rembrandt as Rembrandt
+    from xclassic.embedding.reml import REML as REML
     from xclassic.embedding.sleec import SLEEC as SLEEC
     from xclassic.explanation import Explanation as Explanation
     from xclassic.explanation import explain as explain
@@ -72,6 +73,7 @@ ESTIMATORS = {
     "CPLST": "xclassic.embedding.cplst",
     "Rembrandt": "xclassic.embedding.rembrandt",
     "LEML": "xclassic.embedding.leml",
+    "REML": "xclassic.embedding.reml",
     "CompressedSensing": "xclassic.embedding.compressed_sensing",
 }
 

@@ -58,6 +58,7 @@ class LinearCompression(XMCClassifier):
     """
 
     _centered = True
+    _fewest_components = 1
 
     map_: NDArray[np.float32]
     decoder_: BlockWeights
@@ -89,9 +90,13 @@ class LinearCompression(XMCClassifier):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        check_number("n_components", self.n_components, minimum=1, integer=True)
+        check_number("n_components", self.n_components, minimum=self._fewest_components, integer=True)
         check_number("alpha", self.alpha, minimum=0)
         check_number("bias", self.bias, minimum=0)
+
+    @property
+    def _decoder_inputs(self) -> int:
+        return self.n_components
 
     def _encoded(self, X: Features) -> Features:
         return unit_rows(X) if self.normalize else X
@@ -142,7 +147,7 @@ class LinearCompression(XMCClassifier):
             raise ModelFileError("A value of map is not finite.")
         self.map_ = found
         named = {name.removeprefix("decoder."): array for name, array in arrays.items() if name.startswith("decoder.")}
-        self.decoder_ = BlockWeights.from_arrays(named, self.n_components, self.classes_.size, full=verify == "full")
+        self.decoder_ = BlockWeights.from_arrays(named, self._decoder_inputs, self.classes_.size, full=verify == "full")
 
 
 def predictable(labels: CenteredLabels, solver: RidgeSolver, V: NDArray[Any]) -> NDArray[Any]:

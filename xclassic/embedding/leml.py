@@ -167,8 +167,9 @@ class LEML(LinearCompression):
         rank = min(self.n_components, len(seen))
         seeds = spawn_seeds(self.random_state, 2).tolist()
         with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
-            start = partial(alternate, X, own, rank, self.alpha, self.rounds)
-            ((W, H),) = run_tasks(start, seeds[:1], description="least squares", verbose=self.verbose)
+            task = partial(alternate, X, own, self.alpha, self.rounds)
+            start = random_map(X.shape[1], rank, seeds[0])
+            ((W, H),) = run_tasks(task, [start], description="least squares", verbose=self.verbose)
             if rank > 0 and (self.loss != "squared" or self.n_negatives is not None):
                 W, H = self._descend(X, own, W, H, seeds[1])
         W, H = (np.pad(matrix, ((0, 0), (0, self.n_components - rank))) for matrix in (W, H))
@@ -209,10 +210,25 @@ class LEML(LinearCompression):
         return int(12 * nnz_x + factors + (0 if plain else descent + drawn))
 
 
-def alternate(
-    X: Features, Y: csr_array, rank: int, alpha: float, rounds: int, seed: int, stop: StopByte
-) -> tuple[Array, Array]:
-    r"""Minimise :math:`\|Y - X W H^\top\|^2 + \alpha (\|W\|^2 + \|H\|^2)`, in turn over H and W; W starts at random.
+def random_map(n_features: int, rank: int, seed: int) -> Array:
+    """Return where `alternate` may start."""
+    return np.random.default_rng(seed).standard_normal((n_features, rank), np.float32)
+
+
+def alternate(X: Features, Y: Any, alpha: float, rounds: int, W: Array, stop: StopByte) -> tuple[Array, Array]:
+    r"""Minimise :math:`\|Y - X W H^\top\|^2 + \alpha (\|W\|^2 + \|H\|^2)`, in turn over H and W.
+
+    Parameters
+    ----------
+    X : csr_array or ndarray, shape (n_rows, n_features)
+    Y : csr_array or LinearOperator, shape (n_rows, n_labels)
+        Multiplied with matrices on either side.
+    alpha : float
+        Above 0.
+    rounds : int
+    W : ndarray of float32, shape (n_features, rank)
+        Start.
+    stop : ndarray of uint8, shape (1,)
 
     Returns
     -------
@@ -220,9 +236,7 @@ def alternate(
     H : ndarray of float32, shape (n_labels, rank)
         The best for this W.
     """
-    random = np.random.default_rng(seed)
-    W = random.standard_normal((X.shape[1], rank), np.float32)
-    for _ in range(rounds if rank > 0 else 0):
+    for _ in range(rounds if W.shape[1] else 0):
         if stop[0]:
             break
         H = least_squares_labels(np.asarray(X @ W), Y, alpha)
@@ -230,7 +244,7 @@ def alternate(
     return W, least_squares_labels(np.asarray(X @ W), Y, alpha)
 
 
-def least_squares_labels(Z: Array, Y: csr_array, alpha: float) -> Array:
+def least_squares_labels(Z: Array, Y: Any, alpha: float) -> Array:
     """Return the H that is best for the codes Z."""
     gram = Z.T.astype(np.float64) @ Z
     return np.ascontiguousarray(solve(gram + alpha * np.eye(len(gram)), (Y.T @ Z).T, assume_a="pos").T, np.float32)
