@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
+
 import naive_embeddings as naive
 import numpy as np
 import pytest
 from scipy.sparse import csr_array, random_array
 
-from xclassic import KNN, datasets
-from xclassic.embedding.neighbours import build_index, vote
+from xclassic import KNN, datasets, load
+from xclassic.embedding.neighbours import InvertedIndex, build_index, vote
 from xclassic.metrics import precision_at_k
 from xclassic.model_io import ModelFileError
 
@@ -138,3 +141,70 @@ def test_accuracy_on_bibtex():
     top = KNN().fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     assert precision_at_k(bibtex.Y_test, top, 1) > 0.54
     assert precision_at_k(bibtex.Y_test, top, 5) > 0.24
+
+
+# Search by a graph
+
+
+def clustered_rows(n, d, seed):
+    random = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).standard_normal((50, d))
+    return (centres[random.integers(0, 50, n)] + random.standard_normal((n, d))).astype(np.float32)
+
+
+def test_a_graph_finds_most_of_the_nearest():
+    pytest.importorskip("usearch")
+    rows, queries = clustered_rows(5000, 20, 1), clustered_rows(200, 20, 2)
+    exact, found = (build_index(rows, search).nearest(queries, 20) for search in ("exact", "graph"))
+    assert np.mean([len(np.intersect1d(*pair)) / 20 for pair in zip(exact.ids, found.ids, strict=True)]) >= 0.95
+    for i in range(200):
+        np.testing.assert_allclose(found.scores[i], rows[found.ids[i]] @ queries[i], rtol=1e-4)
+        assert (np.diff(found.scores[i]) <= 0).all()
+
+
+def test_a_graph_of_few_rows_is_exact():
+    pytest.importorskip("usearch")
+    rows, queries = clustered_rows(30, 6, 1), clustered_rows(40, 6, 2)
+    exact, found = (build_index(rows, search).nearest(queries, 30) for search in ("exact", "graph"))
+    np.testing.assert_array_equal(found.ids, exact.ids)
+    np.testing.assert_array_equal(found.counts, exact.counts)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_a_graph_answers_alike_each_time(n_jobs, tmp_path):
+    pytest.importorskip("usearch")
+    X, queries = clustered_rows(3000, 12, 1), clustered_rows(1500, 12, 2)
+    Y = csr_array((np.random.default_rng(0).random((3000, 30)) < 0.1).astype(np.float32))
+    clf = KNN(search="graph").fit(X, Y)
+    clf.save(tmp_path / "model")
+    expected = clf.predict_topk(queries, 5)
+    for other in (
+        KNN(search="graph", n_jobs=n_jobs).fit(X, Y),
+        pickle.loads(pickle.dumps(clf)),
+        load(tmp_path / "model").set_params(n_jobs=n_jobs),
+    ):
+        for found, wanted in zip(other.predict_topk(queries, 5), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_without_usearch_a_graph_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "usearch.index", None)
+    with pytest.raises(ImportError, match=r"xclassic\[graph\]"):
+        KNN(search="graph").fit(np.eye(2), [["a"], ["b"]])
+    KNN().fit(np.eye(2), [["a"], ["b"]])
+
+
+def test_sparse_rows_need_no_graph():
+    pytest.importorskip("usearch")
+    assert isinstance(build_index(csr_array(np.eye(3, dtype=np.float32)), "graph"), InvertedIndex)
+
+
+def test_damaged_graph_rows_are_refused():
+    X = np.eye(4, dtype=np.float32)
+    clf = KNN(search="graph").fit(X, np.eye(4))
+    arrays, facts = clf._get_arrays()
+    for changed in (X[:3], X.astype(np.float64), np.full_like(X, np.nan)):
+        loaded = KNN(search="graph")
+        loaded.n_features_in_, loaded.classes_ = 4, clf.classes_
+        with pytest.raises(ModelFileError):
+            loaded._set_arrays(arrays | {"graph_rows": changed}, facts, "full")

@@ -2,11 +2,13 @@
 #pragma once
 #include "block_types.h"
 
+#define XC_INLINE __attribute__((always_inline))
+
 namespace xclassic {
 
 // Calls visit(feature, value) for the values other than 0, by rising feature.
 template <typename Visit>
-void each_entry(const Rows& rows, int64_t row, Visit visit) {
+inline XC_INLINE void each_entry(const Rows& rows, int64_t row, Visit visit) {
     if (rows.indices) {
         for (int64_t p = rows.indptr[row]; p < rows.indptr[row + 1]; p++)
             if (rows.values[p] != 0) visit(rows.indices[p], rows.values[p]);

@@ -1,11 +1,9 @@
 // Linear models of what a low-rank model leaves: least squares with a penalty on absolute predictions, 16 labels at a time.
 #pragma once
 #include "entries.h"
-#include "random.h"
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <vector>
 
 namespace xclassic {
@@ -20,7 +18,6 @@ struct RemainderTask {
     float l1;  // of predictions
     int32_t sweeps;
     float eps;  // change of a dual variable below which all is done
-    uint64_t seed;
     float* W;  // in and out (d, WIDTH), zeros at first
     const volatile uint8_t* stop;
 };
@@ -28,37 +25,33 @@ struct RemainderTask {
 inline float shrunk(float x, float by) { return std::copysign(std::max(std::fabs(x) - by, 0.f), x); }
 
 // Minimises  |t - Xw|^2 / 2 + l1 |Xw|_1 + alpha |w|^2 / 2  for each label by dual coordinate descent: w = sum_i a_i x_i / alpha,
-// where a_i is the slope of row i's loss at its prediction p. With q = |x_i|^2 / alpha and p0 the prediction without the row,
+// where a_i is the slope of row i's loss at its prediction p. Rows are to be in random order. With q = |x_i|^2 / alpha and p0 the prediction without the row,
 // p = shrunk(p0 + q t, q l1) / (1 + q) and a_i = (p - p0) / q.
 inline void fit_remainders(const RemainderTask& task) {
     const int64_t n = task.rows.n;
     std::vector<float> duals(n * WIDTH);
-    std::vector<int64_t> order(n);
-    std::iota(order.begin(), order.end(), 0);
-    Random random(task.seed);
     for (int32_t sweep = 0; sweep < task.sweeps; sweep++) {
-        for (int64_t i = n - 1; i > 0; i--) std::swap(order[i], order[random.below(i + 1)]);
         float largest = 0;
-        for (int64_t i : order) {
+        for (int64_t i = 0; i < n; i++) {
             if (*task.stop) return;
             const float q = task.square_norms[i] / task.alpha;
             if (q == 0) continue;
             float p[WIDTH] = {}, step[WIDTH];
-            each_entry(task.rows, i, [&](int32_t feature, float x) {
+            each_entry(task.rows, i, [&](int32_t feature, float x) XC_INLINE {
                 const float* w = task.W + feature * WIDTH;
                 for (int64_t l = 0; l < WIDTH; l++) p[l] += x * w[l];
             });
             float* dual = duals.data() + i * WIDTH;
             const float* target = task.targets + i * WIDTH;
+            const float per_q = 1 / q, per_sum = 1 / (1 + q), shrinkage = q * task.l1, per_alpha = 1 / task.alpha;
             for (int64_t l = 0; l < WIDTH; l++) {
                 const float without = p[l] - q * dual[l];
-                const float now = (shrunk(without + q * target[l], q * task.l1) / (1 + q) - without) / q;
-                step[l] = now - dual[l];
+                const float now = (shrunk(without + q * target[l], shrinkage) * per_sum - without) * per_q;
+                step[l] = (now - dual[l]) * per_alpha;
+                largest = std::max(largest, std::fabs(now - dual[l]));
                 dual[l] = now;
-                largest = std::max(largest, std::fabs(step[l]));
-                step[l] /= task.alpha;
             }
-            each_entry(task.rows, i, [&](int32_t feature, float x) {
+            each_entry(task.rows, i, [&](int32_t feature, float x) XC_INLINE {
                 float* w = task.W + feature * WIDTH;
                 for (int64_t l = 0; l < WIDTH; l++) w[l] += x * step[l];
             });

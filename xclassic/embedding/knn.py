@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
+from xclassic.embedding.neighbour_graph import usearch_index
 from xclassic.embedding.neighbours import NeighbourIndex, build_index, label_shares, stored_index, vote, vote_weights
 from xclassic.model_io import ModelFileError
 from xclassic.rows import unit_rows
 from xclassic.stored_arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.topk import TopK
-from xclassic.validation import Features, check_number
+from xclassic.validation import Features, check_choice, check_number
 
 
 class KNN(XMCClassifier):
@@ -32,6 +35,9 @@ class KNN(XMCClassifier):
         Training rows that vote, at most.
     power : float, default=3.0
         Power p of the cosine in the votes, at least 0; 0 counts all neighbours alike.
+    search : {"exact", "graph"}, default="exact"
+        How neighbours are found among dense training rows. "graph" is approximate, for more than some 200,000 rows, and
+        needs USearch (``pip install "xclassic[graph]"``); sparse rows are always searched exactly.
     normalize : bool, default=True
         Scale rows to unit length. Without, neighbours are those with the largest inner product, which votes are then
         powers of.
@@ -42,7 +48,7 @@ class KNN(XMCClassifier):
 
     Attributes
     ----------
-    index_ : InvertedIndex or DenseIndex
+    index_ : InvertedIndex, DenseIndex or GraphIndex
         The training rows.
     labels_ : csr_array, shape (n_rows, n_labels)
         Their labels.
@@ -57,12 +63,13 @@ class KNN(XMCClassifier):
     -----
     Scores are in [0, 1]. Only labels of neighbours are answered; a row without neighbours, such as one without known
     features, is answered with ``label_shares_``. Rows without labels are neighbours like others and take from the
-    shares of all. Neighbours are exact: of sparse training rows by an inverted index, of dense ones by products with
-    all rows, 16 at a time. Equally near ones rank by row.
+    shares of all. Exact neighbours are found among sparse training rows by an inverted index, among dense ones by
+    products with all rows, 16 at a time. Equally near ones rank by row. The graph is made at the first prediction, in
+    some 200 microseconds a row, and searches of several workers take turns.
 
     Cost of a row: sparse, for each of its features the number of training rows that have it; dense,
-    ``n_rows n_features``; and a pass over all rows. Memory: 8 bytes for each entry of `X` (dense: 4) and of `Y`, and
-    per worker 4 for each row.
+    ``n_rows n_features``; and a pass over all rows. With the graph, products with some thousand rows. Memory: 8 bytes
+    for each entry of `X` (dense: 4) and of `Y`, and per worker 4 for each row; for the graph, 256 for each row.
 
     References
     ----------
@@ -89,12 +96,14 @@ class KNN(XMCClassifier):
         n_neighbors: int = 40,
         *,
         power: float = 3.0,
+        search: Literal["exact", "graph"] = "exact",
         normalize: bool = True,
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         self.n_neighbors = n_neighbors
         self.power = power
+        self.search = search
         self.normalize = normalize
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -103,12 +112,15 @@ class KNN(XMCClassifier):
         super()._check_parameters()
         check_number("n_neighbors", self.n_neighbors, minimum=1, integer=True)
         check_number("power", self.power, minimum=0)
+        check_choice("search", self.search, ("exact", "graph"))
+        if self.search == "graph":
+            usearch_index()
 
     def _encoded(self, X: Features) -> Features:
         return unit_rows(X) if self.normalize else X
 
     def _fit(self, X: Features, Y: csr_array) -> None:
-        self.index_ = build_index(self._encoded(X))
+        self.index_ = build_index(self._encoded(X), self.search)
         self.labels_ = Y
         self._labels_verified = True
         self.label_shares_ = label_shares(Y)
@@ -122,7 +134,8 @@ class KNN(XMCClassifier):
         return vote(neighbours.ids, weights, self.labels_, self.label_shares_, k, labels)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
-        return 3 * 8 * nnz_x + 4 * L + effective_n_jobs(self.n_jobs) * 4 * n
+        graph = 16 * 2 * 8 * n if self.search == "graph" else 0
+        return graph + 3 * 8 * nnz_x + 4 * L + effective_n_jobs(self.n_jobs) * 4 * n
 
     # Persistence
 

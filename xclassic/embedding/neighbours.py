@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
 import xclassic._kernels.neighbours as kernels
+from xclassic.embedding.neighbour_graph import GraphIndex
 from xclassic.linear.block_weights import BlockWeights
 from xclassic.model_io import Arrays
 from xclassic.parallel import StopByte
 from xclassic.rows import kernel_rows
-from xclassic.stored_arrays import matrix_arrays, stored_matrix, verify_matrix
+from xclassic.stored_arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.topk import TopK
 from xclassic.validation import Features
 
@@ -31,9 +32,11 @@ class NeighbourIndex(Protocol):
         """Return what `stored_index` takes."""
 
 
-def build_index(rows: Features) -> NeighbourIndex:
-    """Return an index of the rows, exact, that suits them."""
-    return DenseIndex.build(rows) if isinstance(rows, np.ndarray) else InvertedIndex.build(rows)
+def build_index(rows: Features, search: str = "exact") -> NeighbourIndex:
+    """Return an index of the rows that suits them, exact unless they are dense and `search` is "graph"."""
+    if not isinstance(rows, np.ndarray):
+        return InvertedIndex.build(rows)
+    return GraphIndex(rows) if search == "graph" else DenseIndex.build(rows)
 
 
 def stored_index(arrays: Arrays, n_rows: int, n_features: int) -> NeighbourIndex:
@@ -46,6 +49,8 @@ def stored_index(arrays: Arrays, n_rows: int, n_features: int) -> NeighbourIndex
     """
     if "postings.indptr" in arrays:
         return InvertedIndex(stored_matrix(arrays, "postings", (n_features, n_rows)), verified=False)
+    if "graph_rows" in arrays:
+        return GraphIndex(stored_array(arrays, "graph_rows", np.float32, (n_rows, n_features)))
     blocks = {name.removeprefix("blocks."): array for name, array in arrays.items() if name.startswith("blocks.")}
     return DenseIndex(BlockWeights.from_arrays(blocks, n_features, n_rows, full=False))
 

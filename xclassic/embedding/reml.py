@@ -10,17 +10,15 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array, hstack
 from scipy.sparse.linalg import aslinearoperator
-from sklearn.utils.extmath import row_norms
 
 import xclassic._kernels.blocks as block_kernels
 import xclassic._kernels.remainders as kernels
 from xclassic.embedding.compression import LinearCompression
 from xclassic.embedding.leml import Array, alternate, random_map
 from xclassic.linear.block_weights import LANES, BlockWeights
-from xclassic.linear.blocks import by_falling_count, label_ranges, run_blocks
+from xclassic.linear.blocks import BlockProblem, by_falling_count, label_ranges, run_blocks
 from xclassic.linear.exact_ridge import with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
-from xclassic.rows import kernel_rows
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_number
 
@@ -54,7 +52,7 @@ class REML(LinearCompression):
         speaks for.
     rounds : int, default=2
         Times that both parts are fitted in turn, at least 1.
-    sweeps : int, default=10
+    sweeps : int, default=5
         Sweeps over the rows in fitting the second part, at most.
     prune : float, default=0.01
         Weights of the second part of at most this absolute value are dropped.
@@ -115,7 +113,7 @@ class REML(LinearCompression):
         sparse_alpha: float = 1.0,
         l1: float = 0.01,
         rounds: int = 2,
-        sweeps: int = 10,
+        sweeps: int = 5,
         prune: float = 0.01,
         bias: float = 1.0,
         normalize: bool = True,
@@ -174,40 +172,42 @@ class REML(LinearCompression):
         """Return V and the sparse part that goes with it."""
         V = np.pad(V, ((0, 0), (0, self.n_components - V.shape[1])))
         codes = np.pad(np.asarray(X @ W), ((0, 0), (0, self.n_components - W.shape[1])))
-        square_norms = row_norms(X, squared=True).astype(np.float32)
-        task = partial(self._remainders, X, square_norms, csc_array(Y), codes, V, seed)
+        order = np.random.default_rng(seed).permutation(X.shape[0])
+        problem = BlockProblem(X[order], bias=0)
+        task = partial(self._remainders, problem, csc_array(Y[order]), codes[order], V)
         n_inputs = self.n_components + X.shape[1]
         return run_blocks(task, label_ranges(len(labels)), labels, n_inputs, self.n_jobs, self.verbose).weights
 
     def _remainders(
         self,
-        X: Features,
-        square_norms: Array,
+        problem: BlockProblem,
         Y: csc_array,
         codes: Array,
         V: Array,
-        seed: int,
         labels: tuple[int, int],
         stop: StopByte,
     ) -> Any:
         """Fit some labels."""
-        weights = np.zeros((V.shape[1] + X.shape[1], labels[1] - labels[0]), np.float32)
+        weights = np.zeros((V.shape[1] + problem.n_features, labels[1] - labels[0]), np.float32)
         for first in range(*labels, LANES):
             some = slice(first, min(first + LANES, labels[1]))
             within = slice(some.start - labels[0], some.stop - labels[0])
             S = kernels.fit_remainders(
-                *kernel_rows(X),
-                square_norms,
+                problem.indptr,
+                problem.indices,
+                problem.values,
+                problem.n_rows,
+                len(problem.feature_of),
+                problem.square_norms,
                 np.ascontiguousarray(Y[:, some].toarray() - codes @ V[some].T),
                 self.sparse_alpha,
                 self.l1,
                 self.sweeps,
                 EPS,
-                seed,
                 stop,
             )
             weights[: V.shape[1], within] = V[some].T
-            weights[V.shape[1] :, within] = np.where(np.abs(S) > self.prune, S, 0)
+            weights[V.shape[1] + problem.feature_of, within] = np.where(np.abs(S) > self.prune, S, 0)
         cells = block_kernels.dense_cells(weights, 0)
         n = weights.shape[1]
         return cells, np.zeros(n, np.float32), np.zeros(n), np.zeros(1, np.int64)

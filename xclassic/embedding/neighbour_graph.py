@@ -1,0 +1,87 @@
+"""Approximate search among very many dense rows, by a graph of neighbours."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xclassic.model_io import Arrays, ModelFileError
+from xclassic.rows import dense
+from xclassic.topk import TopK
+from xclassic.validation import Features
+
+EDGES = 16  # of a row in the graph, and half of those in its lowest layer
+EFFORT = 128  # candidates held while a row is added, and at least while a query is answered
+BATCH = 4096  # rows added between two looks at Ctrl-C
+
+
+class GraphIndex:
+    """Dense rows in a hierarchical navigable small-world graph of the library USearch; most of the nearest are found.
+
+    The graph is made at the first search, also of a model that was loaded, since a graph from a file could not be
+    trusted. It is the same each time. Searches of several threads take turns.
+
+    Source: Y. A. Malkov and D. A. Yashunin, "Efficient and robust approximate nearest neighbor search using
+    hierarchical navigable small world graphs", IEEE Transactions on Pattern Analysis and Machine Intelligence 2020.
+    """
+
+    def __init__(self, rows: NDArray[np.float32]) -> None:
+        self.rows = rows
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _graph(self) -> Any:
+        graph = usearch_index()(
+            ndim=self.rows.shape[1], metric="ip", dtype="f32", connectivity=EDGES, expansion_add=EFFORT
+        )
+        for start in range(0, len(self.rows), BATCH):
+            part = np.ascontiguousarray(self.rows[start : start + BATCH])
+            graph.add(np.arange(start, start + len(part)), part, threads=1)  # more would change the graph
+        return graph
+
+    def nearest(self, X: Features, k: int) -> TopK:
+        queries, k = np.ascontiguousarray(dense(X)), min(k, len(self.rows))
+        with self._lock:
+            self._graph.expansion_search = max(EFFORT, 2 * k)
+            found = [self._graph.search(query, k, threads=1).keys.astype(np.int64) for query in queries]
+        top = TopK.empty(len(queries), k)
+        for i, ids in enumerate(found):
+            products = self.rows[ids] @ queries[i]
+            order = np.lexsort((ids, -products))[: np.count_nonzero(products > 0)]
+            top.ids[i, : len(order)], top.scores[i, : len(order)] = ids[order], products[order]
+            top.counts[i] = len(order)
+        return top
+
+    def verify(self) -> None:
+        if not np.isfinite(self.rows).all():
+            raise ModelFileError("A value of graph_rows is not finite.")
+
+    def arrays(self) -> Arrays:
+        return {"graph_rows": self.rows}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["rows"])  # type: ignore[misc]
+
+
+def usearch_index() -> Any:
+    """Return the index class of USearch.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+    """
+    try:
+        from usearch.index import Index
+    except ImportError as error:
+        raise ImportError(
+            "Graph search needs USearch: pip install 'xclassic[graph]', or set search='exact'."
+        ) from error
+    return Index
