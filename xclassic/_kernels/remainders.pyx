@@ -5,7 +5,7 @@ Arguments are trusted: ``embedding/reml.py`` makes and checks them.
 
 import numpy as np
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from xclassic._kernels.blocks cimport Rows, describe_rows
 
@@ -20,6 +20,7 @@ cdef extern from "remainders.h" namespace "xclassic" nogil:
         float alpha
         float l1
         int32_t sweeps
+        uint64_t seed
         float eps
         float* W
         const uint8_t* stop
@@ -29,7 +30,7 @@ cdef extern from "remainders.h" namespace "xclassic" nogil:
 
 def fit_remainders(
     indptr, indices, values, int64_t n, int64_t d, const float[::1] square_norms, const float[:, ::1] targets,
-    float alpha, float l1, int32_t sweeps, float eps, const uint8_t[::1] stop,
+    float alpha, float l1, int32_t sweeps, float eps, uint64_t seed, const uint8_t[::1] stop,
 ):
     """Return the weights of up to 16 labels, shape (d, n_labels), for targets of shape (n, n_labels)."""
     cdef int64_t used = targets.shape[1]
@@ -45,6 +46,7 @@ def fit_remainders(
     task.alpha = alpha
     task.l1 = l1
     task.sweeps = sweeps
+    task.seed = seed
     task.eps = eps
     task.W = &weights_view[0, 0]
     task.stop = &stop[0]

@@ -52,7 +52,7 @@ class REML(LinearCompression):
         speaks for.
     rounds : int, default=2
         Times that both parts are fitted in turn, at least 1.
-    sweeps : int, default=5
+    sweeps : int, default=10
         Sweeps over the rows in fitting the second part, at most.
     prune : float, default=0.01
         Weights of the second part of at most this absolute value are dropped.
@@ -113,7 +113,7 @@ class REML(LinearCompression):
         sparse_alpha: float = 1.0,
         l1: float = 0.01,
         rounds: int = 2,
-        sweeps: int = 5,
+        sweeps: int = 10,
         prune: float = 0.01,
         bias: float = 1.0,
         normalize: bool = True,
@@ -172,9 +172,7 @@ class REML(LinearCompression):
         """Return V and the sparse part that goes with it."""
         V = np.pad(V, ((0, 0), (0, self.n_components - V.shape[1])))
         codes = np.pad(np.asarray(X @ W), ((0, 0), (0, self.n_components - W.shape[1])))
-        order = np.random.default_rng(seed).permutation(X.shape[0])
-        problem = BlockProblem(X[order], bias=0)
-        task = partial(self._remainders, problem, csc_array(Y[order]), codes[order], V)
+        task = partial(self._remainders, BlockProblem(X, bias=0), csc_array(Y), codes, V, seed)
         n_inputs = self.n_components + X.shape[1]
         return run_blocks(task, label_ranges(len(labels)), labels, n_inputs, self.n_jobs, self.verbose).weights
 
@@ -184,6 +182,7 @@ class REML(LinearCompression):
         Y: csc_array,
         codes: Array,
         V: Array,
+        seed: int,
         labels: tuple[int, int],
         stop: StopByte,
     ) -> Any:
@@ -204,6 +203,7 @@ class REML(LinearCompression):
                 self.l1,
                 self.sweeps,
                 EPS,
+                seed,
                 stop,
             )
             weights[: V.shape[1], within] = V[some].T
