@@ -241,6 +241,8 @@ def alternate(X: Features, Y: Any, alpha: float, rounds: int, W: Array, stop: St
             break
         H = least_squares_labels(np.asarray(X @ W), Y, alpha)
         W = least_squares_features(X, np.asarray(Y @ H), H, W, alpha, stop)
+    if stop[0]:
+        return W, np.zeros((Y.shape[1], W.shape[1]), np.float32)
     return W, least_squares_labels(np.asarray(X @ W), Y, alpha)
 
 

@@ -14,6 +14,7 @@ from xclassic.validation import Features
 
 ADMM_ROUNDS = 50
 CG_SWEEPS = 30
+CG_COLUMNS = 64
 CG_TOLERANCE = 1e-4  # of the residual, relative to the right side, at which conjugate gradients end
 
 
@@ -84,7 +85,20 @@ def conjugate_gradients(
     -------
     ndarray of float32, shape (n_features, n_columns)
     """
-    V = start
+    V = np.array(start, np.float32)
+    alphas = np.broadcast_to(np.asarray(alpha, np.float32), V.shape[1])
+    for first in range(0, V.shape[1], CG_COLUMNS):  # few at a time, to look at `stop` in between
+        some = slice(first, first + CG_COLUMNS)
+        V[:, some] = _descend(X, alphas[some], right[:, some], V[:, some], stop, sweeps)
+    return V
+
+
+def _descend(
+    X: Features, alpha: NDArray[np.float32], right: NDArray[Any], V: NDArray[np.float32], stop: StopByte, sweeps: int
+) -> NDArray[np.float32]:
+    """Take the steps of `conjugate_gradients` for some columns."""
+    if stop[0]:
+        return V
     residual = right - (X.T @ (X @ V) + alpha * V)
     direction = residual
     square, enough = np.einsum("ij,ij->j", residual, residual), CG_TOLERANCE**2 * np.einsum("ij,ij->j", right, right)
@@ -97,7 +111,7 @@ def conjugate_gradients(
         residual = residual - step * image
         before, square = square, np.einsum("ij,ij->j", residual, residual)
         direction = residual + square / np.maximum(before, np.finfo(np.float32).tiny) * direction
-    return np.asarray(V, np.float32)
+    return V
 
 
 def fit_map(X: Features, Z: NDArray[np.float32], alpha: float, l1: float, stop: StopByte) -> NDArray[np.float32]:
