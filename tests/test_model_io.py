@@ -466,7 +466,7 @@ def test_fuzzed_models_are_refused_or_answer(tmp_path):
     """In a process of its own, so that a crash would be seen as one."""
     refused, answered = map(int, run_script(FUZZER, tmp_path / "m", 2500, 0).split())
     assert refused > 1000
-    assert answered > 100
+    assert answered > 50
 
 
 def test_a_foreign_class_is_not_made(model):

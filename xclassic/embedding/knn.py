@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
@@ -96,7 +94,7 @@ class KNN(XMCClassifier):
         n_neighbors: int = 40,
         *,
         power: float = 3.0,
-        search: Literal["exact", "graph"] = "exact",
+        search: str = "exact",
         normalize: bool = True,
         n_jobs: int | None = None,
         verbose: int = 0,

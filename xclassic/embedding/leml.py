@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -126,7 +126,7 @@ class LEML(LinearCompression):
         self,
         n_components: int = 200,
         *,
-        loss: Literal["squared", "logistic", "squared_hinge"] = "squared",
+        loss: str = "squared",
         n_negatives: int | None = None,
         alpha: float = 1.0,
         rounds: int = 5,
