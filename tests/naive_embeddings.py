@@ -76,11 +76,11 @@ LOSSES = {
 }
 
 
-def pair_loss(Z, H, signs, loss):
-    """The sum of LEML's losses over the entries other than 0, which are 1 for positives and -1 for negatives."""
+def pair_loss(Z, H, pairs, loss):
+    """The sum of LEML's losses over the entries other than 0: weights, below 0 for negatives."""
     total = 0.0
-    for i, j in zip(*np.nonzero(signs), strict=True):
-        total += LOSSES[loss](float(Z[i] @ H[j]), signs[i, j] > 0)
+    for i, j in zip(*np.nonzero(pairs), strict=True):
+        total += abs(float(pairs[i, j])) * LOSSES[loss](float(Z[i] @ H[j]), pairs[i, j] > 0)
     return total
 
 

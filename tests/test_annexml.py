@@ -122,7 +122,17 @@ def test_rows_whose_labels_nobody_shares_still_vote():
     np.testing.assert_array_equal(clf.predict_topk(np.eye(6), 1).ids[:, 0], np.arange(6))
 
 
-@pytest.mark.parametrize("name", ["part_size", "sharpness"])
+def test_a_graph_finds_almost_the_same(bibtex):
+    pytest.importorskip("usearch")
+    exact = AnnexML(3).fit(bibtex.X, bibtex.Y)
+    expected = exact.predict_topk(bibtex.X_test, 5)
+    found = AnnexML(3, search="graph").fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
+    assert (found.ids == expected.ids).all(axis=1).mean() > 0.95
+    again = exact.set_params(search="graph").predict_topk(bibtex.X_test, 5)
+    np.testing.assert_array_equal(again.ids, found.ids)
+
+
+@pytest.mark.parametrize("name", ["part_size", "sharpness", "search"])
 def test_nothing_is_no_parameter(name):
     with pytest.raises(ValueError, match=name):
         AnnexML(**{name: 0}).fit(np.eye(2), [["a"], ["b"]])

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from xclassic.embedding.label_graph import label_neighbours
 from xclassic.embedding.local import Learner, LocalEmbeddings
+from xclassic.embedding.neighbour_graph import check_search
 from xclassic.embedding.ranking import learn_partition, ranking_map
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.validation import Features, check_number
@@ -48,6 +49,9 @@ class AnnexML(LocalEmbeddings):
         Training rows that vote, of each learner.
     power : float, default=8.0
         Power of the cosine in the votes, at least 0.
+    search : {"exact", "graph"}, default="exact"
+        How neighbours are found in a part. "graph" is approximate, for parts of more than some 200,000 rows, and needs
+        USearch (``pip install "xclassic[graph]"``).
     normalize : bool, default=True
         Scale rows to unit length first.
     n_jobs : int, optional
@@ -80,7 +84,7 @@ class AnnexML(LocalEmbeddings):
     For row i, its neighbour j and 256 random rows n of the part, the map lowers
     :math:`\log(1 + \sum_n e^{-\gamma(\cos_{ij} - \cos_{in})})`, as in the paper [1]_; so do the scorers a loss of their
     own. Unlike there, the steps are taken for batches of 256 rows, which share their n, scorers have no penalty, and
-    neighbours are searched among all rows of the part.
+    neighbours are by default searched among all rows of the part, which is faster up to many thousand.
 
     Cost: the graph, ``label_neighbors`` nearest label vectors of each row, where a label is followed to 2,000 of its
     rows. For each learner and epoch, ``6 nnz(X) n_components``, and ``768 n_rows n_components``. A prediction reads
@@ -112,6 +116,7 @@ class AnnexML(LocalEmbeddings):
         epochs: int = 10,
         n_neighbors: int = 20,
         power: float = 8.0,
+        search: str = "exact",
         normalize: bool = True,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = 0,
@@ -125,6 +130,7 @@ class AnnexML(LocalEmbeddings):
         self.epochs = epochs
         self.n_neighbors = n_neighbors
         self.power = power
+        self.search = search
         self.normalize = normalize
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -136,6 +142,7 @@ class AnnexML(LocalEmbeddings):
             check_number(name, getattr(self, name), minimum=1, integer=True)
         check_number("sharpness", self.sharpness, minimum=0, inclusive=False)
         check_number("epochs", self.epochs, minimum=0, integer=True)
+        check_search(self.search)
 
     def _trainer(self, X: Features, Y: csr_array, labelled: NDArray[np.int64]) -> Callable[[int, StopByte], Learner]:
         seed = int(spawn_seeds(self.random_state, 1)[0])

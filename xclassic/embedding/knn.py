@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
-from xclassic.embedding.neighbour_graph import usearch_index
+from xclassic.embedding.neighbour_graph import check_search
 from xclassic.embedding.neighbours import NeighbourIndex, build_index, label_shares, stored_index, vote, vote_weights
 from xclassic.model_io import ModelFileError
 from xclassic.rows import unit_rows
 from xclassic.stored_arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.topk import TopK
-from xclassic.validation import Features, check_choice, check_number
+from xclassic.validation import Features, check_number
 
 
 class KNN(XMCClassifier):
@@ -110,9 +110,7 @@ class KNN(XMCClassifier):
         super()._check_parameters()
         check_number("n_neighbors", self.n_neighbors, minimum=1, integer=True)
         check_number("power", self.power, minimum=0)
-        check_choice("search", self.search, ("exact", "graph"))
-        if self.search == "graph":
-            usearch_index()
+        check_search(self.search)
 
     def _encoded(self, X: Features) -> Features:
         return unit_rows(X) if self.normalize else X

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
 from xclassic.embedding.clusters import nearest_centroid
 from xclassic.embedding.feature_map import FeatureMap, used_columns
+from xclassic.embedding.neighbour_graph import GraphIndex
 from xclassic.embedding.neighbours import DenseIndex, label_shares, vote, vote_weights
 from xclassic.model_io import ModelFileError
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
@@ -32,8 +33,12 @@ class Part:
     vectors: NDArray[np.float16]  # (n_rows, n_components)
 
     @cached_property
-    def index(self) -> DenseIndex:
+    def exact(self) -> DenseIndex:
         return DenseIndex.build(self.vectors.astype(np.float32))
+
+    @cached_property
+    def graph(self) -> GraphIndex:
+        return GraphIndex(self.vectors.astype(np.float32))
 
 
 @dataclass
@@ -69,14 +74,17 @@ class Learner:
             parts.append(Part(members.astype(np.int32), own_map, own_map.images(X[members]).astype(np.float16)))
         return cls(scorers[filled], parts)
 
-    def find(self, X: Features, power: float, neighbours: NDArray[np.int32], weights: NDArray[np.float32]) -> None:
+    def find(
+        self, X: Features, search: str, power: float, neighbours: NDArray[np.int32], weights: NDArray[np.float32]
+    ) -> None:
         """Write the neighbours of each row and their shares of the vote, which sum to 1, or 0 where there are none."""
         if not self.parts:
             return
         nearest = nearest_centroid(X, self.scorers)
         for c in np.unique(nearest):
             part, asked = self.parts[c], np.flatnonzero(nearest == c)
-            found = part.index.nearest(part.map.images(X[asked]), min(neighbours.shape[1], len(part.rows)))
+            index = part.graph if search == "graph" else part.exact
+            found = index.nearest(part.map.images(X[asked]), min(neighbours.shape[1], len(part.rows)))
             shares = vote_weights(found.scores, power)
             shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
             neighbours[asked, : found.k] = part.rows[np.maximum(found.ids, 0)]
@@ -105,6 +113,7 @@ class LocalEmbeddings(XMCClassifier):
     n_neighbors: int
     power: float
     normalize: bool
+    search: str = "exact"  # among the rows of a part
     random_state: int | np.random.RandomState | None
     learners_: list[Learner]
     labels_: csr_array
@@ -146,7 +155,7 @@ class LocalEmbeddings(XMCClassifier):
         weights = np.zeros(neighbours.shape, np.float32)
         for number, learner in enumerate(self.learners_):
             slots = slice(number * self.n_neighbors, (number + 1) * self.n_neighbors)
-            learner.find(X, self.power, neighbours[:, slots], weights[:, slots])
+            learner.find(X, self.search, self.power, neighbours[:, slots], weights[:, slots])
         return vote(neighbours, weights, self.labels_, self.label_shares_, k, labels)
 
     def _model_memory(self, n: int, d: int, nnz_x: int, part_size: int) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xclassic.model_io import Arrays, ModelFileError
 from xclassic.rows import dense
 from xclassic.topk import TopK
-from xclassic.validation import Features
+from xclassic.validation import Features, check_choice
 
 EDGES = 16  # of a row in the graph, and half of those in its lowest layer
 EFFORT = 128  # candidates held while a row is added, and at least while a query is answered
@@ -68,6 +68,21 @@ class GraphIndex:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["rows"])  # type: ignore[misc]
+
+
+def check_search(search: object) -> None:
+    """Refuse what is no kind of search, and a graph without the library for it.
+
+    Raises
+    ------
+    ValueError
+        If `search` is neither "exact" nor "graph".
+    ImportError
+        If it is "graph" and USearch is not installed.
+    """
+    check_choice("search", search, ("exact", "graph"))
+    if search == "graph":
+        usearch_index()
 
 
 def usearch_index() -> Any:
