@@ -36,6 +36,7 @@ def kernel(path: Path) -> Extension:
 
 
 setup(
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
     ext_modules=cythonize(
         [kernel(path) for path in sorted(KERNELS.glob("*.pyx"))],
         force=CHECKED,  # dates of files do not tell for which of the two builds they were generated
@@ -47,5 +48,5 @@ setup(
             "cdivision": True,
             "freethreading_compatible": True,
         },
-    )
+    ),
 )
