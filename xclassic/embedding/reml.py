@@ -158,12 +158,13 @@ class REML(LinearCompression):
         W = random_map(X.shape[1], rank, seeds[0])
         remaining: Any = own
         with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
-            for _ in range(self.rounds):
+            for number in range(self.rounds):
+                if number > 0:
+                    S = csr_array(self.decoder_.to_csc(Y.shape[1])[self.n_components :, labels])
+                    remaining = aslinearoperator(own) - aslinearoperator(X) @ aslinearoperator(S)
                 factors = partial(alternate, X, remaining, self.alpha, ALTERNATIONS)
                 ((W, V),) = run_tasks(factors, [W], description="low rank", verbose=self.verbose)
                 self.decoder_ = self._fit_remainders(X, own, labels, W, V, seeds[1])
-                S = csr_array(self.decoder_.to_csc(Y.shape[1])[self.n_components :, labels])
-                remaining = aslinearoperator(own) - aslinearoperator(X) @ aslinearoperator(S)
         self.map_ = np.pad(W, ((0, 0), (0, self.n_components - rank)))
 
     def _fit_remainders(
