@@ -105,6 +105,10 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
         raise NotImplementedError
 
+    def _check_input(self, X: Any, *, reset: bool) -> Features:
+        """Return checked rows; methods that read texts define their own."""
+        return check_features(self, X, reset=reset)
+
     def _get_arrays(self) -> tuple[Arrays, Facts]:
         raise NotImplementedError
 
@@ -162,7 +166,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         """
         self._fitted = False  # and so it stays if anything below fails
         self._check_parameters()
-        X = check_features(self, X, reset=True)
+        X = self._check_input(X, reset=True)
         target = check_target(y, X.shape[0])
         self.classes_ = target.classes
         self._target_kind = target.kind
@@ -249,7 +253,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         k = check_k(k)
         allowed = check_restriction(labels, exclude, self.classes_)
-        return self._ranked(check_features(self, X, reset=False), k, allowed)
+        return self._ranked(self._check_input(X, reset=False), k, allowed)
 
     def decision_function(self, X: Any, *, max_scores: int = MAX_SCORES) -> csr_array | NDArray[np.float32]:
         """Return label scores.
@@ -358,7 +362,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         """Return scores in the container of the fit; `pairwise` makes one column of two classes."""
         check_is_fitted(self)
         check_number("max_scores", max_scores, minimum=1, integer=True)
-        X = check_features(self, X, reset=False)
+        X = self._check_input(X, reset=False)
         if self._target_kind == "sparse":
             return self._ranked(X, max_scores).to_csr(self.classes_.size)
         top = self._ranked(X, self.classes_.size)
@@ -374,7 +378,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
 
     def _label_sets(self, X: Any, threshold: float | None, k_predict: int | None) -> TopK:
         """Return the labels that ``predict`` names."""
-        X = check_features(self, X, reset=False)
+        X = self._check_input(X, reset=False)
         if threshold is None and k_predict is None:
             if self._probabilistic:
                 threshold = 0.5

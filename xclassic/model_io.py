@@ -1,5 +1,7 @@
 """A model is a folder: one ``.npy`` file per array, and ``model.json``, which names them and holds the rest.
 
+Arrays of bytes whose name ends in ``.safetensors`` or ``.json`` are files of that kind, for other programs to read.
+
 Nothing in a folder is executed or unpickled. Saving is atomic, also over an existing model: the arrays are written
 under fresh names, and one rename of ``model.json`` makes them the model. A reader sees the old model or the new one,
 never a mixture, and keeps what it has mapped. This module knows nothing of estimators.
@@ -33,7 +35,8 @@ HEADER_LIMIT = 1 << 26  # bytes of JSON that a reader is willing to parse
 ARRAY_LIMIT = 10_000
 RETRIES = 50  # of a reader that savers overtake
 KINDS = "biufSU"  # dtypes without references: bool, integers, floats, bytes, text
-OUR_FILES = re.compile(r"[\w.-]+\.[0-9a-f]{16}\.npy|model\.json\.[0-9a-f]{16}", re.ASCII)
+FILE_KINDS = (".safetensors", ".json")  # of arrays that are stored without the header of numpy
+OUR_FILES = re.compile(r"[\w.-]+\.[0-9a-f]{16}\.(npy|safetensors|json)|model\.json\.[0-9a-f]{16}", re.ASCII)
 ARRAY_NAME = re.compile(r"\w[\w.-]{0,150}", re.ASCII)
 
 Arrays = dict[str, NDArray[Any]]
@@ -76,7 +79,7 @@ def save_model(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: 
     folder = Path(path)
     checked = {name: _storable(name, array) for name, array in arrays.items()}
     token = secrets.token_hex(8)
-    entries = {name: _entry(f"{name}.{token}.npy", array) for name, array in checked.items()}
+    entries = {name: _entry(_file_name(name, token), array) for name, array in checked.items()}
     content = _to_json(header, entries, folder)
     _make_folder(folder)
     with FileLock(folder / LOCK):
@@ -101,9 +104,16 @@ def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
     if not isinstance(name, str) or not ARRAY_NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot name an array; use letters, digits, '_', '-' and dots.")
     array = np.asarray(array)
+    if name.endswith(FILE_KINDS) and (array.dtype != np.uint8 or array.ndim != 1):
+        raise TypeError(f"Array {name} is to be a file of its own; it must be a row of bytes (uint8).")
     if array.dtype.kind not in KINDS:
         raise TypeError(f"Array {name} has dtype {array.dtype}; a model folder holds bools, numbers, bytes and text.")
     return array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
+
+
+def _file_name(name: str, token: str) -> str:
+    stem, dot, kind = name.rpartition(".")
+    return f"{stem}.{token}.{kind}" if stem and dot + kind in FILE_KINDS else f"{name}.{token}.npy"
 
 
 def _entry(file: str, array: NDArray[Any]) -> dict[str, Any]:
@@ -155,7 +165,8 @@ def _sweep(folder: Path) -> None:
 
 def _write_array(file: Path, array: NDArray[Any]) -> None:
     with open(file, "xb") as stream:
-        npy.write_array_header_1_0(stream, npy.header_data_from_array_1_0(array))
+        if file.suffix == ".npy":
+            npy.write_array_header_1_0(stream, npy.header_data_from_array_1_0(array))
         stream.write(_bytes(array))  # tofile would not say that the disk is full
         _flush(stream)
 
@@ -310,7 +321,8 @@ def _check_entry(name: str, entry: Any, folder: Path) -> None:
     if not ARRAY_NAME.fullmatch(name) or not isinstance(entry, dict):
         raise ModelFileError(f"{where} is not valid.")
     file, dtype, shape, crc32 = (entry.get(key) for key in ("file", "dtype", "shape", "crc32"))
-    if not isinstance(file, str) or not re.fullmatch(re.escape(name) + r"\.[0-9a-f]{16}\.npy", file, re.ASCII):
+    token = re.search(r"\.([0-9a-f]{16})\.\w+\Z", file, re.ASCII) if isinstance(file, str) else None
+    if token is None or file != _file_name(name, token[1]):
         raise ModelFileError(f"{where} names the file {file!r}.")
     if not isinstance(dtype, str) or not re.fullmatch(r"[<|][biufSU][1-9]\d{0,8}", dtype, re.ASCII):
         raise ModelFileError(f"{where} has dtype {dtype!r}.")
@@ -334,13 +346,21 @@ def _read_array(folder: Path, entry: dict[str, Any], mmap: bool, verify: Verify)
     return array
 
 
-def _map_or_read(stream: BinaryIO, entry: dict[str, Any], mmap: bool) -> NDArray[Any]:
-    shape, dtype = tuple(entry["shape"]), np.dtype(entry["dtype"])
+def _check_npy(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Read the header of an ``.npy`` file and compare it."""
     if npy.read_magic(stream) != (1, 0):
         raise ValueError("it is of another version of the npy format")
     found = npy.read_array_header_1_0(stream, max_header_size=4096)
     if found != (shape, False, dtype):
         raise ValueError(f"its header says {found}, {HEADER} says {(shape, False, dtype)}")
+
+
+def _map_or_read(stream: BinaryIO, entry: dict[str, Any], mmap: bool) -> NDArray[Any]:
+    shape, dtype = tuple(entry["shape"]), np.dtype(entry["dtype"])
+    if entry["file"].endswith(".npy"):
+        _check_npy(stream, shape, dtype)
+    elif dtype != np.uint8 or len(shape) != 1:
+        raise ValueError(f"{HEADER} says it has dtype {dtype} and shape {shape}; it is a file of bytes")
     n_items = 1
     for n in shape:
         n_items *= n

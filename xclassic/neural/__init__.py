@@ -1,0 +1,1 @@
+"""Methods on PyTorch, from the extra ``xclassic[neural]``."""

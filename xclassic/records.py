@@ -1,0 +1,178 @@
+"""Texts and records as users hold them: lists and columns of strings, tables, lists of dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isnan
+from string import Formatter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def check_texts(X: Any, name: str = "X") -> NDArray[np.object_]:
+    """Return texts as an object array of str.
+
+    Parameters
+    ----------
+    X : sequence, array or column of str
+        Missing texts (None, NaN) become empty ones.
+    name : str, default="X"
+        What to call it in messages.
+
+    Returns
+    -------
+    ndarray of object, shape (n_rows,)
+
+    Raises
+    ------
+    TypeError
+        If `X` is one string, or a row is no string.
+    ValueError
+        If `X` is not one-dimensional.
+    """
+    if isinstance(X, (str, bytes, Mapping)):
+        raise TypeError(f"{name} is one {type(X).__name__}; pass a list of texts, [text] for a single one.")
+    values = _as_list(X, name)
+    if any(isinstance(value, Mapping) for value in values):
+        raise TypeError(f"{name} holds records (dicts), not texts; name the fields to read.")
+    texts = np.empty(len(values), object)
+    for i, value in enumerate(values):
+        if isinstance(value, str):
+            texts[i] = str(value)
+        elif is_missing(value):
+            texts[i] = ""
+        else:
+            raise TypeError(f"{name}[{i}] is {value!r}, a {type(value).__name__}; texts are strings.")
+    return texts
+
+
+def check_columns(X: Any, fields: Sequence[str], name: str = "X") -> dict[str, list[Any]]:
+    """Return the columns of a table.
+
+    Parameters
+    ----------
+    X : DataFrame, list of dicts, or dict of columns
+        A record without a field has a missing value there.
+    fields : sequence of str
+        The columns wanted.
+    name : str, default="X"
+        What to call it in messages.
+
+    Returns
+    -------
+    dict of str to list
+        For each field its values, None where they are missing.
+
+    Raises
+    ------
+    TypeError
+        If `X` holds no records.
+    ValueError
+        If no record has a field, or columns differ in length.
+    """
+    if hasattr(X, "columns") or isinstance(X, Mapping):
+        found = list(X.columns if hasattr(X, "columns") else X)
+        columns = {field: _as_list(X[field], f"{name}[{field!r}]") for field in fields if field in found}
+        if len({len(column) for column in columns.values()}) > 1:
+            raise ValueError(f"The columns of {name} have { {f: len(c) for f, c in columns.items()} } rows.")
+    else:
+        records = _as_list(X, name)
+        for i, record in enumerate(records):
+            if not isinstance(record, Mapping):
+                raise TypeError(
+                    f"{name}[{i}] is a {type(record).__name__}, but the fields {', '.join(fields)} are to be read; "
+                    "pass a DataFrame or a list of dicts."
+                )
+        found = sorted({str(key) for record in records for key in record})
+        columns = {
+            field: [record.get(field) for record in records] for field in fields if field in found or not records
+        }
+    for field in fields:
+        if field not in columns:
+            raise ValueError(f"{name} has no field {field!r}; found are {', '.join(map(str, found)) or 'none'}.")
+    return {field: [None if is_missing(value) else value for value in columns[field]] for field in fields}
+
+
+def is_records(X: Any) -> bool:
+    """Tell whether `X` is a table or a list of dicts rather than texts."""
+    if hasattr(X, "columns") or isinstance(X, Mapping):
+        return True
+    return isinstance(X, (list, tuple, np.ndarray)) and len(X) > 0 and isinstance(X[0], Mapping)
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a cell holds nothing: None, NaN or the NA of pandas."""
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
+
+
+def template_fields(template: str) -> list[str]:
+    """Return the fields that a template such as ``"Price: {price} Description: {text}"`` names, in their order.
+
+    Raises
+    ------
+    ValueError
+        If it is malformed, names no field, or asks for more than a field (``{text.upper}``, ``{0}``).
+    """
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+    except ValueError as error:
+        raise ValueError(f"The template {template!r} is malformed: {error}. Write fields as {{name}}.") from error
+    wrong = [field for field in fields if not field or not field.replace(" ", "_").isidentifier()]
+    if wrong or not fields:
+        raise ValueError(
+            f"The template {template!r} must name fields as in {{title}}; found "
+            f"{'none' if not fields else repr(wrong[0])}."
+        )
+    return list(dict.fromkeys(fields))
+
+
+def fill_template(template: str, X: Any, name: str = "X") -> NDArray[np.object_]:
+    """Return a text for each record.
+
+    Parameters
+    ----------
+    template : str
+        With fields in braces; a missing value is filled in as nothing.
+    X : DataFrame, list of dicts, or dict of columns
+    name : str, default="X"
+
+    Returns
+    -------
+    ndarray of object, shape (n_rows,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_columns` and `template_fields`.
+    """
+    columns = check_columns(X, template_fields(template), name)
+    parts = list(Formatter().parse(template))
+    n_rows = len(next(iter(columns.values())))
+    texts = np.empty(n_rows, object)
+    for i in range(n_rows):
+        texts[i] = "".join(
+            literal + ("" if field is None else _shown(columns[field][i], spec or ""))
+            for literal, field, spec, _ in parts
+        )
+    return texts
+
+
+def _shown(value: Any, spec: str) -> str:
+    return "" if value is None else format(value, spec)
+
+
+def _as_list(X: Any, name: str) -> list[Any]:
+    if hasattr(X, "to_list"):  # a column of pandas or polars
+        return list(X.to_list())
+    if isinstance(X, np.ndarray):
+        if X.ndim != 1:
+            raise ValueError(f"{name} has {X.ndim} dimensions; pass one text or record for each row.")
+        return list(X.tolist())
+    try:
+        return list(X)
+    except TypeError as error:
+        raise TypeError(f"{name} is a {type(X).__name__}; pass a list of texts or records.") from error

@@ -1,0 +1,129 @@
+"""What all parts that need PyTorch share: importing it, choosing a device, loading pretrained models, memory errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+INSTALL = "pip install 'xclassic[neural]'"
+
+
+def import_torch(what: str) -> Any:
+    """Return the module ``torch``.
+
+    Parameters
+    ----------
+    what : str
+        What needs it, for the message.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed; the message says how to.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(f"{what} needs PyTorch, which is not installed: {INSTALL}.") from error
+    return torch
+
+
+def import_transformers(what: str) -> Any:
+    """Return the module ``transformers``; see `import_torch`, which it needs too."""
+    import_torch(what)
+    try:
+        import transformers
+    except ImportError as error:
+        raise ImportError(f"{what} needs the package transformers, which is not installed: {INSTALL}.") from error
+    return transformers
+
+
+def choose_device(device: str | None) -> Any:
+    """Return the device of a name; by default the GPU if there is one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    """
+    import torch
+
+    if device is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {device!r} is not there: {error}. Use 'cpu', or None to choose.") from error
+    return chosen
+
+
+def has_bfloat16(device: Any) -> bool:
+    """Tell whether computing in bfloat16 pays on a device: on GPUs that support it."""
+    import torch
+
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def load_pretrained(loader: Any, model: str, **options: Any) -> Any:
+    """Return ``loader.from_pretrained(model)``, or raise one clear line.
+
+    Parameters
+    ----------
+    loader : class of transformers
+        Such as ``AutoModel`` or ``AutoTokenizer``.
+    model : str
+        A folder, or the id of a model on the Hugging Face hub, which is taken from its cache or downloaded.
+    **options
+        Passed on.
+
+    Raises
+    ------
+    OSError
+        If the folder holds no model or no weights, or the hub has no such model or cannot be reached.
+    ValueError
+        If the model is of another architecture.
+    """
+    folder = Path(model)
+    is_folder = folder.is_dir()
+    if not is_folder and (folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1):
+        raise OSError(f"There is no folder {model}; pass a folder with a model, or the id of one on the hub.")
+    try:
+        return loader.from_pretrained(model, local_files_only=not is_folder and not _hub_answers(), **options)
+    except (OSError, ValueError, KeyError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if is_folder:
+            raise type(error)(f"{loader.__name__} cannot load the folder {model}: {reason}") from error
+        raise OSError(
+            f"{loader.__name__} cannot load {model!r}: it is no folder here, and the Hugging Face hub did not give it "
+            f"({reason}) Check the name, or download the model where there is a network and pass its folder."
+        ) from error
+
+
+def _hub_answers() -> bool:
+    """Tell within seconds whether the hub can be reached; its own client retries for the better part of a minute."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=5)
+    except Exception:  # of whatever client is below: no answer is no answer
+        return False
+    return True
+
+
+@contextmanager
+def memory_errors(knobs: str) -> Iterator[None]:
+    """Turn a GPU's out-of-memory error into a MemoryError that names what to lower."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(f"The GPU ran out of memory: {knobs}. ({str(error).splitlines()[0]})") from error
