@@ -104,9 +104,9 @@ def is_records(X: Any) -> bool:
 
 def is_missing(value: Any) -> bool:
     """Tell whether a cell holds nothing: None, NaN or the NA of pandas."""
-    return (
-        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
-    )
+    if isinstance(value, float):
+        return isnan(value)
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def template_fields(template: str) -> list[str]:

@@ -93,15 +93,25 @@ def load_pretrained(loader: Any, model: str, **options: Any) -> Any:
     if not is_folder and (folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1):
         raise OSError(f"There is no folder {model}; pass a folder with a model, or the id of one on the hub.")
     try:
-        return loader.from_pretrained(model, local_files_only=not is_folder and not _hub_answers(), **options)
+        return loader.from_pretrained(model if is_folder or _hub_answers() else _cached(model), **options)
     except (OSError, ValueError, KeyError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         if is_folder:
             raise type(error)(f"{loader.__name__} cannot load the folder {model}: {reason}") from error
         raise OSError(
-            f"{loader.__name__} cannot load {model!r}: it is no folder here, and the Hugging Face hub did not give it "
-            f"({reason}) Check the name, or download the model where there is a network and pass its folder."
+            f"{loader.__name__} cannot load {model!r}: it is no folder here, and the Hugging Face hub does not give it "
+            f"({reason}). Check the name, or download the model where there is a network and pass its folder."
         ) from error
+
+
+def _cached(model: str) -> str:
+    """Return the folder in which the hub's own client has kept a model."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return str(snapshot_download(model, local_files_only=True))
+    except Exception as error:  # not only those of a missing file: a name can be malformed
+        raise OSError("it cannot be reached, and no earlier download is kept") from error
 
 
 def _hub_answers() -> bool:
