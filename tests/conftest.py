@@ -1,5 +1,6 @@
 """Set-up of the tests."""
 
 import pytest
+from neural import t5_tokenizer as t5_tokenizer
 
 pytest.register_assert_rewrite("contract")

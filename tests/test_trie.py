@@ -1,0 +1,164 @@
+"""Token tries: their arrays against the sequences, paths, restrictions; names and codes as sequences."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xclassic import LabelTree
+from xclassic.neural.targets import code_sequences, name_sequences
+from xclassic.neural.trie import TokenTrie
+
+END = 1
+
+
+@st.composite
+def label_sequences(draw):
+    """Sequences of few tokens that share beginnings, each with an end."""
+    words = st.lists(st.integers(2, 5), min_size=1, max_size=5).map(tuple)
+    return [[*s, END] for s in draw(st.lists(words, min_size=1, max_size=12, unique=True))]
+
+
+def walk(trie, label):
+    """Return the tokens on the way to a label."""
+    node, tokens = trie.tree.leaves[label], []
+    while node > 0:
+        tokens.append(int(trie.tokens[node]))
+        node = trie.tree.parent[node]
+    return tokens[::-1]
+
+
+@given(label_sequences())
+def test_each_label_is_where_its_tokens_lead(sequences):
+    trie = TokenTrie(sequences)
+    assert [walk(trie, j) for j in range(trie.n_labels)] == sequences
+    np.testing.assert_array_equal(trie.vocabulary[trie.token_rank[1:]], trie.tokens[1:])
+
+
+@given(label_sequences())
+def test_nodes_know_their_only_label(sequences):
+    trie = TokenTrie(sequences)
+    below = [set() for _ in range(trie.tree.n_nodes)]
+    for label in range(trie.n_labels):
+        node = trie.tree.leaves[label]
+        while node >= 0:
+            below[node].add(label)
+            node = trie.tree.parent[node]
+    assert trie.only_label.tolist() == [min(labels) if len(labels) == 1 else -1 for labels in below]
+    level_of = np.repeat(np.arange(trie.tree.depth + 1), np.diff(trie.tree.level_ptr))
+    for level, width in enumerate(trie.widths):
+        counts = [
+            trie.tree.child_ptr[i + 1] - trie.tree.child_ptr[i]
+            for i in np.flatnonzero(level_of == level)
+            if len(below[i]) > 1
+        ]
+        assert width == max(counts, default=0)
+
+
+@given(label_sequences())
+def test_paths_end_where_no_other_label_is_left(sequences):
+    trie = TokenTrie(sequences)
+    for label, sequence in enumerate(sequences):
+        others = [s for j, s in enumerate(sequences) if j != label]
+        needed = next(n for n in range(len(sequence) + 1) if all(s[:n] != sequence[:n] for s in others))
+        assert trie.paths.n_steps[label] == needed
+        nodes = trie.paths.nodes[label]
+        assert trie.tokens[nodes[:needed]].tolist() == sequence[:needed]
+        assert (nodes[needed:] == -1).all()
+
+
+@given(label_sequences(), st.data())
+def test_allowed_nodes_lead_to_allowed_labels(sequences, data):
+    trie = TokenTrie(sequences)
+    labels = sorted(data.draw(st.sets(st.integers(0, trie.n_labels - 1), min_size=1)))
+    expected = np.zeros(trie.tree.n_nodes, bool)
+    for label in labels:
+        node = trie.tree.leaves[label]
+        while node >= 0:
+            expected[node] = True
+            node = trie.tree.parent[node]
+    np.testing.assert_array_equal(trie.allowed_nodes(np.array(labels)), expected)
+
+
+@given(label_sequences())
+def test_arrays_make_the_trie_again(sequences):
+    trie = TokenTrie(sequences)
+    again = TokenTrie.from_arrays(trie.tree.child_ptr, trie.tree.label, trie.tokens, trie.n_labels)
+    np.testing.assert_array_equal(again.only_label, trie.only_label)
+    np.testing.assert_array_equal(again.paths.nodes, trie.paths.nodes)
+    assert again.widths == trie.widths
+
+
+@pytest.mark.parametrize(
+    ("sequences", "message"),
+    [
+        ([], "at least one sequence"),
+        ([[2], []], "one token in each"),
+        ([[2, 3], [2, 3]], "both have the code"),
+        ([[2], [2, 3]], "begins"),
+    ],
+)
+def test_sequences_that_are_no_trie_are_refused(sequences, message):
+    with pytest.raises(ValueError, match=message):
+        TokenTrie(sequences)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: {"tokens": t.tokens[:-1]}, "tokens has shape"),
+        (lambda t: {"tokens": t.tokens.astype(np.int32)}, "tokens has shape .* int32"),
+        (lambda t: {"tokens": np.full_like(t.tokens, -1)}, "names no token"),
+        (lambda t: {"n_labels": t.n_labels + 1}, "3 labels, not 4"),
+        (lambda t: {"child_ptr": t.tree.child_ptr[::-1]}, "child_ptr"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(change, message):
+    trie = TokenTrie([[2, END], [3, 2, END], [3, 4, END]])
+    arrays = {"child_ptr": trie.tree.child_ptr, "label": trie.tree.label, "tokens": trie.tokens, "n_labels": 3}
+    with pytest.raises(ValueError, match=message):
+        TokenTrie.from_arrays(**{**arrays, **change(trie)})
+
+
+# Names and codes
+
+
+@pytest.fixture(scope="module")
+def tokenizer(t5_tokenizer):
+    transformers = pytest.importorskip("transformers")
+    return transformers.AutoTokenizer.from_pretrained(t5_tokenizer)
+
+
+def test_names_are_their_tokens_and_an_end(tokenizer):
+    names = ["Hair Oil & Serum", "Hair Care"]
+    assert name_sequences(names, tokenizer) == [tokenizer(name)["input_ids"] for name in names]
+
+
+def test_names_that_look_alike_get_numbers(tokenizer):
+    sequences = name_sequences(["Shorts", " Shorts", "Shorts (2)", "Shorts"], tokenizer)
+    written = [tokenizer.decode(s, skip_special_tokens=True) for s in sequences]
+    assert written[0] == "Shorts"
+    assert len(set(written)) == 4
+    assert all(name.startswith("Shorts (") for name in written[1:])
+    assert TokenTrie(sequences).n_labels == 4
+
+
+@pytest.mark.parametrize("name", ["", "  ", "\n"])
+def test_names_without_tokens_are_refused(tokenizer, name):
+    with pytest.raises(ValueError, match=r"label 1, .* has no token.*label_names, or use target='code'"):
+        name_sequences(["Shorts", name], tokenizer)
+
+
+def test_digits_of_codes_are_tokens_of_their_own(tokenizer):
+    tree = LabelTree.from_codes([(1, 1, 0), (1, 1, 1), (0,), (1, 0)])
+    sequences = code_sequences(tree, tokenizer)
+    assert [tokenizer.convert_ids_to_tokens(s) for s in sequences] == [
+        [str(digit) for digit in tree.encode(label)] for label in range(4)
+    ]
+
+
+def test_codes_need_ten_children_at_most_and_all_labels(tokenizer):
+    with pytest.raises(ValueError, match="11 children"):
+        code_sequences(LabelTree.flat(range(11)), tokenizer)
+    with pytest.raises(ValueError, match="Label 1 is not in the tree"):
+        code_sequences(LabelTree.from_codes([(0,), (), (1,)]), tokenizer)

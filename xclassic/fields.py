@@ -1,0 +1,574 @@
+"""Several fields of a record at once: a brand, and the levels of a catalogue, which always fit together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from os import PathLike
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
+
+from xclassic._version import __version__
+from xclassic.base import predict_topk
+from xclassic.hierarchy import (
+    NA,
+    SEP,
+    LabelHierarchy,
+    Names,
+    accuracy_of_groups,
+    check_names,
+    first_answers,
+    group_topk,
+    paths_of,
+    read_names,
+)
+from xclassic.metrics import label_groups
+from xclassic.model_io import Arrays, ModelFileError, Verify, load_model, save_model
+from xclassic.persistence import Facts, _from_plain, _plain, packed, unpacked
+from xclassic.topk import TopK
+from xclassic.validation import _label_array, check_k
+
+MISSING = "na"  # the class of rows without a value
+N_PATHS = 100  # best paths of which the levels are ranked
+
+
+class FieldsClassifier(BaseEstimator):
+    """Predict several fields of a record: levels of a catalogue jointly, and others such as a brand.
+
+    One clone of `estimator` ranks whole paths, such as "Food > Drinks > Tea", among those of the training rows. The
+    levels are read off the best one, so a predicted parent is always the parent of the predicted leaf. Each other field
+    has a clone of its own.
+
+    Parameters
+    ----------
+    estimator : XMCClassifier, or Pipeline or search that ends in one
+        It is cloned for the paths and for each of `fields`, and fitted on what ``fit`` takes as `X`.
+    path : sequence of str, default=("category", "sub_category", "type")
+        The columns of the hierarchy, from the top level down; may be empty.
+    fields : sequence of str, default=("brand",)
+        The other columns; may be empty if `path` is not.
+    na : sequence of str, default=("na", "NA", "n/a", "N/A")
+        Values that mean there is none, besides None, NaN, "" and "na", which always do. A missing value ends a path;
+        among `fields`, and for a path that is missing altogether, it is a class of its own.
+
+    Attributes
+    ----------
+    hierarchy_ : LabelHierarchy or None
+        The paths of the training rows; "na" is that of rows without any. None if `path` is empty.
+    path_estimator_ : estimator or None
+        Ranks the paths; its classes are ``hierarchy_.labels``. None if `path` is empty.
+    field_estimators_ : dict of str to estimator
+        Those of the other fields.
+    values_ : dict of str to ndarray of object
+        For each field its values, in the order of the ids that `predict_topk` answers with; None for a missing one.
+
+    See Also
+    --------
+    LabelHierarchy : For a ranking of the nodes of a level by the sum of probabilities.
+
+    Notes
+    -----
+    The best path is the one of the highest score, and a score of a path is whatever `estimator` makes of it: a
+    probability, a margin, or the product along a tree's own path.
+
+    Cost: a fit and a prediction of `estimator` for the paths and for each of `fields`. A vectorizer inside `estimator`
+    is fitted as often; put before this estimator in a pipeline, it is fitted once.
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from xclassic import DiSMEC
+    >>> from xclassic.fields import FieldsClassifier
+    >>> titles = ["green tea", "black tea", "desk lamp"]
+    >>> table = [
+    ...     {"group": "Food", "type": "Tea", "brand": "Leaf"},
+    ...     {"group": "Food", "type": "Tea", "brand": None},
+    ...     {"group": "Home", "type": "Lamps", "brand": "Lux"},
+    ... ]
+    >>> clf = make_pipeline(TfidfVectorizer(), FieldsClassifier(DiSMEC(), path=("group", "type"), fields=("brand",)))
+    >>> clf.fit(titles, table).predict(["a lamp for the desk"])
+    [{'group': 'Home', 'type': 'Lamps', 'brand': 'Lux'}]
+    """
+
+    _not_saved: ClassVar[tuple[str, ...]] = ("estimator",)
+
+    hierarchy_: LabelHierarchy | None
+    path_estimator_: Any
+    field_estimators_: dict[str, Any]
+    values_: dict[str, NDArray[np.object_]]
+    _level_ids: dict[str, NDArray[np.int32]]
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        path: Sequence[str] = ("category", "sub_category", "type"),
+        fields: Sequence[str] = ("brand",),
+        na: Sequence[str] = NA,
+    ) -> None:
+        self.estimator = estimator
+        self.path = path
+        self.fields = fields
+        self.na = na
+
+    def _check_parameters(self) -> None:
+        check_names("na", self.na)
+        names = check_names("path and fields", [*check_names("path", self.path), *check_names("fields", self.fields)])
+        if not names:
+            raise ValueError("path and fields are both empty; name at least one column to predict.")
+
+    # Training
+
+    def fit(self, X: Any, table: Any) -> Self:
+        """Fit the estimators.
+
+        Parameters
+        ----------
+        X : sequence or matrix of n_rows
+            What `estimator` takes: features, or texts if it is a pipeline that vectorizes them.
+        table : DataFrame, list of dicts, or dict of columns
+            The true values, strings or missing, one row for each of `X`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, the table is empty or of another number of rows than `X`, a row has a gap in its
+            path (a name below a missing one), or a name contains " > ", which stands between the names of a path.
+        TypeError
+            If a value is no string.
+        """
+        self._check_parameters()
+        columns = read_names(table, (*self.path, *self.fields), {*self.na, MISSING})
+        if not next(iter(columns.values())):
+            raise ValueError("table has no rows; fit needs at least one.")
+        targets = [[value or MISSING for value in columns[field]] for field in self.fields]
+        if self.path:
+            paths = [path or (MISSING,) for path in paths_of({level: columns[level] for level in self.path})]
+            LabelHierarchy(dict.fromkeys(paths), self.path)  # refuses bad names before time is spent on fits
+            targets.insert(0, [SEP.join(path) for path in paths])
+        self._set_members([clone(self.estimator).fit(X, np.array(target, object)) for target in targets])
+        return self
+
+    def _set_members(self, members: Sequence[Any]) -> None:
+        """Set the fitted attributes, all of which follow from the estimators."""
+        plain = members[1:] if self.path else members
+        self.hierarchy_ = self.path_estimator_ = None
+        self.values_, self._level_ids = {}, {}
+        if self.path:
+            self.path_estimator_ = members[0]
+            self.hierarchy_ = LabelHierarchy.from_paths(members[0].classes_.tolist(), self.path, na=())
+            for level, names in self.hierarchy_.to_table().items():
+                values, ids = np.unique(_label_array([name or MISSING for name in names]), return_inverse=True)
+                self.values_[level] = _values(values)
+                self._level_ids[level] = ids.astype(np.int32)
+        self.field_estimators_ = dict(zip(self.fields, plain, strict=True))
+        self.values_ |= {field: _values(member.classes_) for field, member in self.field_estimators_.items()}
+
+    # Prediction
+
+    def predict(self, X: Any) -> list[dict[str, str | None]]:
+        """Return the best value of each field.
+
+        Parameters
+        ----------
+        X : sequence or matrix of n_rows
+            As in ``fit``.
+
+        Returns
+        -------
+        list of dicts
+            One record per row: field to value, None for a missing one. The levels are those of one path that occurs
+            in training. Where the estimator ranks nothing, values are None.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If ``fit`` was not called.
+        """
+        check_is_fitted(self)
+        best: dict[str, NDArray[Any]] = {}
+        if self.path:
+            label = predict_topk(self.path_estimator_, X, 1).ids[:, 0]
+            best = {level: np.where(label >= 0, ids[label], -1) for level, ids in self._level_ids.items()}
+        for field, member in self.field_estimators_.items():
+            best[field] = predict_topk(member, X, 1).ids[:, 0]
+        columns = []
+        for field, ids in best.items():
+            values = [*self.values_[field].tolist(), None]  # the last is read by -1, the id where nothing was ranked
+            columns.append([values[i] for i in ids.tolist()])
+        return [dict(zip(best, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def predict_topk(self, X: Any, k: int = 5) -> dict[str, TopK]:
+        """Return the best values of each field.
+
+        Parameters
+        ----------
+        X : sequence or matrix of n_rows
+            As in ``fit``.
+        k : int, default=5
+            Answers per field, at least 1.
+
+        Returns
+        -------
+        dict of str to TopK
+            For each field ids of values: ``top[field].named(clf.values_[field])`` has the values themselves. With
+            ``min(k, n_values)`` slots. A value of a level scores as the best path that it is on, among the best 100
+            paths (or `k`); it may have fewer answers than slots.
+
+        Raises
+        ------
+        ValueError
+            If `k` is below 1.
+        sklearn.exceptions.NotFittedError
+            If ``fit`` was not called.
+
+        Notes
+        -----
+        Each level is ranked by itself: the second values of two levels need not belong together, nor, where paths
+        have equal scores, the first ones. `predict` never mixes paths.
+        """
+        check_is_fitted(self)
+        k = check_k(k)
+        answers: dict[str, TopK] = {}
+        if self.path:
+            paths = predict_topk(self.path_estimator_, X, max(k, N_PATHS))
+            for level, ids in self._level_ids.items():
+                answers[level] = group_topk(paths, ids, self.values_[level].size, "max").head(k)
+        for field, member in self.field_estimators_.items():
+            answers[field] = predict_topk(member, X, k)
+        return answers
+
+    def score(self, X: Any, table: Any) -> float:
+        """Return the mean accuracy over the fields.
+
+        Parameters
+        ----------
+        X : sequence or matrix of n_rows
+            As in ``fit``.
+        table : DataFrame, list of dicts, or dict of columns
+            The true values. A missing one is right where None is predicted; one that does not occur in training is
+            never.
+
+        Returns
+        -------
+        float
+            In [0, 1].
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fields_report`.
+        """
+        report = fields_report(table, self.predict(X), na=self.na)
+        return float(np.mean([report[field]["accuracy"] for field in (*self.path, *self.fields)]))
+
+    # Persistence
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fitted model to one folder, for `load`.
+
+        A model that is there already is replaced as a whole or, on any failure, not at all.
+
+        Parameters
+        ----------
+        path : str or path
+            The folder.
+
+        Raises
+        ------
+        TypeError
+            If `estimator` is, or holds, what a model folder cannot.
+        OSError
+            If the folder cannot be written, for instance because the disk is full.
+        """
+        check_is_fitted(self)
+        arrays, facts = self._get_arrays()
+        params = {name: _plain(name, getattr(self, name)) for name in ("path", "fields", "na")}
+        header = {"class": type(self).__name__, "version": __version__, "params": params, "facts": facts}
+        save_model(path, header, arrays)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") -> Self:
+        """Read a folder that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path
+            The folder.
+        mmap : bool, default=True
+            Map the arrays into memory, read-only, instead of reading them.
+        verify : {"lazy", "full"}, default="lazy"
+            Check headers and sizes now and contents before their first use, or everything now.
+
+        Returns
+        -------
+        FieldsClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ModelFileError
+            If there is no such model, or it is damaged or of a newer format. Nothing in the folder is executed or
+            unpickled.
+        """
+        header, arrays = load_model(path, mmap=mmap, verify=verify)
+        if header.get("class") != cls.__name__:
+            raise ModelFileError(f"{path} holds no {cls.__name__} but a model of class {header.get('class')!r}.")
+        try:
+            model = cls(None, **{name: _from_plain(value) for name, value in header["params"].items()})
+            model._check_parameters()
+            model._set_arrays(arrays, header["facts"], verify)
+        except ModelFileError:
+            raise
+        except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+            raise ModelFileError(f"The model in {path} is damaged: {type(error).__name__}: {error}.") from error
+        return model
+
+    def _get_arrays(self) -> tuple[Arrays, Facts]:
+        members = list(self.field_estimators_.values())
+        if self.path:
+            members.insert(0, self.path_estimator_)
+        arrays: Arrays = {}
+        headers = []
+        for i, member in enumerate(members):
+            header, member_arrays = packed(member)
+            headers.append(header)
+            arrays |= {f"member.{i}.{key}": array for key, array in member_arrays.items()}
+        return arrays, {"members": headers}
+
+    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+        members = []
+        for i, header in enumerate(facts["members"]):
+            prefix = f"member.{i}."
+            own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+            members.append(unpacked(header, own, verify))
+        if {member.classes_.dtype.kind for member in members} != {"U"}:
+            raise ModelFileError("The classes of an estimator of the model are no text.")
+        if len({getattr(member, "n_features_in_", None) for member in members}) > 1:
+            raise ModelFileError("The estimators of the model have different numbers of features.")
+        self.estimator = clone(members[0])
+        self._set_members(members)
+
+
+def _values(classes: NDArray[np.str_]) -> NDArray[np.object_]:
+    """Return classes as values, None for a missing one."""
+    return np.array([None if name == MISSING else name for name in classes.tolist()], object)
+
+
+# Report
+
+
+def fields_report(
+    table_true: Any, predictions: Any, train_table: Any = None, *, na: Sequence[str] = NA
+) -> dict[str, dict[str, float]]:
+    """Return metrics of the predicted values of each field, with and without missing ones.
+
+    Parameters
+    ----------
+    table_true : DataFrame, list of dicts, or dict of columns
+        The true values, strings or missing. Columns that are not predicted are not read.
+    predictions : DataFrame, list of dicts, or dict of columns
+        The predicted values, as of ``FieldsClassifier.predict``; its columns are the fields.
+    train_table : DataFrame, list of dicts, or dict of columns, optional
+        The training rows; adds accuracies for values by how often they occur there.
+    na : sequence of str, default=("na", "NA", "n/a", "N/A")
+        Values that mean there is none, besides None, NaN, "" and "na", which always do.
+
+    Returns
+    -------
+    dict of str to dict of str to float
+        For each field values in [0, 1]. ``"accuracy"``: the share of rows that are right; none predicted where there is
+        none counts as right, so a field that is mostly missing is mostly right. ``"macro precision"``, ``"macro
+        recall"`` and ``"macro F1"``: means over the values, the missing one among them, that are true or predicted
+        somewhere. The same with ``" without na"`` appended: the accuracy over the rows that have a value, and the means
+        over values only; left out if no row has one. With `train_table` ``"head accuracy"``, ``"torso accuracy"`` and
+        ``"tail accuracy"`` over the rows whose value belongs to that group of `xclassic.metrics.label_groups`: the
+        tail are values of at most 25 training rows, also of none. A group without any row is left out.
+
+        Under ``"whole record"``, ``"accuracy"`` is the share of rows that are right in all fields.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows, tables have different numbers of rows, or a predicted field is missing from a table.
+    TypeError
+        If a value is no string.
+
+    Notes
+    -----
+    Cost: loops of Python over the cells; a few seconds for 1,000,000.
+
+    Examples
+    --------
+    >>> from xclassic.fields import fields_report
+    >>> true = [{"brand": "Leaf"}, {"brand": "na"}, {"brand": "Lux"}]
+    >>> report = fields_report(true, [{"brand": "Leaf"}, {"brand": None}, {"brand": None}])
+    >>> round(report["brand"]["accuracy"], 3), report["brand"]["accuracy without na"]
+    (0.667, 0.5)
+    """
+    fields = _fields_of(predictions)
+    missing = {*check_names("na", na), MISSING}
+    true = read_names(table_true, fields, missing, "table_true")
+    predicted = read_names(predictions, fields, missing, "predictions")
+    train = None if train_table is None else read_names(train_table, fields, missing, "train_table")
+    n_rows = [len(columns[fields[0]]) for columns in (true, predicted)]
+    if n_rows[0] != n_rows[1] or n_rows[0] == 0:
+        raise ValueError(
+            f"table_true has {n_rows[0]} rows and predictions have {n_rows[1]}; pass as many, at least one."
+        )
+    report = {
+        field: _report(true[field], predicted[field], None if train is None else train[field]) for field in fields
+    }
+    right = [[t == p for t, p in zip(true[field], predicted[field], strict=True)] for field in fields]
+    return {**report, "whole record": {"accuracy": float(np.all(right, axis=0).mean())}}
+
+
+def _fields_of(predictions: Any) -> list[str]:
+    if hasattr(predictions, "columns") or isinstance(predictions, Mapping):
+        found = list(predictions.columns if hasattr(predictions, "columns") else predictions)
+    else:
+        found = list(dict.fromkeys(field for record in predictions if isinstance(record, Mapping) for field in record))
+    if not found:
+        raise ValueError("predictions name no field; pass the records that predict returned, at least one.")
+    return found
+
+
+def _report(true: Names, predicted: Names, train: Names | None) -> dict[str, float]:
+    """Return the metrics of one field."""
+    values = sorted({value for column in (true, predicted, train or []) for value in column if value is not None})
+    number: dict[str | None, int] = {value: i for i, value in enumerate([None, *values])}
+    truth, best = (_one_hot(column, number) for column in (true, predicted))
+    results = first_answers(truth, best)
+    named = np.arange(1, len(number))  # all but the missing one
+    if truth[:, named].nnz:
+        results |= {f"{key} without na": value for key, value in first_answers(truth, best, named).items()}
+    if train is not None:
+        counts = np.bincount([number[value] for value in train], minlength=len(number))
+        groups = {name: labels + 1 for name, labels in label_groups(counts[1:]).items()}
+        results |= accuracy_of_groups(truth, best, groups)
+    return results
+
+
+def _one_hot(column: Names, number: Mapping[str | None, int]) -> csr_array:
+    ids = [number[value] for value in column]
+    return csr_array((np.ones(len(ids), np.float32), ids, np.arange(len(ids) + 1)), shape=(len(ids), len(number)))
+
+
+# Records as one text, which a text-to-text model reads and writes
+
+
+def format_fields(table: Any, fields: Mapping[str, str] | Sequence[str | tuple[str, str]]) -> list[str]:
+    """Write each record as one text, such as "brand: Leaf category: Food".
+
+    Parameters
+    ----------
+    table : DataFrame, list of dicts, or dict of columns
+        Strings, or missing values (None, NaN, "" and "na"), which are written "na".
+    fields : mapping of str to str, or sequence of str or (str, str) pairs
+        The fields in their order, each with the prefix that stands before its value; the name itself by default.
+
+    Returns
+    -------
+    list of str
+        One per row: ``prefix: value`` for each field, joined by spaces.
+
+    Raises
+    ------
+    ValueError
+        If `parse_fields` would read a row differently, since a value holds the prefix of a field and a colon as a word;
+        or if fields are missing from the table, or named or prefixed alike.
+    TypeError
+        If a value is no string.
+
+    Examples
+    --------
+    >>> from xclassic.fields import format_fields
+    >>> rows = [{"brand": "Wella", "category": "Beauty"}, {"brand": None, "category": "Food"}]
+    >>> format_fields(rows, {"brand": "details_Brand", "category": "L0_category"})
+    ['details_Brand: Wella L0_category: Beauty', 'details_Brand: na L0_category: Food']
+    """
+    prefixes = _prefixes(fields)
+    columns = read_names(table, list(prefixes), {MISSING})
+    texts = []
+    for i, row in enumerate(zip(*columns.values(), strict=True)):
+        record = dict(zip(columns, row, strict=True))
+        text = " ".join(f"{prefixes[field]}: {value or MISSING}" for field, value in record.items())
+        parsed = parse_fields(text, fields)
+        if parsed != record:
+            field = next(field for field in record if parsed[field] != record[field])
+            raise ValueError(
+                f"Row {i} of the table has the {field} {record[field]!r}, which would be read back as "
+                f"{parsed[field]!r} from {text!r}: a value holds a prefix and its colon. Choose other prefixes, or "
+                "change the value."
+            )
+        texts.append(text)
+    return texts
+
+
+def parse_fields(text: str, fields: Mapping[str, str] | Sequence[str | tuple[str, str]]) -> dict[str, str | None]:
+    """Read a record from one text; the inverse of `format_fields`.
+
+    Parameters
+    ----------
+    text : str
+        Also one that a model wrote: fields may be in any order, missing, or named twice, where the first counts. What
+        stands before the first field is not read.
+    fields : mapping of str to str, or sequence of str or (str, str) pairs
+        As for `format_fields`.
+
+    Returns
+    -------
+    dict of str to str or None
+        A value for each field, in their order; None for "na", for nothing, and for a field that is not in the text.
+
+    Raises
+    ------
+    TypeError
+        If `text` is no string.
+    ValueError
+        If fields are named or prefixed alike.
+
+    Examples
+    --------
+    >>> from xclassic.fields import parse_fields
+    >>> parse_fields("brand: Dr. A: B category: na", ["brand", "category", "type"])
+    {'brand': 'Dr. A: B', 'category': None, 'type': None}
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"text is a {type(text).__name__}; pass one text at a time.")
+    prefixes = _prefixes(fields)
+    field_of = {prefix: field for field, prefix in prefixes.items()}
+    longest_first = sorted(field_of, key=len, reverse=True)
+    marks = list(re.finditer(rf"(?<!\S)({'|'.join(map(re.escape, longest_first))}):(?: |\Z)", text))
+    record: dict[str, str | None] = dict.fromkeys(prefixes)
+    found: set[str] = set()
+    ends = [*(following.start() - 1 for _, following in pairwise(marks)), len(text)]
+    for mark, end in zip(marks, ends, strict=False):
+        field, value = field_of[mark[1]], text[mark.end() : end]
+        if field not in found:
+            record[field] = None if value in ("", MISSING) else value
+            found.add(field)
+    return record
+
+
+def _prefixes(fields: Mapping[str, str] | Sequence[str | tuple[str, str]]) -> dict[str, str]:
+    """Return the prefix of each field."""
+    if isinstance(fields, str):
+        raise TypeError(f"fields is the string {fields!r}; pass a list of names or a dict from names to prefixes.")
+    pairs = fields.items() if isinstance(fields, Mapping) else [(f, f) if isinstance(f, str) else f for f in fields]
+    names = check_names("fields", [name for name, _ in pairs])
+    prefixes = check_names("The prefixes of fields", [prefix for _, prefix in pairs])
+    if not names or "" in prefixes:
+        raise ValueError(f"fields is {fields!r}; name at least one field, and a prefix that is not empty for each.")
+    return dict(zip(names, prefixes, strict=True))

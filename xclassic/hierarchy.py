@@ -1,0 +1,738 @@
+"""Labels and the groups above them, as a catalogue lists them: category, sub-category, type."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+
+from xclassic.label_tree.tree import LabelTree
+from xclassic.metrics import f1, hit_at_k, label_groups, precision, recall
+from xclassic.metrics._inputs import check_counts, read_pairs
+from xclassic.records import check_columns, is_missing
+from xclassic.topk import TopK
+from xclassic.validation import _label_array, check_choice
+
+NA = ("na", "NA", "n/a", "N/A")  # what tables write where there is no value
+SEP = " > "
+HOW = {"sum": np.add, "max": np.maximum}
+
+Path: TypeAlias = tuple[str, ...]
+Names: TypeAlias = list[str | None]
+
+
+class LabelHierarchy:
+    """The path of each label from the top level of a catalogue down to the label itself.
+
+    A node is identified by its whole path: "Shorts" under "Women" and "Shorts" under "Men" are two. A label is mostly a
+    leaf, but a path may end early, even where others go on: ``("Clothing",)`` beside ``("Clothing", "Women")`` is what
+    is known of some product. On the levels below its end such a label is carried down: it stands there as a node of
+    its own, under its own text. So every label has exactly one node on every level, and the scores of a level add up
+    to those of the labels.
+
+    Most hierarchies are made by `from_paths` or `from_table`.
+
+    Parameters
+    ----------
+    paths : iterable of sequences of str
+        The names on the way to each label, the label's own last; all different, of at most one name per level.
+    levels : sequence of str
+        Names of the levels, from the top.
+    sep : str, default=" > "
+        Stands between the names where a path is written as text.
+
+    Attributes
+    ----------
+    paths : tuple of tuples of str
+        As given, in the order of label ids.
+    levels : tuple of str
+        As given.
+    sep : str
+        As given.
+    labels : ndarray of str, shape (n_labels,)
+        The paths as text, which is how estimators know the labels.
+
+    Raises
+    ------
+    ValueError
+        If there is no path or no level, a path is empty, comes twice or has more names than there are levels, or a name
+        contains `sep`.
+    TypeError
+        If names are no strings.
+
+    See Also
+    --------
+    LabelTree : The structure alone, which tree methods take as ``tree=``; `tree` makes one.
+
+    Notes
+    -----
+    Memory: the paths, and for each level its nodes as text and 4 bytes a label once it has been used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xclassic import TopK
+    >>> from xclassic.hierarchy import LabelHierarchy
+    >>> hierarchy = LabelHierarchy.from_paths(["Food > Tea", "Food > Rice", "Home > Lamps"])
+    >>> hierarchy
+    LabelHierarchy(3 labels; L0: 2, L1: 3)
+    >>> top = TopK.from_dense([[0.3, 0.3, 0.4]], k=3)
+    >>> hierarchy.expand(top, "L0", how="sum").named(hierarchy.nodes("L0"))[0][0][0]
+    np.str_('Food')
+    """
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, paths: Iterable[Sequence[str]], levels: Sequence[str], sep: str = SEP) -> None:
+        if not isinstance(sep, str) or not sep:
+            raise ValueError(f"sep is {sep!r}; it must be text that no name contains, such as {SEP!r}.")
+        self.levels = check_names("levels", levels)
+        if not self.levels:
+            raise ValueError("levels is empty; a hierarchy has at least one level.")
+        self.paths = tuple(tuple(path) for path in paths)
+        self.sep = sep
+        if not self.paths:
+            raise ValueError("There is no path; a hierarchy needs at least one label.")
+        seen: dict[Path, int] = {}
+        for label, path in enumerate(self.paths):
+            self._check_path(path)
+            if seen.setdefault(path, label) != label:
+                raise ValueError(
+                    f"Labels {seen[path]} and {label} both have the path {sep.join(path)!r}; a label has a path of its "
+                    "own. from_table takes repeated rows."
+                )
+        self.labels = _label_array([sep.join(path) for path in self.paths])
+
+    def _check_path(self, path: Path) -> None:
+        if not all(isinstance(name, str) for name in path):
+            raise TypeError(f"The path {path!r} holds something that is no string; names are strings.")
+        if not 0 < len(path) <= len(self.levels) or "" in path:
+            raise ValueError(
+                f"The path {path!r} has {len(path)} names; it may have 1 to {len(self.levels)}, one per level from the "
+                "top, and none of them empty."
+            )
+        if tuple(self.sep.join(path).split(self.sep)) != path:
+            raise ValueError(
+                f"The path {path!r} cannot be written with {self.sep!r} between its names, since one of them contains "
+                "it; change that name, or choose another sep where there is one."
+            )
+
+    # Builders
+
+    @classmethod
+    def from_paths(
+        cls,
+        paths: Iterable[str | Sequence[Any]],
+        levels: Sequence[str] | None = None,
+        *,
+        sep: str = SEP,
+        na: Sequence[str] = NA,
+    ) -> LabelHierarchy:
+        """Build the hierarchy of one path per label.
+
+        Parameters
+        ----------
+        paths : iterable of str, or of sequences of str
+            For each label, in the order of label ids, its names from the top level down, or one text that is cut at
+            `sep`.
+        levels : sequence of str, optional
+            Names of the levels; by default "L0", "L1" and so on, as many as the longest path has names.
+        sep : str, default=" > "
+            Stands between the names where a path is written as text.
+        na : sequence of str, default=("na", "NA", "n/a", "N/A")
+            Names that mean there is none. They end a path, as do None, NaN and "".
+
+        Returns
+        -------
+        LabelHierarchy
+
+        Raises
+        ------
+        ValueError
+            If a path is empty, has a gap (a name below a missing one) or comes twice.
+        TypeError
+            If a path is neither text nor a sequence, or a name is no string.
+
+        Examples
+        --------
+        >>> LabelHierarchy.from_paths([["Food", "Tea"], ["Food", "Rice"]]).labels.tolist()
+        ['Food > Tea', 'Food > Rice']
+        """
+        check_names("na", na)
+        rows: list[tuple[str | None, ...]] = []
+        for label, path in enumerate(paths):
+            if not isinstance(path, (str, list, tuple, np.ndarray)):
+                raise TypeError(f"paths[{label}] is {path!r}; pass text, or a list of names from the top level down.")
+            parts = path.split(sep) if isinstance(path, str) else path
+            rows.append(tuple(_name(part, na, f"paths[{label}]") for part in parts))
+        depth = max(map(len, rows), default=0)
+        levels = [f"L{i}" for i in range(max(depth, 1))] if levels is None else levels
+        shown = [*levels, *(f"level {i}" for i in range(len(levels), depth))]
+        return cls([_ended(row, shown, f"paths[{label}]") for label, row in enumerate(rows)], levels, sep)
+
+    @classmethod
+    def from_table(
+        cls, table: Any, levels: Sequence[str], *, unique: bool = False, sep: str = SEP, na: Sequence[str] = NA
+    ) -> LabelHierarchy:
+        """Build the hierarchy that the rows of a table name.
+
+        Parameters
+        ----------
+        table : DataFrame, list of dicts, or dict of columns
+            One row per product or per label. Rows may repeat; those that are missing on all levels name no label.
+        levels : sequence of str
+            The columns, from the top level down to the label.
+        unique : bool, default=False
+            What identifies a node. False: its path, so that a name may occur under several parents. True: its name
+            within its level, so that a second parent is a contradiction and an error.
+        sep : str, default=" > "
+            Stands between the names where a path is written as text.
+        na : sequence of str, default=("na", "NA", "n/a", "N/A")
+            Names that mean there is none. They end a path, as do None, NaN and "".
+
+        Returns
+        -------
+        LabelHierarchy
+            Its labels are the different paths, sorted by their text: as ``classes_`` of an estimator whose classes are
+            these texts.
+
+        Raises
+        ------
+        ValueError
+            If no row names a label, a row has a gap (a name below a missing one), or, if `unique`, a name lies under
+            two parents; the first ones are named with their rows.
+        TypeError
+            If a name is no string.
+
+        Notes
+        -----
+        Cost: loops of Python over the rows; some seconds for 1,000,000.
+
+        Examples
+        --------
+        >>> products = [{"group": "Food", "type": "Tea"}, {"group": "Food", "type": "na"}]
+        >>> LabelHierarchy.from_table(products, ["group", "type"]).paths
+        (('Food',), ('Food', 'Tea'))
+        """
+        check_names("na", na)
+        paths = paths_of(read_names(table, check_names("levels", levels), na))
+        if unique:
+            _refuse_contradictions(paths, levels, sep)
+        return cls(sorted({path for path in paths if path}, key=sep.join), levels, sep)
+
+    def aligned(self, classes: ArrayLike) -> LabelHierarchy:
+        """Return the hierarchy of an estimator's classes: label ids are positions in its ``classes_``.
+
+        Parameters
+        ----------
+        classes : array-like of str, shape (n_classes,)
+            Texts of paths, as in `labels`; or the last names of paths, if each of them ends one path only. Labels that
+            are not among them are left out.
+
+        Returns
+        -------
+        LabelHierarchy
+
+        Raises
+        ------
+        ValueError
+            If a class has no path, or a last name has several.
+
+        Examples
+        --------
+        >>> hierarchy = LabelHierarchy.from_paths(["Food > Tea", "Food > Rice"])
+        >>> hierarchy.aligned(["Rice", "Tea"]).labels.tolist()
+        ['Food > Rice', 'Food > Tea']
+        """
+        wanted = np.asarray(classes)
+        if wanted.ndim != 1 or wanted.dtype.kind not in "OU":
+            raise ValueError(
+                f"classes has shape {wanted.shape} and dtype {wanted.dtype}; pass the texts of paths. After a fit on a "
+                "matrix label ids are its columns: make the hierarchy by from_paths in their order."
+            )
+        known = dict(zip(self.labels.tolist(), self.paths, strict=True))
+        found = wanted.tolist()
+        if not all(name in known for name in found):
+            known = self._by_last_name(found)
+        return LabelHierarchy([known[name] for name in found], self.levels, self.sep)
+
+    def _by_last_name(self, wanted: list[str]) -> dict[str, Path]:
+        ending: dict[str, list[Path]] = {}
+        for path in self.paths:
+            ending.setdefault(path[-1], []).append(path)
+        missing = [name for name in wanted if name not in ending]
+        if missing:
+            raise ValueError(
+                f"{len(missing)} of {len(wanted)} classes have no path (first: {missing[:3]}); classes are texts such "
+                f"as {str(self.labels[0])!r}, or last names such as {self.paths[0][-1]!r}. Add their paths."
+            )
+        for name in wanted:
+            if len(ending[name]) > 1:
+                shown = " and ".join(repr(self.sep.join(path)) for path in ending[name][:2])
+                raise ValueError(f"The class {name!r} ends several paths, {shown}; use the texts of paths as classes.")
+        return {name: ending[name][0] for name in wanted}
+
+    # Labels and nodes
+
+    def path(self, label: int) -> Path:
+        """Return the names on the way to a label.
+
+        Parameters
+        ----------
+        label : int
+            Its id.
+
+        Returns
+        -------
+        tuple of str
+            From the top level down, the label's own last.
+
+        Raises
+        ------
+        ValueError
+            If there is no such label.
+        """
+        if not 0 <= operator.index(label) < len(self.paths):
+            raise ValueError(f"There is no label {label}; ids are 0 to {len(self.paths) - 1}.")
+        return self.paths[label]
+
+    def ancestors(self, label: int) -> tuple[str, ...]:
+        """Return the nodes above a label, as text.
+
+        Parameters
+        ----------
+        label : int
+            Its id.
+
+        Returns
+        -------
+        tuple of str
+            From the top level down, without the label itself; empty for a label of the top level.
+
+        Raises
+        ------
+        ValueError
+            If there is no such label.
+
+        Examples
+        --------
+        >>> LabelHierarchy.from_paths(["Food > Drinks > Tea"]).ancestors(0)
+        ('Food', 'Food > Drinks')
+        """
+        path = self.path(label)
+        return tuple(self.sep.join(path[:end]) for end in range(1, len(path)))
+
+    def nodes(self, level: str | int) -> NDArray[np.str_]:
+        """Return the nodes of a level, as text.
+
+        Parameters
+        ----------
+        level : str or int
+            Name of the level, or its number from 0 at the top.
+
+        Returns
+        -------
+        ndarray of str, shape (n_nodes,)
+            Sorted. Labels that end above the level are among them, carried down.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level.
+        """
+        return self._nodes[self._level_number(level)][0]
+
+    def node_ids(self, level: str | int) -> NDArray[np.int32]:
+        """Return the node of each label on a level.
+
+        Parameters
+        ----------
+        level : str or int
+            Name of the level, or its number from 0 at the top.
+
+        Returns
+        -------
+        ndarray of int32, shape (n_labels,)
+            Positions in ``nodes(level)``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level.
+
+        Examples
+        --------
+        >>> LabelHierarchy.from_paths(["Home > Lamps", "Food > Tea", "Food > Rice"]).node_ids("L0")
+        array([1, 0, 0], dtype=int32)
+        """
+        return self._nodes[self._level_number(level)][1]
+
+    def parents(self, level: str | int) -> NDArray[np.int32]:
+        """Return the parent of each node of a level.
+
+        Parameters
+        ----------
+        level : str or int
+            Name of the level, or its number from 1 for the one below the top.
+
+        Returns
+        -------
+        ndarray of int32, shape (n_nodes,)
+            Positions in the nodes of the level above. The parent of a label that is carried down is itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level, or it is the top.
+        """
+        number = self._level_number(level)
+        if number == 0:
+            raise ValueError(f"Level {self.levels[0]!r} is the top; its nodes have no parents.")
+        nodes, ids = self._nodes[number]
+        above = np.empty(nodes.size, np.int32)
+        above[ids] = self._nodes[number - 1][1]
+        return above
+
+    @cached_property
+    def _nodes(self) -> list[tuple[NDArray[np.str_], NDArray[np.int32]]]:
+        """For each level its nodes and the node of each label."""
+        found = []
+        for end in range(1, len(self.levels) + 1):
+            texts = _label_array([self.sep.join(path[:end]) for path in self.paths])
+            nodes, ids = np.unique(texts, return_inverse=True)
+            found.append((nodes, ids.astype(np.int32)))
+        return found
+
+    def _level_number(self, level: str | int) -> int:
+        if isinstance(level, str):
+            if level in self.levels:
+                return self.levels.index(level)
+        elif 0 <= operator.index(level) < len(self.levels):
+            return operator.index(level)
+        raise ValueError(
+            f"There is no level {level!r}; levels are {', '.join(map(repr, self.levels))}, or 0 to "
+            f"{len(self.levels) - 1}."
+        )
+
+    @cached_property
+    def tree(self) -> LabelTree:
+        """The same hierarchy for tree methods, ``XRLinear(tree=hierarchy.tree)``; nodes have their last names."""
+        number: dict[Path, int] = {}
+        for path in self.paths:
+            for end in range(1, len(path) + 1):
+                number.setdefault(path[:end], len(number))
+        parents = [number.get(node[:-1], -1) for node in number]
+        labels = np.full(len(number), -1)
+        labels[[number[path] for path in self.paths]] = np.arange(len(self.paths))
+        return LabelTree.from_parents(parents, labels=labels, names=[node[-1] for node in number])
+
+    # From labels to levels
+
+    def expand(self, top: TopK, level: str | int, *, how: str = "max") -> TopK:
+        """Rank the nodes of a level by the answers below them.
+
+        Parameters
+        ----------
+        top : TopK
+            Ranked labels.
+        level : str or int
+            Name of the level, or its number from 0 at the top.
+        how : {"max", "sum"}, default="max"
+            The score of a node: the highest of the labels below it that were answered, which suits any scores and
+            makes the best node that of the best label; or their sum, for probabilities of labels of which one is true.
+
+        Returns
+        -------
+        TopK
+            Of nodes, ids as in ``nodes(level)``, each at most once per row; with ``min(k, n_nodes)`` slots. Only nodes
+            with an answer below them are ranked: ask for more labels if you need more nodes, and for sums that
+            miss nothing.
+
+        Raises
+        ------
+        ValueError
+            If an answer is no label of the hierarchy, or there is no such level.
+
+        Notes
+        -----
+        Cost: two sorts of all answers.
+
+        Examples
+        --------
+        >>> hierarchy = LabelHierarchy.from_paths(["Food > Tea", "Food > Rice", "Home > Lamps"])
+        >>> top = TopK.from_dense([[0.25, 0.25, 0.375]], k=3)
+        >>> hierarchy.expand(top, "L0", how="sum").scores
+        array([[0.5  , 0.375]], dtype=float32)
+        >>> hierarchy.expand(top, "L0", how="max").ids
+        array([[1, 0]], dtype=int32)
+        """
+        check_choice("how", how, tuple(HOW))
+        return group_topk(top, self.node_ids(level), self.nodes(level).size, how)
+
+    def truth(self, Y: Any, level: str | int) -> csr_array:
+        """Return the true nodes of a level.
+
+        Parameters
+        ----------
+        Y : sparse or dense matrix, shape (n_rows, n_labels)
+            True labels, where an entry is above zero.
+        level : str or int
+            Name of the level, or its number from 0 at the top.
+
+        Returns
+        -------
+        csr_array of float32, shape (n_rows, n_nodes)
+            Canonical, of ones: where a true label lies under the node, or is it.
+
+        Raises
+        ------
+        ValueError
+            If `Y` has another number of columns than there are labels, no rows, or negative entries.
+        TypeError
+            If `Y` is no matrix of numbers.
+
+        Examples
+        --------
+        >>> hierarchy = LabelHierarchy.from_paths(["Food > Tea", "Food > Rice", "Home > Lamps"])
+        >>> hierarchy.truth([[1, 1, 0], [0, 0, 1]], "L0").toarray().astype(int)
+        array([[1, 0],
+               [0, 1]])
+        """
+        pairs = read_pairs(Y, "Y")
+        if pairs.n_labels != len(self.paths):
+            raise ValueError(f"Y has {pairs.n_labels} columns; the hierarchy has {len(self.paths)} labels.")
+        n_nodes = self.nodes(level).size
+        rows, nodes = np.divmod(np.unique(pairs.rows * n_nodes + self.node_ids(level)[pairs.labels]), n_nodes)
+        return csr_array((np.ones(rows.size, np.float32), (rows, nodes)), shape=(pairs.n_rows, n_nodes))
+
+    def targets(self, table: Any, *, na: Sequence[str] = NA) -> csr_array:
+        """Return the label of each row of a table, for ``fit`` and for metrics.
+
+        Parameters
+        ----------
+        table : DataFrame, list of dicts, or dict of columns
+            With a column for each level.
+        na : sequence of str, default=("na", "NA", "n/a", "N/A")
+            Names that mean there is none, besides None, NaN and "".
+
+        Returns
+        -------
+        csr_array of float32, shape (n_rows, n_labels)
+            Canonical, of ones. Rows whose path is no label of the hierarchy, or is missing on all levels, are empty:
+            metrics count them as wrong.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, or a row has a gap (a name below a missing one).
+        TypeError
+            If a name is no string.
+        """
+        check_names("na", na)
+        number = {path: label for label, path in enumerate(self.paths)}
+        ids = np.array([number.get(path, -1) for path in paths_of(read_names(table, self.levels, na))], np.int32)
+        known = ids >= 0
+        indptr = np.concatenate([[0], np.cumsum(known)])
+        return csr_array((np.ones(indptr[-1], np.float32), ids[known], indptr), shape=(ids.size, len(self.paths)))
+
+    def evaluate_levels(
+        self, Y_true: Any, top: TopK, *, train_counts: ArrayLike | None = None, how: str = "max"
+    ) -> dict[str, dict[str, float]]:
+        """Return the metrics of the best node of each level.
+
+        Parameters
+        ----------
+        Y_true : sparse or dense matrix, shape (n_rows, n_labels)
+            True labels, where an entry is above zero.
+        top : TopK
+            Ranked labels.
+        train_counts : array-like of int, shape (n_labels,), optional
+            Training points of each label; adds accuracies for nodes by frequency. A node has those of its labels
+            together.
+        how : {"max", "sum"}, default="max"
+            The score of a node; see `expand`.
+
+        Returns
+        -------
+        dict of str to dict of str to float
+            For each level by name, from the top, values in [0, 1]: ``"accuracy"``, the share of rows whose best node is
+            true (P@1); ``"macro precision"``, ``"macro recall"`` and ``"macro F1"`` of the best nodes, over the nodes
+            that are true or predicted somewhere; with `train_counts` ``"head accuracy"``, ``"torso accuracy"`` and
+            ``"tail accuracy"``, over the rows with a true node of that group of `xclassic.metrics.label_groups`. A
+            group without any is left out. `xclassic.metrics.format_table` prints those of a level.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `truth` and `expand`, or if `train_counts` has another size.
+        """
+        counts = None if train_counts is None else check_counts(train_counts)
+        if counts is not None and counts.size != len(self.paths):
+            raise ValueError(f"train_counts has {counts.size} entries; the hierarchy has {len(self.paths)} labels.")
+        results = {}
+        for level in self.levels:
+            truth, best = self.truth(Y_true, level), self.expand(top, level, how=how).head(1)
+            results[level] = first_answers(truth, best)
+            if counts is not None:
+                of_nodes = np.bincount(self.node_ids(level), weights=counts)
+                results[level] |= accuracy_of_groups(truth, best, label_groups(of_nodes))
+        return results
+
+    def to_table(self) -> dict[str, Names]:
+        """Return the paths as columns, the inverse of `from_table`.
+
+        Returns
+        -------
+        dict of str to list
+            For each level the name of every label there, None below the end of its path. ``pandas.DataFrame`` takes it.
+
+        Examples
+        --------
+        >>> LabelHierarchy.from_paths(["Food", "Food > Tea"]).to_table()
+        {'L0': ['Food', 'Food'], 'L1': [None, 'Tea']}
+        """
+        return {
+            level: [path[i] if i < len(path) else None for path in self.paths] for i, level in enumerate(self.levels)
+        }
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LabelHierarchy):
+            return NotImplemented
+        return (self.paths, self.levels, self.sep) == (other.paths, other.levels, other.sep)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{level}: {self.nodes(level).size}" for level in self.levels)
+        return f"LabelHierarchy({len(self.paths)} labels; {sizes})"
+
+
+# Answers and metrics by group; FieldsClassifier shares them
+
+
+def group_topk(top: TopK, groups: NDArray[np.int32], n_groups: int, how: str) -> TopK:
+    """Rank groups of labels; `groups` has the group of each label, and `how` is a key of `HOW`."""
+    scores = top.to_csr(groups.size)
+    rows = np.repeat(np.arange(top.n_rows, dtype=np.int64), np.diff(scores.indptr))
+    keys = rows * n_groups + groups[scores.indices]
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    merged = HOW[how].reduceat(scores.data[order].astype(np.float64), starts)
+    at = np.divmod(keys[starts], n_groups)
+    return TopK.from_csr(csr_array((merged, at), shape=(top.n_rows, n_groups)), top.k)
+
+
+def first_answers(truth: csr_array, best: Any, labels: ArrayLike | None = None) -> dict[str, float]:
+    """Return accuracy and macro averages of one answer per row, of some labels or of all."""
+    return {
+        "accuracy": hit_at_k(truth, best, 1, labels=labels),
+        "macro precision": precision(truth, best, average="macro", labels=labels),
+        "macro recall": recall(truth, best, average="macro", labels=labels),
+        "macro F1": f1(truth, best, average="macro", labels=labels),
+    }
+
+
+def accuracy_of_groups(truth: csr_array, best: Any, groups: Mapping[str, NDArray[np.intp]]) -> dict[str, float]:
+    """Return the accuracy over the rows whose truth is in a group, for the groups that are true anywhere."""
+    true = np.unique(truth.indices)
+    return {
+        f"{name} accuracy": hit_at_k(truth, best, 1, labels=labels)
+        for name, labels in groups.items()
+        if np.isin(labels, true).any()
+    }
+
+
+# Names in tables
+
+
+def check_names(what: str, names: Any) -> tuple[str, ...]:
+    """Return different names as a tuple.
+
+    Raises
+    ------
+    TypeError
+        If `names` is one string, or holds anything else than strings.
+    ValueError
+        If a name comes twice.
+    """
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{what} is {names!r}; pass a list of names, [name] for one.")
+    found = tuple(names)
+    twice = [name for i, name in enumerate(found) if name in found[:i]]
+    if twice:
+        raise ValueError(f"{what} names {twice[0]!r} twice; once is enough.")
+    return found
+
+
+def read_names(table: Any, fields: Sequence[str], na: Collection[str], name: str = "table") -> dict[str, Names]:
+    """Return columns of names, None where there is none; `na` lists what is read so, besides None, NaN and "".
+
+    Raises
+    ------
+    TypeError
+        If a value is no string.
+    ValueError
+        If a column is missing, or columns differ in length.
+    """
+    columns = check_columns(table, fields, name)
+    return {
+        field: [_name(value, na, f"{name}[{field!r}][{row}]") for row, value in enumerate(column)]
+        for field, column in columns.items()
+    }
+
+
+def _name(value: Any, na: Collection[str], where: str) -> str | None:
+    if is_missing(value) or (isinstance(value, str) and (value == "" or value in na)):
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{where} is {value!r} of type {type(value).__name__}; names are strings. Convert it with str.")
+    return str(value)
+
+
+def paths_of(columns: Mapping[str, Names]) -> list[Path]:
+    """Return the path of each row, from the columns of the levels.
+
+    Raises
+    ------
+    ValueError
+        If a row has a name below a missing one.
+    """
+    rows = zip(*columns.values(), strict=True)
+    return [_ended(row, list(columns), f"Row {i} of the table") for i, row in enumerate(rows)]
+
+
+def _ended(row: tuple[str | None, ...], levels: Sequence[str], where: str) -> Path:
+    """Return the names before the first missing one."""
+    end = row.index(None) if None in row else len(row)
+    for level, name in zip(levels[end:], row[end:], strict=False):
+        if name is not None:
+            raise ValueError(
+                f"{where} has {level} {name!r} but no {levels[end]}; fill the gap, or leave out what lies below it."
+            )
+    return tuple(name for name in row[:end] if name is not None)
+
+
+def _refuse_contradictions(paths: Sequence[Path], levels: Sequence[str], sep: str) -> None:
+    """Raise if a name of a level lies under two parents."""
+    first: dict[tuple[int, str], tuple[Path, int]] = {}
+    clashes: dict[tuple[int, str], str] = {}
+    for row, path in enumerate(paths):
+        for level in range(1, len(path)):
+            node = (level, path[level])
+            parent, before = first.setdefault(node, (path[:level], row))
+            if parent != path[:level]:
+                clashes.setdefault(
+                    node,
+                    f"{levels[level]} {path[level]!r} lies under both {sep.join(parent)!r} (row {before}) and "
+                    f"{sep.join(path[:level])!r} (row {row})",
+                )
+    if clashes:
+        shown = [clashes[node] for node in sorted(clashes, key=operator.itemgetter(0))[:3]]
+        raise ValueError(
+            f"Names with several parents ({len(clashes)}): {'; '.join(shown)}{'; ...' * (len(clashes) > 3)}. Correct "
+            "the rows, or pass unique=False, which takes the same name under another parent for another node."
+        )

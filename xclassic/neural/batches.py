@@ -1,0 +1,129 @@
+"""Mini-batches of (row, label) pairs: balanced between head and tail labels, of texts of like length."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+Ints = NDArray[np.int64]
+
+POOL = 50  # batches whose pairs are sorted by length together: little padding, and still much chance
+
+
+class Batch(NamedTuple):
+    """Pairs of one training step.
+
+    Attributes
+    ----------
+    rows, labels : ndarray of int64, shape (n,)
+        Each label is one of its row's.
+    """
+
+    rows: Ints
+    labels: Ints
+
+
+class BatchSampler:
+    """Draws the mini-batches of each epoch.
+
+    Parameters
+    ----------
+    Y : csr_array, shape (n_rows, n_labels)
+        Labels of the training rows.
+    lengths : ndarray of int, shape (n_rows,)
+        Tokens of each text.
+    rows : ndarray of int64
+        The rows to draw, each with at least one label.
+    batch_size : int
+        Pairs in a batch; the last of an epoch may have fewer.
+    positives : {"one", "all"}
+        Whether an epoch takes of each row one label, drawn anew each time, or all of them.
+    tail_share : float or None
+        Share of each batch that is drawn from pairs with a tail label, in [0, 1); None takes pairs as they come.
+    tail_max : int
+        Labels with at most so many rows are tail labels.
+    seed : int
+        The batches of an epoch depend on it and on the number of the epoch alone.
+
+    Notes
+    -----
+    An epoch has as many batches with `tail_share` as without; pairs of the smaller kind come several times, always
+    after all others of that kind.
+    """
+
+    def __init__(
+        self,
+        Y: csr_array,
+        lengths: NDArray[np.integer],
+        *,
+        rows: Ints,
+        batch_size: int,
+        positives: str,
+        tail_share: float | None,
+        tail_max: int,
+        seed: int,
+    ) -> None:
+        self.lengths, self.batch_size, self.positives, self.seed = lengths, batch_size, positives, seed
+        drawn = Y[rows]
+        self.n_labels_of_row = np.diff(drawn.indptr).astype(np.int64)
+        self.first_pair = drawn.indptr[:-1].astype(np.int64)
+        self.row_of_pair = np.repeat(rows, self.n_labels_of_row)
+        self.label_of_pair = drawn.indices.astype(np.int64)
+        counts = np.bincount(self.label_of_pair, minlength=Y.shape[1])
+        self.is_tail = counts[self.label_of_pair] <= tail_max
+        self.n_tail = 0 if tail_share is None else round(tail_share * batch_size)
+        if not self.is_tail.any() or self.is_tail.all():  # nothing to balance
+            self.n_tail = 0
+        self.n_batches = -(-(rows.size if positives == "one" else drawn.nnz) // batch_size)
+
+    def epoch(self, number: int) -> list[Batch]:
+        """Return the batches of an epoch.
+
+        Parameters
+        ----------
+        number : int
+            At least 0.
+
+        Returns
+        -------
+        list of Batch
+            ``n_batches`` of them.
+        """
+        rng = np.random.default_rng([self.seed, number])
+        pairs = self._pairs(rng)
+        if self.n_tail == 0:
+            batches = self._batches(rng.permutation(pairs), self.batch_size)
+        else:
+            tail = np.flatnonzero(self.is_tail)
+            rest = pairs[~self.is_tail[pairs]]
+            drawn = _cycled(tail, self.n_batches * self.n_tail, rng)
+            others = _cycled(rest, self.n_batches * (self.batch_size - self.n_tail), rng)
+            parts = (
+                self._batches(drawn, self.n_tail),
+                self._batches(others, self.batch_size - self.n_tail),
+            )
+            batches = [np.concatenate(pair) for pair in zip(*parts, strict=True)]
+        order = rng.permutation(len(batches))
+        return [Batch(self.row_of_pair[batches[i]], self.label_of_pair[batches[i]]) for i in order]
+
+    def _pairs(self, rng: np.random.Generator) -> Ints:
+        """Return the numbers of the pairs of an epoch."""
+        if self.positives == "all":
+            return np.arange(self.label_of_pair.size)
+        return self.first_pair + rng.integers(self.n_labels_of_row)
+
+    def _batches(self, pairs: Ints, size: int) -> list[Ints]:
+        """Cut pairs into batches of like lengths, the shortest of every pool first."""
+        lengths = self.lengths[self.row_of_pair[pairs]]
+        pool = np.arange(pairs.size) // (size * POOL)
+        ordered = pairs[np.lexsort((lengths, pool))]
+        return [ordered[start : start + size] for start in range(0, ordered.size, size)]
+
+
+def _cycled(items: Ints, n: int, rng: np.random.Generator) -> Ints:
+    """Return `n` items, each as often as any other but for one, in random order of each round."""
+    rounds = [rng.permutation(items) for _ in range(-(-n // items.size))]
+    return np.concatenate(rounds)[:n]

@@ -1,0 +1,204 @@
+"""Beam search over the labels of a trie, on the device of the model."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from xclassic.neural.scoring import TrieOnDevice
+
+
+class Beams(NamedTuple):
+    """The best paths of each row so far.
+
+    Attributes
+    ----------
+    nodes : Tensor of int64, shape (n_rows, n_beams)
+        Where each path ends.
+    scores : Tensor of float32, shape (n_rows, n_beams)
+        Logarithm of its probability, falling; minus infinity where there are fewer paths.
+    done : Tensor of bool, shape (n_rows, n_beams)
+        Whether its label is certain.
+    """
+
+    nodes: Tensor
+    scores: Tensor
+    done: Tensor
+
+
+@torch.inference_mode()
+def search(
+    model: Any,
+    trie: TrieOnDevice,
+    widths: list[int],
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    *,
+    k: int,
+    beam: int,
+    allowed: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the best labels of each row.
+
+    Parameters
+    ----------
+    model : T5ForConditionalGeneration
+    trie : TrieOnDevice
+    widths : list of int
+        The largest number of children of a node, by level: ``TokenTrie.widths``.
+    input_ids, attention_mask : Tensor of int64, shape (n_rows, length)
+        Tokens of the texts, and 1 where there is one.
+    k : int
+        Labels wanted.
+    beam : int
+        Paths kept at each step, at least `k`. As many as there are labels make the search exhaustive.
+    allowed : Tensor of bool, shape (n_nodes,), optional
+        Nodes that paths may go through; see `TokenTrie.allowed_nodes`. Scores do not depend on it.
+
+    Returns
+    -------
+    labels : Tensor of int64, shape (n_rows, k)
+        -1 where there are fewer.
+    scores : Tensor of float32, shape (n_rows, k)
+        Logarithms of probabilities, falling; minus infinity where there is no label.
+
+    Notes
+    -----
+    A path whose label is certain costs nothing more, and a row is done when none of its open paths could get among
+    its best `k`: probabilities only fall along a path. No step looks at a single row or path in Python.
+    """
+    encoded = model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+    n_rows, device = len(input_ids), input_ids.device
+    labels = torch.full((n_rows, k), -1, device=device)
+    scores = torch.full((n_rows, k), -torch.inf, device=device)
+    weights = trie.output_weights(model)
+    rows = torch.arange(n_rows, device=device)  # those that are still searched
+    beams = Beams(
+        torch.zeros((n_rows, 1), dtype=torch.int64, device=device),
+        torch.zeros((n_rows, 1), device=device),
+        (trie.only_label[0] >= 0).expand(n_rows, 1),
+    )
+    tokens = torch.full((n_rows, 1), model.config.decoder_start_token_id, device=device)
+    decoder = _Decoder(model, encoded, attention_mask)
+    for width in widths:
+        finished = _is_finished(beams, k)
+        if finished.sum() * 2 >= len(rows):  # moving the others together costs as much as half a step
+            _write(labels, scores, rows[finished], _part(beams, finished), trie)
+            rows, beams, tokens = rows[~finished], _part(beams, ~finished), tokens[~finished]
+            if len(rows) == 0:
+                return labels, scores
+            decoder.keep(~finished)
+        hidden = decoder.step(tokens)
+        beams, parents = _extend(beams, hidden, trie, width, weights, beam, allowed)
+        decoder.follow(parents)
+        tokens = trie.vocabulary[trie.token_rank[beams.nodes]]
+    _write(labels, scores, rows, beams, trie)
+    return labels, scores
+
+
+def _is_finished(beams: Beams, k: int) -> Tensor:
+    """Tell for each row whether its best `k` labels are certain."""
+    best_open = beams.scores.masked_fill(beams.done, -torch.inf).amax(dim=1, keepdim=True)
+    ahead = (beams.done & (beams.scores > best_open)).sum(dim=1)
+    return (ahead >= k) | (best_open[:, 0] == -torch.inf)
+
+
+def _part(beams: Beams, rows: Tensor) -> Beams:
+    return Beams(*(tensor[rows] for tensor in beams))
+
+
+def _extend(
+    beams: Beams, hidden: Tensor, trie: TrieOnDevice, width: int, weights: Tensor, beam: int, allowed: Tensor | None
+) -> tuple[Beams, Tensor]:
+    """Return the best continuations of all paths of each row, and which path each of them continues."""
+    n_rows, n_beams = beams.nodes.shape
+    children = trie.children(hidden, beams.nodes.reshape(-1), width, weights)
+    log_p = children.log_p
+    if allowed is not None:
+        log_p = log_p.masked_fill(~allowed[children.nodes], -torch.inf)
+    done = beams.done.reshape(-1, 1)
+    stays = torch.arange(width, device=done.device) == 0
+    log_p = torch.where(done, torch.where(stays, 0.0, -torch.inf), log_p)
+    nodes = torch.where(done, beams.nodes.reshape(-1, 1), children.nodes)
+    totals = (beams.scores.reshape(-1, 1) + log_p).view(n_rows, n_beams * width)
+    scores, chosen = totals.topk(min(beam, n_beams * width), dim=1)
+    nodes = nodes.view(n_rows, n_beams * width).gather(1, chosen)
+    done = (trie.only_label[nodes] >= 0) | (scores == -torch.inf)
+    return Beams(torch.where(scores == -torch.inf, 0, nodes), scores, done), chosen // width
+
+
+def _write(labels: Tensor, scores: Tensor, rows: Tensor, beams: Beams, trie: TrieOnDevice) -> None:
+    """Write the answers of finished rows: the best first, of equal ones the smaller label."""
+    found = beams.scores.masked_fill(~beams.done, -torch.inf)
+    named = torch.where(found == -torch.inf, -1, trie.only_label[beams.nodes])
+    order = named.argsort(dim=1, stable=True)
+    order = order.gather(1, found.gather(1, order).argsort(dim=1, descending=True, stable=True))
+    k = min(labels.shape[1], order.shape[1])
+    labels[rows[:, None], torch.arange(k, device=rows.device)] = named.gather(1, order[:, :k])
+    scores[rows[:, None], torch.arange(k, device=rows.device)] = found.gather(1, order[:, :k])
+
+
+class _Decoder:
+    """The decoder of a T5 one token at a time, for several paths of each row.
+
+    It computes what the layers of `T5ForConditionalGeneration` compute; but keys and values of the text are kept once
+    for all paths of a row, and those of earlier tokens move with the paths.
+    """
+
+    def __init__(self, model: Any, encoded: Tensor, attention_mask: Tensor) -> None:
+        self.stack = model.get_decoder()
+        hidden_by = torch.zeros(attention_mask.shape, dtype=encoded.dtype, device=encoded.device)
+        self.mask = hidden_by.masked_fill(attention_mask == 0, torch.finfo(encoded.dtype).min)[:, None, None]
+        cross = [block.layer[1].EncDecAttention for block in self.stack.block]
+        self.text = [(_heads(layer, layer.k(encoded)), _heads(layer, layer.v(encoded))) for layer in cross]
+        self.past: list[tuple[Tensor, Tensor]] = []
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Read the last token of each path, shape (n_rows, n_beams); return the states, (n_rows * n_beams, d_model)."""
+        n_rows, n_beams = tokens.shape
+        hidden = self.stack.embed_tokens(tokens)
+        bias, past = None, []
+        for i, block in enumerate(self.stack.block):
+            layer = block.layer[0].SelfAttention
+            normed = block.layer[0].layer_norm(hidden)
+            keys, values = (_heads(layer, part(normed)).transpose(1, 2).unsqueeze(3) for part in (layer.k, layer.v))
+            if self.past:
+                keys, values = (torch.cat(pair, dim=3) for pair in zip(self.past[i], (keys, values), strict=True))
+            past.append((keys, values))
+            if bias is None:  # only the first layer has one
+                length = keys.shape[3]
+                bias = layer.compute_bias(length, length)[:, :, -1:].to(hidden.dtype)
+            query = layer.q(normed).view(n_rows * n_beams, 1, layer.n_heads, -1).transpose(1, 2)
+            found = _attend(query, keys.flatten(0, 1), values.flatten(0, 1), bias)
+            hidden = hidden + layer.o(found.transpose(1, 2).reshape(n_rows, n_beams, -1))
+            layer = block.layer[1].EncDecAttention
+            query = _heads(layer, layer.q(block.layer[1].layer_norm(hidden)))
+            found = _attend(query, *self.text[i], self.mask)
+            hidden = hidden + layer.o(found.transpose(1, 2).flatten(2))
+            hidden = block.layer[2](hidden)
+        self.past = past
+        return self.stack.final_layer_norm(hidden).flatten(0, 1)
+
+    def follow(self, parents: Tensor) -> None:
+        """Let path i of each row continue what was path ``parents[row, i]``."""
+        rows = torch.arange(len(parents), device=parents.device)[:, None]
+        self.past = [(keys[rows, parents], values[rows, parents]) for keys, values in self.past]
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop the other rows."""
+        self.mask = self.mask[rows]
+        self.text, self.past = (
+            [(keys[rows], values[rows]) for keys, values in pairs] for pairs in (self.text, self.past)
+        )
+
+
+def _heads(layer: Any, projected: Tensor) -> Tensor:
+    """Return ``(n, length, n_heads * d)`` as ``(n, n_heads, length, d)``."""
+    return projected.unflatten(2, (layer.n_heads, -1)).transpose(1, 2)
+
+
+def _attend(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+    """Return the attention of a T5, whose scores are not scaled."""
+    return torch.nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias, scale=1.0)

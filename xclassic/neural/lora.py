@@ -1,0 +1,39 @@
+"""Training of low-rank corrections in place of the weights themselves, by the package peft."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def low_rank(model: Any, rank: int | None) -> Iterator[None]:
+    """Give a T5 corrections of queries and values that alone can be trained, and merge them into it at the end.
+
+    Parameters
+    ----------
+    model : T5ForConditionalGeneration
+        Changed in place.
+    rank : int or None
+        None leaves the model as it is.
+
+    Raises
+    ------
+    ImportError
+        If peft is not installed.
+    """
+    if rank is None:
+        yield
+        return
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise ImportError("lora_rank needs the package peft, which is not installed: pip install peft.") from error
+    wrapped = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["q", "v"]))
+    try:
+        yield
+    finally:
+        wrapped.merge_and_unload()
+        for parameter in model.parameters():
+            parameter.requires_grad = True

@@ -1,0 +1,165 @@
+"""T5 networks and their tokenizers: from the hub, a folder or a configuration, and in and out of model folders."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+from xclassic.model_io import Arrays, ModelFileError
+from xclassic.torch_support import load_pretrained
+
+SPECIAL = ("eos_token", "pad_token", "unk_token")
+
+
+class Network(NamedTuple):
+    """A T5 and the tokenizer of what it reads and writes.
+
+    Attributes
+    ----------
+    model : T5ForConditionalGeneration
+    tokenizer : PreTrainedTokenizerFast
+    """
+
+    model: Any
+    tokenizer: Any
+
+    def encode(self, texts: NDArray[np.object_], max_length: int) -> tuple[list[list[int]], int]:
+        """Return the tokens of texts, each with the end token, and how many were cut.
+
+        Parameters
+        ----------
+        texts : ndarray of str, shape (n_rows,)
+        max_length : int
+            Most tokens of a text, the end token included.
+        """
+        rows = self.tokenizer(texts.tolist(), add_special_tokens=False)["input_ids"] if texts.size else []
+        n_cut = sum(len(row) >= max_length for row in rows)
+        return [[*row[: max_length - 1], self.tokenizer.eos_token_id] for row in rows], n_cut
+
+
+def load_network(model: Any, tokenizer: str | None, seed: int) -> Network:
+    """Return a network to be trained.
+
+    Parameters
+    ----------
+    model : str, dict or T5Config
+        The id of a model on the hub, a folder, or a configuration, whose weights are drawn at random.
+    tokenizer : str or None
+        The same for the tokenizer; None takes that of `model`.
+    seed : int
+        Of random weights.
+
+    Raises
+    ------
+    OSError, ValueError
+        If something is missing, is no T5, or does not fit.
+    """
+    if tokenizer is None and not isinstance(model, str):
+        raise ValueError(
+            "model is a configuration, which has no tokenizer; pass tokenizer, such as 'google-t5/t5-base'."
+        )
+    words = load_pretrained(AutoTokenizer, tokenizer if tokenizer is not None else model)
+    if not words.is_fast or words.eos_token_id is None or words.pad_token_id is None:
+        raise ValueError(
+            f"The tokenizer {type(words).__name__} is slow or has no end and padding tokens; pass one of T5."
+        )
+    words = _plain_tokenizer(words.backend_tokenizer.to_str(), {name: getattr(words, name) for name in SPECIAL})
+    network = _pretrained(model) if isinstance(model, str) else _random(model, words, seed)
+    if network.config.vocab_size < len(words):
+        raise ValueError(f"The tokenizer has {len(words)} tokens, the model only {network.config.vocab_size}.")
+    return Network(network.float().eval(), words)
+
+
+def _pretrained(model: str) -> Any:
+    config = load_pretrained(AutoConfig, model)
+    if config.model_type != "t5":
+        raise ValueError(f"{model} holds a model of type {config.model_type!r}; T5Classifier needs one of type 't5'.")
+    network, found = load_pretrained(T5ForConditionalGeneration, model, output_loading_info=True)
+    if missing := sorted(found["missing_keys"]):
+        raise ValueError(f"{model} lacks {len(missing)} weights of a T5, such as {missing[0]}.")
+    return network
+
+
+def _random(config: Any, words: Any, seed: int) -> Any:
+    options = dict(config) if isinstance(config, dict) else config.to_dict()
+    # The padding token begins what a T5 writes.
+    options = {"vocab_size": len(words), "decoder_start_token_id": words.pad_token_id, **options}
+    if options["decoder_start_token_id"] is None:
+        options["decoder_start_token_id"] = words.pad_token_id
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return T5ForConditionalGeneration(T5Config.from_dict(options))
+
+
+def _plain_tokenizer(content: str, special: dict[str, Any]) -> Any:
+    plain = {name: str(token) for name, token in special.items() if token is not None}
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(content), **plain)
+
+
+def count_weights(model: Any) -> tuple[int, int]:
+    """Return how many weights a T5 has, and about how many bytes of activations a token takes in training.
+
+    Parameters
+    ----------
+    model : str, dict or T5Config
+        As for `load_network`; of a name only the configuration is loaded.
+    """
+    config = load_pretrained(AutoConfig, model) if isinstance(model, str) else model
+    config = T5Config.from_dict(config) if isinstance(config, dict) else config
+    with torch.device("meta"):
+        network = T5ForConditionalGeneration(config)
+    layers = config.num_layers + config.num_decoder_layers
+    per_token = 4 * layers * (8 * config.d_model + 3 * config.d_ff)
+    return sum(p.numel() for p in network.parameters()), per_token
+
+
+# Persistence
+
+
+def network_arrays(network: Network) -> tuple[Arrays, dict[str, Any]]:
+    """Return a network as files and facts, the inverse of `restored_network`."""
+    weights = {name: p.detach().cpu().contiguous() for name, p in network.model.named_parameters()}
+    arrays = {
+        "weights.safetensors": np.frombuffer(save_tensors(weights), np.uint8),
+        "tokenizer.json": np.frombuffer(network.tokenizer.backend_tokenizer.to_str().encode(), np.uint8),
+    }
+    config = json.loads(json.dumps(network.model.config.to_diff_dict(), default=str))
+    special = {name: getattr(network.tokenizer, name) for name in SPECIAL}
+    return arrays, {"config": config, "special_tokens": special}
+
+
+def restored_network(arrays: Arrays, facts: dict[str, Any], *, full: bool) -> Network:
+    """Return the network of `network_arrays`.
+
+    Raises
+    ------
+    ModelFileError
+        If anything is missing, does not fit, or (with `full`) is not finite.
+    """
+    try:
+        words = _plain_tokenizer(bytes(arrays["tokenizer.json"]).decode(), facts["special_tokens"])
+        config = T5Config.from_dict(facts["config"])
+        weights = load_tensors(bytes(arrays["weights.safetensors"]))
+        with torch.device("meta"):  # no memory is taken before the weights are known to fit
+            model = T5ForConditionalGeneration(config)
+        shapes = {name: p.shape for name, p in model.named_parameters()}
+        if {name: tensor.shape for name, tensor in weights.items()} != shapes:
+            raise ValueError("the weights do not fit the configuration")
+        if any(tensor.dtype != torch.float32 or (full and not tensor.isfinite().all()) for tensor in weights.values()):
+            raise ValueError("the weights are not finite numbers in float32")
+        model.load_state_dict(weights, strict=False, assign=True)
+        model.tie_weights()
+    except ModelFileError:
+        raise
+    except (SafetensorError, Exception) as error:  # tokenizers raise bare Exceptions
+        raise ModelFileError(f"The T5 of the model is damaged: {type(error).__name__}: {error}.") from error
+    return Network(model.eval(), words)

@@ -1,0 +1,609 @@
+"""A T5 that writes the label: its name, or its code in a tree of labels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from xclassic.base import XMCClassifier
+from xclassic.datasets.split import stratified_split
+from xclassic.fields import format_fields, parse_fields
+from xclassic.label_tree.partition import kmeans_tree
+from xclassic.label_tree.tree import LabelTree
+from xclassic.model_io import Arrays, ModelFileError, Verify
+from xclassic.persistence import Facts
+from xclassic.records import check_texts, fill_template, is_records
+from xclassic.rows import unit_rows
+from xclassic.topk import TopK
+from xclassic.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
+from xclassic.validation import Features, check_choice, check_number
+
+RECORD_PROMPT = "Retailer: {retailer} Price: {price} Description: {text}"
+FIELDS_INSTRUCTION = "Name the {fields} of this product. "
+TARGETS = ("name", "code", "fields")
+DTYPES = ("auto", "float32", "bfloat16")
+POSITIVES = ("one", "all")
+STOP_ON = ("P@1", "tail")
+
+
+class T5Classifier(XMCClassifier):
+    r"""A T5 that reads a text and writes a label.
+
+    Each label is a sequence of tokens, and all of them form a trie. What may come next after some tokens is what stands
+    below their node, and the model chooses among nothing else: the probability of a label is the product, along its
+    path, of softmaxes over the children of each node. So every answer is a label, the probabilities of all labels sum
+    to one, and training (the mean of :math:`-\log p`) makes the model better at just the choices that it has to make.
+
+    Parameters
+    ----------
+    model : str, dict or transformers.T5Config, default="google-t5/t5-large"
+        Weights to start from: the id of a model on the Hugging Face hub, or a folder. A configuration starts from
+        random weights drawn by `random_state` and needs a `tokenizer`.
+    tokenizer : str, optional
+        Id or folder of the tokenizer; by default that of `model`.
+    target : {"name", "code", "fields"}, default="name"
+        What is written: the name of the label; its code in a tree of at most 10 children a node, a digit a token; or
+        several fields of a record, for which `y` is a table.
+    label_names : sequence of str, optional
+        Names of the labels in the order of ``classes_``, if those are numbers. Of names with the same tokens all but
+        the first get a number, as in "Shorts (2)".
+    fields : sequence of str or dict, optional
+        For ``target="fields"`` the columns of `y`, or a dict from each to what is written before its value, such as
+        ``{"brand": "details_Brand", "category": "L0_category"}``.
+    prompt : str, optional
+        Template that makes the text of a record, such as ``"Price: {price} Description: {title}"``. By default texts
+        are read as they are, and records by ``"Retailer: {retailer} Price: {price} Description: {text}"``; before
+        either, ``target="fields"`` puts an instruction that lists the fields.
+    tree : LabelTree, optional
+        For ``target="code"`` the tree of codes; by default one of recursive k-means over `embeddings`.
+    embeddings : ndarray, shape (n_labels, d), or transformer of texts, optional
+        For ``target="code"`` vectors of the labels in the order of ``classes_``, or what makes them of label names; by
+        default `xclassic.features.BertEncoder` with its default model.
+    branching : int, default=6
+        For ``target="code"`` children of a node at most, from 2 to 10.
+    max_length : int, default=128
+        Tokens of a text, at least 2; longer ones are cut, with a warning.
+    epochs : int, default=10
+        Passes over the training rows at most.
+    batch_size : int, default=32
+        Rows per step.
+    accumulate : int, default=1
+        Parts that a batch is cut into to save memory; they change nothing else but rounding.
+    learning_rate : float, default=0.0001
+        Of AdamW at its height, above 0. It rises for the share `warmup` of the steps, then falls to 0 in a line.
+    warmup : float, default=0.1
+        In [0, 1).
+    weight_decay : float, default=0.01
+        Of AdamW, at least 0.
+    positives : {"one", "all"}, default="one"
+        Of a row with several labels an epoch takes one, drawn anew each time, or all.
+    tail_share : float or None, default=0.25
+        Share of each batch with labels that have at most `tail_max` training rows, in [0, 1), so that rare labels are
+        not drowned; None takes rows as they come.
+    tail_max : int, default=25
+        See `tail_share`.
+    validation : float, default=0.1
+        Share of the rows that choose the best epoch and are not trained on, in [0, 1); 0 trains on all rows for all
+        `epochs`. Labels of a single row stay in training.
+    stop_on : {"P@1", "tail"}, default="P@1"
+        What chooses the best epoch: the share of validation rows whose best label is right, or the same among rows
+        with a tail label (if there is none, P@1).
+    patience : int, default=3
+        Epochs without a better one after which training ends.
+    lora_rank : int or None, default=None
+        Train no weights but low-rank corrections of this rank to queries and values, which needs the package peft; they
+        are merged at the end.
+    gradient_checkpointing : bool, default=False
+        Compute activations twice to save memory.
+    beam : int, default=10
+        Paths kept in a search; k if that is more. As many as there are labels make it exhaustive.
+    checkpoint : str or path, optional
+        Folder for the state of training, after each epoch and every 1,000 steps. A fit that finds one of the same
+        data and parameters goes on from it, to the same model.
+    dtype : {"auto", "float32", "bfloat16"}, default="auto"
+        Precision of products; "auto" takes bfloat16 on GPUs that support it. Weights are kept in float32.
+    device : str, optional
+        Such as "cpu" or "cuda:1"; by default the GPU if there is one.
+    n_jobs : int, optional
+        Not used for training, for which PyTorch has threads of its own.
+    random_state : int, default=0
+        Seed of weights, batches, validation rows and dropout.
+    verbose : int, default=0
+        Above 0, show progress with the time left.
+
+    Attributes
+    ----------
+    curve_ : list of dict
+        For each epoch its number, mean loss and validation score.
+    n_truncated_ : int
+        Texts that were cut in the last call of ``fit`` or of a prediction.
+    trie_ : TokenTrie
+        The token sequences of the labels.
+    codes_ : ndarray of int32, shape (n_labels, depth)
+        With ``target="code"`` the digits of each label, filled up with -1.
+
+    See Also
+    --------
+    PrefixTree : The same codes with linear models.
+    xclassic.metrics.prefix_credit : Partial credit for codes that begin alike.
+
+    Notes
+    -----
+    Scores are logarithms of probabilities; of a row with several labels they share what makes 1. ``predict_proba``
+    exists after a fit on a class vector.
+
+    Rows without labels are not trained on. Labels without rows can be answered, but nothing was learned about them.
+    Missing texts are read as empty ones.
+
+    Memory while training is 16 bytes a weight, and activations, which `accumulate` and `gradient_checkpointing`
+    lower. On the CPU the same seed gives the same model.
+
+    References
+    ----------
+    .. [1] C. Raffel et al., "Exploring the limits of transfer learning with a unified text-to-text transformer", JMLR
+       21, 2020.
+    .. [2] N. De Cao et al., "Autoregressive entity retrieval", ICLR 2021 (decoding constrained by a trie of names).
+    .. [3] Y. Tay et al., "Transformer memory as a differentiable search index", NeurIPS 2022 (codes by hierarchical
+       k-means).
+
+    Examples
+    --------
+    >>> from xclassic import T5Classifier
+    >>> clf = T5Classifier("google-t5/t5-small", epochs=20)  # doctest: +SKIP
+    >>> clf.fit(["red shorts", "blue jeans"], ["Shorts", "Trousers"]).predict(["shorts in red"])  # doctest: +SKIP
+    array(['Shorts'], dtype='<U8')
+    """
+
+    _network: Any = None
+    _stored: Any = None
+    _not_saved = ("model", "tokenizer", "label_names", "fields", "tree", "embeddings", "checkpoint", "device")
+
+    def __init__(
+        self,
+        model: Any = "google-t5/t5-large",
+        *,
+        tokenizer: str | None = None,
+        target: str = "name",
+        label_names: Sequence[str] | None = None,
+        fields: Sequence[str] | Mapping[str, str] | None = None,
+        prompt: str | None = None,
+        tree: LabelTree | None = None,
+        embeddings: Any = None,
+        branching: int = 6,
+        max_length: int = 128,
+        epochs: int = 10,
+        batch_size: int = 32,
+        accumulate: int = 1,
+        learning_rate: float = 1e-4,
+        warmup: float = 0.1,
+        weight_decay: float = 0.01,
+        positives: str = "one",
+        tail_share: float | None = 0.25,
+        tail_max: int = 25,
+        validation: float = 0.1,
+        stop_on: str = "P@1",
+        patience: int = 3,
+        lora_rank: int | None = None,
+        gradient_checkpointing: bool = False,
+        beam: int = 10,
+        checkpoint: str | Path | None = None,
+        dtype: str = "auto",
+        device: str | None = None,
+        n_jobs: int | None = None,
+        random_state: int = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.target = target
+        self.label_names = label_names
+        self.fields = fields
+        self.prompt = prompt
+        self.tree = tree
+        self.embeddings = embeddings
+        self.branching = branching
+        self.max_length = max_length
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.accumulate = accumulate
+        self.learning_rate = learning_rate
+        self.warmup = warmup
+        self.weight_decay = weight_decay
+        self.positives = positives
+        self.tail_share = tail_share
+        self.tail_max = tail_max
+        self.validation = validation
+        self.stop_on = stop_on
+        self.patience = patience
+        self.lora_rank = lora_rank
+        self.gradient_checkpointing = gradient_checkpointing
+        self.beam = beam
+        self.checkpoint = checkpoint
+        self.dtype = dtype
+        self.device = device
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_choice("target", self.target, TARGETS)
+        check_number("branching", self.branching, minimum=2, maximum=10, integer=True)
+        check_number("max_length", self.max_length, minimum=2, integer=True)
+        for name in ("epochs", "batch_size", "accumulate", "patience", "beam"):
+            check_number(name, getattr(self, name), minimum=1, integer=True)
+        check_number("learning_rate", self.learning_rate, minimum=0, inclusive=False)
+        check_number("weight_decay", self.weight_decay, minimum=0)
+        check_number("tail_max", self.tail_max, minimum=0, integer=True)
+        check_number("random_state", self.random_state, minimum=0, integer=True)
+        for name in ("warmup", "validation", "tail_share"):
+            value = getattr(self, name)
+            if value is not None or name != "tail_share":
+                check_number(name, value, minimum=0)
+                if value >= 1:
+                    raise ValueError(f"{name} is {value}; it must be below 1.")
+        if self.lora_rank is not None:
+            check_number("lora_rank", self.lora_rank, minimum=1, integer=True)
+        check_choice("positives", self.positives, POSITIVES)
+        check_choice("stop_on", self.stop_on, STOP_ON)
+        check_choice("dtype", self.dtype, DTYPES)
+        if self.target == "fields" and self.fields is None and not self._fitted and self.model is not None:
+            raise ValueError("target='fields' writes several columns of y; name them by fields.")
+
+    def _check_input(self, X: Any, *, reset: bool) -> Any:
+        """Return what the model reads for each row, an array of str."""
+        if is_records(X):
+            texts = fill_template(self.prompt or RECORD_PROMPT, X)
+        else:
+            texts = check_texts(X)
+            if self.prompt is not None:
+                texts = fill_template(self.prompt, {"text": texts})
+        if reset:
+            if texts.size == 0:
+                raise ValueError("X has no rows; at least one text is needed.")
+            self.n_features_in_ = 1  # one text a row
+            self._prefixes = list(_prefixes(self.fields)) if self.target == "fields" else []
+        if self._prefixes and self.prompt is None:
+            listed = ", ".join(prefix for _, prefix in self._prefixes)
+            texts = FIELDS_INSTRUCTION.format(fields=listed) + texts
+        return texts
+
+    # Training
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train on texts or records.
+
+        Parameters
+        ----------
+        X : list, array or column of str; or DataFrame, list of dicts or dict of columns
+            Texts, or records that `prompt` makes texts of.
+        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
+            As for every estimator. With ``target="fields"`` a table with the columns `fields` in place of it; every
+            combination of values that occurs is a class, written as by `xclassic.format_fields`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            If PyTorch or transformers is not installed; the message says how to install them.
+        OSError
+            If the model cannot be had, with the reason in one line.
+        ValueError, TypeError
+            If texts, labels, names or parameters are not of the kind described, a name has no token, the model is no
+            T5, or the checkpoint is of other data.
+        MemoryError
+            If a GPU has too little memory; the message says what to lower.
+        """
+        import_transformers("T5Classifier")
+        if self.target == "fields" and self.fields is not None:
+            y = np.array(format_fields(y, dict(_prefixes(self.fields))))
+        return super().fit(X, y)
+
+    def _fit(self, X: Features, Y: csr_array) -> None:
+        from xclassic.neural.network import load_network
+        from xclassic.neural.trie import TokenTrie
+
+        network = load_network(self.model, self.tokenizer, self.random_state)
+        self.trie_ = TokenTrie(self._sequences(network.tokenizer))
+        tokens, self.n_truncated_ = network.encode(X, self.max_length)
+        _warn_of_cuts(self.n_truncated_, len(tokens), self.max_length)
+        network.model.to(choose_device(self.device))
+        self._network, self._stored = network, None
+        self.curve_ = self._train(tokens, Y)
+
+    def _sequences(self, tokenizer: Any) -> list[list[int]]:
+        """Return the tokens of each label."""
+        from xclassic.neural.targets import code_sequences, name_sequences
+
+        if self.target != "code":
+            return name_sequences(self._names(), tokenizer)
+        tree = self._code_tree()
+        self.codes_ = tree.codes()
+        return code_sequences(tree, tokenizer)
+
+    def _names(self) -> list[str]:
+        if self.label_names is not None:
+            names = check_texts(self.label_names, "label_names").tolist()
+            if len(names) != self.classes_.size:
+                raise ValueError(f"label_names has {len(names)} names, but there are {self.classes_.size} labels.")
+            return names
+        if self.classes_.dtype.kind not in "US":
+            raise ValueError(
+                f"Labels are numbers here, and target={self.target!r} needs their names: pass label_names, one for "
+                f"each of {self.classes_.size} labels{', or embeddings' if self.target == 'code' else ''}."
+            )
+        return [str(name) for name in self.classes_]
+
+    def _code_tree(self) -> LabelTree:
+        if self.tree is not None:
+            if self.tree.n_labels != self.classes_.size:
+                raise ValueError(f"tree is of {self.tree.n_labels} labels, but there are {self.classes_.size}.")
+            return self.tree
+        vectors = self.embeddings
+        if vectors is None:
+            from xclassic.features import BertEncoder
+
+            vectors = BertEncoder(device=self.device, verbose=self.verbose)
+        if hasattr(vectors, "fit_transform"):
+            vectors = vectors.fit_transform(self._names())
+        vectors = np.ascontiguousarray(vectors, np.float32)
+        if vectors.ndim != 2 or len(vectors) != self.classes_.size or not np.isfinite(vectors).all():
+            raise ValueError(
+                f"embeddings has shape {vectors.shape} or numbers that are not finite; there must be a row for each of "
+                f"{self.classes_.size} labels."
+            )
+        return kmeans_tree(
+            unit_rows(vectors),
+            branching=self.branching,
+            max_leaf=self.branching,
+            balanced=False,
+            random_state=self.random_state,
+        )
+
+    def _train(self, tokens: list[list[int]], Y: csr_array) -> list[dict[str, float]]:
+        from xclassic.neural.batches import BatchSampler
+        from xclassic.neural.lora import low_rank
+        from xclassic.neural.training import PathLoss, Plan, Texts, key_of, train
+
+        assert self._network is not None
+        model = self._network.model
+        if self.gradient_checkpointing:
+            model.gradient_checkpointing_enable()
+        trained_rows, held_rows = self._split(Y)
+        texts = Texts(tokens, self._network.tokenizer.pad_token_id)
+        sampler = BatchSampler(
+            Y,
+            texts.lengths,
+            rows=trained_rows,
+            batch_size=self.batch_size,
+            positives=self.positives,
+            tail_share=self.tail_share,
+            tail_max=self.tail_max,
+            seed=self.random_state,
+        )
+        plan = Plan(
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            warmup=self.warmup,
+            weight_decay=self.weight_decay,
+            accumulate=self.accumulate,
+            patience=self.patience,
+            bfloat16=self._bfloat16(model.device),
+            seed=self.random_state,
+            checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
+            verbose=bool(self.verbose),
+        )
+        plain = {name: value for name, value in self.get_params().items() if name not in (*self._not_saved, *UNSEEN)}
+        key = key_of(texts.flat, texts.starts, Y.indptr, Y.indices, self.trie_.tokens, plain)
+        with low_rank(model, self.lora_rank):
+            validate = partial(self._validation_score, tokens, Y, held_rows) if held_rows.size else None
+            return train(model, PathLoss(model, self.trie_, texts), sampler, plan, validate, key)
+
+    def _split(self, Y: csr_array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the rows to train on and those that choose the best epoch."""
+        rows = np.flatnonzero(np.diff(Y.indptr))
+        if rows.size == 0:
+            raise ValueError("No row has a label, so there is nothing to learn.")
+        if self.validation == 0 or rows.size < 2:
+            return rows, rows[:0]
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # many labels of one row: fewer rows
+            try:
+                trained, held = stratified_split(Y[rows], test_size=self.validation, random_state=self.random_state)
+            except ValueError:  # no row can be spared
+                return rows, rows[:0]
+        return rows[trained], rows[held]
+
+    def _validation_score(self, tokens: list[list[int]], Y: csr_array, rows: NDArray[np.int64]) -> float:
+        counts = np.bincount(Y.indices, minlength=Y.shape[1])
+        truth = Y[rows]
+        if self.stop_on == "tail":
+            tail = truth.multiply(counts <= self.tail_max).tocsr()
+            with_tail = np.flatnonzero(tail.sum(axis=1))
+            if with_tail.size:
+                rows, truth = rows[with_tail], tail[with_tail]
+        best = self._search([tokens[row] for row in rows], 1, None).to_csr(Y.shape[1])
+        best.data[:] = 1
+        return float(best.multiply(truth).sum() / rows.size)
+
+    def _bfloat16(self, device: Any) -> bool:
+        return self.dtype == "bfloat16" or (self.dtype == "auto" and has_bfloat16(device))
+
+    # Prediction
+
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+        tokens, n_cut = self._ready().encode(X, self.max_length)
+        self.n_truncated_ = n_cut
+        _warn_of_cuts(n_cut, len(tokens), self.max_length)
+        return self._search(tokens, k, labels)
+
+    def _search(self, tokens: list[list[int]], k: int, labels: NDArray[np.int32] | None) -> TopK:
+        """Answer rows in the order of their lengths, a batch at a time."""
+        import torch
+
+        from xclassic.neural.decoding import search
+        from xclassic.neural.scoring import TrieOnDevice
+        from xclassic.neural.training import Texts
+
+        network = self._ready()
+        model = network.model.eval()
+        texts = Texts(tokens, network.tokenizer.pad_token_id)
+        trie = TrieOnDevice.place(self.trie_, model)
+        allowed = None if labels is None else torch.from_numpy(self.trie_.allowed_nodes(labels)).to(model.device)
+        top = TopK.empty(len(tokens), k)
+        order = np.argsort(texts.lengths, kind="stable")
+        beam = max(self.beam, k)
+        step = max(1, PATHS_AT_ONCE // beam)
+        for start in range(0, len(tokens), step):
+            rows = order[start : start + step]
+            ids, mask = texts.batch(rows, model.device)
+            with (
+                torch.autocast(model.device.type, torch.bfloat16, enabled=self._bfloat16(model.device)),
+                memory_errors("lower beam, k or max_length"),
+            ):
+                found, scores = search(model, trie, self.trie_.widths, ids, mask, k=k, beam=beam, allowed=allowed)
+            top.ids[rows], top.scores[rows] = found.cpu().numpy(), scores.cpu().numpy()
+        top.counts[:] = (top.ids >= 0).sum(axis=1)
+        return top
+
+    def predict_proba(self, X: Any, *, max_scores: int = 100) -> NDArray[np.float32]:
+        """Return class probabilities after a fit on a class vector; each row sums to one.
+
+        Parameters
+        ----------
+        X : texts or records
+        max_scores : int, default=100
+            Not used: all classes are scored, which takes a search as wide as there are classes.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_rows, n_classes)
+
+        Raises
+        ------
+        AttributeError
+            After a fit on sets of labels: their scores are no probabilities of each label by itself.
+        """
+        if getattr(self, "_target_kind", "vector") != "vector":
+            raise AttributeError("predict_proba needs a fit on a class vector; use decision_function.")
+        top = self.predict_topk(X, self.classes_.size)
+        scores = np.zeros((top.n_rows, self.classes_.size), np.float32)
+        np.put_along_axis(scores, top.ids, np.exp(top.scores), axis=1)
+        return scores
+
+    def predict_fields(self, X: Any) -> list[dict[str, str | None]]:
+        """Return the fields of the best answer for each row, after a fit with ``target="fields"``.
+
+        Parameters
+        ----------
+        X : texts or records
+
+        Returns
+        -------
+        list of dict
+            Values by the columns of `fields`, None where the answer is "na". Together they occurred in training.
+        """
+        if self.target != "fields":
+            raise AttributeError(f"predict_fields needs target='fields'; this model has target={self.target!r}.")
+        return [parse_fields(str(label), dict(self._prefixes)) for label in self.predict(X)]
+
+    # Persistence
+
+    def _ready(self) -> Any:
+        """Return the network, on its device; made of the stored one at the first use."""
+        with LOADING:
+            if self._network is None:
+                from xclassic.neural.network import restored_network
+
+                assert self._stored is not None
+                network = restored_network(*self._stored, full=False)
+                network.model.to(choose_device(self.device))
+                self._network = network
+        return self._network
+
+    def _get_arrays(self) -> tuple[Arrays, Facts]:
+        from xclassic.neural.network import network_arrays
+
+        arrays, facts = network_arrays(self._ready())
+        arrays |= {"trie.child_ptr": self.trie_.tree.child_ptr, "trie.label": self.trie_.tree.label}
+        arrays["trie.tokens"] = self.trie_.tokens
+        if self.target == "code":
+            arrays["codes"] = self.codes_
+        facts |= {"curve": self.curve_, "n_truncated": self.n_truncated_, "prefixes": [list(p) for p in self._prefixes]}
+        return arrays, facts
+
+    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+        from xclassic.neural.trie import TokenTrie
+
+        self.trie_ = TokenTrie.from_arrays(
+            arrays["trie.child_ptr"], arrays["trie.label"], arrays["trie.tokens"], self.classes_.size
+        )
+        if self.target == "code":
+            self.codes_ = arrays["codes"]
+            if self.codes_.ndim != 2 or len(self.codes_) != self.classes_.size or self.codes_.dtype != np.int32:
+                raise ModelFileError(f"The codes of the model have shape {self.codes_.shape}.")
+        self.curve_, self.n_truncated_ = list(facts["curve"]), int(facts["n_truncated"])
+        self._prefixes = [(str(field), str(prefix)) for field, prefix in facts["prefixes"]]
+        self._network = None
+        self._stored = ({name: arrays[name] for name in FILES}, {name: facts[name] for name in NETWORK_FACTS})
+        if verify == "full":
+            from xclassic.neural.network import restored_network
+
+            restored_network(*self._stored, full=True)
+
+    def estimate_memory(self, X: Any, y: Any) -> int:
+        """Return the number of bytes that ``fit(X, y)`` will need at its peak, beyond `X` and `y` themselves.
+
+        Parameters
+        ----------
+        X, y
+            As for ``fit``; only the number of rows is read.
+
+        Returns
+        -------
+        int
+            An estimate of weights, gradients, moments of AdamW and activations of a batch. The configuration of the
+            model is loaded for it.
+        """
+        import_transformers("T5Classifier")
+        from xclassic.neural.network import count_weights
+
+        self._check_parameters()
+        n_weights, per_token = count_weights(self.model)
+        n_tokens = self.max_length * -(-self.batch_size // self.accumulate)
+        activations = n_tokens * per_token * (1 if self.gradient_checkpointing else 4)
+        return int((8 if self.lora_rank else 16) * n_weights + activations + 8 * self.max_length * len(X))
+
+
+LOADING = Lock()
+FILES = ("weights.safetensors", "tokenizer.json")
+NETWORK_FACTS = ("config", "special_tokens")
+UNSEEN = ("verbose", "n_jobs", "beam", "accumulate", "gradient_checkpointing")  # by the weights that training ends with
+PATHS_AT_ONCE = 640
+
+
+def _prefixes(fields: Sequence[str] | Mapping[str, str] | None) -> list[tuple[str, str]]:
+    """Return the columns of a target with what is written before their values."""
+    if isinstance(fields, Mapping):
+        return [(str(field), str(prefix)) for field, prefix in fields.items()]
+    return [(str(field), str(field)) for field in fields or ()]
+
+
+def _warn_of_cuts(n_cut: int, n_texts: int, max_length: int) -> None:
+    if n_cut:
+        warnings.warn(
+            f"{n_cut} of {n_texts} texts have more than {max_length} tokens and were cut; raise max_length to read "
+            "them whole.",
+            UserWarning,
+            stacklevel=3,
+        )

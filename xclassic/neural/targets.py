@@ -1,0 +1,92 @@
+"""What a text decoder is to write for each label: its name, or its code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from xclassic.label_tree.tree import LabelTree
+
+MOST_DIGITS = 10
+
+
+def name_sequences(names: Sequence[str], tokenizer: Any) -> list[list[int]]:
+    """Return the tokens of label names.
+
+    Parameters
+    ----------
+    names : sequence of str, length n_labels
+        Blanks around and between words do not count.
+    tokenizer : tokenizer of transformers
+
+    Returns
+    -------
+    list of list of int
+        Each ends in the end token. A name that has the tokens of an earlier one is written with a number, as in
+        ``"Shorts (2)"``.
+
+    Raises
+    ------
+    ValueError
+        If a name has no token.
+    """
+    plain = [" ".join(str(name).split()) for name in names]
+    sequences = _tokens(plain, tokenizer)
+    for i, sequence in enumerate(sequences):
+        if not sequence:
+            raise ValueError(
+                f"The name of label {i}, {names[i]!r}, has no token, so it cannot be written. Name it otherwise by "
+                "label_names, or use target='code'."
+            )
+    seen: dict[tuple[int, ...], int] = {}
+    for i, sequence in enumerate(sequences):
+        count = seen[tuple(sequence)] = seen.get(tuple(sequence), 0) + 1
+        while count > 1:
+            numbered = tuple(_tokens([f"{plain[i]} ({count})"], tokenizer)[0])
+            if numbered not in seen:
+                seen[numbered] = 1
+                sequences[i] = list(numbered)
+                break
+            count += 1
+    return [[*sequence, tokenizer.eos_token_id] for sequence in sequences]
+
+
+def _tokens(names: list[str], tokenizer: Any) -> list[list[int]]:
+    tokens: list[list[int]] = tokenizer(names, add_special_tokens=False)["input_ids"]
+    return tokens
+
+
+def code_sequences(tree: LabelTree, tokenizer: Any) -> list[list[int]]:
+    """Return the tokens of label codes: one for each digit, whatever stands beside it.
+
+    Parameters
+    ----------
+    tree : LabelTree
+        Its ``codes()`` are written; at most 10 children a node.
+    tokenizer : tokenizer of transformers
+        With the digits among its tokens.
+
+    Returns
+    -------
+    list of list of int
+        For every label of the tree. None begins another.
+
+    Raises
+    ------
+    ValueError
+        If the tree has wider nodes or lacks labels, or the tokenizer lacks a digit.
+    """
+    codes = tree.codes()
+    n_digits = int(codes.max()) + 1
+    if n_digits > MOST_DIGITS:
+        raise ValueError(f"A node of the tree has {n_digits} children; codes are written with {MOST_DIGITS} digits.")
+    missing = np.flatnonzero(codes[:, 0] < 0)
+    if missing.size:
+        raise ValueError(f"Label {missing[0]} is not in the tree, so it has no code; pass a tree with all labels.")
+    digits = [tokenizer.convert_tokens_to_ids(str(digit)) for digit in range(n_digits)]
+    if len({*digits, tokenizer.unk_token_id}) <= n_digits:
+        raise ValueError("The tokenizer has no token for each of the digits 0 to 9; use target='name'.")
+    table = np.asarray(digits)[codes]
+    return [row[: int(length)].tolist() for row, length in zip(table, (codes >= 0).sum(axis=1), strict=True)]

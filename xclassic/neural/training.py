@@ -1,0 +1,325 @@
+"""Training of a text decoder on the paths of a trie: steps, validation, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from xclassic.model_io import HEADER, Arrays, load_model, save_model
+from xclassic.neural.batches import Batch, BatchSampler
+from xclassic.neural.scoring import TrieOnDevice
+from xclassic.neural.trie import TokenTrie
+from xclassic.torch_support import memory_errors
+
+CHECKPOINT_STEPS = 1000
+KNOBS = "lower batch_size and raise accumulate by as much, set gradient_checkpointing=True, or lower max_length"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train.
+
+    Attributes
+    ----------
+    epochs : int
+        At most so many.
+    learning_rate : float
+        Of AdamW at its height; it rises in a line over the share `warmup` of all steps and falls in a line to 0.
+    warmup : float
+    weight_decay : float
+    accumulate : int
+        Parts that a batch is cut into, whose gradients are added up.
+    patience : int
+        Epochs without a better validation score after which training ends.
+    bfloat16 : bool
+        Whether to compute in bfloat16 where that is enough; weights and their updates stay in float32.
+    seed : int
+    checkpoint : path or None
+        Folder to write the state to every `CHECKPOINT_STEPS` steps and after each epoch, and to go on from.
+    verbose : bool
+    """
+
+    epochs: int
+    learning_rate: float
+    warmup: float
+    weight_decay: float
+    accumulate: int
+    patience: int
+    bfloat16: bool
+    seed: int
+    checkpoint: Path | None
+    verbose: bool
+
+
+@dataclass
+class Progress:
+    """How far training has come; what a checkpoint holds beside tensors."""
+
+    epoch: int = 0
+    batch: int = 0  # of the epoch, the next one
+    step: int = 0
+    loss_sum: float = 0.0  # over the batches of this epoch
+    best_epoch: int = -1
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+class Texts:
+    """Token sequences of texts, flat.
+
+    Parameters
+    ----------
+    ids : list of list of int
+        One for each text.
+    pad : int
+        What fills up the shorter ones of a batch.
+    """
+
+    def __init__(self, ids: list[list[int]], pad: int) -> None:
+        self.lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+        self.starts = np.concatenate(([0], np.cumsum(self.lengths)))
+        self.flat = np.fromiter((token for row in ids for token in row), np.int64, int(self.starts[-1]))
+        self.pad = pad
+
+    def batch(self, rows: NDArray[np.int64], device: Any) -> tuple[Tensor, Tensor]:
+        """Return tokens and mask of some texts, shape (n, length of the longest)."""
+        lengths = self.lengths[rows]
+        slots = np.arange(max(1, lengths.max(initial=0)))
+        filled = slots < lengths[:, None]
+        at = np.where(filled, self.starts[rows][:, None] + slots, 0)
+        tokens = np.where(filled, self.flat[at] if self.flat.size else 0, self.pad)
+        mask = filled if filled[:, 0].all() else filled | (slots == 0)  # an empty text is one pad, not nothing
+        return torch.from_numpy(tokens).to(device), torch.from_numpy(mask.astype(np.int64)).to(device)
+
+
+class PathLoss:
+    """The mean of ``-log p(label | text)`` over pairs, where p is that of a `TokenTrie`.
+
+    Parameters
+    ----------
+    model : T5ForConditionalGeneration
+    trie : TokenTrie
+    texts : Texts
+    """
+
+    def __init__(self, model: Any, trie: TokenTrie, texts: Texts) -> None:
+        self.model, self.texts = model, texts
+        self.tensors = TrieOnDevice.place(trie, model)
+        self.widths = trie.widths
+        self.paths = torch.tensor(trie.paths.nodes, device=model.device)
+        self.n_steps = torch.tensor(trie.paths.n_steps, device=model.device)
+        self.tokens = torch.tensor(np.maximum(trie.tokens, 0), device=model.device)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return the sum over the pairs of a batch."""
+        model, device = self.model, self.model.device
+        labels = torch.from_numpy(batch.labels).to(device)
+        n_steps = self.n_steps[labels]
+        paths = self.paths[labels, : int(n_steps.max())]
+        if paths.shape[1] == 0:  # a single label is always certain
+            return 0.0 * self.tensors.output_weights(model).sum()
+        input_ids, mask = self.texts.batch(batch.rows, device)
+        start = torch.full((len(labels), 1), model.config.decoder_start_token_id, device=device)
+        written = torch.cat([start, self.tokens[paths[:, :-1]]], dim=1)
+        encoded = model.get_encoder()(input_ids=input_ids, attention_mask=mask).last_hidden_state
+        states = model.get_decoder()(
+            input_ids=written, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
+        ).last_hidden_state
+        weights = self.tensors.output_weights(model)
+        total = states.new_zeros((), dtype=torch.float32)
+        nodes = torch.zeros_like(labels)
+        for step in range(paths.shape[1]):  # levels differ much in width, so each has its own array
+            there = torch.nonzero(n_steps > step)[:, 0]
+            children = self.tensors.children(states[there, step], nodes[there], self.widths[step], weights)
+            nodes = paths[:, step]
+            slots = nodes[there] - children.nodes[:, 0]
+            total = total - children.log_p.gather(1, slots[:, None]).sum()
+        return total
+
+
+def train(
+    model: Any, loss: PathLoss, sampler: BatchSampler, plan: Plan, validate: Callable[[], float] | None, data_key: str
+) -> list[dict[str, float]]:
+    """Train a model, and leave it with its best weights.
+
+    Parameters
+    ----------
+    model : T5ForConditionalGeneration
+        Trained in place; parameters that need no gradient stay.
+    loss : PathLoss
+    sampler : BatchSampler
+    plan : Plan
+    validate : callable or None
+        Returns the score of the model as it is, higher is better; the weights of the best epoch win, of equal ones the
+        earlier. Without it the last weights win.
+    data_key : str
+        What a checkpoint must have been made with to be gone on from.
+
+    Returns
+    -------
+    list of dict
+        For each epoch its number, the mean loss, and the validation score if there is one.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is of other data or parameters, or the loss is no number.
+    MemoryError
+        If the memory of the GPU is not enough.
+    """
+    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []), memory_errors(KNOBS):
+        run = _Run(model, loss, sampler, plan, data_key)
+        run.resume()
+        for epoch in range(run.progress.epoch, plan.epochs):
+            if run.progress.epoch - 1 - run.progress.best_epoch >= plan.patience and validate is not None:
+                break
+            run.one_epoch(epoch)
+            run.close_epoch(None if validate is None else validate())
+        run.restore_best()
+        return run.progress.curve
+
+
+class _Run:
+    """One training, from its start or from a checkpoint."""
+
+    def __init__(self, model: Any, loss: PathLoss, sampler: BatchSampler, plan: Plan, data_key: str) -> None:
+        self.model, self.loss, self.sampler, self.plan, self.data_key = model, loss, sampler, plan, data_key
+        self.weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.optimizer = torch.optim.AdamW(
+            self.weights.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+        )
+        n_steps = plan.epochs * sampler.n_batches
+        n_rising = max(1, round(plan.warmup * n_steps))
+        self.rate = lambda step: min((step + 1) / n_rising, (n_steps - step) / max(1, n_steps - n_rising))
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+
+    def one_epoch(self, epoch: int) -> None:
+        """Take the steps of an epoch that are still to be taken."""
+        self.model.train()
+        batches = self.sampler.epoch(epoch)
+        progress = self.progress
+        with tqdm(
+            total=len(batches), initial=progress.batch, desc=f"epoch {epoch + 1} of {self.plan.epochs}", leave=False,
+            disable=not self.plan.verbose,
+        ) as bar:  # fmt: skip
+            while progress.batch < len(batches):
+                progress.loss_sum += self.one_step(batches[progress.batch])
+                progress.batch += 1
+                progress.step += 1
+                bar.set_postfix(loss=f"{progress.loss_sum / progress.batch:.4f}", refresh=False)
+                bar.update()
+                if progress.step % CHECKPOINT_STEPS == 0 and progress.batch < len(batches):
+                    self.save()
+
+    def one_step(self, batch: Batch) -> float:
+        """Move the weights once; return the mean loss of the batch."""
+        torch.manual_seed((self.plan.seed + self.progress.step) % 2**63)  # so that no state of chance needs saving
+        n = len(batch.rows)
+        self.optimizer.param_groups[0]["lr"] = self.plan.learning_rate * self.rate(self.progress.step)
+        device = self.model.device.type
+        total = 0.0
+        for part in np.array_split(np.arange(n), min(n, self.plan.accumulate)):
+            with torch.autocast(device, torch.bfloat16, enabled=self.plan.bfloat16):
+                loss = self.loss(Batch(batch.rows[part], batch.labels[part])) / n
+            loss.backward()
+            total += loss.item()
+        if not np.isfinite(total):
+            raise ValueError(f"The loss is {total} at step {self.progress.step}; lower learning_rate.")
+        torch.nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return total
+
+    def close_epoch(self, score: float | None) -> None:
+        """Note how the epoch went, and keep its weights if they are the best."""
+        progress = self.progress
+        entry = {"epoch": progress.epoch + 1, "loss": progress.loss_sum / max(1, progress.batch)}
+        earlier = max((old["score"] for old in progress.curve if "score" in old), default=-np.inf)
+        if score is not None:
+            entry["score"] = score
+            if score > earlier:
+                progress.best_epoch = progress.epoch
+                self.best = {name: p.detach().clone() for name, p in self.weights.items()}
+        progress.curve.append(entry)
+        progress.epoch, progress.batch, progress.loss_sum = progress.epoch + 1, 0, 0.0
+        self.save()
+
+    def restore_best(self) -> None:
+        """Give the model the weights of its best epoch."""
+        with torch.no_grad():
+            for name, tensor in self.best.items():
+                self.weights[name].copy_(tensor)
+        self.model.eval()
+
+    # Checkpoints
+
+    def save(self) -> None:
+        """Write the state, replacing the one before as a whole or not at all."""
+        if self.plan.checkpoint is None:
+            return
+        moments = {
+            f"{kind}.{name}": self.optimizer.state[p][kind]
+            for name, p in self.weights.items()
+            if p in self.optimizer.state
+            for kind in ("exp_avg", "exp_avg_sq")
+        }
+        parts = {"weights": self.weights, "best": self.best, "moments": moments}
+        arrays = {f"{part}.safetensors": _as_bytes(tensors) for part, tensors in parts.items()}
+        save_model(self.plan.checkpoint, {"checkpoint": self.data_key, "progress": self.progress.__dict__}, arrays)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        folder = self.plan.checkpoint
+        if folder is None or not (folder / HEADER).exists():
+            return
+        header, arrays = load_model(folder, verify="full")
+        if header.get("checkpoint") != self.data_key:
+            raise ValueError(
+                f"The checkpoint in {folder} was made with other data or other parameters of training. Name another "
+                "folder, or remove it to start anew."
+            )
+        self.progress = Progress(**header["progress"])
+        parts = {part: _from_bytes(arrays, part, self.model.device) for part in ("weights", "best", "moments")}
+        with torch.no_grad():
+            for name, parameter in self.weights.items():
+                parameter.copy_(parts["weights"][name])
+        self.best = parts["best"]
+        for name, parameter in self.weights.items():
+            if f"exp_avg.{name}" in parts["moments"]:
+                self.optimizer.state[parameter] = {
+                    "step": torch.tensor(float(self.progress.step), device=parameter.device),
+                    "exp_avg": parts["moments"][f"exp_avg.{name}"],
+                    "exp_avg_sq": parts["moments"][f"exp_avg_sq.{name}"],
+                }
+
+
+def _as_bytes(tensors: dict[str, Tensor]) -> NDArray[np.uint8]:
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return np.frombuffer(save_tensors(plain), np.uint8)
+
+
+def _from_bytes(arrays: Arrays, part: str, device: Any) -> dict[str, Tensor]:
+    tensors = load_tensors(arrays[f"{part}.safetensors"].tobytes())
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+def key_of(*parts: Any) -> str:
+    """Return a digest of arrays and plain values."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(str(part.shape).encode() + np.ascontiguousarray(part).tobytes())
+        else:
+            digest.update(repr(part).encode())
+    return digest.hexdigest()

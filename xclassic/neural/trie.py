@@ -1,0 +1,176 @@
+"""The token sequences of all labels as one tree in flat arrays, for training and for decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xclassic.label_tree.tree import LabelTree
+
+
+class Paths(NamedTuple):
+    """Where each label leads through a trie, as far as there is anything to choose.
+
+    Attributes
+    ----------
+    nodes : ndarray of int64, shape (n_labels, depth)
+        The node at each step, from the child of the root on; -1 once the label is certain.
+    n_steps : ndarray of int64, shape (n_labels,)
+        Steps until no other label is left below the node.
+    """
+
+    nodes: NDArray[np.int64]
+    n_steps: NDArray[np.int64]
+
+
+class TokenTrie:
+    r"""What may follow what, in the token sequences of labels.
+
+    The sequence of a label is a path from the root, a token for each step. A model that gives each possible
+    continuation a score makes a distribution over the labels: at a node the softmax over its children, and for a label
+    the product along its path,
+
+    .. math:: p(l \mid x) = \prod_t \frac{\exp s(v_t \mid x, v_{<t})}{\sum_{c \in \mathrm{children}(v_{t-1})}
+        \exp s(c \mid x, v_{<t})}
+
+    which sums to 1 over all labels. Where only one label is left the rest of its tokens is certain.
+
+    Parameters
+    ----------
+    sequences : sequence of sequences of int
+        The tokens of each label, at least one, none of which begins another. Let all end in the same token, which
+        stands nowhere else, if one could.
+
+    Attributes
+    ----------
+    tree : LabelTree
+        The structure.
+    tokens : ndarray of int64, shape (n_nodes,)
+        The token that leads to each node, -1 for the root.
+    only_label : ndarray of int64, shape (n_nodes,)
+        The label of the nodes that have a single one below; -1 for the others.
+    vocabulary : ndarray of int64
+        The tokens that the trie uses, rising.
+    token_rank : ndarray of int64, shape (n_nodes,)
+        Position of each node's token in the vocabulary (0 for the root).
+
+    Raises
+    ------
+    ValueError
+        If there is no sequence, two are equal, or one begins another.
+
+    Notes
+    -----
+    Memory: some 60 bytes a node, and 8 bytes for each label and step.
+    """
+
+    def __init__(self, sequences: Sequence[Sequence[int]]) -> None:
+        lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
+        if lengths.size == 0 or lengths.min() == 0:
+            raise ValueError("A trie needs at least one sequence, and at least one token in each.")
+        table = np.full((lengths.size, lengths.max()), -1, np.int64)
+        table[np.arange(table.shape[1]) < lengths[:, None]] = np.concatenate([np.asarray(s) for s in sequences])
+        tree = LabelTree.from_codes(table)
+        nodes = _path_nodes(tree)
+        tokens = np.full(tree.n_nodes, -1, np.int64)
+        tokens[nodes[nodes >= 0]] = table[nodes >= 0]
+        self._set(tree, tokens)
+
+    @classmethod
+    def from_arrays(cls, child_ptr: Any, label: Any, tokens: NDArray[Any], n_labels: int) -> Self:
+        """Return the trie of a tree and its tokens.
+
+        Parameters
+        ----------
+        child_ptr, label, n_labels
+            Of the `LabelTree`.
+        tokens : ndarray of int64, shape (n_nodes,)
+            See the attribute.
+
+        Raises
+        ------
+        ValueError
+            If they are no such tree with all labels, or tokens do not fit it.
+        """
+        tree = LabelTree(child_ptr, label, n_labels)
+        if tokens.shape != (tree.n_nodes,) or tokens.dtype != np.int64 or tokens[1:].min() < 0:
+            raise ValueError(f"tokens has shape {tokens.shape} and dtype {tokens.dtype}, or names no token")
+        if tree.labels.size != n_labels:
+            raise ValueError(f"the trie has {tree.labels.size} labels, not {n_labels}")
+        trie = cls.__new__(cls)
+        trie._set(tree, tokens)
+        return trie
+
+    def _set(self, tree: LabelTree, tokens: NDArray[np.int64]) -> None:
+        self.tree, self.tokens = tree, tokens
+        self.vocabulary = np.unique(self.tokens[1:])
+        self.token_rank = np.searchsorted(self.vocabulary, self.tokens)
+        self.only_label = _only_labels(self.tree)
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        return self.tree.n_labels
+
+    @cached_property
+    def widths(self) -> list[int]:
+        """The largest number of children of a node that has several labels, by level."""
+        counts = np.where(self.only_label < 0, np.diff(self.tree.child_ptr), 0)
+        return [int(counts[start:stop].max()) for start, stop in _levels(self.tree)]
+
+    @cached_property
+    def paths(self) -> Paths:
+        """Where each label leads."""
+        nodes = _path_nodes(self.tree)
+        certain = self.only_label[nodes] >= 0  # the last node of a path is, and -1 is the last leaf
+        n_steps = 1 + certain.argmax(axis=1) if self.n_labels > 1 else np.zeros(1, np.int64)
+        depth = int(n_steps.max())
+        return Paths(np.where(np.arange(depth) < n_steps[:, None], nodes[:, :depth], -1), n_steps)
+
+    def allowed_nodes(self, labels: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which nodes have any of some labels below.
+
+        Parameters
+        ----------
+        labels : ndarray of int, shape (n,)
+
+        Returns
+        -------
+        ndarray of bool, shape (n_nodes,)
+        """
+        allowed = np.zeros(self.tree.n_nodes, np.bool_)
+        allowed[self.tree.leaves[labels]] = True
+        for start, stop in reversed(_levels(self.tree)[1:]):
+            allowed[self.tree.parent[start:stop][allowed[start:stop]]] = True
+        return allowed
+
+
+def _levels(tree: LabelTree) -> list[tuple[int, int]]:
+    return list(pairwise(tree.level_ptr.tolist()))
+
+
+def _path_nodes(tree: LabelTree) -> NDArray[np.int64]:
+    """Return the nodes of each label's path below the root, shape (n_labels, depth), -1 beyond its leaf."""
+    depth_of = np.repeat(np.arange(tree.depth + 1), np.diff(tree.level_ptr))
+    nodes = np.full((tree.n_labels, tree.depth), -1, np.int64)
+    at = tree.leaves.astype(np.int64)
+    for _ in range(tree.depth):
+        below = np.flatnonzero(at > 0)
+        nodes[below, depth_of[at[below]] - 1] = at[below]
+        at[below] = tree.parent[at[below]]
+    return nodes
+
+
+def _only_labels(tree: LabelTree) -> NDArray[np.int64]:
+    """Return the label of each node that has one label below, else -1."""
+    n_below = (tree.label >= 0).astype(np.int64)
+    label = np.where(tree.label >= 0, tree.label, 0).astype(np.int64)  # the sum below is the label if it is alone
+    for start, stop in reversed(_levels(tree)[1:]):
+        np.add.at(n_below, tree.parent[start:stop], n_below[start:stop])
+        np.add.at(label, tree.parent[start:stop], label[start:stop])
+    return np.where(n_below == 1, label, -1)
