@@ -50,5 +50,7 @@ def _snapshot(folder, name, make=True):
 
 @pytest.fixture(scope="session")
 def t5_tokenizer(tmp_path_factory):
-    """Folder of the tokenizer of T5."""
+    """Folder of the tokenizer of T5; models so small are fastest on one thread."""
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
     return unpack_tokenizer(tmp_path_factory.mktemp("t5_tokenizer"))

@@ -64,9 +64,7 @@ def load_network(model: Any, tokenizer: str | None, seed: int) -> Network:
         If something is missing, is no T5, or does not fit.
     """
     if tokenizer is None and not isinstance(model, str):
-        raise ValueError(
-            "model is a configuration, which has no tokenizer; pass tokenizer, such as 'google-t5/t5-base'."
-        )
+        raise ValueError("model is a configuration without tokenizer; pass one, as in tokenizer='google-t5/t5-base'.")
     words = load_pretrained(AutoTokenizer, tokenizer if tokenizer is not None else model)
     if not words.is_fast or words.eos_token_id is None or words.pad_token_id is None:
         raise ValueError(

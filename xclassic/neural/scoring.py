@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from xclassic.neural.trie import TokenTrie
+from xclassic.neural.vocabulary import embedding_rows
 
 
 class Children(NamedTuple):
@@ -58,7 +59,7 @@ class TrieOnDevice(NamedTuple):
 
     def output_weights(self, model: Any) -> Tensor:
         """Return the output embeddings of the trie's tokens, shape (n_vocabulary, d_model): no others are needed."""
-        return model.get_output_embeddings().weight[self.vocabulary] * self.scale
+        return embedding_rows(model.lm_head, self.vocabulary) * self.scale
 
     def children(self, hidden: Tensor, nodes: Tensor, width: int, weights: Tensor) -> Children:
         """Return the probabilities of what may follow each node.

@@ -375,11 +375,12 @@ class T5Classifier(XMCClassifier):
         from xclassic.neural.batches import BatchSampler
         from xclassic.neural.lora import low_rank
         from xclassic.neural.training import PathLoss, Plan, Texts, key_of, train
+        from xclassic.neural.vocabulary import tokens_in_use
 
         assert self._network is not None
         model = self._network.model
         if self.gradient_checkpointing:
-            model.gradient_checkpointing_enable()
+            getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
         trained_rows, held_rows = self._split(Y)
         texts = Texts(tokens, self._network.tokenizer.pad_token_id)
         sampler = BatchSampler(
@@ -406,7 +407,7 @@ class T5Classifier(XMCClassifier):
         )
         plain = {name: value for name, value in self.get_params().items() if name not in (*self._not_saved, *UNSEEN)}
         key = key_of(texts.flat, texts.starts, Y.indptr, Y.indices, self.trie_.tokens, plain)
-        with low_rank(model, self.lora_rank):
+        with low_rank(model, self.lora_rank), tokens_in_use(model, texts.flat, self.trie_.vocabulary):
             validate = partial(self._validation_score, tokens, Y, held_rows) if held_rows.size else None
             return train(model, PathLoss(model, self.trie_, texts), sampler, plan, validate, key)
 
