@@ -478,3 +478,39 @@ def test_copies_of_a_folder_are_models(model, tmp_path):
     shutil.copytree(model, tmp_path / "copy")
     shutil.rmtree(model)
     assert load_model(tmp_path / "copy", verify="full")[0]["version"] == 1
+
+
+# Files of other kinds
+
+
+def test_bytes_can_be_files_that_other_programs_read(tmp_path):
+    content = np.frombuffer(b'{"a": 1}', np.uint8)
+    save_model(tmp_path / "m", {}, {"tokenizer.json": content, "w.safetensors": content[:0], "x": np.arange(3)})
+    file = next((tmp_path / "m").glob("tokenizer.*.json"))
+    assert json.loads(file.read_text()) == {"a": 1}
+    for mmap in (True, False):
+        _, arrays = load_model(tmp_path / "m", mmap=mmap, verify="full")
+        assert bytes(arrays["tokenizer.json"]) == b'{"a": 1}'
+        assert arrays["w.safetensors"].size == 0
+    save_model(tmp_path / "m", {}, {"tokenizer.json": content[:2]})
+    assert len(list((tmp_path / "m").glob("tokenizer.*.json"))) == 1
+    file = next((tmp_path / "m").glob("tokenizer.*.json"))
+    file.write_bytes(b"[")
+    with pytest.raises(ModelFileError, match="has 1 bytes, not 2"):
+        load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize("array", [np.arange(3), np.zeros((2, 2), np.uint8)])
+def test_only_rows_of_bytes_can_be_such_files(tmp_path, array):
+    with pytest.raises(TypeError, match="row of bytes"):
+        save_model(tmp_path / "m", {}, {"w.safetensors": array})
+
+
+@pytest.mark.parametrize("change", [{"dtype": "<f4"}, {"file": "w.0123456789abcdef.npy"}, {"shape": [2, 2]}])
+def test_entries_of_such_files_are_checked(tmp_path, change):
+    save_model(tmp_path / "m", {}, {"w.safetensors": np.zeros(4, np.uint8)})
+    header = json.loads((tmp_path / "m" / "model.json").read_text())
+    header["arrays"]["w.safetensors"] |= change
+    (tmp_path / "m" / "model.json").write_text(json.dumps(header))
+    with pytest.raises(ModelFileError):
+        load_model(tmp_path / "m")

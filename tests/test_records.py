@@ -1,0 +1,105 @@
+"""Texts and records as users hold them, and templates."""
+
+import numpy as np
+import pytest
+
+from xclassic.records import check_columns, check_texts, fill_template, is_records, template_fields
+
+
+def frame(**columns):
+    return pytest.importorskip("pandas").DataFrame(columns)
+
+
+def test_texts_of_every_kind_and_missing_ones():
+    expected = ["a", "", ""]
+    given = [["a", None, float("nan")], ("a", "", None), np.array(["a", "", None], object), iter(["a", "", None])]
+    for X in given:
+        texts = check_texts(X)
+        assert texts.tolist() == expected
+        assert texts.dtype == object
+    assert check_texts(np.array(["a", "b"])).tolist() == ["a", "b"]
+    assert all(type(text) is str for text in check_texts(np.array(["a", "b"])))
+
+
+def test_columns_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    table = frame(title=["a", None], price=[1.5, float("nan")], code=pandas.array(["x", pandas.NA], dtype="string"))
+    assert check_texts(table["title"]).tolist() == ["a", ""]
+    assert check_texts(table["code"]).tolist() == ["x", ""]
+    assert check_columns(table, ["price", "code"]) == {"price": [1.5, None], "code": ["x", None]}
+    assert is_records(table)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ("text", "X is one str"),
+        (b"text", "X is one bytes"),
+        ({"a": 1}, "X is one dict"),
+        (["a", 3], r"X\[1\] is 3, a int; texts are strings"),
+        ([{"a": "b"}], "holds records"),
+        (5, "X is a int; pass a list"),
+    ],
+)
+def test_what_is_no_texts_is_refused(X, message):
+    with pytest.raises(TypeError, match=message):
+        check_texts(X)
+
+
+def test_tables_are_no_texts():
+    with pytest.raises(ValueError, match="2 dimensions"):
+        check_texts(np.array([["a"]]))
+
+
+ROWS = [{"title": "tea", "price": 2}, {"title": None}, {"price": float("nan"), "title": "mug"}]
+COLUMNS = {"title": ["tea", None, "mug"], "price": [2, None, float("nan")]}
+
+
+@pytest.mark.parametrize("X", [ROWS, tuple(ROWS), COLUMNS, np.array(ROWS, object)])
+def test_columns_are_the_same_from_every_container(X):
+    assert is_records(X)
+    assert check_columns(X, ["price", "title"]) == {"price": [2, None, None], "title": ["tea", None, "mug"]}
+
+
+@pytest.mark.parametrize("X", [["a"], np.array(["a"]), [], np.zeros((2, 2))])
+def test_texts_and_arrays_are_no_records(X):
+    assert not is_records(X)
+
+
+@pytest.mark.parametrize(
+    ("X", "fields", "error", "message"),
+    [
+        (ROWS, ["name"], ValueError, "X has no field 'name'; found are price, title"),
+        ([], ["name"], None, ""),
+        (["tea"], ["title"], TypeError, r"X\[0\] is a str, but the fields title are to be read"),
+        ({"a": [1], "b": [1, 2]}, ["a", "b"], ValueError, "columns of X"),
+    ],
+)
+def test_bad_records(X, fields, error, message):
+    if error is None:
+        assert check_columns(X, fields) == {"name": []}
+        return
+    with pytest.raises(error, match=message):
+        check_columns(X, fields)
+
+
+def test_templates():
+    texts = fill_template("Price: {price:.2f} Description: {title}!", ROWS)
+    assert texts.tolist() == ["Price: 2.00 Description: tea!", "Price:  Description: !", "Price:  Description: mug!"]
+    assert template_fields("{a} {b} {a} {{c}}") == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{title", "malformed"),
+        ("no field", "must name fields .* found none"),
+        ("{}", "found ''"),
+        ("{0}", "found '0'"),
+        ("{title.__class__}", "found 'title.__class__'"),
+        ("{title[0]}", "found"),
+    ],
+)
+def test_bad_templates(template, message):
+    with pytest.raises(ValueError, match=message):
+        fill_template(template, ROWS)
