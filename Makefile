@@ -22,7 +22,7 @@ demo: $(VENV)/package.stamp
 	@$(VENV)/bin/python examples/demo.py
 
 test: $(VENV)/test.stamp
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses auto $(PYTEST_ARGS)
 
 lint: export PATH := $(abspath $(VENV)/bin):$(PATH)
 lint: $(VENV)/lint.stamp

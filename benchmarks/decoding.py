@@ -25,7 +25,7 @@ from xclassic.label_tree import kmeans_tree
 from xclassic.neural.decoding import search
 from xclassic.neural.scoring import TrieOnDevice
 from xclassic.neural.targets import code_sequences, name_sequences
-from xclassic.neural.training import Texts
+from xclassic.neural.texts import Texts
 from xclassic.neural.trie import TokenTrie
 
 

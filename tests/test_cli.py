@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 import scipy.sparse
 import typer
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 
 import xclassic
 from xclassic import DiSMEC, ModelFileError, datasets, metrics
 from xclassic.cli import app
 from xclassic.cli.commands import train
 from xclassic.cli.measure import align_labels, widen
-from xclassic.cli.models import TrainedModel, pack_strings, read_model, unpack_strings
+from xclassic.cli.models import TrainedModel, read_model
 from xclassic.cli.outputs import choose_format
 from xclassic.cli.parameters import DEFAULTS, descriptions, parse, spell
+from xclassic.features import FourierFeatures, TextFeatures
 
 PROGRAM = [sys.executable, "-m", "xclassic"]
 PACKAGE = str(Path(xclassic.__file__).parents[1])
@@ -209,10 +209,9 @@ def test_text_files_of_the_field(run, bibtex):
 
 @pytest.mark.parametrize("file", ["books.jsonl", "books.csv"])
 def test_texts(run, books, file):
-    run(f"train DiSMEC {file} {books} --label-delimiter ; --model m --C 3 --ngram-range 1,2 --sublinear-tf")
+    run(f"train DiSMEC {file} {books} --label-delimiter ; --model m --C 3 --ngram-range 1,2 --no-sublinear-tf")
     texts, labels = [title for _, title, _ in BOOKS], [labels for _, _, labels in BOOKS]
-    vectorizer = TfidfVectorizer(dtype=np.float32, ngram_range=(1, 2), sublinear_tf=True)
-    pipe = make_pipeline(vectorizer, DiSMEC(C=3)).fit(texts, labels)
+    pipe = make_pipeline(TextFeatures(ngram_range=(1, 2), sublinear_tf=False), DiSMEC(C=3)).fit(texts, labels)
     expected = xclassic.predict_topk(pipe, texts, 2)
     done = run(f"predict m {file} --text-field title --id-field key -k 2 --format jsonl")
     rows = [json.loads(line) for line in done.out.splitlines()]
@@ -221,8 +220,37 @@ def test_texts(run, books, file):
     np.testing.assert_allclose([row["scores"] for row in rows], expected.scores, rtol=1e-4)
     assert not [path for path in Path("m").iterdir() if path.suffix in (".pkl", ".joblib")]
     facts = json.loads(run("info m --json --full").out)
-    assert (facts["input"], facts["n_labels"], facts["text"]["ngram_range"]) == ("text", 4, [1, 2])
+    assert (facts["class"], facts["input"], facts["n_labels"]) == ("DiSMEC", "texts", 4)
+    assert facts["steps"] == {"textfeatures": "TextFeatures(ngram_range=(1, 2), sublinear_tf=False)"}
     assert facts["training"]["n_rows"] == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "params"),
+    [
+        ("", {}),
+        ("--preset abstract --min-df 1", {"preset": "abstract", "min_df": 1}),
+        ("--ngram-range none --char-ngrams 2,4", {"ngram_range": (), "char_ngrams": (2, 4)}),
+        ("--char-ngrams none --max-features 7", {"char_ngrams": (), "max_features": 7}),
+        ("--stop-words english", {"stop_words": "english"}),
+        ("--sublinear-tf --stop-words none", {"sublinear_tf": True}),
+    ],
+    ids=str,
+)
+def test_options_of_texts_reach_the_encoder(run, books, options, params):
+    run(f"train DiSMEC books.jsonl {books} --model m {options}")
+    default = TextFeatures().get_params()
+    assert xclassic.load("m")[0].get_params() == default | params
+
+
+def test_the_field_of_the_texts_is_remembered(run, books):
+    run(f"train DiSMEC books.jsonl {books} --model m")
+    expected = run("predict m books.jsonl --text-field title").out
+    assert run("predict m books.jsonl").out == expected
+    assert run("predict m books.csv").out == expected
+    assert run("explain m books.jsonl").out
+    assert "P " in run("evaluate m books.jsonl --label-field subjects").out
+    assert "'text'" in run("predict m books.jsonl --text-field text", 1).err
 
 
 def test_a_model_of_text_wants_text(run, books, model):
@@ -235,8 +263,45 @@ def test_several_fields_and_whole_labels(run, books):
     fields = "--text-field title --text-field key --label-field subjects"
     run(f"train DiSMEC books.csv {fields} --label-delimiter= --model m")
     assert "astronomy;nature" in xclassic.load("m").classes_
-    assert "a3" in read_model("m")[0].vectorizer.vocabulary_
-    assert "'title'" in run("predict m books.csv --text-field nothing", 1).err
+    encoder = xclassic.load("m")[0]
+    assert "a3" in encoder.vectorizers_["key"][0].vocabulary_
+    assert "a3" not in encoder.vectorizers_["title"][0].vocabulary_
+    assert "leave --text-field out" in run("predict m books.csv --text-field nothing", 2).err
+    Path("new.csv").write_text("title,subjects\nRye,cooking\n")
+    assert "no field 'key'; found are subjects, title" in " ".join(run("predict m new.csv", 1).err.split())
+
+
+def test_records(run):
+    """A price decides where the title is the same."""
+    rows = [
+        {"name": "Watch", "note": None, "price": price, "kind": "toys" if price < 50 else "jewels"}
+        for price in range(9, 99)
+    ]
+    Path("shop.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    lines = [f"{row['name']},,{row['price']},{row['kind']}" for row in rows]
+    Path("shop.csv").write_text("\n".join(["name,note,price,kind", *lines, "Watch,,,toys"]))
+    run("train DiSMEC shop.jsonl --text-field name --numeric-field price --label-field kind --model m")
+    pipe = make_pipeline(TextFeatures(["name"], numeric=["price"]), DiSMEC()).fit(rows, [[row["kind"]] for row in rows])
+    expected = pipe.classes_[xclassic.predict_topk(pipe, rows, 1).ids[:, 0]].tolist()
+    assert expected == [row["kind"] for row in rows]
+    for file, count in (("shop.jsonl", 90), ("shop.csv", 91)):
+        found = [
+            json.loads(line)["labels"][0] for line in run(f"predict m {file} -k 1 --format jsonl").out.splitlines()
+        ]
+        assert len(found) == count
+        assert found[:90] == expected
+    assert json.loads(run("info m --json").out)["input"] == "records"
+    assert "price" in run("explain m shop.csv --row 2").out
+    assert json.loads(run("evaluate m shop.jsonl --label-field kind -k 1 --json").out)["metrics"]["P@1"] == 1
+    Path("bad.csv").write_text("name,price\nWatch,9 EUR\n")
+    assert "X['price'][0] is '9 EUR', no finite number" in run("predict m bad.csv", 1).err
+
+
+def test_presets_of_fields(run, books):
+    fields = "--text-field title --text-field key --preset title --preset abstract --min-df 1 --label-field subjects"
+    run(f"train DiSMEC books.jsonl {fields} --model m")
+    encoder = xclassic.load("m")[0]
+    assert {field: len(made) for field, made in encoder.vectorizers_.items()} == {"title": 2, "key": 1}
 
 
 # Predict
@@ -367,36 +432,66 @@ def test_python_loads_what_the_command_wrote(run, books, model, bibtex):
     np.testing.assert_array_equal(xclassic.load(model, verify="full").predict_topk(bibtex.X_test).ids, expected.ids)
     run(f"train DiSMEC books.jsonl {books} --model m --stop-words english")
     trained, _ = read_model("m", "full")
-    assert "moons" in trained.vectorizer.vocabulary_
-    assert "of" not in trained.vectorizer.vocabulary_
     np.testing.assert_array_equal(trained.label_counts, [1, 3, 2, 2])
+    tagger = xclassic.load("m", verify="full")
+    assert type(tagger) is Pipeline
+    vocabulary = tagger[0].vectorizers_["text"][0].vocabulary_
+    assert "moons" in vocabulary
+    assert "of" not in vocabulary
+    lines = run("predict m books.jsonl -k 1").out.splitlines()
+    top = xclassic.predict_topk(tagger, [title for _, title, _ in BOOKS], 1)
+    assert [line.split("\t")[1].rpartition(":")[0] for line in lines] == tagger.classes_[top.ids[:, 0]].tolist()
 
 
-def damaged_vectorizer(**changes):
-    vectorizer = TfidfVectorizer(dtype=np.float32)
-    X = vectorizer.fit_transform([title for _, title, _ in BOOKS])
+def test_the_command_reads_what_python_saved(run, books, bibtex):
+    titles, labels = [title for _, title, _ in BOOKS], [labels for _, _, labels in BOOKS]
+    records = [{"title": title} for title in titles]
+    views = FeatureUnion([("words", TextFeatures("title")), ("letters", TextFeatures("title", ngram_range=()))])
+    for pipe, X, kind in (
+        (make_pipeline(TextFeatures(), DiSMEC()), titles, "texts"),
+        (make_pipeline(views, DiSMEC()), records, "records"),
+    ):
+        xclassic.save(pipe.fit(X, labels), "m")
+        found = [json.loads(line)["labels"] for line in run(
+            f"predict m books.jsonl -k 1 --format jsonl {'--text-field title' if kind == 'texts' else ''}"
+        ).out.splitlines()]  # fmt: skip
+        assert found == pipe.classes_[xclassic.predict_topk(pipe, X, 1).ids].tolist()
+        assert json.loads(run("info m --json --full").out)["input"] == kind
+    pipe = make_pipeline(FourierFeatures(50), DiSMEC()).fit(bibtex.X, bibtex.Y)
+    xclassic.save(pipe, "m")
+    assert run("evaluate m bibtex").out
+    assert json.loads(run("info m --json").out)["input"] == "features"
+    xclassic.save(pipe[0], "m")
+    assert "holds a FourierFeatures, which ranks no labels" in run("info m", 1).err
+
+
+def damaged_encoder(**changes):
+    encoder = TextFeatures()
+    X = encoder.fit_transform([title for _, title, _ in BOOKS])
     estimator = DiSMEC().fit(X, [labels for _, _, labels in BOOKS])
     training = {"n_rows": 5} | changes.pop("training", {})
-    vectorizer.set_params(**changes)
-    return TrainedModel(estimator, vectorizer, np.array([1, 3, 2, 2]), training=training)
+    encoder.set_params(**changes)
+    return TrainedModel(make_pipeline(encoder, estimator), np.array([1, 3, 2, 2]), training=training)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"analyzer": "word2"},
+        {"preset": "word2"},
         {"ngram_range": [1, 2, 3]},
         {"ngram_range": 3},
         {"ngram_range": [1, "2"]},
-        {"token_pattern": "("},
+        {"text": "title"},
+        {"numeric": "price"},
         {"stop_words": [[]]},
-        {"max_df": -1.0},
+        {"min_df": -1.0},
         {"training": {"n_rows": 2}},
+        {"training": {"n_rows": "5"}},
     ],
     ids=str,
 )
 def test_damaged_facts_are_refused(tmp_path, changes):
-    damaged_vectorizer(**changes).save(str(tmp_path / "m"))
+    damaged_encoder(**changes).save(str(tmp_path / "m"))
     with pytest.raises(ModelFileError, match="damaged"):
         read_model(str(tmp_path / "m"))
 
@@ -410,18 +505,6 @@ def test_info_full_finds_a_flipped_bit(run, books):
         assert "m" in run("info m --full", 1).err
         path.write_bytes(content)
     run("info m --full")
-
-
-def test_strings_survive_in_arrays():
-    strings = ["", "a\nb", "für", "\0", "日本"]
-    arrays = pack_strings("s", strings)
-    assert unpack_strings(arrays, "s", 5) == strings
-    ends = arrays["s.ends"]
-    for broken in (ends[:-1], ends[::-1], ends + 1, ends.astype(np.int32), np.where(ends == 3, 9, ends)):
-        with pytest.raises(ValueError, match="s"):
-            unpack_strings({**arrays, "s.ends": broken}, "s", 5)
-    with pytest.raises(ValueError, match="utf-8"):
-        unpack_strings({**arrays, "s": np.full(arrays["s"].size, 255, np.uint8)}, "s", 5)
 
 
 def test_info(run, model):
@@ -458,7 +541,11 @@ def test_explain(run, model, bibtex):
 def test_explain_texts(run, books):
     run(f"train Parabel books.jsonl --model m {books}")
     shown = json.loads(run("explain m books.csv --text-field title --row 1 --label cooking --json").out)
-    assert {effect["name"] for step in shown["steps"] for effect in step["features"]} == {"bread", "and", "butter"}
+    assert {effect["name"] for step in shown["steps"] for effect in step["features"]} >= {
+        "bread",
+        "butter",
+        "and butter",
+    }
     assert "no row 5; books.csv has 5 rows" in run("explain m books.csv --text-field title --row 5", 2).err
     unknown = run("explain m books.csv --text-field title --label sky", 2).err
     assert "no label 'sky'; its labels are like Brot: für Anfänger, astronomy, cooking" in unknown
@@ -477,8 +564,11 @@ def test_explain_texts(run, books):
         ("train DiSMEC bibtex --model m --C x", "--C is 'x'; accepted is float"),
         ("train DiSMEC bibtex --model m --C -1", "C is -1.0"),
         ("train DiSMEC bibtex --model m --loss hinge", "squared_hinge"),
-        ("train DiSMEC books.jsonl --model m --analyzer words", "analyzer"),
+        ("train DiSMEC books.jsonl --model m --preset words", "preset is 'words'"),
+        ("train DiSMEC books.jsonl --model m --preset title --preset title", "preset has 2 entries for 1 text field"),
         ("train DiSMEC books.jsonl --model m --ngram-range 1-2", "--ngram-range is '1-2'"),
+        ("train DiSMEC books.jsonl --model m --ngram-range none --char-ngrams none", "are both empty"),
+        ("train DiSMEC books.jsonl --model m --char-ngrams 3,2", "char_ngrams is (3, 2)"),
         ("predict m", "DATA"),
         ("predict m bibtex -k 0", "-k"),
         ("predict m bibtex -o no/top.txt", "there is no folder"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xclassic.datasets import DataFileError, read_texts
+from xclassic.datasets import DataFileError, products_file, read_records, read_texts
 
 
 @pytest.fixture
@@ -118,3 +118,17 @@ def test_round_trip(tmp_path, rows):
         writer.writerow(["text", "labels"])
         writer.writerows((text, ",".join(labels)) for text, labels in rows)
     assert read_texts(tmp_path / "a.csv") == (texts, labels)
+
+
+def test_records_are_whole_lines(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"title": "tea", "price": 2}\n\n{"title": null}\n')
+    assert read_records(tmp_path / "a.jsonl") == [{"title": "tea", "price": 2}, {"title": None}]
+    (tmp_path / "a.csv").write_text("title,price\ntea,\n")
+    assert read_records(tmp_path / "a.csv") == [{"title": "tea", "price": ""}]
+
+
+def test_products_come_with_the_package():
+    products = read_records(products_file())
+    assert len(products) == 293
+    assert set(products[0]) == {"title", "price", "brand", "category", "sub_category", "type"}
+    assert len({(row["category"], row["sub_category"], row["type"]) for row in products}) == 26

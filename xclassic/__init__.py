@@ -48,10 +48,11 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.linear.least_squares import OneVsRestLeastSquares as OneVsRestLeastSquares
     from xclassic.model_io import ModelFileError as ModelFileError
     from xclassic.persistence import load as load
+    from xclassic.persistence import save as save
     from xclassic.topk import TopK as TopK
     from xclassic.validation import encode_labels as encode_labels
 
-# Estimators by module; these and the composites are the only classes that a saved model may name.
+# Estimators by module; these, the composites and the transformers are the only classes that a saved model may name.
 ESTIMATORS = {
     "DiSMEC": "xclassic.linear.dismec",
     "OneVsRestLeastSquares": "xclassic.linear.least_squares",
@@ -82,6 +83,14 @@ COMPOSITES = {
     "Blend": "xclassic.blend",
 }
 
+# Transformers that a saved model may hold, beside the pipelines and unions of scikit-learn.
+TRANSFORMERS = {
+    "TextFeatures": "xclassic.features.text",
+    "BertEncoder": "xclassic.features.bert",
+    "FourierFeatures": "xclassic.features.fourier",
+    "Autoencoder": "xclassic.features.autoencoder",
+}
+
 _NAMES = {
     **ESTIMATORS,
     **COMPOSITES,
@@ -97,6 +106,7 @@ _NAMES = {
     "explain": "xclassic.explanation",
     "load": "xclassic.persistence",
     "predict_topk": "xclassic.base",
+    "save": "xclassic.persistence",
     "show_versions": "xclassic._versions",
 }
 _MODULES = ("datasets", "features", "instance_tree", "label_tree", "metrics")

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xclassic.model_io import Arrays, Verify
 from xclassic.parallel import StopByte, run_tasks
-from xclassic.persistence import Facts, save_estimator
+from xclassic.persistence import Facts, save
 from xclassic.topk import TopK
 from xclassic.validation import (
     Features,
@@ -399,7 +399,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     # Persistence
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the fitted model to a folder, which `xclassic.load` reads.
+        """Write the fitted model to a folder, as `xclassic.save` does.
 
         A model that is there already is replaced as a whole or, on any failure, not at all.
 
@@ -415,7 +415,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         OSError
             If the folder cannot be written, for instance because the disk is full.
         """
-        save_estimator(self, path)
+        save(self, path)
 
 
 def _topk_chunk(

@@ -1,56 +1,127 @@
-"""Fitted estimators in and out of model folders."""
+"""Fitted models in and out of model folders: estimators, transformers, and pipelines of them."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
+from itertools import pairwise
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
-from xclassic import COMPOSITES, ESTIMATORS
+from xclassic import COMPOSITES, ESTIMATORS, TRANSFORMERS
 from xclassic._version import __version__
 from xclassic.model_io import Arrays, ModelFileError, Verify, load_model, save_model
-
-if TYPE_CHECKING:
-    from xclassic.base import XMCClassifier
 
 Facts: TypeAlias = dict[str, Any]
 
 PARAMETER = "params."  # begins the names of arrays that are parameters
+CONTAINERS = {"Pipeline": Pipeline, "FeatureUnion": FeatureUnion}
+PLACEHOLDERS = {"Pipeline": ("passthrough",), "FeatureUnion": ("passthrough", "drop")}
+MAX_STEPS = 100  # of one pipeline or union
 
 
-def save_estimator(estimator: XMCClassifier, path: str | PathLike[str]) -> None:
-    """Write a fitted estimator to a folder; see `XMCClassifier.save`."""
-    save_model(path, *packed(estimator))
+def save(model: Any, path: str | PathLike[str]) -> None:
+    """Write a fitted model to a folder, which `load` reads.
+
+    A model that is there already is replaced as a whole or, on any failure, not at all.
+
+    Parameters
+    ----------
+    model : XMCClassifier, transformer of `xclassic.features`, Pipeline or FeatureUnion
+        Fitted. The steps of pipelines and unions are any of these, or ``"passthrough"`` and ``"drop"``.
+    path : str or path
+        The folder.
+
+    Raises
+    ------
+    TypeError
+        If a step is something else, or a parameter is neither None, a bool, a number, a string, an array, nor a list
+        or tuple of plain values.
+    sklearn.exceptions.NotFittedError
+        If ``fit`` was not called.
+    OSError
+        If the folder cannot be written, for instance because the disk is full.
+
+    Notes
+    -----
+    How to run is not stored: ``memory``, ``verbose`` and ``n_jobs`` of pipelines and unions.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from xclassic import DiSMEC, load, predict_topk, save
+    >>> from xclassic.features import TextFeatures
+    >>> texts = ["stars and planets", "bread and butter", "planets and moons"]
+    >>> pipe = make_pipeline(TextFeatures(), DiSMEC()).fit(texts, [["astronomy"], ["food"], ["astronomy"]])
+    >>> save(pipe, "tagger.model")
+    >>> predict_topk(load("tagger.model"), ["a planet of bread"], k=1).named(pipe.classes_)[0][0][0]
+    np.str_('food')
+    """
+    save_model(path, *packed(model))
 
 
-def packed(estimator: XMCClassifier) -> tuple[Facts, Arrays]:
-    """Return header and arrays of a fitted estimator, the inverse of `unpacked`."""
-    check_is_fitted(estimator)
-    method_arrays, facts = estimator._get_arrays()
-    params = {
-        name: value for name, value in estimator.get_params(deep=False).items() if name not in estimator._not_saved
-    }
+def packed(model: Any, place: str = "The model") -> tuple[Facts, Arrays]:
+    """Return header and arrays of a fitted model, the inverse of `unpacked`; `place` is its name in messages."""
+    cls = type(model)
+    if cls in CONTAINERS.values():
+        return _packed_steps(model)
+    if _modules().get(cls.__name__) != cls.__module__:  # load must construct this class, not one of the same name
+        raise TypeError(
+            f"{place} is a {cls.__name__}, which a model folder cannot hold; it holds {', '.join(TRANSFORMERS)} of "
+            f"xclassic.features, the estimators of xclassic, and {' and '.join(CONTAINERS)} of these. Instead of "
+            "scikit-learn's vectorizers of text use TextFeatures; other models can be pickled."
+        )
+    check_is_fitted(model)
+    own_arrays, facts = model._get_arrays()
+    not_saved = getattr(model, "_not_saved", ())
+    params = {name: value for name, value in model.get_params(deep=False).items() if name not in not_saved}
     arrays = {PARAMETER + name: value for name, value in params.items() if isinstance(value, np.ndarray)}
-    arrays["classes_"] = estimator.classes_
-    if hasattr(estimator, "feature_names_in_"):
-        arrays["feature_names_in_"] = np.asarray(estimator.feature_names_in_, dtype=np.str_)
     header = {
-        "class": type(estimator).__name__,
+        "class": cls.__name__,
         "version": __version__,
         "params": {name: _plain(name, value) for name, value in params.items() if not isinstance(value, np.ndarray)},
-        "n_features": int(estimator.n_features_in_),
-        "target": {
-            "kind": estimator._target_kind,
-            "dtype": estimator._target_dtype.str,
-            "labels_per_row": int(estimator._labels_per_row),
-        },
         "facts": facts,
     }
-    return header, {**method_arrays, **arrays}
+    if hasattr(model, "n_features_in_"):
+        header["n_features"] = int(model.n_features_in_)
+    if hasattr(model, "feature_names_in_"):
+        arrays["feature_names_in_"] = np.asarray(model.feature_names_in_, dtype=np.str_)
+    if hasattr(model, "classes_"):
+        arrays["classes_"] = model.classes_
+        header["target"] = {
+            "kind": model._target_kind,
+            "dtype": model._target_dtype.str,
+            "labels_per_row": int(model._labels_per_row),
+        }
+    return header, {**own_arrays, **arrays}
+
+
+def _modules() -> dict[str, str]:
+    """Return the classes that a folder may name, with their modules."""
+    return {**ESTIMATORS, **COMPOSITES, **TRANSFORMERS}
+
+
+def _packed_steps(model: Pipeline | FeatureUnion) -> tuple[Facts, Arrays]:
+    """Return those of all steps side by side."""
+    header: Facts = {"class": type(model).__name__, "version": __version__, "steps": []}
+    if isinstance(model, FeatureUnion):
+        weights = model.transformer_weights
+        header["weights"] = None if weights is None else {name: float(weight) for name, weight in weights.items()}
+        header["prefixed_names"] = bool(model.verbose_feature_names_out)
+    arrays: Arrays = {}
+    for i, (name, step) in enumerate(model.steps if isinstance(model, Pipeline) else model.transformer_list):
+        if isinstance(step, FunctionTransformer) and step.func is None:  # what a union makes of "passthrough" in fit
+            step = "passthrough"
+        part, part_arrays = ({"class": step}, {}) if isinstance(step, str) else packed(step, f"Step {name!r}")
+        header["steps"].append({"name": name, **part})
+        arrays |= {f"step{i}.{key}": array for key, array in part_arrays.items()}
+    return header, arrays
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -76,7 +147,7 @@ def _from_plain(value: Any) -> Any:
     return tuple(_from_plain(value["tuple"])) if isinstance(value, dict) else value
 
 
-def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") -> XMCClassifier:
+def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") -> Any:
     """Read a model folder that ``save`` wrote.
 
     Parameters
@@ -91,8 +162,8 @@ def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") 
 
     Returns
     -------
-    XMCClassifier
-        The fitted estimator.
+    XMCClassifier, Pipeline, FeatureUnion or transformer
+        What was saved, fitted.
 
     Raises
     ------
@@ -100,60 +171,113 @@ def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") 
         If there is no model, or it is damaged, or of a newer format or an unknown class. Nothing in the folder is
         executed or unpickled.
     """
+    return read(path, mmap, verify)[0]
+
+
+def read(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") -> tuple[Any, Facts, Arrays]:
+    """Return what `load` returns, and header and arrays of the folder it was made of."""
     if verify not in ("lazy", "full"):
         raise ValueError(f"verify is {verify!r}; it must be 'lazy' or 'full'.")
     header, arrays = load_model(path, mmap=mmap, verify=verify)
     try:
-        return unpacked(header, arrays, verify)
+        return unpacked(header, dict(arrays), verify), header, arrays
     except ModelFileError:
         raise
     except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ModelFileError(f"The model in {path} is damaged: {type(error).__name__}: {error}.") from error
 
 
-def unpacked(header: Facts, arrays: Arrays, verify: Verify) -> XMCClassifier:
-    """Return the fitted estimator of a header and its arrays; whatever is wrong with them raises an error."""
-    estimator = _construct(header, arrays)
-    _restore(estimator, header, arrays, verify)
-    return estimator
-
-
-def _construct(header: Facts, arrays: Arrays) -> XMCClassifier:
-    """Return the unfitted estimator that the header names, from the classes of this package only."""
-    name, known = header["class"], {**ESTIMATORS, **COMPOSITES}
-    if not isinstance(name, str) or name not in known:
+def unpacked(header: Facts, arrays: Arrays, verify: Verify) -> Any:
+    """Return the fitted model of a header and its arrays; whatever is wrong with them raises an error."""
+    name, known = header["class"], _modules()
+    if not isinstance(name, str) or name not in [*known, *CONTAINERS]:
         raise ModelFileError(
             f"The model, written by xclassic {header.get('version')}, is of class {name!r}; version {__version__} "
-            f"knows only {', '.join(known)}."
+            f"knows only {', '.join([*known, *CONTAINERS])}."
         )
+    if name in CONTAINERS:
+        return _unpacked_steps(header, arrays, verify)
+    model = _construct(getattr(importlib.import_module(known[name]), name), header, arrays)
+    if name in TRANSFORMERS:
+        if "n_features" in header:
+            _restore_features(model, header, arrays)
+        model._set_arrays(arrays, header["facts"], verify)
+    else:
+        _restore_features(model, header, arrays)
+        _restore_target(model, header["target"], arrays, verify)
+        model._set_arrays(arrays, header["facts"], verify)
+        model._fitted = True
+    return model
+
+
+def _construct(cls: type, header: Facts, arrays: Arrays) -> Any:
+    """Return the unfitted model with the parameters of the header."""
     in_arrays = {key.removeprefix(PARAMETER): arrays.pop(key) for key in list(arrays) if key.startswith(PARAMETER)}
     params = {key: _from_plain(value) for key, value in header["params"].items()}
-    cls = getattr(importlib.import_module(known[name]), name)
-    estimator = cls(**params, **in_arrays, **dict.fromkeys(cls._not_saved))
-    estimator._check_parameters()
-    return estimator
+    model = cls(**params, **in_arrays, **dict.fromkeys(getattr(cls, "_not_saved", ())))
+    if hasattr(model, "_check_parameters"):
+        model._check_parameters()
+    return model
 
 
-def _restore(estimator: XMCClassifier, header: Facts, arrays: Arrays, verify: Verify) -> None:
-    """Set the fitted attributes."""
-    target = header["target"]
+def _restore_features(model: Any, header: Facts, arrays: Arrays) -> None:
+    """Set how many features ``fit`` saw, and their names."""
+    model.n_features_in_ = _count(header, "n_features")
+    if "feature_names_in_" in arrays:
+        names = _names(arrays, "feature_names_in_").astype(object)
+        if names.size != model.n_features_in_:
+            raise ModelFileError(f"The model has {model.n_features_in_} features but {names.size} feature names.")
+        model.feature_names_in_ = names
+
+
+def _restore_target(model: Any, target: Facts, arrays: Arrays, verify: Verify) -> None:
+    """Set the labels that ``fit`` saw, and the container they came in."""
     kind, dtype = target["kind"], np.dtype(target["dtype"])
     if kind not in ("vector", "dense", "sparse") or dtype.kind not in ("biufUS" if kind == "vector" else "biuf"):
         raise ModelFileError(f"The model was fitted on labels of unknown kind: {target!r}.")
-    estimator._target_kind = kind
-    estimator._target_dtype = dtype
-    estimator._labels_per_row = _count(target, "labels_per_row")
-    estimator.n_features_in_ = _count(header, "n_features")
-    estimator.classes_ = _names(arrays, "classes_")
-    if verify == "full" and not (estimator.classes_[:-1] < estimator.classes_[1:]).all():
+    model._target_kind = kind
+    model._target_dtype = dtype
+    model._labels_per_row = _count(target, "labels_per_row")
+    model.classes_ = _names(arrays, "classes_")
+    if verify == "full" and not (model.classes_[:-1] < model.classes_[1:]).all():
         raise ModelFileError("The classes of the model are not in increasing order.")
-    if "feature_names_in_" in arrays:
-        names = _names(arrays, "feature_names_in_").astype(object)
-        if names.size != estimator.n_features_in_:
-            raise ModelFileError(f"The model has {estimator.n_features_in_} features but {names.size} feature names.")
-        estimator.feature_names_in_ = names
-    estimator._set_arrays(arrays, header["facts"], verify)
-    estimator._fitted = True
+
+
+def _unpacked_steps(header: Facts, arrays: Arrays, verify: Verify) -> Pipeline | FeatureUnion:
+    """Return the fitted pipeline or union of the steps that the header lists."""
+    kind, parts = header["class"], header["steps"]
+    if not isinstance(parts, list) or not 0 < len(parts) <= MAX_STEPS:
+        raise ModelFileError(f"A {kind} of the model has no list of 1 to {MAX_STEPS} steps.")
+    steps = []
+    for i, part in enumerate(parts):
+        if part["class"] in PLACEHOLDERS[kind]:
+            step = part["class"]
+        else:
+            prefix = f"step{i}."
+            own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+            step = unpacked(part, own, verify)
+            if not hasattr(step, "transform") and (kind == "FeatureUnion" or i < len(parts) - 1):
+                raise ModelFileError(f"Step {part['name']!r} of the model transforms nothing.")
+        steps.append((part["name"], step))
+    _check_widths(steps if kind == "Pipeline" else [])
+    whole = Pipeline(steps) if kind == "Pipeline" else _union(steps, header)
+    whole._validate_names([name for name, _ in steps])
+    return whole
+
+
+def _union(steps: list[tuple[str, Any]], header: Facts) -> FeatureUnion:
+    weights = header["weights"]
+    if weights is not None:
+        weights = {name: float(weight) for name, weight in weights.items()}
+    return FeatureUnion(steps, transformer_weights=weights, verbose_feature_names_out=header["prefixed_names"] is True)
+
+
+def _check_widths(steps: list[tuple[str, Any]]) -> None:
+    """Refuse a step that takes another number of features than the one before it makes, where both are known."""
+    for (_, before), (name, after) in pairwise(steps):
+        made, taken = getattr(before, "_n_features_out", None), getattr(after, "n_features_in_", None)
+        if None not in (made, taken) and made != taken:
+            raise ModelFileError(f"Step {name!r} of the model takes {taken} features, the one before it makes {made}.")
 
 
 def _count(facts: Facts, name: str) -> int:
@@ -169,3 +293,21 @@ def _names(arrays: Arrays, name: str) -> NDArray[Any]:
     if names.ndim != 1 or names.size == 0 or names.dtype.kind not in "biufUS":
         raise ModelFileError(f"Array {name} of the model has shape {names.shape} and dtype {names.dtype}.")
     return names
+
+
+def pack_strings(name: str, strings: Iterable[str]) -> Arrays:
+    """Return strings as two arrays: their UTF-8 bytes, and where each begins and ends."""
+    encoded = [string.encode(errors="surrogatepass") for string in strings]  # halves of pairs, as JSON may hold them
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    return {name: np.frombuffer(b"".join(encoded), np.uint8), f"{name}.ends": ends}
+
+
+def unpack_strings(arrays: Arrays, name: str, count: int) -> list[str]:
+    """Return what `pack_strings` packed, checked."""
+    characters, ends = arrays[name], arrays[f"{name}.ends"]
+    if characters.dtype != np.uint8 or ends.dtype != np.int64 or characters.ndim != 1 or ends.shape != (count + 1,):
+        raise ValueError(f"{name} does not hold {count} strings")
+    if ends[0] != 0 or ends[-1] != characters.size or (ends[1:] < ends[:-1]).any():
+        raise ValueError(f"the string ends of {name} are out of order")
+    whole, cuts = characters.tobytes(), ends.tolist()
+    return [whole[start:end].decode(errors="surrogatepass") for start, end in pairwise(cuts)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +95,16 @@ def load_pretrained(loader: Any, model: str, **options: Any) -> Any:
     if not is_folder and (folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1):
         raise OSError(f"There is no folder {model}; pass a folder with a model, or the id of one on the hub.")
     try:
-        return loader.from_pretrained(model if is_folder or _hub_answers() else _cached(model), **options)
-    except (OSError, ValueError, KeyError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        return loader.from_pretrained(
+            model if is_folder or _hub_answers(int(time.monotonic() // 60)) else _cached(model), **options
+        )
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file of a model raises errors of many kinds
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         if is_folder:
-            raise type(error)(f"{loader.__name__} cannot load the folder {model}: {reason}") from error
+            kind = OSError if isinstance(error, OSError) else ValueError
+            raise kind(f"{loader.__name__} cannot load the folder {model}: {reason}") from error
         raise OSError(
             f"{loader.__name__} cannot load {model!r}: it is no folder here, and the Hugging Face hub does not give it "
             f"({reason}). Check the name, or download the model where there is a network and pass its folder."
@@ -114,7 +121,8 @@ def _cached(model: str) -> str:
         raise OSError("it cannot be reached, and no earlier download is kept") from error
 
 
-def _hub_answers() -> bool:
+@lru_cache(maxsize=1)
+def _hub_answers(minute: int) -> bool:
     """Tell within seconds whether the hub can be reached; its own client retries for the better part of a minute."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session

@@ -30,7 +30,9 @@ Data = Annotated[
     ),
 ]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")]
-TextField = Annotated[list[str], typer.Option(help="Field that holds the text; give several to join them.")]
+TextField = Annotated[
+    list[str] | None, typer.Option(help="Field that holds the text.", show_default="that of the training data")
+]
 LabelField = Annotated[str, typer.Option(help="Field that holds the labels.")]
 LabelDelimiter = Annotated[str, typer.Option(help="Where a string of labels is cut; '' takes it as one label.")]
 LabelMatrix = Annotated[str | None, typer.Option(metavar="Y.npz", help="Labels of .npz or .npy features.")]
@@ -42,7 +44,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")]
 Jobs = Annotated[int, typer.Option("--n-jobs", help="Workers; -1 for all CPUs.")]
 
-TEXT_PANEL = "Words of raw text (TF-IDF)"
+TEXT_PANEL = "Features of texts and records (TF-IDF)"
+BY_PRESET = "by the preset"
 
 
 def _with_hyphens(name: str) -> str:
@@ -87,16 +90,38 @@ def train(
     model: Annotated[str, typer.Option("--model", "-m", help="Folder to write.")],
     force: Force = False,
     quiet: Quiet = False,
-    text_field: TextField = ["text"],  # noqa: B006
+    text_field: Annotated[
+        list[str], typer.Option(help="Field that holds the text; several have vocabularies of their own.")
+    ] = ["text"],  # noqa: B006
     label_field: LabelField = "labels",
     label_delimiter: LabelDelimiter = ",",
     label_matrix: LabelMatrix = None,
     zero_based: ZeroBased = None,
-    analyzer: Annotated[str, typer.Option(help="word, char or char_wb.", rich_help_panel=TEXT_PANEL)] = "word",
+    numeric_field: Annotated[
+        list[str], typer.Option(help="Field that holds a number, such as a price.", rich_help_panel=TEXT_PANEL)
+    ] = [],  # noqa: B006
+    preset: Annotated[
+        list[str],
+        typer.Option(help="title or abstract; several are for one text field each.", rich_help_panel=TEXT_PANEL),
+    ] = ["title"],  # noqa: B006
     ngram_range: Annotated[
-        str, typer.Option(help="Shortest and longest sequence of words.", rich_help_panel=TEXT_PANEL)
-    ] = "1,1",
-    min_df: Annotated[int, typer.Option(help="Fewest texts with a term.", rich_help_panel=TEXT_PANEL)] = 1,
+        str | None,
+        typer.Option(
+            help="Shortest and longest sequence of words, or none.", rich_help_panel=TEXT_PANEL, show_default=BY_PRESET
+        ),
+    ] = None,
+    char_ngrams: Annotated[
+        str | None,
+        typer.Option(
+            help="Shortest and longest sequence of characters within words, or none.",
+            rich_help_panel=TEXT_PANEL,
+            show_default=BY_PRESET,
+        ),
+    ] = None,
+    min_df: Annotated[
+        int | None,
+        typer.Option(help="Fewest texts with a term.", rich_help_panel=TEXT_PANEL, show_default=BY_PRESET),
+    ] = None,
     max_features: Annotated[
         int | None, typer.Option(help="Most terms.", rich_help_panel=TEXT_PANEL, show_default="no limit")
     ] = None,
@@ -104,23 +129,47 @@ def train(
         str | None, typer.Option(help="english, or none.", rich_help_panel=TEXT_PANEL, show_default="none")
     ] = None,
     sublinear_tf: Annotated[
-        bool, typer.Option(help="Count a repeated term by 1 + log(count).", rich_help_panel=TEXT_PANEL)
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--sublinear-tf/--no-sublinear-tf",
+            help="Count a repeated term by 1 + log(count).",
+            rich_help_panel=TEXT_PANEL,
+            show_default=BY_PRESET,
+        ),
+    ] = None,
 ) -> None:
     """Fit an estimator and write its model folder."""
+    from sklearn.pipeline import make_pipeline
+
     from xclassic.cli.data import Source
     from xclassic.cli.measure import count_labels
     from xclassic.cli.models import TrainedModel
     from xclassic.cli.outputs import write_line
+    from xclassic.features import TextFeatures
 
     _check_model_folder(model, force)
-    source = Source(data, text_field, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based)
+    is_record = len(text_field) > 1 or bool(numeric_field)
+    encoder = TextFeatures(
+        text_field if is_record else None,
+        numeric=tuple(numeric_field),
+        preset=preset[0] if len(preset) == 1 else preset,
+        ngram_range=_lengths("--ngram-range", ngram_range),
+        char_ngrams=_lengths("--char-ngrams", char_ngrams),
+        min_df=min_df,
+        max_features=max_features,
+        stop_words=None if stop_words == "none" else stop_words,
+        sublinear_tf=sublinear_tf,
+    )
+    with usage_errors():
+        encoder._check_parameters()
+    fields = None if is_record else text_field
+    source = Source(data, fields, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based)
     points = _read(source, "train", quiet)
-    vectorizer, X = None, points.X
+    X, training = points.X, {"data": data, "n_rows": len(points.ids)}
     if points.is_text:
-        vectorizer = _vectorizer(analyzer, ngram_range, min_df, max_features, stop_words, sublinear_tf)
+        training["text_fields"] = text_field
         with _step("weighing terms", quiet):
-            X = vectorizer.fit_transform(points.X)
+            X = encoder.fit_transform(points.X)
     shown = _shown(quiet)
     estimator.set_params(verbose=max(int(estimator.verbose), int(shown)))
     if shown:
@@ -128,16 +177,16 @@ def train(
         typer.echo(f"{X.shape[0]:,} points, {X.shape[1]:,} features; needs about {mebibytes:,.0f} MiB more", err=True)
     start = time.perf_counter()
     estimator.fit(X, points.Y)
-    seconds = time.perf_counter() - start
+    training["seconds"] = time.perf_counter() - start
     # How to run is the business of whoever loads the model.
     estimator.set_params(n_jobs=None, verbose=0)
+    whole = make_pipeline(encoder, estimator) if points.is_text else estimator
     counts = count_labels(points.Y, estimator.classes_)
-    training = {"data": data, "n_rows": X.shape[0], "seconds": seconds}
     with _step(f"writing {model}", quiet):
-        TrainedModel(estimator, vectorizer, counts, points.label_names, training).save(model)
+        TrainedModel(whole, counts, points.label_names, training).save(model)
     write_line(
         f"{model}: {type(estimator).__name__}, {X.shape[0]:,} points, {X.shape[1]:,} features, "
-        f"{estimator.classes_.size:,} labels, trained in {seconds:.1f} s"
+        f"{estimator.classes_.size:,} labels, trained in {training['seconds']:.1f} s"
     )
 
 
@@ -173,7 +222,7 @@ def predict(
     force: Force = False,
     quiet: Quiet = False,
     n_jobs: Jobs = -1,
-    text_field: TextField = ["text"],  # noqa: B006
+    text_field: TextField = None,
     zero_based: ZeroBased = None,
 ) -> None:
     """Write the best labels of each row (of a folder: of its test points)."""
@@ -185,8 +234,8 @@ def predict(
         raise typer.BadParameter("npz is no text for a terminal; name a file with --output")
     check_output(output, force)
     trained = _load(model, n_jobs, quiet)
-    source = Source(data, text_field, id_field=id_field, zero_based=zero_based)
-    points = _read(source, "test", quiet, n_features=trained.estimator.n_features_in_, labels=False)
+    source = Source(data, _text_fields(trained, text_field), id_field=id_field, zero_based=zero_based)
+    points = _read(source, "test", quiet, n_features=trained.n_features, labels=False)
     top = trained.predict_topk(points.X, k)
     if threshold is not None:
         top = top.above(threshold)
@@ -215,7 +264,7 @@ def evaluate(
     ] = None,
     quiet: Quiet = False,
     n_jobs: Jobs = -1,
-    text_field: TextField = ["text"],  # noqa: B006
+    text_field: TextField = None,
     label_field: LabelField = "labels",
     label_delimiter: LabelDelimiter = ",",
     label_matrix: LabelMatrix = None,
@@ -234,8 +283,9 @@ def evaluate(
     with usage_errors():
         metrics.propensity([1], MIN_POINTS, **constants)
     trained = _load(model, n_jobs, quiet)
-    n_features, classes = trained.estimator.n_features_in_, trained.estimator.classes_
-    source = Source(data, text_field, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based)
+    n_features, classes = trained.n_features, trained.estimator.classes_
+    fields = _text_fields(trained, text_field)
+    source = Source(data, fields, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based)
     if train_data is not None:
         labelled = replace(source, path=train_data, label_matrix=train_label_matrix)
         training = _read(labelled, "train", quiet, n_features=n_features)
@@ -263,31 +313,32 @@ def explain(
         bool, typer.Option("--label-ids", help="Take and show ids of labels that have names.")
     ] = False,
     quiet: Quiet = False,
-    text_field: TextField = ["text"],  # noqa: B006
+    text_field: TextField = None,
     zero_based: ZeroBased = None,
 ) -> None:
     """Tell why a label has its score for one row (of a folder: of its test points)."""
+    from sklearn.pipeline import Pipeline
+
     from xclassic import explain as explain_score
     from xclassic.cli.data import Source
     from xclassic.cli.outputs import write_line
 
     trained = _load(model, 1, quiet)
-    source = Source(data, text_field, zero_based=zero_based)
-    points = _read(source, "test", quiet, n_features=trained.estimator.n_features_in_, labels=False)
+    source = Source(data, _text_fields(trained, text_field), zero_based=zero_based)
+    points = _read(source, "test", quiet, n_features=trained.n_features, labels=False)
     if row >= len(points.ids):
         raise typer.BadParameter(f"there is no row {row}; {data} has {len(points.ids)} rows, counted from 0")
-    X = trained.features(points.X[row : row + 1])
+    X = points.X[row : row + 1]
     shown = trained.labels(by_id=label_ids)
-    chosen = trained.estimator.predict_topk(X, 1).ids[0, 0] if label is None else _position(label, shown)
+    best = trained.predict_topk(X, 1)
+    chosen = best.ids[0, 0] if label is None else _position(label, shown)
     explanation = explain_score(
-        trained.estimator,
+        trained.model,
         X,
         trained.estimator.classes_[chosen],
         n_features=n_features,
         label_names=shown,
-        feature_names=points.feature_names
-        if trained.vectorizer is None
-        else trained.vectorizer.get_feature_names_out(),
+        feature_names=None if isinstance(trained.model, Pipeline) else points.feature_names,
     )
     write_line(json.dumps(explanation.to_dict(), ensure_ascii=False) if as_json else str(explanation))
 
@@ -313,16 +364,17 @@ def info(
     from xclassic.cli.outputs import write_line
 
     trained, header = read_model(model, verify="full" if full else "lazy")
+    estimator, steps = trained.estimator, getattr(trained.model, "steps", [])[:-1]
     facts = {
-        "class": header["class"],
+        "class": type(estimator).__name__,
         "version": header.get("version"),
         "bytes": sum(file.stat().st_size for file in Path(model).iterdir() if file.is_file()),
-        "n_features": trained.estimator.n_features_in_,
-        "n_labels": int(trained.estimator.classes_.size),
-        "input": "features" if trained.vectorizer is None else "text",
-        "params": trained.estimator.get_params(deep=False),
+        "n_features": estimator.n_features_in_,
+        "n_labels": int(estimator.classes_.size),
+        "input": trained.input,
+        "steps": {name: " ".join(repr(step).split()) for name, step in steps},
+        "params": estimator.get_params(deep=False),
         "training": trained.training,
-        "text": header["facts"].get("text", {}),
         "checked": "everything" if full else "sizes",
     }
     write_line(json.dumps(facts, ensure_ascii=False, default=str) if as_json else _table(facts))
@@ -366,25 +418,21 @@ def _read(source: Source, part: Any, quiet: bool, **options: Any) -> Points:
         return read_points(source, part, **options)
 
 
-def _vectorizer(
-    analyzer: str, ngram_range: str, min_df: int, max_features: int | None, stop_words: str | None, sublinear_tf: bool
-) -> Any:
-    import numpy as np
-    from sklearn.feature_extraction.text import TfidfVectorizer
+def _text_fields(trained: TrainedModel, given: list[str] | None) -> list[str] | None:
+    """Return the fields that are the text, by default those of the training data; None for a model of records."""
+    if trained.input == "records":
+        if given:
+            raise typer.BadParameter("the model reads records and knows its fields; leave --text-field out")
+        return None
+    return given or trained.training.get("text_fields", ["text"])
 
-    lengths = _whole_numbers("--ngram-range", ngram_range)
-    vectorizer = TfidfVectorizer(
-        analyzer=analyzer,
-        ngram_range=(lengths[0], lengths[-1]),
-        min_df=min_df,
-        max_features=max_features,
-        stop_words=None if stop_words == "none" else stop_words,
-        sublinear_tf=sublinear_tf,
-        dtype=np.float32,
-    )
-    with usage_errors():
-        vectorizer._validate_params()
-    return vectorizer
+
+def _lengths(option: str, text: str | None) -> tuple[int, ...] | None:
+    """Return the shortest and the longest length, nothing for none, None where the preset chooses."""
+    if text is None or text == "none":
+        return None if text is None else ()
+    numbers = _whole_numbers(option, text)
+    return numbers[0], numbers[-1]
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:

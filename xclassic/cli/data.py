@@ -26,7 +26,7 @@ class Source:
         A text file of the Extreme Classification Repository, ``.npz`` or ``.npy`` features, JSON lines, CSV or TSV, a
         folder, or the name of the bundled data set.
     text_fields, label_field, label_delimiter, id_field
-        Of JSON lines, CSV and TSV; see `xclassic.datasets.read_texts`.
+        Of JSON lines, CSV and TSV; see `xclassic.datasets.read_texts`. None takes whole records instead of texts.
     label_matrix : str or None
         The ``.npz`` labels beside ``.npz`` or ``.npy`` features.
     zero_based : bool or None
@@ -34,7 +34,7 @@ class Source:
     """
 
     path: str
-    text_fields: Sequence[str] = ("text",)
+    text_fields: Sequence[str] | None = ("text",)
     label_field: str = "labels"
     label_delimiter: str = ","
     id_field: str | None = None
@@ -48,8 +48,8 @@ class Points:
 
     Attributes
     ----------
-    X : list of str, sparse matrix or array
-        Texts or features.
+    X : list of str or dict, sparse matrix or array
+        Texts, records or features.
     Y : list of label lists, csr_array or None
     ids : sequence of int or str, length n_rows
         How the rows are called.
@@ -67,7 +67,7 @@ class Points:
 
     @property
     def is_text(self) -> bool:
-        """Whether `X` is texts."""
+        """Whether `X` is texts or records."""
         return isinstance(self.X, list)
 
 
@@ -109,9 +109,12 @@ def _read_folder(source: Source, part: str) -> Points:
 def _read_texts(source: Source, labels: bool) -> Points:
     delimiter = source.label_delimiter or None
     label_field = source.label_field if labels else None
+    texts: list[Any]
     texts, lists = datasets.read_texts(
-        source.path, text=source.text_fields, labels=label_field, label_delimiter=delimiter
+        source.path, text=source.text_fields or [], labels=label_field, label_delimiter=delimiter
     )
+    if source.text_fields is None:
+        texts = datasets.read_records(source.path)
     ids: Sequence[Any] = range(len(texts))
     if source.id_field is not None:  # a string or an integer, just as one label is
         _, cells = datasets.read_texts(source.path, text=[], labels=source.id_field, label_delimiter=None)

@@ -3,7 +3,7 @@
 from xclassic.datasets._files import DataFileError
 from xclassic.datasets.folders import Dataset, load, load_bibtex, read_npz
 from xclassic.datasets.split import stratified_split
-from xclassic.datasets.texts import read_texts
+from xclassic.datasets.texts import products_file, read_records, read_texts
 from xclassic.datasets.xmc import read_split, read_xmc, write_xmc
 
 __all__ = [
@@ -11,7 +11,9 @@ __all__ = [
     "Dataset",
     "load",
     "load_bibtex",
+    "products_file",
     "read_npz",
+    "read_records",
     "read_split",
     "read_texts",
     "read_xmc",

@@ -79,6 +79,44 @@ def read_texts(
     return texts, None if labels is None else label_lists
 
 
+def read_records(path: _Path) -> list[dict[str, Any]]:
+    """Read all fields of a JSON lines, CSV or TSV file in UTF-8.
+
+    Parameters
+    ----------
+    path : path
+        As for `read_texts`.
+
+    Returns
+    -------
+    list of dict
+        One for each line; cells of CSV and TSV are strings.
+
+    Raises
+    ------
+    DataFileError, ValueError
+        As `read_texts`.
+
+    Examples
+    --------
+    >>> from xclassic import datasets
+    >>> datasets.read_records(datasets.products_file())[0]["title"]
+    'Fern Knitted Midi Dress - Green'
+    """
+    return [dict(record) for _, record in _reader(path)(path)]
+
+
+def products_file() -> str:
+    """Return the path of a CSV file of 293 invented products, for examples.
+
+    Returns
+    -------
+    str
+        Its columns are title, price, brand, category, sub_category and type; some prices and brands are empty.
+    """
+    return str(Path(__file__).parent / "products" / "products.csv")
+
+
 def _reader(path: _Path) -> Callable[[_Path], Iterator[_Record]]:
     name = Path(path)
     suffix = name.with_suffix("").suffix if name.suffix in COMPRESSED_SUFFIXES else name.suffix

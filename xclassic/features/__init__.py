@@ -1,6 +1,8 @@
 """Transformers of features, to be put in front of an estimator."""
 
 from xclassic.features.autoencoder import Autoencoder
+from xclassic.features.bert import BertEncoder
 from xclassic.features.fourier import FourierFeatures
+from xclassic.features.text import TextFeatures
 
-__all__ = ["Autoencoder", "FourierFeatures"]
+__all__ = ["Autoencoder", "BertEncoder", "FourierFeatures", "TextFeatures"]

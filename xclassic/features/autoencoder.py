@@ -14,7 +14,9 @@ from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from xclassic.model_io import ModelFileError
+from xclassic.model_io import Arrays, ModelFileError, Verify
+from xclassic.persistence import Facts
+from xclassic.stored_arrays import stored_array
 from xclassic.validation import Features, check_choice, check_features, check_number
 
 Array = NDArray[np.float32]
@@ -356,6 +358,17 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         autoencoder._set(weights)
         autoencoder.n_features_in_ = shape[0]
         return autoencoder
+
+    def _get_arrays(self) -> tuple[Arrays, Facts]:
+        return {**self.arrays(), "errors": getattr(self, "errors_", np.empty(0))}, {}
+
+    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+        stored = self.from_arrays(arrays, full=verify == "full")
+        found = (stored.n_features_in_, stored.n_components, stored.activation)
+        if found != (self.n_features_in_, self.n_components, self.activation):
+            raise ModelFileError(f"The arrays of the autoencoder are those of another one, of {found}.")
+        self._set(Coder(stored.encoder_, stored.encoder_bias_, stored.decoder_, stored.decoder_bias_))
+        self.errors_ = stored_array(arrays, "errors", np.float64, (None,))
 
 
 def _linear_start(X: Features, n_components: int, activation: str | None, rng: np.random.RandomState) -> Coder:

@@ -12,6 +12,9 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from xclassic.model_io import Arrays, ModelFileError, Verify
+from xclassic.persistence import Facts
+from xclassic.stored_arrays import stored_array
 from xclassic.validation import check_features, check_number
 
 SAMPLE_ROWS = 500  # whose distances give the width of the kernel
@@ -89,6 +92,11 @@ class FourierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _n_features_out(self) -> int:
         return self.n_components
 
+    def _check_parameters(self) -> None:
+        check_number("n_components", self.n_components, minimum=1, integer=True)
+        if self.gamma is not None:
+            check_number("gamma", self.gamma, minimum=0, inclusive=False)
+
     def fit(self, X: Any, y: Any = None) -> Self:
         """Draw the frequencies.
 
@@ -107,9 +115,7 @@ class FourierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         ValueError
             If `X` has NaN, infinite or too large entries, or a parameter is out of range.
         """
-        check_number("n_components", self.n_components, minimum=1, integer=True)
-        if self.gamma is not None:
-            check_number("gamma", self.gamma, minimum=0, inclusive=False)
+        self._check_parameters()
         X = check_features(self, X, reset=True)
         random = check_random_state(self.random_state)
         rows = random.permutation(X.shape[0])[:SAMPLE_ROWS]
@@ -131,6 +137,20 @@ class FourierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         check_is_fitted(self)
         features: NDArray[np.float32] = self.sampler_.transform(check_features(self, X, reset=False))
         return features.astype(np.float32, copy=False)
+
+    def _get_arrays(self) -> tuple[Arrays, Facts]:
+        arrays = {"weights": self.sampler_.random_weights_, "offset": self.sampler_.random_offset_}
+        return arrays, {"gamma": float(self.gamma_)}
+
+    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+        weights = stored_array(arrays, "weights", np.float32, (self.n_features_in_, self.n_components))
+        offset = stored_array(arrays, "offset", np.float32, (self.n_components,))
+        if verify == "full" and not (np.isfinite(weights).all() and np.isfinite(offset).all()):
+            raise ModelFileError("The frequencies of the Fourier features are not finite.")
+        self.gamma_ = float(facts["gamma"])
+        self.sampler_ = RBFSampler(gamma=self.gamma_, n_components=self.n_components)
+        self.sampler_.random_weights_, self.sampler_.random_offset_ = weights, offset
+        self.sampler_.n_features_in_ = self.n_features_in_
 
 
 def _median_square_distance(X: Any) -> float:

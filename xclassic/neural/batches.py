@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+
+from xclassic.datasets.split import stratified_split
 
 Ints = NDArray[np.int64]
 
@@ -121,6 +124,34 @@ class BatchSampler:
         pool = np.arange(pairs.size) // (size * POOL)
         ordered = pairs[np.lexsort((lengths, pool))]
         return [ordered[start : start + size] for start in range(0, ordered.size, size)]
+
+
+def split_rows(Y: csr_array, validation: float, seed: int) -> tuple[Ints, Ints]:
+    """Return the rows to train on and those that choose the best epoch, of the rows with labels.
+
+    Parameters
+    ----------
+    Y : csr_array, shape (n_rows, n_labels)
+    validation : float
+        Share of the latter. There are none where no row can be spared: every label keeps a row in training.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If no row has a label.
+    """
+    rows = np.flatnonzero(np.diff(Y.indptr))
+    if rows.size == 0:
+        raise ValueError("No row has a label, so there is nothing to learn.")
+    if validation == 0 or rows.size < 2:
+        return rows, rows[:0]
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of many labels with one row
+        try:
+            trained, held = stratified_split(Y[rows], test_size=validation, random_state=seed)
+        except ValueError:  # no row can be spared
+            return rows, rows[:0]
+    return rows[trained], rows[held]
 
 
 def _cycled(items: Ints, n: int, rng: np.random.Generator) -> Ints:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from xclassic.neural.network import Network
 from xclassic.neural.scoring import TrieOnDevice
+from xclassic.neural.texts import Texts
+from xclassic.neural.trie import TokenTrie
+from xclassic.topk import TopK
+
+PATHS_AT_ONCE = 640
 
 
 class Beams(NamedTuple):
@@ -26,6 +34,48 @@ class Beams(NamedTuple):
     nodes: Tensor
     scores: Tensor
     done: Tensor
+
+
+def search_all(
+    network: Network,
+    trie: TokenTrie,
+    tokens: list[list[int]],
+    *,
+    k: int,
+    beam: int,
+    labels: NDArray[np.int32] | None,
+    bfloat16: bool,
+) -> TopK:
+    """Return the best `k` labels of each text, a batch of texts of like length at a time.
+
+    Parameters
+    ----------
+    network : Network
+    trie : TokenTrie
+    tokens : list of list of int
+        Of each text.
+    k, beam : int
+        As for `search`.
+    labels : ndarray of int32, or None
+        The labels allowed.
+    bfloat16 : bool
+        Whether to compute in bfloat16.
+    """
+    model = network.model.eval()
+    texts = Texts(tokens, network.tokenizer.pad_token_id)
+    placed = TrieOnDevice.place(trie, model)
+    allowed = None if labels is None else torch.from_numpy(trie.allowed_nodes(labels)).to(model.device)
+    top = TopK.empty(len(tokens), k)
+    order = np.argsort(texts.lengths, kind="stable")
+    step = max(1, PATHS_AT_ONCE // beam)
+    for start in range(0, len(tokens), step):
+        rows = order[start : start + step]
+        ids, mask = texts.batch(rows, model.device)
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
+            found, scores = search(model, placed, trie.widths, ids, mask, k=k, beam=beam, allowed=allowed)
+        top.ids[rows], top.scores[rows] = found.cpu().numpy(), scores.cpu().numpy()
+    top.counts[:] = (top.ids >= 0).sum(axis=1)
+    return top
 
 
 @torch.inference_mode()

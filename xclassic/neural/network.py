@@ -115,7 +115,7 @@ def count_weights(model: Any) -> tuple[int, int]:
     config = T5Config.from_dict(config) if isinstance(config, dict) else config
     with torch.device("meta"):
         network = T5ForConditionalGeneration(config)
-    layers = config.num_layers + config.num_decoder_layers
+    layers = config.num_layers + (config.num_decoder_layers or config.num_layers)
     per_token = 4 * layers * (8 * config.d_model + 3 * config.d_ff)
     return sum(p.numel() for p in network.parameters()), per_token
 

@@ -14,17 +14,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.base import XMCClassifier
-from xclassic.datasets.split import stratified_split
 from xclassic.fields import format_fields, parse_fields
-from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.tree import LabelTree
 from xclassic.model_io import Arrays, ModelFileError, Verify
 from xclassic.persistence import Facts
 from xclassic.records import check_texts, fill_template, is_records
-from xclassic.rows import unit_rows
 from xclassic.topk import TopK
 from xclassic.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
-from xclassic.validation import Features, check_choice, check_number
+from xclassic.validation import check_choice, check_number
 
 RECORD_PROMPT = "Retailer: {retailer} Price: {price} Description: {text}"
 FIELDS_INSTRUCTION = "Name the {fields} of this product. "
@@ -310,7 +307,7 @@ class T5Classifier(XMCClassifier):
             y = np.array(format_fields(y, dict(_prefixes(self.fields))))
         return super().fit(X, y)
 
-    def _fit(self, X: Features, Y: csr_array) -> None:
+    def _fit(self, X: Any, Y: csr_array) -> None:
         from xclassic.neural.network import load_network
         from xclassic.neural.trie import TokenTrie
 
@@ -346,6 +343,8 @@ class T5Classifier(XMCClassifier):
         return [str(name) for name in self.classes_]
 
     def _code_tree(self) -> LabelTree:
+        from xclassic.neural.targets import code_tree
+
         if self.tree is not None:
             if self.tree.n_labels != self.classes_.size:
                 raise ValueError(f"tree is of {self.tree.n_labels} labels, but there are {self.classes_.size}.")
@@ -357,22 +356,10 @@ class T5Classifier(XMCClassifier):
             vectors = BertEncoder(device=self.device, verbose=self.verbose)
         if hasattr(vectors, "fit_transform"):
             vectors = vectors.fit_transform(self._names())
-        vectors = np.ascontiguousarray(vectors, np.float32)
-        if vectors.ndim != 2 or len(vectors) != self.classes_.size or not np.isfinite(vectors).all():
-            raise ValueError(
-                f"embeddings has shape {vectors.shape} or numbers that are not finite; there must be a row for each of "
-                f"{self.classes_.size} labels."
-            )
-        return kmeans_tree(
-            unit_rows(vectors),
-            branching=self.branching,
-            max_leaf=self.branching,
-            balanced=False,
-            random_state=self.random_state,
-        )
+        return code_tree(vectors, self.classes_.size, self.branching, self.random_state)
 
     def _train(self, tokens: list[list[int]], Y: csr_array) -> list[dict[str, float]]:
-        from xclassic.neural.batches import BatchSampler
+        from xclassic.neural.batches import BatchSampler, split_rows
         from xclassic.neural.lora import low_rank
         from xclassic.neural.training import PathLoss, Plan, Texts, key_of, train
         from xclassic.neural.vocabulary import tokens_in_use
@@ -381,7 +368,7 @@ class T5Classifier(XMCClassifier):
         model = self._network.model
         if self.gradient_checkpointing:
             getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
-        trained_rows, held_rows = self._split(Y)
+        trained_rows, held_rows = split_rows(Y, self.validation, self.random_state)
         texts = Texts(tokens, self._network.tokenizer.pad_token_id)
         sampler = BatchSampler(
             Y,
@@ -411,20 +398,6 @@ class T5Classifier(XMCClassifier):
             validate = partial(self._validation_score, tokens, Y, held_rows) if held_rows.size else None
             return train(model, PathLoss(model, self.trie_, texts), sampler, plan, validate, key)
 
-    def _split(self, Y: csr_array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the rows to train on and those that choose the best epoch."""
-        rows = np.flatnonzero(np.diff(Y.indptr))
-        if rows.size == 0:
-            raise ValueError("No row has a label, so there is nothing to learn.")
-        if self.validation == 0 or rows.size < 2:
-            return rows, rows[:0]
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # many labels of one row: fewer rows
-            try:
-                trained, held = stratified_split(Y[rows], test_size=self.validation, random_state=self.random_state)
-            except ValueError:  # no row can be spared
-                return rows, rows[:0]
-        return rows[trained], rows[held]
-
     def _validation_score(self, tokens: list[list[int]], Y: csr_array, rows: NDArray[np.int64]) -> float:
         counts = np.bincount(Y.indices, minlength=Y.shape[1])
         truth = Y[rows]
@@ -442,40 +415,21 @@ class T5Classifier(XMCClassifier):
 
     # Prediction
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+    def _topk(self, X: Any, k: int, labels: NDArray[np.int32] | None) -> TopK:
         tokens, n_cut = self._ready().encode(X, self.max_length)
         self.n_truncated_ = n_cut
         _warn_of_cuts(n_cut, len(tokens), self.max_length)
         return self._search(tokens, k, labels)
 
     def _search(self, tokens: list[list[int]], k: int, labels: NDArray[np.int32] | None) -> TopK:
-        """Answer rows in the order of their lengths, a batch at a time."""
-        import torch
-
-        from xclassic.neural.decoding import search
-        from xclassic.neural.scoring import TrieOnDevice
-        from xclassic.neural.training import Texts
+        from xclassic.neural.decoding import search_all
 
         network = self._ready()
-        model = network.model.eval()
-        texts = Texts(tokens, network.tokenizer.pad_token_id)
-        trie = TrieOnDevice.place(self.trie_, model)
-        allowed = None if labels is None else torch.from_numpy(self.trie_.allowed_nodes(labels)).to(model.device)
-        top = TopK.empty(len(tokens), k)
-        order = np.argsort(texts.lengths, kind="stable")
-        beam = max(self.beam, k)
-        step = max(1, PATHS_AT_ONCE // beam)
-        for start in range(0, len(tokens), step):
-            rows = order[start : start + step]
-            ids, mask = texts.batch(rows, model.device)
-            with (
-                torch.autocast(model.device.type, torch.bfloat16, enabled=self._bfloat16(model.device)),
-                memory_errors("lower beam, k or max_length"),
-            ):
-                found, scores = search(model, trie, self.trie_.widths, ids, mask, k=k, beam=beam, allowed=allowed)
-            top.ids[rows], top.scores[rows] = found.cpu().numpy(), scores.cpu().numpy()
-        top.counts[:] = (top.ids >= 0).sum(axis=1)
-        return top
+        device = network.model.device
+        with memory_errors("lower beam, k or max_length"):
+            return search_all(
+                network, self.trie_, tokens, k=k, beam=max(self.beam, k), labels=labels, bfloat16=self._bfloat16(device)
+            )
 
     def predict_proba(self, X: Any, *, max_scores: int = 100) -> NDArray[np.float32]:
         """Return class probabilities after a fit on a class vector; each row sums to one.
@@ -590,7 +544,6 @@ LOADING = Lock()
 FILES = ("weights.safetensors", "tokenizer.json")
 NETWORK_FACTS = ("config", "special_tokens")
 UNSEEN = ("verbose", "n_jobs", "beam", "accumulate", "gradient_checkpointing")  # by the weights that training ends with
-PATHS_AT_ONCE = 640
 
 
 def _prefixes(fields: Sequence[str] | Mapping[str, str] | None) -> list[tuple[str, str]]:

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.tree import LabelTree
+from xclassic.rows import unit_rows
 
 MOST_DIGITS = 10
 
@@ -56,6 +58,32 @@ def name_sequences(names: Sequence[str], tokenizer: Any) -> list[list[int]]:
 def _tokens(names: list[str], tokenizer: Any) -> list[list[int]]:
     tokens: list[list[int]] = tokenizer(names, add_special_tokens=False)["input_ids"]
     return tokens
+
+
+def code_tree(vectors: Any, n_labels: int, branching: int, seed: int) -> LabelTree:
+    """Return a tree of codes, by recursive k-means.
+
+    Parameters
+    ----------
+    vectors : array-like, shape (n_labels, d)
+        One for each label.
+    n_labels : int
+    branching : int
+        Children of a node at most.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If `vectors` has another shape or numbers that are not finite.
+    """
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    if vectors.ndim != 2 or len(vectors) != n_labels or not np.isfinite(vectors).all():
+        raise ValueError(
+            f"embeddings has shape {vectors.shape} or numbers that are not finite; there must be a row for each of "
+            f"{n_labels} labels."
+        )
+    return kmeans_tree(unit_rows(vectors), branching=branching, max_leaf=branching, balanced=False, random_state=seed)
 
 
 def code_sequences(tree: LabelTree, tokenizer: Any) -> list[list[int]]:

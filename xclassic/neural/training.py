@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from xclassic.model_io import HEADER, Arrays, load_model, save_model
 from xclassic.neural.batches import Batch, BatchSampler
 from xclassic.neural.scoring import TrieOnDevice
+from xclassic.neural.texts import Texts
 from xclassic.neural.trie import TokenTrie
 from xclassic.torch_support import memory_errors
 
@@ -72,34 +73,6 @@ class Progress:
     loss_sum: float = 0.0  # over the batches of this epoch
     best_epoch: int = -1
     curve: list[dict[str, float]] = field(default_factory=list)
-
-
-class Texts:
-    """Token sequences of texts, flat.
-
-    Parameters
-    ----------
-    ids : list of list of int
-        One for each text.
-    pad : int
-        What fills up the shorter ones of a batch.
-    """
-
-    def __init__(self, ids: list[list[int]], pad: int) -> None:
-        self.lengths = np.fromiter(map(len, ids), np.int64, len(ids))
-        self.starts = np.concatenate(([0], np.cumsum(self.lengths)))
-        self.flat = np.fromiter((token for row in ids for token in row), np.int64, int(self.starts[-1]))
-        self.pad = pad
-
-    def batch(self, rows: NDArray[np.int64], device: Any) -> tuple[Tensor, Tensor]:
-        """Return tokens and mask of some texts, shape (n, length of the longest)."""
-        lengths = self.lengths[rows]
-        slots = np.arange(max(1, lengths.max(initial=0)))
-        filled = slots < lengths[:, None]
-        at = np.where(filled, self.starts[rows][:, None] + slots, 0)
-        tokens = np.where(filled, self.flat[at] if self.flat.size else 0, self.pad)
-        mask = filled if filled[:, 0].all() else filled | (slots == 0)  # an empty text is one pad, not nothing
-        return torch.from_numpy(tokens).to(device), torch.from_numpy(mask.astype(np.int64)).to(device)
 
 
 class PathLoss:
@@ -161,7 +134,7 @@ def train(
     plan : Plan
     validate : callable or None
         Returns the score of the model as it is, higher is better; the weights of the best epoch win, of equal ones the
-        earlier. Without it the last weights win.
+        later, which has learned more. Without it the last weights win.
     data_key : str
         What a checkpoint must have been made with to be gone on from.
 
@@ -248,7 +221,7 @@ class _Run:
         earlier = max((old["score"] for old in progress.curve if "score" in old), default=-np.inf)
         if score is not None:
             entry["score"] = score
-            if score > earlier:
+            if score >= earlier:
                 progress.best_epoch = progress.epoch
                 self.best = {name: p.detach().clone() for name, p in self.weights.items()}
         progress.curve.append(entry)

@@ -1,0 +1,193 @@
+"""Tagging of products and library records, from raw text: linear methods on TF-IDF, on BERT rows and on both, and T5.
+
+    python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --encoder FOLDER
+    python benchmarks/ecommerce.py --data-dir DATA --encoder FOLDER --t5 --tokenizer FOLDER --seeds 0 1 2
+
+All are judged alike, by the best label of each test row: accuracy, the means over labels of precision, recall and F1,
+and the accuracy on rows of tail labels (at most 25 training rows). Settings are the defaults, or were chosen on
+training rows. Without `--t5-model` a T5 begins with random weights and learns from nothing but the training rows.
+"""
+
+import argparse
+import json
+import lzma
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.pipeline import FeatureUnion
+
+import xclassic
+from xclassic import DiSMEC, Parabel, PrefixTree, metrics
+from xclassic.features import BertEncoder, TextFeatures
+
+TAIL = 25
+
+
+@dataclass
+class Task:
+    """A data set as records.
+
+    Attributes
+    ----------
+    records, test_records : list of dict
+    labels, test_labels : list of str, or of list of str
+    text : str or tuple of str
+        Text fields.
+    preset : str or tuple of str
+        Of `TextFeatures`.
+    numeric : tuple of str
+    prompt : str
+        How an encoder or a T5 reads a record.
+    """
+
+    records: list
+    labels: list
+    test_records: list
+    test_labels: list
+    text: object
+    preset: object
+    numeric: tuple
+    prompt: str
+
+
+def read(folder, part):
+    with lzma.open(folder / f"{part}.jsonl.xz", "rt", encoding="utf8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def bigbasket(folder):
+    train, test = read(folder, "train"), read(folder, "test")
+    labels = [[row["type"] for row in part] for part in (train, test)]
+    return Task(train, labels[0], test, labels[1], "title", "title", ("price",), "{title}")
+
+
+def flipkart(folder):
+    train, test = read(folder, "train"), read(folder, "test")
+    labels = [[" > ".join(row["path"]) for row in part] for part in (train, test)]
+    return Task(train, labels[0], test, labels[1], "title", "title", (), "{title}")
+
+
+def tibkat_en(folder):
+    train, test = ([row for row in read(folder, part) if row["subjects"]] for part in ("train", "dev"))
+    labels = [[row["subjects"] for row in part] for part in (train, test)]
+    fields = ("title", "abstract")
+    return Task(train, labels[0], test, labels[1], fields, ("title", "abstract"), (), "{title}. {abstract}")
+
+
+TASKS = {"bigbasket": bigbasket, "flipkart": flipkart, "tibkat_en": tibkat_en}
+LINEAR = {"Parabel": Parabel, "PrefixTree": PrefixTree, "DiSMEC": DiSMEC}
+
+
+def judge(labels, test_labels, classes, top):
+    """Return the metrics of a ranking in percent."""
+    truth = align(test_labels, classes)
+    counts = np.zeros(truth.shape[1], np.int64)
+    trained = align(labels, classes).sum(axis=0)
+    counts[: trained.size] = trained
+    results = metrics.evaluate(truth, top, ks=(1, 3, 5))
+    sets = metrics.evaluate_sets(truth, top.head(1))
+    tail = np.flatnonzero(truth[:, np.flatnonzero(counts <= TAIL)].sum(axis=1))
+    hits = top.head(1)
+    on_tail = metrics.precision_at_k(truth[tail], type(top)(*(part[tail] for part in hits)), 1) if tail.size else np.nan
+    return {
+        **{f"P@{k}": 100 * results[f"P@{k}"] for k in (1, 3, 5)},
+        "nDCG@5": 100 * results["nDCG@5"],
+        **{f"macro {name}": 100 * sets[f"macro {name}"] for name in ("precision", "recall", "F1")},
+        "tail accuracy": 100 * on_tail,
+    }
+
+
+def align(labels, classes):
+    """Return labels as a matrix: the known ones first, then those that are only here."""
+    lists = [[label] if isinstance(label, str) else label for label in labels]
+    known = {str(label): i for i, label in enumerate(classes)}
+    for row in lists:
+        for label in row:
+            known.setdefault(label, len(known))
+    matrix, names = xclassic.encode_labels([[known[label] for label in row] for row in lists])
+    columns = names[matrix.indices]
+    return type(matrix)((matrix.data, columns, matrix.indptr), shape=(len(lists), len(known)))
+
+
+def features(task, kind, options):
+    words = TextFeatures(task.text, numeric=task.numeric, preset=task.preset)
+    encoder = BertEncoder(options.encoder, template=task.prompt, cache=options.cache)
+    if kind == "both":
+        weights = {"words": 1.0, "encoder": options.encoder_weight}
+        return FeatureUnion([("words", words), ("encoder", encoder)], transformer_weights=weights)
+    return words if kind == "tf-idf" else encoder
+
+
+def linear_runs(task, options):
+    y = np.array(task.labels) if isinstance(task.labels[0], str) else task.labels
+    for kind in options.features:
+        started = time.perf_counter()
+        made = features(task, kind, options)
+        X, X_test = made.fit_transform(task.records), made.transform(task.test_records)
+        seconds = time.perf_counter() - started
+        print(f"# {kind}: {X.shape[1]} features in {seconds:.0f} s", flush=True)
+        for name in options.method:
+            started = time.perf_counter()
+            clf = LINEAR[name](n_jobs=2, random_state=0).fit(X, y) if name != "DiSMEC" else DiSMEC(n_jobs=2).fit(X, y)
+            fitted = time.perf_counter() - started
+            yield (
+                f"{name}, {kind}",
+                fitted,
+                judge(task.labels, task.test_labels, clf.classes_, clf.predict_topk(X_test)),
+            )
+
+
+def t5_runs(task, options):
+    from xclassic import T5Classifier
+
+    y = np.array(task.labels) if isinstance(task.labels[0], str) else task.labels
+    size = {"d_model": options.d_model, "d_kv": 32, "d_ff": 2 * options.d_model, "num_layers": options.layers}
+    model = options.t5_model or {**size, "num_heads": options.d_model // 32}
+    for seed in options.seeds:
+        for target in ("name", "code"):
+            started = time.perf_counter()
+            clf = T5Classifier(
+                model, tokenizer=options.tokenizer, target=target, embeddings=BertEncoder(options.encoder),
+                prompt=task.prompt, max_length=32, epochs=options.epochs, patience=options.epochs,
+                learning_rate=options.learning_rate, tail_share=options.tail_share, random_state=seed,
+            ).fit(task.records, y)  # fmt: skip
+            fitted = time.perf_counter() - started
+            top = clf.predict_topk(task.test_records)
+            yield f"T5, {target}, seed {seed}", fitted, judge(task.labels, task.test_labels, clf.classes_, top)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, required=True, help="folder that holds bigbasket/ and the others")
+    parser.add_argument("--data", choices=TASKS, default="bigbasket")
+    parser.add_argument("--method", nargs="+", choices=LINEAR, default=list(LINEAR))
+    parser.add_argument("--features", nargs="+", choices=["tf-idf", "bert", "both"], default=["tf-idf", "bert", "both"])
+    parser.add_argument("--encoder", default="sentence-transformers/all-MiniLM-L6-v2", help="id or folder")
+    parser.add_argument("--encoder-weight", type=float, default=1.0, help="of BERT rows beside TF-IDF")
+    parser.add_argument("--cache", type=Path, help="folder to keep BERT rows in")
+    parser.add_argument("--t5", action="store_true", help="run the T5 in place of the linear methods")
+    parser.add_argument("--t5-model", help="id or folder; by default random weights")
+    parser.add_argument("--tokenizer", default="google-t5/t5-base", help="id or folder")
+    parser.add_argument("--d-model", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--tail-share", type=float, default=0.25)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--rows", type=int, help="use so many training rows only")
+    options = parser.parse_args()
+    task = TASKS[options.data](options.data_dir / options.data)
+    if options.rows:
+        task.records, task.labels = task.records[: options.rows], task.labels[: options.rows]
+    print(f"# {options.data}: {len(task.records)} training rows, {len(task.test_records)} test rows", flush=True)
+    runs = t5_runs(task, options) if options.t5 else linear_runs(task, options)
+    for i, (name, seconds, results) in enumerate(runs):
+        if i == 0:
+            print("| method | fit, s | " + " | ".join(results) + " |\n|" + "---|" * (2 + len(results)), flush=True)
+        print(f"| {name} | {seconds:.0f} | " + " | ".join(f"{v:.1f}" for v in results.values()) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

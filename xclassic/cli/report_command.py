@@ -1,0 +1,140 @@
+"""What ``xclassic report`` does.
+
+`xclassic.cli.commands` imports this module, so what it holds for all commands is looked up when a command line is made
+and not when this module is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xclassic import cli
+
+if TYPE_CHECKING:
+    import xclassic.cli.commands  # noqa: F401
+    from xclassic.cli.models import TrainedModel
+
+LONGEST_VALUE = 60  # of a parameter
+
+
+def report(
+    model: cli.commands.Model,
+    data: cli.commands.Data,
+    output: Annotated[str, typer.Option("--output", "-o", help="HTML file to write. A suffix .gz compresses.")],
+    k: Annotated[str, typer.Option("-k", help="Depths of the ranking.")] = "1,3,5",
+    samples: Annotated[int, typer.Option(min=0, help="Sample predictions shown.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the samples.")] = 0,
+    title: Annotated[str | None, typer.Option(help="Heading.", show_default="names model and data")] = None,
+    label_ids: Annotated[bool, typer.Option("--label-ids", help="Show ids of labels that have names.")] = False,
+    id_field: Annotated[
+        str | None, typer.Option(help="Field that names a row of text.", show_default="row numbers from 0")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Constants of the propensities: default, wikipedia or amazon.", show_default="default"),
+    ] = None,
+    train_data: Annotated[
+        str | None,
+        typer.Option("--train", help="Count labels in this data.", show_default="counts stored in the model"),
+    ] = None,
+    train_label_matrix: Annotated[
+        str | None, typer.Option(metavar="Y.npz", help="Labels of --train X.npz.", show_default=False)
+    ] = None,
+    force: cli.commands.Force = False,
+    quiet: cli.commands.Quiet = False,
+    n_jobs: cli.commands.Jobs = -1,
+    text_field: cli.commands.TextField = None,
+    label_field: cli.commands.LabelField = "labels",
+    label_delimiter: cli.commands.LabelDelimiter = ",",
+    label_matrix: cli.commands.LabelMatrix = None,
+    zero_based: cli.commands.ZeroBased = None,
+) -> None:
+    """Write an HTML page about a model on labelled data (of a folder: on its test points)."""
+    from xclassic.cli.commands import _load, _read, _text_fields, _whole_numbers
+    from xclassic.cli.data import Source
+    from xclassic.cli.measure import MIN_POINTS, align_labels, count_labels, widen
+    from xclassic.cli.parameters import usage_errors
+    from xclassic.html_report import write_report
+    from xclassic.html_report.figures import check_matplotlib
+    from xclassic.metrics import propensity
+
+    check_matplotlib()
+    depths = _whole_numbers("-k", k)
+    with usage_errors():
+        propensity([1], MIN_POINTS, preset=preset)
+    _check_page(output, force)
+    trained = _load(model, n_jobs, quiet)
+    n_features, classes = trained.n_features, trained.estimator.classes_
+    fields = _text_fields(trained, text_field)
+    source = Source(data, fields, label_field, label_delimiter, id_field, label_matrix, zero_based)
+    if train_data is not None:
+        labelled = replace(source, path=train_data, label_matrix=train_label_matrix)
+        training = _read(labelled, "train", quiet, n_features=n_features)
+        counts, stored = count_labels(training.Y, classes), {"data": train_data, "n_rows": len(training.ids)}
+        trained = replace(trained, label_counts=counts, training=stored)
+    points = _read(source, "test", quiet, n_features=n_features)
+    truth = align_labels(points.Y, classes)
+    depth = min(max(depths), truth.shape[1])
+    top = widen(trained.predict_topk(points.X, depth), depth)
+    write_report(
+        output,
+        truth,
+        top,
+        label_names=trained.labels(by_id=label_ids),
+        train_counts=trained.label_counts,
+        n_train=trained.training.get("n_rows"),
+        preset=preset,
+        codes=_codes(trained),
+        probabilities=hasattr(trained.estimator, "predict_proba"),
+        texts=points.X if points.is_text else None,
+        row_names=points.ids,
+        ks=depths,
+        samples=samples,
+        seed=seed,
+        title=title or f"{type(trained.estimator).__name__} on {Path(data).name}",
+        facts=_facts(trained, model, data),
+    )
+
+
+def _check_page(path: str, force: bool) -> None:
+    """Refuse, before the work, to write where no page can be."""
+    from xclassic.cli.outputs import STDOUT, check_output
+
+    if path == STDOUT or (Path(path).exists() and not Path(path).is_file()):
+        raise typer.BadParameter(f"--output is {path!r}, which is no file; name one, as in report.html")
+    check_output(path, force)
+
+
+def _codes(trained: TrainedModel) -> Any:
+    """Return the codes of the labels in the first tree, if the model searches label trees."""
+    from xclassic import LabelTree
+
+    trees = getattr(trained.estimator, "trees_", [])
+    return trees[0].codes() if trees and isinstance(trees[0], LabelTree) else None
+
+
+def _facts(trained: TrainedModel, model: str, data: str) -> dict[str, str]:
+    """Return what the page says of the model and of the data."""
+    params = trained.estimator.get_params(deep=False)
+    shown = {name: value for name, value in params.items() if name not in ("n_jobs", "verbose")}
+    training = trained.training
+    facts = {
+        "Model": f"{type(trained.estimator).__name__} ({model})",
+        "Parameters": ", ".join(f"{name}={_value(value)}" for name, value in shown.items()),
+        "Reads": trained.input,
+        "Data": data,
+        "Training data": training.get("data"),
+        "Training rows": f"{training['n_rows']:,}" if "n_rows" in training else None,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _value(value: Any) -> str:
+    """Return a parameter in short; of an object the type, because it may be large or say where it lies in memory."""
+    plain = value is None or isinstance(value, (bool, int, float, str, tuple))
+    text = repr(value) if plain else type(value).__name__
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"

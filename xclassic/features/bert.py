@@ -1,0 +1,384 @@
+"""Rows for texts from a pretrained BERT, or an encoder like it."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable
+from contextlib import closing
+from hashlib import blake2b
+from pathlib import Path
+from threading import Lock
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
+
+from xclassic.features.encoder_network import (
+    EncoderNetwork,
+    batches_of,
+    check_finite,
+    pretrained,
+    restored,
+    run_batches,
+)
+from xclassic.features.vector_cache import VectorCache, Vectors
+from xclassic.model_io import Arrays, ModelFileError, Verify
+from xclassic.records import check_texts, fill_template, is_records, template_fields
+from xclassic.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
+from xclassic.validation import check_choice, check_number
+
+Texts = NDArray[np.object_]
+Tokens = NDArray[np.int32]
+Facts = dict[str, Any]
+
+CPU_TOKENS = 2048  # beyond, arrays are so large that their memory is fetched from the system each time
+GPU_TOKENS = 32768
+CACHE_FORMAT = 1  # to be raised when rows change
+
+LOADING = Lock()  # transformers is not made to load two models at a time
+
+
+class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    r"""Rows for texts, by a pretrained BERT or an encoder like it.
+
+    The row of a text is the mean of the vectors that the last layer gives its tokens, scaled to unit length, so that
+    products of rows are cosines. Nothing is learned: what the model is worth for the labels, a classifier on top finds.
+
+    Parameters
+    ----------
+    model : str or path, default="sentence-transformers/all-MiniLM-L6-v2"
+        A folder with configuration, weights and tokenizer, or the id of a model on the Hugging Face hub, which is taken
+        from its cache or downloaded. BERT, RoBERTa, XLM-R, MPNet, DistilBERT, DeBERTa, ModernBERT and other encoders of
+        that kind; code that comes with a model is not run. None in an encoder that was loaded from a model folder, for
+        the weights it holds.
+    template : str, optional
+        Makes texts of records, such as ``"{title} {brand}"``; `X` is then a DataFrame or a list of dicts. By default
+        `X` holds texts.
+    pooling : {"mean", "cls"}, default="mean"
+        The mean over all tokens, or the vector of the first one. A model's card says which of both it was trained for.
+    max_length : int, optional
+        Most tokens of a text, those that the tokenizer adds at its ends included; the rest of a longer text is left
+        out. By default as many as the model can read, 512 with most.
+    normalize : bool, default=True
+        Scale rows to unit length.
+    batch_tokens : int, optional
+        Tokens to be computed on at a time by each thread, padding included; by default 2048 on a CPU, 32768 elsewhere.
+        Rows depend on it only by rounding.
+    device : str, optional
+        Such as ``"cpu"`` or ``"cuda:1"``; by default the GPU if there is one.
+    dtype : {"auto", "float32", "bfloat16"}, default="auto"
+        Of weights and computing; ``"auto"`` is bfloat16 on GPUs that have it, which is several times as fast and right
+        to two or three digits, else float32.
+    cache : str or path, optional
+        A folder in which rows are kept, so that no text is encoded twice, in whatever program. Several processes may
+        share it.
+    verbose : int, default=0
+        Above 0, show the progress with the time left.
+
+    Attributes
+    ----------
+    n_dimensions_ : int
+        Length of a row.
+    max_length_ : int
+        Most tokens of a text.
+    n_truncated_ : int
+        How many rows of the last ``transform`` are of texts that were longer.
+
+    See Also
+    --------
+    sklearn.feature_extraction.text.TfidfVectorizer : Sparse rows by the words alone.
+
+    Notes
+    -----
+    Each distinct text is encoded once. Texts are taken from the longest to the shortest, so that those of a batch are
+    of about one length and little padding is needed. On a CPU each thread that PyTorch may use
+    (``torch.get_num_threads``) works on batches of its own. In float32 a row depends on the other rows only by
+    rounding, by less than 1e-5. An empty or missing text has the row of the tokens that the tokenizer puts around any
+    text; without texts there are zero rows of `n_dimensions_` columns.
+
+    Cost of a token: two operations for each weight outside the token table, and ``4 n_layers n_dimensions`` for each
+    other token of its text. Memory: 4 bytes a weight (2 in bfloat16), 4 bytes a token of all distinct texts, the rows,
+    and in each thread some 50 bytes for each token of a batch and each unit of a layer.
+
+    A saved or pickled encoder holds weights and tokenizer, in the dtype it computes in, and needs `model` no more; it
+    does not hold `model`, `cache` and `device` in a model folder, which may be set anew before its first use.
+
+    References
+    ----------
+    .. [1] J. Devlin, M.-W. Chang, K. Lee and K. Toutanova, "BERT: Pre-training of deep bidirectional transformers for
+       language understanding", NAACL 2019.
+    .. [2] N. Reimers and I. Gurevych, "Sentence-BERT: Sentence embeddings using Siamese BERT-networks", EMNLP 2019.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from xclassic import OneVsRestLeastSquares
+    >>> from xclassic.features import BertEncoder
+    >>> texts = ["A cat sat on a mat.", "Shares fell sharply on Monday.", "Kittens sleep most of the day."]
+    >>> labels = [["animals"], ["markets"], ["animals"]]
+    >>> pipe = make_pipeline(BertEncoder(), OneVsRestLeastSquares())
+    >>> pipe.fit(texts, labels).predict_topk(["A puppy"], k=1)  # doctest: +SKIP
+    """
+
+    n_dimensions_: int
+    max_length_: int
+    n_truncated_: int
+    _network: EncoderNetwork | None  # None until the first use of a restored encoder
+    _stored: tuple[Arrays, Facts] | None  # what it is restored from; None after fit with a model
+    _not_saved: ClassVar[tuple[str, ...]] = ("model", "cache", "device")
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = "sentence-transformers/all-MiniLM-L6-v2",
+        *,
+        template: str | None = None,
+        pooling: str = "mean",
+        max_length: int | None = None,
+        normalize: bool = True,
+        batch_tokens: int | None = None,
+        device: str | None = None,
+        dtype: str = "auto",
+        cache: str | os.PathLike[str] | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.model = model
+        self.template = template
+        self.pooling = pooling
+        self.max_length = max_length
+        self.normalize = normalize
+        self.batch_tokens = batch_tokens
+        self.device = device
+        self.dtype = dtype
+        self.cache = cache
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_dimensions_
+
+    def _check_parameters(self) -> None:
+        for name, value in (("model", self.model), ("cache", self.cache)):
+            if value is not None and not isinstance(value, (str, os.PathLike)):
+                raise TypeError(f"{name} is {value!r} of type {type(value).__name__}; it must be a string or a path.")
+        for name, text in (("template", self.template), ("device", self.device)):
+            if text is not None and not isinstance(text, str):
+                raise TypeError(f"{name} is {text!r} of type {type(text).__name__}; it must be a string or None.")
+        if self.template is not None:
+            template_fields(self.template)
+        check_choice("pooling", self.pooling, ("mean", "cls"))
+        check_choice("normalize", self.normalize, (True, False))
+        check_choice("dtype", self.dtype, ("auto", "float32", "bfloat16"))
+        for name, number in (("max_length", self.max_length), ("batch_tokens", self.batch_tokens)):
+            if number is not None:
+                check_number(name, number, minimum=1, integer=True)
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Load the model; nothing is learned.
+
+        Parameters
+        ----------
+        X : sequence of str, or records
+            As for ``transform``; looked at only to refuse what could not be encoded.
+        y : object, optional
+            Not looked at.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            If PyTorch or transformers is not installed; the message says how to.
+        OSError
+            If there is no such model or it lacks files, or the hub cannot be reached.
+        ValueError
+            If the model is no encoder, lacks weights or a vocabulary, or a parameter is out of range.
+        TypeError
+            If `X` does not hold texts, or records with a template.
+        """
+        self._check_parameters()
+        self._texts(X)
+        import_transformers(type(self).__name__)
+        if self.model is None and not hasattr(self, "_stored"):
+            raise ValueError("model is None, which is for encoders that hold weights already; pass a folder or an id.")
+        where = self._device_and_dtype()
+        stored = self._get_arrays() if self.model is None else None
+        with LOADING:
+            network = restored(*stored, *where) if stored else pretrained(str(self.model), *where)
+        self.max_length_ = network.limit(self.max_length)
+        self.n_dimensions_, self.n_truncated_ = network.n_dimensions, 0
+        self._network, self._stored = network, stored
+        return self
+
+    def transform(self, X: Any) -> Vectors:
+        """Return the row of each text.
+
+        Parameters
+        ----------
+        X : sequence of str, or records
+            A list, array or column of texts; with a template a DataFrame, a list of dicts or a dict of columns. A
+            missing text counts as empty, a missing field is left out of its text.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_rows, n_dimensions)
+            Row i for row i of `X`.
+
+        Raises
+        ------
+        TypeError
+            If `X` does not hold texts, or records with a template.
+        ValueError
+            If a text has half a surrogate pair, or the model gives NaN or infinity.
+        MemoryError
+            If the GPU has not enough memory.
+        OSError
+            If the cache cannot be used.
+        ModelFileError
+            If the encoder was loaded from a model folder and is damaged.
+        sklearn.exceptions.NotFittedError
+            If ``fit`` was not called.
+
+        Warns
+        -----
+        UserWarning
+            If texts were longer than `max_length_` tokens.
+        """
+        check_is_fitted(self)
+        texts = self._texts(X)
+        places: dict[str, int] = {}
+        inverse = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.intp, texts.size)
+        distinct = np.fromiter(places, np.object_, len(places))
+        vectors, cut = self._encode(self._ready(), distinct)
+        self.n_truncated_ = int(cut[inverse].sum())
+        if self.n_truncated_:
+            warnings.warn(
+                f"{self.n_truncated_} of {texts.size} texts have more than {self.max_length_} tokens; the rest of each "
+                "was left out. n_truncated_ holds their number, max_length sets the limit.",
+                stacklevel=3,
+            )
+        return vectors if distinct.size == texts.size else vectors[inverse]
+
+    def _texts(self, X: Any) -> Texts:
+        if self.template is not None:
+            texts = fill_template(self.template, X)
+        elif is_records(X):
+            raise TypeError("X holds records, not texts; name the fields to read, for instance template='{title}'.")
+        else:
+            texts = check_texts(X)
+        for i, text in enumerate(texts):
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(
+                    f"X[{i}] has half a surrogate pair at position {error.start}, which is no character; read it with "
+                    "the right encoding, or text.encode(errors='replace').decode() drops it."
+                ) from error
+        return texts
+
+    def _device_and_dtype(self) -> tuple[Any, str]:
+        device = choose_device(self.device)
+        if self.dtype == "auto":
+            return device, "bfloat16" if has_bfloat16(device) else "float32"
+        return device, self.dtype
+
+    def _ready(self) -> EncoderNetwork:
+        """Return the network, which a restored encoder loads here."""
+        if self._network is None:
+            import_transformers(type(self).__name__)
+            with LOADING:
+                if self._network is None:  # or another thread has loaded it meanwhile
+                    assert self._stored is not None
+                    network = restored(*self._stored, *self._device_and_dtype())
+                    network.limit(self.max_length_)
+                    self._network = network
+        return self._network
+
+    # Encoding
+
+    def _encode(self, network: EncoderNetwork, texts: Texts) -> tuple[Vectors, NDArray[np.bool_]]:
+        """Return the rows of distinct texts, and which were cut, as far as possible from the cache."""
+        if self.cache is None:
+            return self._compute(network, texts)
+        settings = [CACHE_FORMAT, network.fingerprint, self.pooling, self.max_length_, self.normalize, network.dtype]
+        name = blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
+        with VectorCache(Path(self.cache), name, network.n_dimensions) as cache:
+            found, vectors, cut = cache.read(texts)
+            missing = np.flatnonzero(~found)
+            vectors[missing], cut[missing] = self._compute(network, texts[missing], cache.write)
+        return vectors, cut
+
+    def _compute(
+        self, network: EncoderNetwork, texts: Texts, keep: Callable[..., None] | None = None
+    ) -> tuple[Vectors, NDArray[np.bool_]]:
+        """Return the rows of distinct texts, and which were cut; `keep` gets them batch by batch."""
+        tokens, cut = network.tokenize(texts)
+        lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
+        vectors = np.empty((texts.size, network.n_dimensions), np.float32)
+        budget = self.batch_tokens or (CPU_TOKENS if network.kind == "cpu" else GPU_TOKENS)
+        batches = batches_of(lengths, budget)
+
+        def encode(batch: NDArray[np.intp]) -> Vectors:
+            with memory_errors(f"lower batch_tokens (now {budget}) or max_length (now {self.max_length_})"):
+                return network.vectors([tokens[i] for i in batch], self.pooling, self.normalize)
+
+        bar = tqdm(
+            total=int(lengths.sum()), desc="encoding", unit=" tokens", unit_scale=True, disable=not self.verbose,
+            leave=False,
+        )  # fmt: skip
+        with bar, closing(run_batches(encode, batches, network.kind)) as results:
+            for batch, rows in zip(batches, results, strict=True):
+                check_finite(rows, texts[batch])
+                vectors[batch] = rows
+                if keep is not None:
+                    keep(texts[batch], rows, cut[batch])
+                bar.update(int(lengths[batch].sum()))
+        return vectors, cut
+
+    # Persistence
+
+    def __getstate__(self) -> Facts:
+        state = dict(super().__getstate__())
+        if "_network" in state:
+            state.update(_network=None, _stored=self._get_arrays())
+        return state
+
+    def _get_arrays(self) -> tuple[Arrays, Facts]:
+        """Return weights and tokenizer as files, and the facts about them."""
+        check_is_fitted(self)
+        if self._stored is not None:
+            return self._stored
+        assert self._network is not None
+        return self._network.stored()
+
+    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+        """Take what `_get_arrays` returned; looked at on first use, or now if `verify` is "full"."""
+        if not isinstance(facts, dict):
+            raise ModelFileError("The facts of the encoder are missing.")
+        for name in ("weights.safetensors", "tokenizer.json"):
+            if name not in arrays or arrays[name].dtype != np.uint8 or arrays[name].ndim != 1:
+                raise ModelFileError(f"{name} of the encoder is missing, or is no file.")
+        for name in ("n_dimensions", "longest"):
+            if type(facts.get(name)) is not int or not 0 < facts[name] < 2**31:
+                raise ModelFileError(f"{name} of the encoder is {facts.get(name)!r}; a positive integer belongs there.")
+        self.max_length_ = self.max_length or facts["longest"]
+        if self.max_length_ > facts["longest"]:
+            raise ModelFileError(f"The encoder reads {facts['longest']} tokens, but max_length is {self.max_length}.")
+        self.n_dimensions_, self.n_truncated_ = facts["n_dimensions"], 0
+        self._network, self._stored = None, (arrays, facts)
+        if verify == "full":
+            self._ready()
