@@ -47,6 +47,8 @@ def test_what_is_no_texts_is_refused(X, message):
 
 
 def test_tables_are_no_texts():
+    with pytest.raises(TypeError, match="column of a table"):
+        check_texts(frame(title=["a"]))
     with pytest.raises(ValueError, match="2 dimensions"):
         check_texts(np.array([["a"]]))
 
@@ -73,6 +75,7 @@ def test_texts_and_arrays_are_no_records(X):
         ([], ["name"], None, ""),
         (["tea"], ["title"], TypeError, r"X\[0\] is a str, but the fields title are to be read"),
         ({"a": [1], "b": [1, 2]}, ["a", "b"], ValueError, "columns of X"),
+        ({"a": "tea"}, ["a"], TypeError, r"X\['a'\] is one string, not a column"),
     ],
 )
 def test_bad_records(X, fields, error, message):

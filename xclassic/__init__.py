@@ -30,6 +30,12 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.embedding.sleec import SLEEC as SLEEC
     from xclassic.explanation import Explanation as Explanation
     from xclassic.explanation import explain as explain
+    from xclassic.fields import FieldsClassifier as FieldsClassifier
+    from xclassic.fields import fields_report as fields_report
+    from xclassic.fields import format_fields as format_fields
+    from xclassic.fields import parse_fields as parse_fields
+    from xclassic.hierarchy import LabelHierarchy as LabelHierarchy
+    from xclassic.html_report import write_report as write_report
     from xclassic.instance_tree.craftml import CRAFTML as CRAFTML
     from xclassic.instance_tree.fastxml import FastXML as FastXML
     from xclassic.instance_tree.mlrf import MLRF as MLRF
@@ -47,12 +53,13 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.linear.dismec import DiSMEC as DiSMEC
     from xclassic.linear.least_squares import OneVsRestLeastSquares as OneVsRestLeastSquares
     from xclassic.model_io import ModelFileError as ModelFileError
+    from xclassic.neural.t5 import T5Classifier as T5Classifier
     from xclassic.persistence import load as load
     from xclassic.persistence import save as save
     from xclassic.topk import TopK as TopK
     from xclassic.validation import encode_labels as encode_labels
 
-# Estimators by module; these, the composites and the transformers are the only classes that a saved model may name.
+# Estimators by module; what these tables name are the only classes of ours that a saved model may hold.
 ESTIMATORS = {
     "DiSMEC": "xclassic.linear.dismec",
     "OneVsRestLeastSquares": "xclassic.linear.least_squares",
@@ -78,9 +85,19 @@ ESTIMATORS = {
     "CompressedSensing": "xclassic.embedding.compressed_sensing",
 }
 
+# Estimators of texts, which bring their own features.
+TEXT_ESTIMATORS = {
+    "T5Classifier": "xclassic.neural.t5",
+}
+
 # Estimators made of others, without which they cannot be constructed.
 COMPOSITES = {
     "Blend": "xclassic.blend",
+}
+
+# Models that predict records, which have no label space of their own.
+RECORD_MODELS = {
+    "FieldsClassifier": "xclassic.fields",
 }
 
 # Transformers that a saved model may hold, beside the pipelines and unions of scikit-learn.
@@ -93,9 +110,12 @@ TRANSFORMERS = {
 
 _NAMES = {
     **ESTIMATORS,
+    **TEXT_ESTIMATORS,
     **COMPOSITES,
+    **RECORD_MODELS,
     "Explanation": "xclassic.explanation",
     "InstanceTree": "xclassic.instance_tree.tree",
+    "LabelHierarchy": "xclassic.hierarchy",
     "LabelTree": "xclassic.label_tree.tree",
     "ModelFileError": "xclassic.model_io",
     "TailReranker": "xclassic.instance_tree.reranking",
@@ -104,10 +124,14 @@ _NAMES = {
     "blend_topk": "xclassic.blend",
     "encode_labels": "xclassic.validation",
     "explain": "xclassic.explanation",
+    "fields_report": "xclassic.fields",
+    "format_fields": "xclassic.fields",
     "load": "xclassic.persistence",
+    "parse_fields": "xclassic.fields",
     "predict_topk": "xclassic.base",
     "save": "xclassic.persistence",
     "show_versions": "xclassic._versions",
+    "write_report": "xclassic.html_report",
 }
 _MODULES = ("datasets", "features", "instance_tree", "label_tree", "metrics")
 

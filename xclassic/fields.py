@@ -14,7 +14,6 @@ from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from xclassic._version import __version__
 from xclassic.base import predict_topk
 from xclassic.hierarchy import (
     NA,
@@ -29,8 +28,8 @@ from xclassic.hierarchy import (
     read_names,
 )
 from xclassic.metrics import label_groups
-from xclassic.model_io import Arrays, ModelFileError, Verify, load_model, save_model
-from xclassic.persistence import Facts, _from_plain, _plain, packed, unpacked
+from xclassic.model_io import Arrays, ModelFileError, Verify
+from xclassic.persistence import Facts, packed, save, unpacked
 from xclassic.topk import TopK
 from xclassic.validation import _label_array, check_k
 
@@ -84,9 +83,8 @@ class FieldsClassifier(BaseEstimator):
     --------
     >>> from sklearn.feature_extraction.text import TfidfVectorizer
     >>> from sklearn.pipeline import make_pipeline
-    >>> from xclassic import DiSMEC
-    >>> from xclassic.fields import FieldsClassifier
-    >>> titles = ["green tea", "black tea", "desk lamp"]
+    >>> from xclassic import DiSMEC, FieldsClassifier
+        >>> titles = ["green tea", "black tea", "desk lamp"]
     >>> table = [
     ...     {"group": "Food", "type": "Tea", "brand": "Leaf"},
     ...     {"group": "Food", "type": "Tea", "brand": None},
@@ -276,7 +274,7 @@ class FieldsClassifier(BaseEstimator):
     # Persistence
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the fitted model to one folder, for `load`.
+        """Write the fitted model to one folder, which `xclassic.load` reads.
 
         A model that is there already is replaced as a whole or, on any failure, not at all.
 
@@ -292,48 +290,7 @@ class FieldsClassifier(BaseEstimator):
         OSError
             If the folder cannot be written, for instance because the disk is full.
         """
-        check_is_fitted(self)
-        arrays, facts = self._get_arrays()
-        params = {name: _plain(name, getattr(self, name)) for name in ("path", "fields", "na")}
-        header = {"class": type(self).__name__, "version": __version__, "params": params, "facts": facts}
-        save_model(path, header, arrays)
-
-    @classmethod
-    def load(cls, path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") -> Self:
-        """Read a folder that `save` wrote.
-
-        Parameters
-        ----------
-        path : str or path
-            The folder.
-        mmap : bool, default=True
-            Map the arrays into memory, read-only, instead of reading them.
-        verify : {"lazy", "full"}, default="lazy"
-            Check headers and sizes now and contents before their first use, or everything now.
-
-        Returns
-        -------
-        FieldsClassifier
-            The fitted estimator.
-
-        Raises
-        ------
-        ModelFileError
-            If there is no such model, or it is damaged or of a newer format. Nothing in the folder is executed or
-            unpickled.
-        """
-        header, arrays = load_model(path, mmap=mmap, verify=verify)
-        if header.get("class") != cls.__name__:
-            raise ModelFileError(f"{path} holds no {cls.__name__} but a model of class {header.get('class')!r}.")
-        try:
-            model = cls(None, **{name: _from_plain(value) for name, value in header["params"].items()})
-            model._check_parameters()
-            model._set_arrays(arrays, header["facts"], verify)
-        except ModelFileError:
-            raise
-        except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-            raise ModelFileError(f"The model in {path} is damaged: {type(error).__name__}: {error}.") from error
-        return model
+        save(self, path)
 
     def _get_arrays(self) -> tuple[Arrays, Facts]:
         members = list(self.field_estimators_.values())

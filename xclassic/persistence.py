@@ -14,7 +14,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
-from xclassic import COMPOSITES, ESTIMATORS, TRANSFORMERS
+from xclassic import COMPOSITES, ESTIMATORS, RECORD_MODELS, TEXT_ESTIMATORS, TRANSFORMERS
 from xclassic._version import __version__
 from xclassic.model_io import Arrays, ModelFileError, Verify, load_model, save_model
 
@@ -104,7 +104,7 @@ def packed(model: Any, place: str = "The model") -> tuple[Facts, Arrays]:
 
 def _modules() -> dict[str, str]:
     """Return the classes that a folder may name, with their modules."""
-    return {**ESTIMATORS, **COMPOSITES, **TRANSFORMERS}
+    return {**ESTIMATORS, **TEXT_ESTIMATORS, **COMPOSITES, **RECORD_MODELS, **TRANSFORMERS}
 
 
 def _packed_steps(model: Pipeline | FeatureUnion) -> tuple[Facts, Arrays]:
@@ -198,7 +198,7 @@ def unpacked(header: Facts, arrays: Arrays, verify: Verify) -> Any:
     if name in CONTAINERS:
         return _unpacked_steps(header, arrays, verify)
     model = _construct(getattr(importlib.import_module(known[name]), name), header, arrays)
-    if name in TRANSFORMERS:
+    if name in TRANSFORMERS or name in RECORD_MODELS:
         if "n_features" in header:
             _restore_features(model, header, arrays)
         model._set_arrays(arrays, header["facts"], verify)

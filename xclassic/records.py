@@ -32,8 +32,10 @@ def check_texts(X: Any, name: str = "X") -> NDArray[np.object_]:
     ValueError
         If `X` is not one-dimensional.
     """
-    if isinstance(X, (str, bytes, Mapping)):
-        raise TypeError(f"{name} is one {type(X).__name__}; pass a list of texts, [text] for a single one.")
+    if isinstance(X, (str, bytes, Mapping)) or hasattr(X, "columns"):
+        raise TypeError(
+            f"{name} is one {type(X).__name__}; pass a list of texts, [text] for a single one, or a column of a table."
+        )
     values = _as_list(X, name)
     if any(isinstance(value, Mapping) for value in values):
         raise TypeError(f"{name} holds records (dicts), not texts; name the fields to read.")
@@ -74,7 +76,7 @@ def check_columns(X: Any, fields: Sequence[str], name: str = "X") -> dict[str, l
     """
     if hasattr(X, "columns") or isinstance(X, Mapping):
         found = list(X.columns if hasattr(X, "columns") else X)
-        columns = {field: _as_list(X[field], f"{name}[{field!r}]") for field in fields if field in found}
+        columns = {field: _column(X[field], f"{name}[{field!r}]") for field in fields if field in found}
         if len({len(column) for column in columns.values()}) > 1:
             raise ValueError(f"The columns of {name} have { {f: len(c) for f, c in columns.items()} } rows.")
     else:
@@ -163,6 +165,12 @@ def fill_template(template: str, X: Any, name: str = "X") -> NDArray[np.object_]
 
 def _shown(value: Any, spec: str) -> str:
     return "" if value is None else format(value, spec)
+
+
+def _column(values: Any, name: str) -> list[Any]:
+    if isinstance(values, str):
+        raise TypeError(f"{name} is one string, not a column; pass a list of records, [record] for a single one.")
+    return _as_list(values, name)
 
 
 def _as_list(X: Any, name: str) -> list[Any]:

@@ -72,8 +72,8 @@ def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Features
     """
     if isinstance(X, str) or (isinstance(X, (list, tuple)) and X and isinstance(X[0], str)):
         raise ValueError(
-            "X holds text, not features. Put a vectorizer before the classifier: "
-            f"make_pipeline(TfidfVectorizer(), {type(estimator).__name__}())."
+            "X holds text, not features. Put a transformer of texts before the classifier: "
+            f"make_pipeline(xclassic.features.TextFeatures(), {type(estimator).__name__}())."
         )
     X = validate_data(
         estimator,

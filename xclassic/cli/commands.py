@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from xclassic._version import __version__
 from xclassic.cli.parameters import EstimatorGroup, usage_errors
+from xclassic.cli.report_command import report
 
 if TYPE_CHECKING:
     from xclassic.cli.data import Points, Source
@@ -54,7 +55,7 @@ def _with_hyphens(name: str) -> str:
 
 class _InOrder(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(self.commands, key=["train", "predict", "evaluate", "explain", "info"].index)
+        return sorted(self.commands, key=["train", "predict", "evaluate", "report", "explain", "info"].index)
 
 
 commands = typer.Typer(
@@ -299,6 +300,9 @@ def evaluate(
     n_unknown = truth.shape[1] - classes.size
     summary = {"model": model, "data": data, "n_rows": truth.shape[0], "n_unknown_labels": n_unknown}
     write_line(json.dumps({**summary, "metrics": results}, ensure_ascii=False))
+
+
+commands.command()(report)
 
 
 @commands.command()

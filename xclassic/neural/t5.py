@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from sklearn.utils import Tags
 
 from xclassic.base import XMCClassifier
 from xclassic.fields import format_fields, parse_fields
@@ -229,6 +230,13 @@ class T5Classifier(XMCClassifier):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.sparse = False
+        return tags
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
