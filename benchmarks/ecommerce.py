@@ -113,7 +113,7 @@ def align(labels, classes):
 
 def features(task, kind, options):
     words = TextFeatures(task.text, numeric=task.numeric, preset=task.preset)
-    encoder = BertEncoder(options.encoder, template=task.prompt, cache=options.cache)
+    encoder = BertEncoder(options.encoder, template=task.prompt, max_length=128, cache=options.cache)
     if kind == "both":
         weights = {"words": 1.0, "encoder": options.encoder_weight}
         return FeatureUnion([("words", words), ("encoder", encoder)], transformer_weights=weights)

