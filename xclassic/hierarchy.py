@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,16 +14,12 @@ from scipy.sparse import csr_array
 from xclassic.label_tree.tree import LabelTree
 from xclassic.metrics import f1, hit_at_k, label_groups, precision, recall
 from xclassic.metrics._inputs import check_counts, read_pairs
-from xclassic.records import check_columns, is_missing
+from xclassic.records import NA, Names, Path, check_name, check_names, ended, paths_of, read_names
 from xclassic.topk import TopK
 from xclassic.validation import _label_array, check_choice
 
-NA = ("na", "NA", "n/a", "N/A")  # what tables write where there is no value
 SEP = " > "
 HOW = {"sum": np.add, "max": np.maximum}
-
-Path: TypeAlias = tuple[str, ...]
-Names: TypeAlias = list[str | None]
 
 
 class LabelHierarchy:
@@ -169,11 +165,11 @@ class LabelHierarchy:
             if not isinstance(path, (str, list, tuple, np.ndarray)):
                 raise TypeError(f"paths[{label}] is {path!r}; pass text, or a list of names from the top level down.")
             parts = path.split(sep) if isinstance(path, str) else path
-            rows.append(tuple(_name(part, na, f"paths[{label}]") for part in parts))
+            rows.append(tuple(check_name(part, na, f"paths[{label}]") for part in parts))
         depth = max(map(len, rows), default=0)
         levels = [f"L{i}" for i in range(max(depth, 1))] if levels is None else levels
         shown = [*levels, *(f"level {i}" for i in range(len(levels), depth))]
-        return cls([_ended(row, shown, f"paths[{label}]") for label, row in enumerate(rows)], levels, sep)
+        return cls([ended(row, shown, f"paths[{label}]") for label, row in enumerate(rows)], levels, sep)
 
     @classmethod
     def from_table(
@@ -644,76 +640,6 @@ def accuracy_of_groups(truth: csr_array, best: Any, groups: Mapping[str, NDArray
         for name, labels in groups.items()
         if np.isin(labels, true).any()
     }
-
-
-# Names in tables
-
-
-def check_names(what: str, names: Any) -> tuple[str, ...]:
-    """Return different names as a tuple.
-
-    Raises
-    ------
-    TypeError
-        If `names` is one string, or holds anything else than strings.
-    ValueError
-        If a name comes twice.
-    """
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"{what} is {names!r}; pass a list of names, [name] for one.")
-    found = tuple(names)
-    twice = [name for i, name in enumerate(found) if name in found[:i]]
-    if twice:
-        raise ValueError(f"{what} names {twice[0]!r} twice; once is enough.")
-    return found
-
-
-def read_names(table: Any, fields: Sequence[str], na: Collection[str], name: str = "table") -> dict[str, Names]:
-    """Return columns of names, None where there is none; `na` lists what is read so, besides None, NaN and "".
-
-    Raises
-    ------
-    TypeError
-        If a value is no string.
-    ValueError
-        If a column is missing, or columns differ in length.
-    """
-    columns = check_columns(table, fields, name)
-    return {
-        field: [_name(value, na, f"{name}[{field!r}][{row}]") for row, value in enumerate(column)]
-        for field, column in columns.items()
-    }
-
-
-def _name(value: Any, na: Collection[str], where: str) -> str | None:
-    if is_missing(value) or (isinstance(value, str) and (value == "" or value in na)):
-        return None
-    if not isinstance(value, str):
-        raise TypeError(f"{where} is {value!r} of type {type(value).__name__}; names are strings. Convert it with str.")
-    return str(value)
-
-
-def paths_of(columns: Mapping[str, Names]) -> list[Path]:
-    """Return the path of each row, from the columns of the levels.
-
-    Raises
-    ------
-    ValueError
-        If a row has a name below a missing one.
-    """
-    rows = zip(*columns.values(), strict=True)
-    return [_ended(row, list(columns), f"Row {i} of the table") for i, row in enumerate(rows)]
-
-
-def _ended(row: tuple[str | None, ...], levels: Sequence[str], where: str) -> Path:
-    """Return the names before the first missing one."""
-    end = row.index(None) if None in row else len(row)
-    for level, name in zip(levels[end:], row[end:], strict=False):
-        if name is not None:
-            raise ValueError(
-                f"{where} has {level} {name!r} but no {levels[end]}; fill the gap, or leave out what lies below it."
-            )
-    return tuple(name for name in row[:end] if name is not None)
 
 
 def _refuse_contradictions(paths: Sequence[Path], levels: Sequence[str], sep: str) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import isnan
 from string import Formatter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+NA = ("na", "NA", "n/a", "N/A")  # what tables write where there is no value
+
+Path: TypeAlias = tuple[str, ...]
+Names: TypeAlias = list[str | None]
 
 
 def check_texts(X: Any, name: str = "X") -> NDArray[np.object_]:
@@ -184,3 +189,74 @@ def _as_list(X: Any, name: str) -> list[Any]:
         return list(X)
     except TypeError as error:
         raise TypeError(f"{name} is a {type(X).__name__}; pass a list of texts or records.") from error
+
+
+# Names in tables
+
+
+def check_names(what: str, names: Any) -> tuple[str, ...]:
+    """Return different names as a tuple.
+
+    Raises
+    ------
+    TypeError
+        If `names` is one string, or holds anything else than strings.
+    ValueError
+        If a name comes twice.
+    """
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{what} is {names!r}; pass a list of names, [name] for one.")
+    found = tuple(names)
+    twice = [name for i, name in enumerate(found) if name in found[:i]]
+    if twice:
+        raise ValueError(f"{what} names {twice[0]!r} twice; once is enough.")
+    return found
+
+
+def read_names(table: Any, fields: Sequence[str], na: Collection[str], name: str = "table") -> dict[str, Names]:
+    """Return columns of names, None where there is none; `na` lists what is read so, besides None, NaN and "".
+
+    Raises
+    ------
+    TypeError
+        If a value is no string.
+    ValueError
+        If a column is missing, or columns differ in length.
+    """
+    columns = check_columns(table, fields, name)
+    return {
+        field: [check_name(value, na, f"{name}[{field!r}][{row}]") for row, value in enumerate(column)]
+        for field, column in columns.items()
+    }
+
+
+def check_name(value: Any, na: Collection[str], where: str) -> str | None:
+    """Return a name, or None where there is none; raise a TypeError for what is no string."""
+    if is_missing(value) or (isinstance(value, str) and (value == "" or value in na)):
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{where} is {value!r} of type {type(value).__name__}; names are strings. Convert it with str.")
+    return str(value)
+
+
+def paths_of(columns: Mapping[str, Names]) -> list[Path]:
+    """Return the path of each row, from the columns of the levels.
+
+    Raises
+    ------
+    ValueError
+        If a row has a name below a missing one.
+    """
+    rows = zip(*columns.values(), strict=True)
+    return [ended(row, list(columns), f"Row {i} of the table") for i, row in enumerate(rows)]
+
+
+def ended(row: tuple[str | None, ...], levels: Sequence[str], where: str) -> Path:
+    """Return the names before the first missing one."""
+    end = row.index(None) if None in row else len(row)
+    for level, name in zip(levels[end:], row[end:], strict=False):
+        if name is not None:
+            raise ValueError(
+                f"{where} has {level} {name!r} but no {levels[end]}; fill the gap, or leave out what lies below it."
+            )
+    return tuple(name for name in row[:end] if name is not None)
