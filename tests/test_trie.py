@@ -149,12 +149,30 @@ def test_names_without_tokens_are_refused(tokenizer, name):
         name_sequences(["Shorts", name], tokenizer)
 
 
-def test_digits_of_codes_are_tokens_of_their_own(tokenizer):
+def test_each_digit_at_each_place_is_a_token_of_its_own(tokenizer):
     tree = LabelTree.from_codes([(1, 1, 0), (1, 1, 1), (0,), (1, 0)])
     sequences = code_sequences(tree, tokenizer)
     assert [tokenizer.convert_ids_to_tokens(s) for s in sequences] == [
-        [str(digit) for digit in tree.encode(label)] for label in range(4)
+        [f"<extra_id_{10 * place + digit}>" for place, digit in enumerate(tree.encode(label))] for label in range(4)
     ]
+
+
+def test_codes_of_more_than_ten_digits_begin_again(tokenizer):
+    chain = LabelTree.from_codes([*((1,) * n + (0,) for n in range(12)), (1,) * 12])
+    sequences = code_sequences(chain, tokenizer)
+    assert TokenTrie(sequences).n_labels == 13
+    assert sequences[12][0] == sequences[12][10]
+
+
+def test_codes_need_tokens_that_are_free(tokenizer):
+    class Without:
+        unk_token_id = 2
+
+        def convert_tokens_to_ids(self, tokens):
+            return [2 for _ in tokens]
+
+    with pytest.raises(ValueError, match=r"no tokens <extra_id_0> to <extra_id_99>.*target='name'"):
+        code_sequences(LabelTree.flat(range(3)), Without())
 
 
 def test_codes_need_ten_children_at_most_and_all_labels(tokenizer):

@@ -49,8 +49,8 @@ class T5Classifier(XMCClassifier):
     tokenizer : str, optional
         Id or folder of the tokenizer; by default that of `model`.
     target : {"name", "code", "fields"}, default="name"
-        What is written: the name of the label; its code in a tree of at most 10 children a node, a digit a token; or
-        several fields of a record, for which `y` is a table.
+        What is written: the name of the label; its code in a tree of at most 10 children a node, with a token for each
+        digit at each place; or several fields of a record, for which `y` is a table.
     label_names : sequence of str, optional
         Names of the labels in the order of ``classes_``, if those are numbers. Of names with the same tokens all but
         the first get a number, as in "Shorts (2)".

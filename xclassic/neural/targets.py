@@ -87,14 +87,18 @@ def code_tree(vectors: Any, n_labels: int, branching: int, seed: int) -> LabelTr
 
 
 def code_sequences(tree: LabelTree, tokenizer: Any) -> list[list[int]]:
-    """Return the tokens of label codes: one for each digit, whatever stands beside it.
+    """Return the tokens of label codes: one for each digit at each place.
+
+    What a digit means depends on where in the code it stands, so the first 2 and the second are different tokens: those
+    that T5 keeps free, ``<extra_id_0>`` to ``<extra_id_99>``. (With the ten pieces for digits in all places a small T5
+    from random weights learned far more slowly.) Codes of more than ten digits begin again with the first ten tokens.
 
     Parameters
     ----------
     tree : LabelTree
         Its ``codes()`` are written; at most 10 children a node.
     tokenizer : tokenizer of transformers
-        With the digits among its tokens.
+        With the 100 extra tokens.
 
     Returns
     -------
@@ -104,7 +108,7 @@ def code_sequences(tree: LabelTree, tokenizer: Any) -> list[list[int]]:
     Raises
     ------
     ValueError
-        If the tree has wider nodes or lacks labels, or the tokenizer lacks a digit.
+        If the tree has wider nodes or lacks labels, or the tokenizer lacks the extra tokens.
     """
     codes = tree.codes()
     n_digits = int(codes.max()) + 1
@@ -113,8 +117,9 @@ def code_sequences(tree: LabelTree, tokenizer: Any) -> list[list[int]]:
     missing = np.flatnonzero(codes[:, 0] < 0)
     if missing.size:
         raise ValueError(f"Label {missing[0]} is not in the tree, so it has no code; pass a tree with all labels.")
-    digits = [tokenizer.convert_tokens_to_ids(str(digit)) for digit in range(n_digits)]
-    if len({*digits, tokenizer.unk_token_id}) <= n_digits:
-        raise ValueError("The tokenizer has no token for each of the digits 0 to 9; use target='name'.")
-    table = np.asarray(digits)[codes]
+    extra = tokenizer.convert_tokens_to_ids([f"<extra_id_{i}>" for i in range(MOST_DIGITS**2)])
+    if len({*extra, tokenizer.unk_token_id}) <= MOST_DIGITS**2:
+        raise ValueError("The tokenizer has no tokens <extra_id_0> to <extra_id_99> for codes; use target='name'.")
+    place = np.arange(codes.shape[1]) % MOST_DIGITS
+    table = np.asarray(extra)[MOST_DIGITS * place + np.maximum(codes, 0)]
     return [row[: int(length)].tolist() for row, length in zip(table, (codes >= 0).sum(axis=1), strict=True)]
