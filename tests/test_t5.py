@@ -247,6 +247,11 @@ def test_several_fields_are_written_together(small):
     assert np.mean(right) > 0.9
     assert all((row["brand"] is None) == (row["category"] == "Tea") for row in found)
     assert str(clf.classes_[0]).startswith("details_Brand: ")
+    whole = [
+        (row["brand"] or "na", row["category"]) == (truth["brand"], truth["category"])
+        for row, truth in zip(found, table, strict=True)
+    ]
+    assert clf.score(table, table) == pytest.approx(np.mean(whole))
 
 
 def test_records_are_read_by_the_prompt(small):
@@ -436,6 +441,8 @@ def test_saved_and_loaded(fitted, tmp_path):
         np.testing.assert_array_equal(top.ids, again.ids)
         np.testing.assert_array_equal(top.scores, again.scores)
     assert loaded.curve_ == fitted.curve_
+    with pytest.raises(ValueError, match="model is None, as after loading"):
+        clone(loaded).fit(texts, texts)
     loaded.save(tmp_path / "copy")
     assert load(tmp_path / "copy").predict(texts).tolist() == fitted.predict(texts).tolist()
     unpickled = pickle.loads(pickle.dumps(fitted))

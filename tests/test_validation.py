@@ -453,3 +453,9 @@ def test_n_jobs_that_is_refused(n_jobs, error):
     check_n_jobs(-1)
     with pytest.raises(error, match=r"^n_jobs is"):
         check_n_jobs(n_jobs)
+
+
+def test_as_many_classes_as_rows_are_no_reason_to_warn(recwarn):
+    target = check_target(np.array([f"class {i}" for i in range(30)]), 30)
+    assert target.classes.size == 30
+    assert not recwarn.list

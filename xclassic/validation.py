@@ -332,7 +332,8 @@ def _unique(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
         )
     if y.dtype.kind not in "iufbUS":
         raise ValueError(f"Unknown label type: y has dtype {y.dtype}; use strings or integers as classes.")
-    check_classification_targets(y)
+    if y.dtype.kind == "f":  # of numbers with fractions it says what to do; of many classes it would warn
+        check_classification_targets(y)
     return np.unique(y, return_inverse=True)
 
 

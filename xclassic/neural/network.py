@@ -63,6 +63,8 @@ def load_network(model: Any, tokenizer: str | None, seed: int) -> Network:
     OSError, ValueError
         If something is missing, is no T5, or does not fit.
     """
+    if model is None:
+        raise ValueError("model is None, as after loading; name the weights to start from before fitting again.")
     if tokenizer is None and not isinstance(model, str):
         raise ValueError("model is a configuration without tokenizer; pass one, as in tokenizer='google-t5/t5-base'.")
     words = load_pretrained(AutoTokenizer, tokenizer if tokenizer is not None else model)

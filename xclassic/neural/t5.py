@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from sklearn.utils import Tags
 
@@ -472,6 +472,24 @@ class T5Classifier(XMCClassifier):
         scores = np.zeros((top.n_rows, self.classes_.size), np.float32)
         np.put_along_axis(scores, top.ids, np.exp(top.scores), axis=1)
         return scores
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return the share of rows whose best label is right; of fields, all of them together.
+
+        Parameters
+        ----------
+        X : texts or records
+        y : as for ``fit``
+        sample_weight : array-like, shape (n_rows,), optional
+
+        Returns
+        -------
+        float
+            In [0, 1].
+        """
+        if self.target == "fields" and is_records(y):
+            y = np.array(format_fields(y, dict(self._prefixes)))
+        return super().score(X, y, sample_weight)
 
     def predict_fields(self, X: Any) -> list[dict[str, str | None]]:
         """Return the fields of the best answer for each row, after a fit with ``target="fields"``.
