@@ -148,7 +148,7 @@ def test_features_have_two_dimensions(X):
 
 @pytest.mark.parametrize("X", ["a text", ["a text", "another"]])
 def test_text_is_no_features(X):
-    with pytest.raises(ValueError, match="vectorizer before the classifier"):
+    with pytest.raises(ValueError, match="transformer of texts before the classifier"):
         features(X)
 
 
