@@ -450,7 +450,7 @@ class Contract:
         if self.fits_at_once:
             pytest.skip("its fit is over before Ctrl-C would matter")
         seconds, threads = interrupted_fit(self.make(n_jobs=n_jobs))
-        assert seconds < 1
+        assert seconds < PATIENCE
         assert threads == 1
 
 
@@ -484,6 +484,9 @@ def reformed(matrix, form, path):
     return csr_array((data, indices, indptr), shape=matrix.shape)
 
 
+# Seconds that a fit may run on after Ctrl-C; another worker of the tests takes its share of the cores.
+PATIENCE = 3 if "PYTEST_XDIST_WORKER" in os.environ else 1
+
 INTERRUPTED = """
 import os, pickle, signal, sys, threading, time
 import numpy as np
@@ -510,7 +513,10 @@ try:
 except KeyboardInterrupt:
     seconds = time.perf_counter() - sent[0]
     killer.join()
-    time.sleep(0.1)  # for the threads of a pool to return after their last task
+    for _ in range(30):  # for the threads of a pool to return after their last task
+        time.sleep(0.1)
+        if threading.active_count() == 1:
+            break
     print(seconds, threading.active_count())
 """
 
