@@ -23,8 +23,9 @@ from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
 
 from xclassic.label_tree import kmeans_tree
 from xclassic.neural.decoding import search
+from xclassic.neural.network import add_tokens
 from xclassic.neural.scoring import TrieOnDevice
-from xclassic.neural.targets import code_sequences, name_sequences
+from xclassic.neural.targets import name_sequences
 from xclassic.neural.texts import Texts
 from xclassic.neural.trie import TokenTrie
 
@@ -49,8 +50,8 @@ def main():
     rows = tokenizer([record["title"] for record in records[: options.rows]])["input_ids"]
     model = random_t5(options, len(tokenizer))
     for target in options.target:
-        sequences = name_sequences(names, tokenizer) if target == "name" else codes(names, tokenizer)
-        runs = {"xclassic": ours(model, sequences, rows, options), "generate": theirs(model, sequences, rows, options)}
+        trie = TokenTrie(name_sequences(names, tokenizer)) if target == "name" else codes(names, model)
+        runs = {"xclassic": ours(model, trie, rows, options), "generate": theirs(model, trie, rows, options)}
         speed = {name: [] for name in runs}
         answers = {}
         for _ in range(options.repeat):
@@ -77,14 +78,14 @@ def random_t5(options, n_tokens):
     return T5ForConditionalGeneration(config).eval().to(options.device)
 
 
-def codes(names, tokenizer):
+def codes(names, model):
     letters = make_pipeline(TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4)), TruncatedSVD(50, random_state=0))
     vectors = np.ascontiguousarray(letters.fit_transform(names), np.float32)
-    return code_sequences(kmeans_tree(vectors, branching=6, max_leaf=6, balanced=False), tokenizer)
+    tree = kmeans_tree(vectors, branching=6, max_leaf=6, balanced=False)
+    return TokenTrie.of_codes(tree, add_tokens(model, tree.n_nodes - 1, seed=0))
 
 
-def ours(model, sequences, rows, options):
-    trie = TokenTrie(sequences)
+def ours(model, trie, rows, options):
     placed = TrieOnDevice.place(trie, model)
     texts = Texts(rows, pad=0)
 
@@ -99,8 +100,9 @@ def ours(model, sequences, rows, options):
     return run
 
 
-def theirs(model, sequences, rows, options):
+def theirs(model, trie, rows, options):
     end = model.config.eos_token_id
+    sequences = [trie.tokens[nodes[nodes >= 0]].tolist() for nodes in trie.tree.paths()[:, 1:]]
     following = {}
     for sequence in sequences:
         for n in range(len(sequence)):

@@ -22,6 +22,7 @@ from neural import SMALL, fake_hub, use_hub  # noqa: E402
 
 from xclassic import LabelTree, ModelFileError, load  # noqa: E402
 from xclassic.neural.batches import BatchSampler  # noqa: E402
+from xclassic.neural.network import add_tokens  # noqa: E402
 from xclassic.neural.t5 import T5Classifier  # noqa: E402
 from xclassic.neural.texts import Texts  # noqa: E402
 from xclassic.neural.training import PathLoss  # noqa: E402
@@ -68,11 +69,13 @@ def fitted(t5_tokenizer):
 # Loss and batches
 
 
-def small_model(seed=0):
+def small_model(seed=0, tied=True):
     torch.manual_seed(seed)
-    return transformers.T5ForConditionalGeneration(
-        transformers.T5Config(vocab_size=30, **SMALL, dropout_rate=0.0, decoder_start_token_id=0)
-    ).double()
+    options = {"vocab_size": 30, "dropout_rate": 0.0, "decoder_start_token_id": 0}
+    model = transformers.T5ForConditionalGeneration(transformers.T5Config(**SMALL, **options)).double()
+    if not tied:
+        model.lm_head.weight = torch.nn.Parameter(model.shared.weight.detach() * 0.5)
+    return model
 
 
 def test_the_loss_is_minus_the_log_probability_and_its_gradient_is_right():
@@ -160,12 +163,11 @@ def test_batches_are_of_like_lengths_and_depend_on_seed_and_epoch_alone():
 def test_training_moves_the_tokens_in_use_as_it_would_among_all(tied):
     rows, sequences = [[10, 11, 1], [12, 1]], [[4, 5, 1], [4, 6, 1]]
     batch = type("Pairs", (), {"rows": np.array([0, 1]), "labels": np.array([1, 0])})
-    models = [small_model(), small_model()]
+    models = [small_model(tied=tied), small_model(tied=tied)]
     for model, among in zip(models, (nullcontext, tokens_in_use), strict=True):
-        if not tied:
-            model.lm_head.weight = torch.nn.Parameter(model.shared.weight.detach() * 0.5)
         texts, trie = Texts(rows, pad=0), TokenTrie(sequences)
-        with among(model, texts.flat, trie.vocabulary) if among is tokens_in_use else among():
+        new = trie.vocabulary[:0]
+        with among(model, texts.flat, trie.vocabulary, new=new) if among is tokens_in_use else among():
             parameters = list(model.parameters())
             assert len(parameters[0]) == (30 if among is nullcontext else 8)
             optimizer = torch.optim.AdamW(parameters, lr=0.01, weight_decay=0)
@@ -350,6 +352,41 @@ def test_low_rank_corrections(small):
     assert changed
     assert all(name.endswith((".q.weight", ".v.weight")) for name in changed)
     assert weights(clf).keys() == weights(start).keys()
+    coded = {**small, "target": "code", "tree": LabelTree.flat(range(len(THINGS)))}
+    start = T5Classifier(**{**coded, "epochs": 1, "learning_rate": 1e-12}).fit(texts, classes)
+    clf = T5Classifier(**{**coded, "epochs": 2}, lora_rank=2).fit(texts, classes)
+    moved = np.abs(weights(clf)["shared.weight"] - weights(start)["shared.weight"]).max(axis=1) > 1e-6
+    assert moved.tolist() == [False] * (len(moved) - len(THINGS)) + [True] * len(THINGS)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_new_tokens_are_trained_where_the_others_are_not(tied):
+    model = small_model(tied=tied)
+    first = add_tokens(model, 3, seed=0)
+    assert (first, model.config.vocab_size) == (30, 33)
+    assert (model.lm_head.weight is model.shared.weight) == tied
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    before = [table.weight.detach().clone() for table in (model.shared, model.lm_head)]
+    trie = TokenTrie.of_codes(LabelTree.from_codes([(0,), (1,), (2,)]), first)
+    texts = Texts([[10, 11, 1]], pad=0)
+    with tokens_in_use(model, texts.flat, trie.vocabulary, new=trie.vocabulary):
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
+        PathLoss(model, trie, texts)(type("Pairs", (), {"rows": np.array([0]), "labels": np.array([1])})).backward()
+        optimizer.step()
+    for old, table in zip(before, (model.shared, model.lm_head), strict=True):
+        assert torch.equal(old[:first], table.weight[:first])
+    assert not torch.isclose(before[1][first:], model.lm_head.weight[first:]).any()
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_new_tokens_are_drawn_like_the_old(tied):
+    model = small_model(tied=tied)
+    before = [table.weight.detach().clone() for table in (model.shared, model.lm_head)]
+    add_tokens(model, 500, seed=0)
+    for old, table in zip(before, (model.shared, model.lm_head), strict=True):
+        assert torch.equal(old, table.weight[:30])
+        assert table.weight[30:].std().item() == pytest.approx(old.std().item(), rel=0.1)
 
 
 # Checkpoints
@@ -449,6 +486,23 @@ def test_saved_and_loaded(fitted, tmp_path):
     np.testing.assert_array_equal(unpickled.predict_topk(texts, 3).scores, top.scores)
 
 
+@pytest.mark.parametrize("target", ["name", "code"])
+def test_output_weights_of_their_own_stay_so(small, tmp_path, t5_tokenizer, target):
+    model = transformers.T5ForConditionalGeneration(transformers.T5Config(**SMALL, decoder_start_token_id=0))
+    model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.shared.weight))
+    model.save_pretrained(tmp_path / "t5")
+    texts, classes = problem(60)
+    tree = LabelTree.flat(range(len(THINGS)))
+    options = {**small, "model": str(tmp_path / "t5"), "target": target, "tree": tree, "epochs": 2}
+    clf = T5Classifier(**options).fit(texts, classes)
+    trained = weights(clf)
+    assert {"shared.weight", "lm_head.weight"} <= trained.keys()
+    clf.save(tmp_path / "model")
+    loaded = load(tmp_path / "model", verify="full")
+    np.testing.assert_array_equal(loaded.predict_topk(texts, 3).scores, clf.predict_topk(texts, 3).scores)
+    assert weights(loaded).keys() == trained.keys()
+
+
 def test_loading_needs_no_torch_until_it_is_asked(fitted, tmp_path):
     fitted.save(tmp_path / "model")
     code = f"import sys, xclassic; xclassic.load({str(tmp_path / 'model')!r}); print('torch' in sys.modules)"
@@ -529,7 +583,7 @@ def test_bad_rows(small, X, y, error, message):
 @pytest.mark.parametrize(
     "parameter",
     [
-        {"target": "names"}, {"branching": 11}, {"max_length": 1}, {"epochs": 0}, {"learning_rate": 0}, {"warmup": 1.0},
+        {"target": "names"}, {"branching": 1}, {"max_length": 1}, {"epochs": 0}, {"learning_rate": 0}, {"warmup": 1.0},
         {"tail_share": 1}, {"validation": -0.1}, {"positives": "some"}, {"stop_on": "loss"}, {"dtype": "float16"},
         {"lora_rank": 0}, {"beam": 0}, {"accumulate": 1.5}, {"target": "fields"}, {"random_state": None},
     ],

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xclassic import LabelTree
-from xclassic.neural.targets import code_sequences, name_sequences
+from xclassic.neural.targets import name_sequences
 from xclassic.neural.trie import TokenTrie
 
 END = 1
@@ -149,34 +149,15 @@ def test_names_without_tokens_are_refused(tokenizer, name):
         name_sequences(["Shorts", name], tokenizer)
 
 
-def test_each_digit_at_each_place_is_a_token_of_its_own(tokenizer):
+def test_each_node_of_a_tree_of_codes_has_a_token_of_its_own():
     tree = LabelTree.from_codes([(1, 1, 0), (1, 1, 1), (0,), (1, 0)])
-    sequences = code_sequences(tree, tokenizer)
-    assert [tokenizer.convert_ids_to_tokens(s) for s in sequences] == [
-        [f"<extra_id_{10 * place + digit}>" for place, digit in enumerate(tree.encode(label))] for label in range(4)
-    ]
+    trie = TokenTrie.of_codes(tree, 50)
+    assert trie.tokens.tolist() == [-1, *range(50, 50 + tree.n_nodes - 1)]
+    nodes = trie.paths.nodes
+    assert nodes[0, 0] == nodes[1, 0] == nodes[3, 0] != nodes[2, 0]
+    assert trie.paths.n_steps.tolist() == [3, 3, 1, 2]
 
 
-def test_codes_of_more_than_ten_digits_begin_again(tokenizer):
-    chain = LabelTree.from_codes([*((1,) * n + (0,) for n in range(12)), (1,) * 12])
-    sequences = code_sequences(chain, tokenizer)
-    assert TokenTrie(sequences).n_labels == 13
-    assert sequences[12][0] == sequences[12][10]
-
-
-def test_codes_need_tokens_that_are_free(tokenizer):
-    class Without:
-        unk_token_id = 2
-
-        def convert_tokens_to_ids(self, tokens):
-            return [2 for _ in tokens]
-
-    with pytest.raises(ValueError, match=r"no tokens <extra_id_0> to <extra_id_99>.*target='name'"):
-        code_sequences(LabelTree.flat(range(3)), Without())
-
-
-def test_codes_need_ten_children_at_most_and_all_labels(tokenizer):
-    with pytest.raises(ValueError, match="11 children"):
-        code_sequences(LabelTree.flat(range(11)), tokenizer)
+def test_codes_need_all_labels():
     with pytest.raises(ValueError, match="Label 1 is not in the tree"):
-        code_sequences(LabelTree.from_codes([(0,), (), (1,)]), tokenizer)
+        TokenTrie.of_codes(LabelTree.from_codes([(0,), (), (1,)]), 50)

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from xclassic.model_io import Arrays, ModelFileError
+from xclassic.neural.vocabulary import set_embeddings
 from xclassic.torch_support import load_pretrained
 
 SPECIAL = ("eos_token", "pad_token", "unk_token")
@@ -105,6 +106,34 @@ def _plain_tokenizer(content: str, special: dict[str, Any]) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(content), **plain)
 
 
+def add_tokens(model: Any, n: int, seed: int) -> int:
+    """Give a T5 more tokens, whose vectors are drawn at random with the spread of those it has.
+
+    Parameters
+    ----------
+    model : T5ForConditionalGeneration
+        Changed in place.
+    n : int
+    seed : int
+
+    Returns
+    -------
+    int
+        The first new token.
+    """
+    first = int(model.config.vocab_size)
+    drawn = torch.from_numpy(np.random.default_rng(seed).standard_normal((n, model.config.d_model), np.float32))
+    tied = model.lm_head.weight is model.shared.weight
+    old, old_head = model.shared.weight.detach(), model.lm_head.weight.detach()
+    embedding = torch.nn.Embedding.from_pretrained(torch.cat([old, old[:first].std() * drawn]), freeze=False)
+    head = torch.nn.Linear(model.config.d_model, len(embedding.weight), bias=False, device="meta")
+    grown = torch.nn.Parameter(torch.cat([old_head, old_head[:first].std() * drawn]))
+    head.weight = embedding.weight if tied else grown
+    set_embeddings(model, embedding, head)
+    model.config.vocab_size = first + n
+    return first
+
+
 def count_weights(model: Any) -> tuple[int, int]:
     """Return how many weights a T5 has, and about how many bytes of activations a token takes in training.
 
@@ -151,13 +180,18 @@ def restored_network(arrays: Arrays, facts: dict[str, Any], *, full: bool) -> Ne
         weights = load_tensors(bytes(arrays["weights.safetensors"]))
         with torch.device("meta"):  # no memory is taken before the weights are known to fit
             model = T5ForConditionalGeneration(config)
+            tied = "lm_head.weight" not in weights
+            if not tied:
+                model.lm_head = torch.nn.Linear(config.d_model, config.vocab_size, bias=False)
         shapes = {name: p.shape for name, p in model.named_parameters()}
         if {name: tensor.shape for name, tensor in weights.items()} != shapes:
             raise ValueError("the weights do not fit the configuration")
         if any(tensor.dtype != torch.float32 or (full and not tensor.isfinite().all()) for tensor in weights.values()):
             raise ValueError("the weights are not finite numbers in float32")
         model.load_state_dict(weights, strict=False, assign=True)
-        model.tie_weights()
+        if tied:
+            model.lm_head.weight = model.shared.weight
+        set_embeddings(model, model.shared, model.lm_head)
     except ModelFileError:
         raise
     except (SafetensorError, Exception) as error:  # tokenizers raise bare Exceptions

@@ -49,8 +49,8 @@ class T5Classifier(XMCClassifier):
     tokenizer : str, optional
         Id or folder of the tokenizer; by default that of `model`.
     target : {"name", "code", "fields"}, default="name"
-        What is written: the name of the label; its code in a tree of at most 10 children a node, with a token for each
-        digit at each place; or several fields of a record, for which `y` is a table.
+        What is written: the name of the label; its code in a tree, with a token of its own for each node; or several
+        fields of a record, for which `y` is a table.
     label_names : sequence of str, optional
         Names of the labels in the order of ``classes_``, if those are numbers. Of names with the same tokens all but
         the first get a number, as in "Shorts (2)".
@@ -67,7 +67,7 @@ class T5Classifier(XMCClassifier):
         For ``target="code"`` vectors of the labels in the order of ``classes_``, or what makes them of label names; by
         default `xclassic.features.BertEncoder` with its default model.
     branching : int, default=6
-        For ``target="code"`` children of a node at most, from 2 to 10.
+        For ``target="code"`` children of a node at most, at least 2.
     max_length : int, default=128
         Tokens of a text, at least 2; longer ones are cut, with a warning.
     epochs : int, default=10
@@ -243,7 +243,7 @@ class T5Classifier(XMCClassifier):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_choice("target", self.target, TARGETS)
-        check_number("branching", self.branching, minimum=2, maximum=10, integer=True)
+        check_number("branching", self.branching, minimum=2, integer=True)
         check_number("max_length", self.max_length, minimum=2, integer=True)
         for name in ("epochs", "batch_size", "accumulate", "patience", "beam"):
             check_number(name, getattr(self, name), minimum=1, integer=True)
@@ -319,25 +319,26 @@ class T5Classifier(XMCClassifier):
 
     def _fit(self, X: Any, Y: csr_array) -> None:
         from xclassic.neural.network import load_network
-        from xclassic.neural.trie import TokenTrie
 
         network = load_network(self.model, self.tokenizer, self.random_state)
-        self.trie_ = TokenTrie(self._sequences(network.tokenizer))
+        self.trie_ = self._trie(network)
         tokens, self.n_truncated_ = network.encode(X, self.max_length)
         _warn_of_cuts(self.n_truncated_, len(tokens), self.max_length)
         network.model.to(choose_device(self.device))
         self._network, self._stored = network, None
         self.curve_ = self._train(tokens, Y)
 
-    def _sequences(self, tokenizer: Any) -> list[list[int]]:
-        """Return the tokens of each label."""
-        from xclassic.neural.targets import code_sequences, name_sequences
+    def _trie(self, network: Any) -> Any:
+        """Return what is written for each label; a network that writes codes gets a token for each node of the tree."""
+        from xclassic.neural.network import add_tokens
+        from xclassic.neural.targets import name_sequences
+        from xclassic.neural.trie import TokenTrie
 
         if self.target != "code":
-            return name_sequences(self._names(), tokenizer)
+            return TokenTrie(name_sequences(self._names(), network.tokenizer))
         tree = self._code_tree()
         self.codes_ = tree.codes()
-        return code_sequences(tree, tokenizer)
+        return TokenTrie.of_codes(tree, add_tokens(network.model, tree.n_nodes - 1, self.random_state))
 
     def _names(self) -> list[str]:
         if self.label_names is not None:
@@ -404,7 +405,9 @@ class T5Classifier(XMCClassifier):
         )
         plain = {name: value for name, value in self.get_params().items() if name not in (*self._not_saved, *UNSEEN)}
         key = key_of(texts.flat, texts.starts, Y.indptr, Y.indices, self.trie_.tokens, plain)
-        with low_rank(model, self.lora_rank), tokens_in_use(model, texts.flat, self.trie_.vocabulary):
+        vocabulary = self.trie_.vocabulary
+        new = vocabulary if self.target == "code" else vocabulary[:0]
+        with low_rank(model, self.lora_rank), tokens_in_use(model, texts.flat, vocabulary, new=new):
             validate = partial(self._validation_score, tokens, Y, held_rows) if held_rows.size else None
             return train(model, PathLoss(model, self.trie_, texts), sampler, plan, validate, key)
 

@@ -11,8 +11,6 @@ from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.tree import LabelTree
 from xclassic.rows import unit_rows
 
-MOST_DIGITS = 10
-
 
 def name_sequences(names: Sequence[str], tokenizer: Any) -> list[list[int]]:
     """Return the tokens of label names.
@@ -84,42 +82,3 @@ def code_tree(vectors: Any, n_labels: int, branching: int, seed: int) -> LabelTr
             f"{n_labels} labels."
         )
     return kmeans_tree(unit_rows(vectors), branching=branching, max_leaf=branching, balanced=False, random_state=seed)
-
-
-def code_sequences(tree: LabelTree, tokenizer: Any) -> list[list[int]]:
-    """Return the tokens of label codes: one for each digit at each place.
-
-    What a digit means depends on where in the code it stands, so the first 2 and the second are different tokens: those
-    that T5 keeps free, ``<extra_id_0>`` to ``<extra_id_99>``. (With the ten pieces for digits in all places a small T5
-    from random weights learned far more slowly.) Codes of more than ten digits begin again with the first ten tokens.
-
-    Parameters
-    ----------
-    tree : LabelTree
-        Its ``codes()`` are written; at most 10 children a node.
-    tokenizer : tokenizer of transformers
-        With the 100 extra tokens.
-
-    Returns
-    -------
-    list of list of int
-        For every label of the tree. None begins another.
-
-    Raises
-    ------
-    ValueError
-        If the tree has wider nodes or lacks labels, or the tokenizer lacks the extra tokens.
-    """
-    codes = tree.codes()
-    n_digits = int(codes.max()) + 1
-    if n_digits > MOST_DIGITS:
-        raise ValueError(f"A node of the tree has {n_digits} children; codes are written with {MOST_DIGITS} digits.")
-    missing = np.flatnonzero(codes[:, 0] < 0)
-    if missing.size:
-        raise ValueError(f"Label {missing[0]} is not in the tree, so it has no code; pass a tree with all labels.")
-    extra = tokenizer.convert_tokens_to_ids([f"<extra_id_{i}>" for i in range(MOST_DIGITS**2)])
-    if len({*extra, tokenizer.unk_token_id}) <= MOST_DIGITS**2:
-        raise ValueError("The tokenizer has no tokens <extra_id_0> to <extra_id_99> for codes; use target='name'.")
-    place = np.arange(codes.shape[1]) % MOST_DIGITS
-    table = np.asarray(extra)[MOST_DIGITS * place + np.maximum(codes, 0)]
-    return [row[: int(length)].tolist() for row, length in zip(table, (codes >= 0).sum(axis=1), strict=True)]

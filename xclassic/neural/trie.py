@@ -76,10 +76,35 @@ class TokenTrie:
         table = np.full((lengths.size, lengths.max()), -1, np.int64)
         table[np.arange(table.shape[1]) < lengths[:, None]] = np.concatenate([np.asarray(s) for s in sequences])
         tree = LabelTree.from_codes(table)
-        nodes = _path_nodes(tree)
+        nodes = tree.paths()[:, 1:]
         tokens = np.full(tree.n_nodes, -1, np.int64)
         tokens[nodes[nodes >= 0]] = table[nodes >= 0]
         self._set(tree, tokens)
+
+    @classmethod
+    def of_codes(cls, tree: LabelTree, first_token: int) -> Self:
+        """Return the trie of the codes in a tree, where a digit is another token after each prefix.
+
+        What a digit means depends on those before it, so each node of the tree has a token of its own.
+
+        Parameters
+        ----------
+        tree : LabelTree
+            With all labels.
+        first_token : int
+            The token of the first child of the root; the nodes after it have the following ones.
+
+        Raises
+        ------
+        ValueError
+            If labels are not in the tree.
+        """
+        missing = np.setdiff1d(np.arange(tree.n_labels), tree.labels)
+        if missing.size:
+            raise ValueError(f"Label {missing[0]} is not in the tree, so it has no code; pass a tree with all labels.")
+        tokens = first_token - 1 + np.arange(tree.n_nodes)
+        tokens[0] = -1
+        return cls.from_arrays(tree.child_ptr, tree.label, tokens, tree.n_labels)
 
     @classmethod
     def from_arrays(cls, child_ptr: Any, label: Any, tokens: NDArray[Any], n_labels: int) -> Self:
@@ -126,7 +151,7 @@ class TokenTrie:
     @cached_property
     def paths(self) -> Paths:
         """Where each label leads."""
-        nodes = _path_nodes(self.tree)
+        nodes = self.tree.paths()[:, 1:]
         certain = self.only_label[nodes] >= 0  # the last node of a path is, and -1 is the last leaf
         n_steps = 1 + certain.argmax(axis=1) if self.n_labels > 1 else np.zeros(1, np.int64)
         depth = int(n_steps.max())
@@ -152,18 +177,6 @@ class TokenTrie:
 
 def _levels(tree: LabelTree) -> list[tuple[int, int]]:
     return list(pairwise(tree.level_ptr.tolist()))
-
-
-def _path_nodes(tree: LabelTree) -> NDArray[np.int64]:
-    """Return the nodes of each label's path below the root, shape (n_labels, depth), -1 beyond its leaf."""
-    depth_of = np.repeat(np.arange(tree.depth + 1), np.diff(tree.level_ptr))
-    nodes = np.full((tree.n_labels, tree.depth), -1, np.int64)
-    at = tree.leaves.astype(np.int64)
-    for _ in range(tree.depth):
-        below = np.flatnonzero(at > 0)
-        nodes[below, depth_of[at[below]] - 1] = at[below]
-        at[below] = tree.parent[at[below]]
-    return nodes
 
 
 def _only_labels(tree: LabelTree) -> NDArray[np.int64]:
