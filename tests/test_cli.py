@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import typer
+from neural import SMALL
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 
 import xclassic
@@ -24,7 +25,7 @@ from xclassic.cli.commands import train
 from xclassic.cli.measure import align_labels, widen
 from xclassic.cli.models import TrainedModel, read_model
 from xclassic.cli.outputs import choose_format
-from xclassic.cli.parameters import DEFAULTS, descriptions, parse, spell
+from xclassic.cli.parameters import DEFAULTS, OPTIONS, descriptions, parse, spell
 from xclassic.features import FourierFeatures, TextFeatures
 
 PROGRAM = [sys.executable, "-m", "xclassic"]
@@ -117,12 +118,14 @@ def test_parameters_reach_the_estimator(run, spelling):
     assert (params["normalize"], params["propensity"]) == (False, [0.5, 0.4])
 
 
-@pytest.mark.parametrize("name", xclassic.ESTIMATORS)
-def test_options_are_the_parameters_of_the_constructor(run, name):
+@pytest.mark.parametrize("name", [*xclassic.ESTIMATORS, *xclassic.TEXT_ESTIMATORS])
+def test_options_are_the_parameters_of_the_constructor(run, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "200")  # so that no option is broken over lines
     estimator_class = getattr(xclassic, name)
     parameters = inspect.signature(estimator_class).parameters
     described = descriptions(inspect.getdoc(estimator_class))
-    assert not parameters.keys() & inspect.signature(train).parameters.keys()
+    options = {OPTIONS.get(parameter, parameter) for parameter in parameters}
+    assert not options & inspect.signature(train).parameters.keys()
     assert described.keys() >= parameters.keys()
     assert all(described.values())
     for parameter in parameters.values():
@@ -131,7 +134,7 @@ def test_options_are_the_parameters_of_the_constructor(run, name):
         assert value == default
         assert type(value) is type(default)
     shown = run(f"train {name} --help").out
-    assert all("--" + parameter.replace("_", "-") in shown for parameter in parameters)
+    assert all("--" + option.replace("_", "-") in shown for option in options)
 
 
 def test_trees_and_arrays_are_read_from_files(tmp_path):
@@ -305,6 +308,27 @@ def test_presets_of_fields(run, books):
 
 
 # Predict
+
+
+def test_a_t5_reads_what_the_command_reads(run, books, t5_tokenizer):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.T5Config(**SMALL, decoder_start_token_id=0)
+    transformers.T5ForConditionalGeneration(config).save_pretrained("t5")
+    run("--version")  # and what was printed so far is read
+    how = f"--label-delimiter ; --base-model t5 --tokenizer {t5_tokenizer} --epochs 1 --device cpu --quiet"
+    trained = run(f"train t5classifier books.jsonl {books} --model m {how}")
+    assert "T5Classifier, 5 points, 4 labels" in trained.out
+    assert trained.err == ""
+    assert json.loads(run("info m --json").out)["input"] == "texts"
+    assert len(run("predict m books.jsonl --text-field title -k 2").out.splitlines()) == 5
+    done = run(
+        ["train", "t5classifier", "books.jsonl", *f"{books} --model n {how}".split(), "--prompt", "Book: {title}"]
+    )
+    assert "5 points" in done.out
+    assert json.loads(run("info n --json").out)["input"] == "records"
+    run("report n books.jsonl --label-field subjects --label-delimiter ; -o page.html --quiet")
+    assert "scores are probabilities" in Path("page.html").read_text(encoding="utf-8")
+    assert "reads texts; pass JSON lines" in run(f"train t5classifier bibtex --model o {how}", 2).err
 
 
 def test_predictions_as_text(run, model):

@@ -84,6 +84,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _probabilistic: ClassVar[bool] = False
+    _log_scores: ClassVar[bool] = False  # whether scores are logarithms of probabilities
     _rows_per_task: ClassVar[int] = ROWS_PER_TASK
     _not_saved: ClassVar[tuple[str, ...]] = ()  # parameters that a fitted model does not need and a folder cannot hold
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,9 @@ def load_pretrained(loader: Any, model: str, **options: Any) -> Any:
     if not is_folder and (folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1):
         raise OSError(f"There is no folder {model}; pass a folder with a model, or the id of one on the hub.")
     try:
-        return loader.from_pretrained(
-            model if is_folder or _hub_answers(int(time.monotonic() // 60)) else _cached(model), **options
-        )
+        source = model if is_folder or _hub_answers(int(time.monotonic() // 60)) else _cached(model)
+        with _no_bars() if Path(source).is_dir() else nullcontext():
+            return loader.from_pretrained(source, **options)
     except (ImportError, MemoryError):
         raise
     except Exception as error:  # a damaged file of a model raises errors of many kinds
@@ -109,6 +109,20 @@ def load_pretrained(loader: Any, model: str, **options: Any) -> Any:
             f"{loader.__name__} cannot load {model!r}: it is no folder here, and the Hugging Face hub does not give it "
             f"({reason}). Check the name, or download the model where there is a network and pass its folder."
         ) from error
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep transformers from drawing a bar while it reads a folder; those of downloads cannot be told apart."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _cached(model: str) -> str:

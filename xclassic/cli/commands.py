@@ -141,6 +141,7 @@ def train(
 ) -> None:
     """Fit an estimator and write its model folder."""
     from sklearn.pipeline import make_pipeline
+    from sklearn.utils import get_tags
 
     from xclassic.cli.data import Source
     from xclassic.cli.measure import count_labels
@@ -149,7 +150,8 @@ def train(
     from xclassic.features import TextFeatures
 
     _check_model_folder(model, force)
-    is_record = len(text_field) > 1 or bool(numeric_field)
+    reads_text = get_tags(estimator).input_tags.string
+    is_record = len(text_field) > 1 or bool(numeric_field) or getattr(estimator, "prompt", None) is not None
     encoder = TextFeatures(
         text_field if is_record else None,
         numeric=tuple(numeric_field),
@@ -167,26 +169,32 @@ def train(
     source = Source(data, fields, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based)
     points = _read(source, "train", quiet)
     X, training = points.X, {"data": data, "n_rows": len(points.ids)}
+    size = f"{len(points.ids):,} points"
     if points.is_text:
         training["text_fields"] = text_field
-        with _step("weighing terms", quiet):
-            X = encoder.fit_transform(points.X)
+    elif reads_text:
+        raise typer.BadParameter(f"{type(estimator).__name__} reads texts; pass JSON lines, CSV or TSV")
+    if not reads_text:
+        if points.is_text:
+            with _step("weighing terms", quiet):
+                X = encoder.fit_transform(points.X)
+        size += f", {X.shape[1]:,} features"
     shown = _shown(quiet)
     estimator.set_params(verbose=max(int(estimator.verbose), int(shown)))
     if shown:
         mebibytes = estimator.estimate_memory(X, points.Y) / 2**20
-        typer.echo(f"{X.shape[0]:,} points, {X.shape[1]:,} features; needs about {mebibytes:,.0f} MiB more", err=True)
+        typer.echo(f"{size}; needs about {mebibytes:,.0f} MiB more", err=True)
     start = time.perf_counter()
     estimator.fit(X, points.Y)
     training["seconds"] = time.perf_counter() - start
     # How to run is the business of whoever loads the model.
     estimator.set_params(n_jobs=None, verbose=0)
-    whole = make_pipeline(encoder, estimator) if points.is_text else estimator
+    whole = make_pipeline(encoder, estimator) if points.is_text and not reads_text else estimator
     counts = count_labels(points.Y, estimator.classes_)
     with _step(f"writing {model}", quiet):
         TrainedModel(whole, counts, points.label_names, training).save(model)
     write_line(
-        f"{model}: {type(estimator).__name__}, {X.shape[0]:,} points, {X.shape[1]:,} features, "
+        f"{model}: {type(estimator).__name__}, {size}, "
         f"{estimator.classes_.size:,} labels, trained in {training['seconds']:.1f} s"
     )
 

@@ -51,7 +51,7 @@ class TrainedModel:
         readers = list(_readers(self.model))
         if not any(get_tags(reader).input_tags.string for reader in readers):
             return "features"
-        by_field = [getattr(reader, name, None) for reader in readers for name in ("text", "template")]
+        by_field = [getattr(reader, name, None) for reader in readers for name in ("text", "template", "prompt")]
         return "texts" if by_field == [None] * len(by_field) else "records"
 
     @property

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 import xclassic
 
 DEFAULTS = {"n_jobs": -1}  # where they differ from the constructor's: a program may use all CPUs
+OPTIONS = {"model": "base_model"}  # likewise: --model is the folder to write
 # Of types, in the help.
 SPELLINGS = {"none": "none", "labeltree": "FOLDER", "ndarray": "FILE.npy", "tuple": "A,B", "str": "TEXT"}
 
@@ -24,13 +25,13 @@ class EstimatorGroup(TyperGroup):
     train: Callable[..., None]  # its first parameter is the estimator, the others are options of every command
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(xclassic.ESTIMATORS)
+        return [*xclassic.ESTIMATORS, *xclassic.TEXT_ESTIMATORS]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        by_lower_case = {name.lower(): name for name in xclassic.ESTIMATORS}
-        name = by_lower_case.get(cmd_name.lower())
+        names = self.list_commands(ctx)
+        name = {name.lower(): name for name in names}.get(cmd_name.lower())
         if name is None:
-            raise typer.BadParameter(f"there is no estimator {cmd_name!r}; there are {', '.join(xclassic.ESTIMATORS)}")
+            raise typer.BadParameter(f"there is no estimator {cmd_name!r}; there are {', '.join(names)}")
         return estimator_command(getattr(xclassic, name), type(self).train)
 
 
@@ -40,9 +41,10 @@ def estimator_command(estimator_class: type, train: Callable[..., None]) -> Any:
     common = list(inspect.signature(train, eval_str=True).parameters.values())[1:]
     described = descriptions(inspect.getdoc(estimator_class) or "")
     own = [option(parameter, described.get(name, "")) for name, parameter in parameters.items()]
+    names = dict(zip(parameters, (parameter.name for parameter in own), strict=True))
 
     def command(**values: Any) -> None:
-        estimator = estimator_class(**{name: parse(parameters[name], values.pop(name)) for name in parameters})
+        estimator = estimator_class(**{name: parse(parameters[name], values.pop(names[name])) for name in parameters})
         with usage_errors():
             estimator._check_parameters()
         train(estimator, **values)
@@ -68,7 +70,7 @@ def usage_errors() -> Iterator[None]:
 def option(parameter: inspect.Parameter, description: str) -> inspect.Parameter:
     """Return a constructor parameter as typer wants an option: a switch, or a text that `parse` reads."""
     default = DEFAULTS.get(parameter.name, parameter.default)
-    name = "--" + parameter.name.replace("_", "-")
+    name = option_name(parameter)
     is_switch = isinstance(default, bool)
     info = typer.Option(
         f"{name}/--no-{name[2:]}" if is_switch else name,
@@ -77,11 +79,16 @@ def option(parameter: inspect.Parameter, description: str) -> inspect.Parameter:
         rich_help_panel="Parameters of the method",
     )
     return inspect.Parameter(
-        parameter.name,
+        OPTIONS.get(parameter.name, parameter.name),
         inspect.Parameter.KEYWORD_ONLY,
         default=default if is_switch else spell(default),
         annotation=Annotated[bool if is_switch else str, info],
     )
+
+
+def option_name(parameter: inspect.Parameter) -> str:
+    """Return the option of a constructor parameter."""
+    return "--" + OPTIONS.get(parameter.name, parameter.name).replace("_", "-")
 
 
 def spell(value: Any) -> str:
@@ -101,8 +108,7 @@ def parse(parameter: inspect.Parameter, value: str | bool) -> Any:
             return READ[name](value)
         except ValueError:
             continue
-    option_name = "--" + parameter.name.replace("_", "-")
-    raise typer.BadParameter(f"{option_name} is {value!r}; accepted is {' or '.join(types)}")
+    raise typer.BadParameter(f"{option_name(parameter)} is {value!r}; accepted is {' or '.join(types)}")
 
 
 def accepted(parameter: inspect.Parameter) -> list[str]:

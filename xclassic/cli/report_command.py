@@ -54,6 +54,8 @@ def report(
     zero_based: cli.commands.ZeroBased = None,
 ) -> None:
     """Write an HTML page about a model on labelled data (of a folder: on its test points)."""
+    import numpy as np
+
     from xclassic.cli.commands import _load, _read, _text_fields, _whole_numbers
     from xclassic.cli.data import Source
     from xclassic.cli.measure import MIN_POINTS, align_labels, count_labels, widen
@@ -80,6 +82,8 @@ def report(
     truth = align_labels(points.Y, classes)
     depth = min(max(depths), truth.shape[1])
     top = widen(trained.predict_topk(points.X, depth), depth)
+    if trained.estimator._log_scores:
+        top = top._replace(scores=np.exp(top.scores))
     write_report(
         output,
         truth,
@@ -110,9 +114,11 @@ def _check_page(path: str, force: bool) -> None:
 
 
 def _codes(trained: TrainedModel) -> Any:
-    """Return the codes of the labels in the first tree, if the model searches label trees."""
+    """Return the codes of the labels, if the model writes codes or searches label trees: then those of the first."""
     from xclassic import LabelTree
 
+    if hasattr(trained.estimator, "codes_"):
+        return trained.estimator.codes_
     trees = getattr(trained.estimator, "trees_", [])
     return trees[0].codes() if trees and isinstance(trees[0], LabelTree) else None
 

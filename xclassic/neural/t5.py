@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,9 @@ from xclassic.records import check_texts, fill_template, is_records
 from xclassic.topk import TopK
 from xclassic.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
 from xclassic.validation import check_choice, check_number
+
+if TYPE_CHECKING:
+    from transformers import T5Config
 
 RECORD_PROMPT = "Retailer: {retailer} Price: {price} Description: {text}"
 FIELDS_INSTRUCTION = "Name the {fields} of this product. "
@@ -163,12 +166,13 @@ class T5Classifier(XMCClassifier):
 
     _network: Any = None
     _stored: Any = None
+    _log_scores = True
     _rows_per_task = sys.maxsize  # PyTorch has threads of its own, and rows of like length are answered together
     _not_saved = ("model", "tokenizer", "label_names", "fields", "tree", "embeddings", "checkpoint", "device")
 
     def __init__(
         self,
-        model: Any = "google-t5/t5-large",
+        model: str | Mapping[str, Any] | T5Config = "google-t5/t5-large",
         *,
         tokenizer: str | None = None,
         target: str = "name",
@@ -176,7 +180,7 @@ class T5Classifier(XMCClassifier):
         fields: Sequence[str] | Mapping[str, str] | None = None,
         prompt: str | None = None,
         tree: LabelTree | None = None,
-        embeddings: Any = None,
+        embeddings: NDArray[Any] | Any | None = None,
         branching: int = 6,
         max_length: int = 128,
         epochs: int = 10,
