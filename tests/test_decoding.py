@@ -8,10 +8,12 @@ transformers = pytest.importorskip("transformers")
 
 import naive_neural  # noqa: E402
 
+from xclassic import LabelTree  # noqa: E402
+from xclassic.neural import scoring  # noqa: E402
 from xclassic.neural.decoding import search  # noqa: E402
 from xclassic.neural.scoring import TrieOnDevice  # noqa: E402
 from xclassic.neural.texts import Texts  # noqa: E402
-from xclassic.neural.trie import TokenTrie  # noqa: E402
+from xclassic.neural.trie import TokenTrie, Words  # noqa: E402
 
 END = 1
 SMALL = {"vocab_size": 40, "d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 2, "num_heads": 4}
@@ -35,7 +37,10 @@ def random_rows(n, rng):
 
 
 def run(model, sequences, rows, k, beam, allowed=None):
-    trie = TokenTrie(sequences)
+    return search_trie(model, TokenTrie(sequences), rows, k, beam, allowed)
+
+
+def search_trie(model, trie, rows, k, beam, allowed=None):
     ids, mask = Texts(rows, pad=0).batch(np.arange(len(rows)), "cpu")
     nodes = None if allowed is None else torch.from_numpy(trie.allowed_nodes(np.array(allowed)))
     placed = TrieOnDevice.place(trie, model)
@@ -45,7 +50,9 @@ def run(model, sequences, rows, k, beam, allowed=None):
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("options", [{}, {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}])
-def test_a_beam_as_wide_as_the_labels_is_exhaustive(seed, options):
+@pytest.mark.parametrize("gather", [0, 1000])
+def test_a_beam_as_wide_as_the_labels_is_exhaustive(seed, options, gather, monkeypatch):
+    monkeypatch.setattr(scoring, "GATHER", gather)  # products with the children alone, or with the whole vocabulary
     rng = np.random.default_rng(seed)
     model, sequences, rows = random_model(seed, **options), random_sequences(15, rng), random_rows(6, rng)
     expected = naive_neural.log_probabilities(model, rows, sequences)
@@ -54,6 +61,28 @@ def test_a_beam_as_wide_as_the_labels_is_exhaustive(seed, options):
     assert [sorted(row) for row in labels.tolist()] == [list(range(15))] * 6
     np.testing.assert_allclose(scores, np.take_along_axis(expected, labels, axis=1), atol=2e-4)
     assert (np.diff(scores, axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize("gather", [0, 1000])
+def test_words_have_a_part_in_the_scores_of_codes(gather, monkeypatch):
+    monkeypatch.setattr(scoring, "GATHER", gather)
+    rng = np.random.default_rng(0)
+    model, rows = random_model(), random_rows(6, rng)
+    tree = LabelTree.from_codes([(0, 0), (0, 1), (1, 0), (1, 1, 0), (1, 1, 1), (2,)])
+    shares = rng.random((tree.n_nodes, 3)).astype(np.float32)
+    words = Words(rng.integers(2, 20, shares.shape), shares)
+    trie = TokenTrie.of_codes(tree, 20, words)
+    labels, scores = search_trie(model, trie, rows, k=6, beam=6)
+    table = model.shared.weight.detach().clone()
+    for node in range(1, tree.n_nodes):
+        table[19 + node] += sum(
+            share * table[word] for word, share in zip(*(part[node] for part in words), strict=True)
+        )
+        table[19 + node] *= 0.5**0.5
+    model.lm_head.weight = torch.nn.Parameter(table)  # those of words are read no more, and codes are written alone
+    sequences = [trie.tokens[path[path >= 0]].tolist() for path in tree.paths()[:, 1:]]
+    expected = naive_neural.log_probabilities(model, rows, sequences)
+    np.testing.assert_allclose(scores, np.take_along_axis(expected, labels, axis=1), atol=2e-4)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -21,12 +21,13 @@ import naive_neural  # noqa: E402
 from neural import SMALL, fake_hub, use_hub  # noqa: E402
 
 from xclassic import LabelTree, ModelFileError, load  # noqa: E402
+from xclassic.neural import scoring  # noqa: E402
 from xclassic.neural.batches import BatchSampler  # noqa: E402
 from xclassic.neural.network import add_tokens  # noqa: E402
 from xclassic.neural.t5 import T5Classifier  # noqa: E402
 from xclassic.neural.texts import Texts  # noqa: E402
 from xclassic.neural.training import PathLoss  # noqa: E402
-from xclassic.neural.trie import TokenTrie  # noqa: E402
+from xclassic.neural.trie import TokenTrie, Words  # noqa: E402
 from xclassic.neural.vocabulary import tokens_in_use  # noqa: E402
 
 THINGS = {"Apple Juice": "apple", "Apple Jam": "apple jam", "Bread": "loaf", "Bread Rolls": "small loaf", "Tea": "leaf"}
@@ -78,7 +79,9 @@ def small_model(seed=0, tied=True):
     return model
 
 
-def test_the_loss_is_minus_the_log_probability_and_its_gradient_is_right():
+@pytest.mark.parametrize("gather", [0, 1000])
+def test_the_loss_is_minus_the_log_probability_and_its_gradient_is_right(gather, monkeypatch):
+    monkeypatch.setattr(scoring, "GATHER", gather)
     sequences = [[4, 5, 1], [4, 6, 7, 1], [4, 6, 8, 1], [9, 1]]
     rows = [[10, 11, 1], [12, 1], [13, 14, 15, 1]]
     model, trie = small_model(), TokenTrie(sequences)
@@ -160,16 +163,20 @@ def test_batches_are_of_like_lengths_and_depend_on_seed_and_epoch_alone():
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_training_moves_the_tokens_in_use_as_it_would_among_all(tied):
-    rows, sequences = [[10, 11, 1], [12, 1]], [[4, 5, 1], [4, 6, 1]]
+@pytest.mark.parametrize("kind", ["names", "codes"])
+def test_training_moves_the_tokens_in_use_as_it_would_among_all(kind, tied):
+    rows = [[10, 11, 1], [12, 1]]
     batch = type("Pairs", (), {"rows": np.array([0, 1]), "labels": np.array([1, 0])})
     models = [small_model(tied=tied), small_model(tied=tied)]
+    tree = LabelTree.flat(range(2))
+    words = Words(np.full((tree.n_nodes, 2), [[6, 7]]), np.full((tree.n_nodes, 2), 0.5, np.float32))
+    trie = TokenTrie([[4, 5, 1], [4, 6, 1]]) if kind == "names" else TokenTrie.of_codes(tree, 4, words)
+    used = [np.array([10, 11, 12, 1]), trie.vocabulary] + ([words.tokens.ravel()] if kind == "codes" else [])
     for model, among in zip(models, (nullcontext, tokens_in_use), strict=True):
-        texts, trie = Texts(rows, pad=0), TokenTrie(sequences)
-        new = trie.vocabulary[:0]
-        with among(model, texts.flat, trie.vocabulary, new=new) if among is tokens_in_use else among():
+        texts = Texts(rows, pad=0)
+        with among(model, *used, new=trie.vocabulary[:0]) if among is tokens_in_use else among():
             parameters = list(model.parameters())
-            assert len(parameters[0]) == (30 if among is nullcontext else 8)
+            assert len(parameters[0]) == (30 if among is nullcontext else {"names": 8, "codes": 9}[kind])
             optimizer = torch.optim.AdamW(parameters, lr=0.01, weight_decay=0)
             loss = PathLoss(model, trie, texts)
             for _ in range(3):

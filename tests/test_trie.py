@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xclassic import LabelTree
-from xclassic.neural.targets import name_sequences
-from xclassic.neural.trie import TokenTrie
+from xclassic.neural.targets import MOST_WORDS, name_sequences, node_words
+from xclassic.neural.trie import TokenTrie, Words
 
 END = 1
 
@@ -120,6 +120,24 @@ def test_arrays_that_do_not_fit_are_refused(change, message):
         TokenTrie.from_arrays(**{**arrays, **change(trie)})
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: (w.tokens[:-1], w.shares), "words have tokens"),
+        (lambda w: (-w.tokens - 1, w.shares), "negative"),
+        (lambda w: (w.tokens.astype(np.int32), w.shares), "int32"),
+        (lambda w: (w.tokens, w.shares[:, :-1]), "words have shares"),
+        (lambda w: (w.tokens, w.shares.astype(np.float64)), "float64"),
+        (lambda w: (w.tokens, np.full_like(w.shares, np.nan)), "not finite"),
+    ],
+)
+def test_words_that_do_not_fit_are_refused(change, message):
+    tree = LabelTree.flat(range(3))
+    words = Words(np.ones((tree.n_nodes, 2), np.int64), np.full((tree.n_nodes, 2), 0.5, np.float32))
+    with pytest.raises(ValueError, match=message):
+        TokenTrie.of_codes(tree, 50, Words(*change(words)))
+
+
 # Names and codes
 
 
@@ -161,3 +179,28 @@ def test_each_node_of_a_tree_of_codes_has_a_token_of_its_own():
 def test_codes_need_all_labels():
     with pytest.raises(ValueError, match="Label 1 is not in the tree"):
         TokenTrie.of_codes(LabelTree.from_codes([(0,), (), (1,)]), 50)
+
+
+def test_words_stand_for_the_names_below_a_node(tokenizer):
+    tree = LabelTree.from_codes([(0, 0), (0, 1), (1,)])
+    names = ["Hair Oil", "Hair", "  "]
+    tokens, shares = node_words(tree, names, tokenizer)
+    counts = np.zeros((tree.n_nodes, len(tokenizer)))
+    for label, name in enumerate(names):
+        written = tokenizer(" ".join(name.split()), add_special_tokens=False)["input_ids"]
+        for node in tree.paths()[label][tree.paths()[label] >= 0]:
+            for token in written:
+                counts[node, token] += 1 / len(written)
+    lengths = np.linalg.norm(counts, axis=1, keepdims=True)
+    found = np.zeros_like(counts)
+    np.add.at(found, (np.arange(tree.n_nodes)[:, None], tokens), shares)
+    np.testing.assert_allclose(found, counts / np.where(lengths > 0, lengths, 1), rtol=1e-6)
+    assert (shares[tree.leaves[2]] == 0).all()
+
+
+def test_a_node_has_so_many_words_at_most(tokenizer):
+    names = [f"{a} {b}" for a in ("red", "green", "blue", "black") for b in ("shirt", "shoe", "hat", "bag", "belt")]
+    tokens, shares = node_words(LabelTree.flat(range(20)), names, tokenizer)
+    assert tokens.shape == shares.shape == (21, MOST_WORDS)
+    assert (np.diff(shares, axis=1) <= 0).all()
+    np.testing.assert_allclose(np.linalg.norm(shares, axis=1), 1, rtol=1e-6)

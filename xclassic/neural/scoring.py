@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from xclassic.neural.trie import TokenTrie
-from xclassic.neural.vocabulary import embedding_rows
+from xclassic.neural.vocabulary import embedding_rows, embedding_sums
+
+GATHER = 64  # tokens in a product with all that cost what fetching the vector of one does
 
 
 class Children(NamedTuple):
@@ -35,6 +37,8 @@ class TrieOnDevice(NamedTuple):
         See `TokenTrie`.
     vocabulary : Tensor of int64
         The tokens of the trie.
+    words : tuple of Tensor, shape (n_vocabulary, n_words), or None
+        Tokens and shares of the words that have a part in the tokens of the trie.
     scale : float
         What hidden states are multiplied by before they meet the token embeddings.
     """
@@ -43,6 +47,7 @@ class TrieOnDevice(NamedTuple):
     token_rank: Tensor
     only_label: Tensor
     vocabulary: Tensor
+    words: tuple[Tensor, Tensor] | None
     scale: float
 
     @classmethod
@@ -54,12 +59,24 @@ class TrieOnDevice(NamedTuple):
         child_ptr, token_rank, only_label, vocabulary = (
             torch.tensor(array, dtype=torch.int64, device=model.device) for array in arrays
         )
+        words = None
+        if trie.words is not None:  # of codes, whose nodes below the root are the vocabulary
+            tokens, shares = (torch.tensor(array[1:], device=model.device) for array in trie.words)
+            words = tokens, shares
         scale = config.d_model**-0.5 if config.scale_decoder_outputs else 1.0
-        return cls(child_ptr, token_rank, only_label, vocabulary, scale)
+        return cls(child_ptr, token_rank, only_label, vocabulary, words, scale)
 
     def output_weights(self, model: Any) -> Tensor:
-        """Return the output embeddings of the trie's tokens, shape (n_vocabulary, d_model): no others are needed."""
-        return embedding_rows(model.lm_head, self.vocabulary) * self.scale
+        r"""Return the output vectors of the trie's tokens, shape (n_vocabulary, d_model): no others are needed.
+
+        That of a node with words is :math:`(e + \sum_w s_w e_w) / \sqrt 2`, from its own output embedding, those of the
+        words and their shares. So labels share what is learned of the words in their names, as they do where names are
+        written; and sums of two vectors of like length keep it.
+        """
+        own = embedding_rows(model.lm_head, self.vocabulary)
+        if self.words is not None:
+            own = (own + embedding_sums(model.lm_head, *self.words)) * 0.5**0.5
+        return own * self.scale
 
     def children(self, hidden: Tensor, nodes: Tensor, width: int, weights: Tensor) -> Children:
         """Return the probabilities of what may follow each node.
@@ -82,5 +99,9 @@ class TrieOnDevice(NamedTuple):
         slots = torch.arange(width, device=nodes.device)
         beyond = slots >= self.child_ptr[nodes + 1, None] - first
         children = torch.where(beyond, 0, first + slots)
-        scores = (hidden @ weights.T).float().gather(1, self.token_rank[children])
+        tokens = self.token_rank[children]
+        if width * GATHER < len(weights):
+            scores = (weights[tokens] @ hidden[:, :, None])[:, :, 0].float()
+        else:
+            scores = (hidden @ weights.T).float().gather(1, tokens)
         return Children(children, scores.masked_fill(beyond, -torch.inf).log_softmax(dim=1))

@@ -335,14 +335,18 @@ class T5Classifier(XMCClassifier):
     def _trie(self, network: Any) -> Any:
         """Return what is written for each label; a network that writes codes gets a token for each node of the tree."""
         from xclassic.neural.network import add_tokens
-        from xclassic.neural.targets import name_sequences
+        from xclassic.neural.targets import name_sequences, node_words
         from xclassic.neural.trie import TokenTrie
 
         if self.target != "code":
             return TokenTrie(name_sequences(self._names(), network.tokenizer))
         tree = self._code_tree()
         self.codes_ = tree.codes()
-        return TokenTrie.of_codes(tree, add_tokens(network.model, tree.n_nodes - 1, self.random_state))
+        words = node_words(tree, self._names(), network.tokenizer) if self._is_named() else None
+        return TokenTrie.of_codes(tree, add_tokens(network.model, tree.n_nodes - 1, self.random_state), words)
+
+    def _is_named(self) -> bool:
+        return self.label_names is not None or self.classes_.dtype.kind in "US"
 
     def _names(self) -> list[str]:
         if self.label_names is not None:
@@ -350,7 +354,7 @@ class T5Classifier(XMCClassifier):
             if len(names) != self.classes_.size:
                 raise ValueError(f"label_names has {len(names)} names, but there are {self.classes_.size} labels.")
             return names
-        if self.classes_.dtype.kind not in "US":
+        if not self._is_named():
             raise ValueError(
                 f"Labels are numbers here, and target={self.target!r} needs their names: pass label_names, one for "
                 f"each of {self.classes_.size} labels{', or embeddings' if self.target == 'code' else ''}."
@@ -408,10 +412,12 @@ class T5Classifier(XMCClassifier):
             verbose=bool(self.verbose),
         )
         plain = {name: value for name, value in self.get_params().items() if name not in (*self._not_saved, *UNSEEN)}
-        key = key_of(texts.flat, texts.starts, Y.indptr, Y.indices, self.trie_.tokens, plain)
-        vocabulary = self.trie_.vocabulary
+        written = (self.trie_.tokens, *(self.trie_.words or ()))
+        key = key_of(texts.flat, texts.starts, Y.indptr, Y.indices, *written, plain)
+        vocabulary, words = self.trie_.vocabulary, self.trie_.words
         new = vocabulary if self.target == "code" else vocabulary[:0]
-        with low_rank(model, self.lora_rank), tokens_in_use(model, texts.flat, vocabulary, new=new):
+        read = texts.flat if words is None else np.concatenate([texts.flat, words.tokens.ravel()])
+        with low_rank(model, self.lora_rank), tokens_in_use(model, read, vocabulary, new=new):
             validate = partial(self._validation_score, tokens, Y, held_rows) if held_rows.size else None
             return train(model, PathLoss(model, self.trie_, texts), sampler, plan, validate, key)
 
@@ -534,16 +540,21 @@ class T5Classifier(XMCClassifier):
         arrays, facts = network_arrays(self._ready())
         arrays |= {"trie.child_ptr": self.trie_.tree.child_ptr, "trie.label": self.trie_.tree.label}
         arrays["trie.tokens"] = self.trie_.tokens
+        if self.trie_.words is not None:
+            arrays |= {f"trie.words.{name}": array for name, array in self.trie_.words._asdict().items()}
         if self.target == "code":
             arrays["codes"] = self.codes_
         facts |= {"curve": self.curve_, "n_truncated": self.n_truncated_, "prefixes": [list(p) for p in self._prefixes]}
         return arrays, facts
 
     def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
-        from xclassic.neural.trie import TokenTrie
+        from xclassic.neural.trie import TokenTrie, Words
 
+        words = None
+        if "trie.words.tokens" in arrays:
+            words = Words(arrays["trie.words.tokens"], arrays["trie.words.shares"])
         self.trie_ = TokenTrie.from_arrays(
-            arrays["trie.child_ptr"], arrays["trie.label"], arrays["trie.tokens"], self.classes_.size
+            arrays["trie.child_ptr"], arrays["trie.label"], arrays["trie.tokens"], self.classes_.size, words
         )
         if self.target == "code":
             self.codes_ = arrays["codes"]

@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.tree import LabelTree
+from xclassic.neural.trie import Words
 from xclassic.rows import unit_rows
+from xclassic.topk import TopK
+
+MOST_WORDS = 8
 
 
 def name_sequences(names: Sequence[str], tokenizer: Any) -> list[list[int]]:
@@ -82,3 +87,36 @@ def code_tree(vectors: Any, n_labels: int, branching: int, seed: int) -> LabelTr
             f"{n_labels} labels."
         )
     return kmeans_tree(unit_rows(vectors), branching=branching, max_leaf=branching, balanced=False, random_state=seed)
+
+
+def node_words(tree: LabelTree, names: Sequence[str], tokenizer: Any) -> Words:
+    """Return for each node of a tree the tokens that stand for the names below it.
+
+    Parameters
+    ----------
+    tree : LabelTree
+        With all labels.
+    names : sequence of str, length n_labels
+    tokenizer : tokenizer of transformers
+
+    Returns
+    -------
+    Words
+        The `MOST_WORDS` tokens that make up most of the names below a node, a name counting 1 however long it is.
+
+    Notes
+    -----
+    Memory: a number for each node and distinct token below it while they are counted.
+    """
+    sequences = _tokens([" ".join(str(name).split()) for name in names], tokenizer)
+    lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
+    tokens = np.fromiter((token for sequence in sequences for token in sequence), np.int64, int(lengths.sum()))
+    parts = np.repeat(1 / np.maximum(lengths, 1), lengths)
+    rows = np.repeat(np.arange(lengths.size), lengths)
+    of_labels = csr_array((parts, (rows, tokens)), (lengths.size, len(tokenizer)))
+    paths = tree.paths()
+    labels, depths = np.nonzero(paths >= 0)
+    below = csr_array((np.ones(labels.size), (paths[labels, depths], labels)), (tree.n_nodes, lengths.size))
+    top = TopK.from_csr(below @ of_labels, MOST_WORDS)
+    shares = np.maximum(top.scores, 0)
+    return Words(np.maximum(top.ids, 0).astype(np.int64), unit_rows(shares).astype(np.float32))

@@ -28,6 +28,20 @@ class Paths(NamedTuple):
     n_steps: NDArray[np.int64]
 
 
+class Words(NamedTuple):
+    """The words that stand for the nodes of a tree of codes; see `xclassic.neural.targets.node_words`.
+
+    Attributes
+    ----------
+    tokens : ndarray of int64, shape (n_nodes, n_words)
+    shares : ndarray of float32, shape (n_nodes, n_words)
+        At least 0, of length 1 for each node that has words; 0 beyond its last word.
+    """
+
+    tokens: NDArray[np.int64]
+    shares: NDArray[np.float32]
+
+
 class TokenTrie:
     r"""What may follow what, in the token sequences of labels.
 
@@ -58,6 +72,8 @@ class TokenTrie:
         The tokens that the trie uses, rising.
     token_rank : ndarray of int64, shape (n_nodes,)
         Position of each node's token in the vocabulary (0 for the root).
+    words : Words or None
+        Of codes, where labels have names.
 
     Raises
     ------
@@ -82,7 +98,7 @@ class TokenTrie:
         self._set(tree, tokens)
 
     @classmethod
-    def of_codes(cls, tree: LabelTree, first_token: int) -> Self:
+    def of_codes(cls, tree: LabelTree, first_token: int, words: Words | None = None) -> Self:
         """Return the trie of the codes in a tree, where a digit is another token after each prefix.
 
         What a digit means depends on those before it, so each node of the tree has a token of its own.
@@ -93,6 +109,7 @@ class TokenTrie:
             With all labels.
         first_token : int
             The token of the first child of the root; the nodes after it have the following ones.
+        words : Words, optional
 
         Raises
         ------
@@ -104,10 +121,12 @@ class TokenTrie:
             raise ValueError(f"Label {missing[0]} is not in the tree, so it has no code; pass a tree with all labels.")
         tokens = first_token - 1 + np.arange(tree.n_nodes)
         tokens[0] = -1
-        return cls.from_arrays(tree.child_ptr, tree.label, tokens, tree.n_labels)
+        return cls.from_arrays(tree.child_ptr, tree.label, tokens, tree.n_labels, words)
 
     @classmethod
-    def from_arrays(cls, child_ptr: Any, label: Any, tokens: NDArray[Any], n_labels: int) -> Self:
+    def from_arrays(
+        cls, child_ptr: Any, label: Any, tokens: NDArray[Any], n_labels: int, words: Words | None = None
+    ) -> Self:
         """Return the trie of a tree and its tokens.
 
         Parameters
@@ -115,7 +134,8 @@ class TokenTrie:
         child_ptr, label, n_labels
             Of the `LabelTree`.
         tokens : ndarray of int64, shape (n_nodes,)
-            See the attribute.
+        words : Words, optional
+            See the attributes.
 
         Raises
         ------
@@ -127,12 +147,14 @@ class TokenTrie:
             raise ValueError(f"tokens has shape {tokens.shape} and dtype {tokens.dtype}, or names no token")
         if tree.labels.size != n_labels:
             raise ValueError(f"the trie has {tree.labels.size} labels, not {n_labels}")
+        if words is not None:
+            _check_words(words, tree.n_nodes)
         trie = cls.__new__(cls)
-        trie._set(tree, tokens)
+        trie._set(tree, tokens, words)
         return trie
 
-    def _set(self, tree: LabelTree, tokens: NDArray[np.int64]) -> None:
-        self.tree, self.tokens = tree, tokens
+    def _set(self, tree: LabelTree, tokens: NDArray[np.int64], words: Words | None = None) -> None:
+        self.tree, self.tokens, self.words = tree, tokens, words
         self.vocabulary = np.unique(self.tokens[1:])
         self.token_rank = np.searchsorted(self.vocabulary, self.tokens)
         self.only_label = _only_labels(self.tree)
@@ -173,6 +195,14 @@ class TokenTrie:
         for start, stop in reversed(_levels(self.tree)[1:]):
             allowed[self.tree.parent[start:stop][allowed[start:stop]]] = True
         return allowed
+
+
+def _check_words(words: Words, n_nodes: int) -> None:
+    tokens, shares = words
+    if tokens.ndim != 2 or len(tokens) != n_nodes or tokens.dtype != np.int64 or tokens.min(initial=0) < 0:
+        raise ValueError(f"words have tokens of shape {tokens.shape} and dtype {tokens.dtype}, or negative ones")
+    if shares.shape != tokens.shape or shares.dtype != np.float32 or not np.isfinite(shares).all():
+        raise ValueError(f"words have shares of shape {shares.shape} and dtype {shares.dtype}, or not finite ones")
 
 
 def _levels(tree: LabelTree) -> list[tuple[int, int]]:

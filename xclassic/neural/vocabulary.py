@@ -37,10 +37,14 @@ class TokensInUse(torch.nn.Module):
         self.register_buffer("rank", rank, persistent=False)
         self.register_buffer("still", weight.detach()[used[~trained]], persistent=False)
 
+    @property
+    def weight(self) -> Tensor:
+        """All rows, those that are trained first."""
+        return torch.cat([self.moving, self.still]) if len(self.still) else self.moving
+
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the rows of some tokens."""
-        weight = torch.cat([self.moving, self.still]) if len(self.still) else self.moving
-        return torch.nn.functional.embedding(self.rank[tokens], weight)
+        return torch.nn.functional.embedding(self.rank[tokens], self.weight)
 
     def write_back(self, weight: Tensor) -> None:
         """Put what was trained in its place in the whole embedding."""
@@ -51,6 +55,22 @@ class TokensInUse(torch.nn.Module):
 def embedding_rows(embedding: Any, tokens: Tensor) -> Tensor:
     """Return the rows of some tokens, shape (n, d), of an embedding or an output layer."""
     return embedding(tokens) if isinstance(embedding, TokensInUse) else embedding.weight[tokens]
+
+
+def embedding_sums(embedding: Any, tokens: Tensor, shares: Tensor) -> Tensor:
+    """Return weighted sums of rows of an embedding or an output layer, shape (n, d).
+
+    Parameters
+    ----------
+    embedding : TokensInUse or module
+    tokens : Tensor of int64, shape (n, n_words)
+    shares : Tensor, shape (n, n_words)
+        Weights of the rows.
+    """
+    if isinstance(embedding, TokensInUse):
+        tokens = embedding.rank[tokens]
+    weight = embedding.weight
+    return torch.nn.functional.embedding_bag(tokens, weight, mode="sum", per_sample_weights=shares.to(weight.dtype))
 
 
 @contextmanager
