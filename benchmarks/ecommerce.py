@@ -166,12 +166,13 @@ def t5_runs(task, options):
     size = {"d_model": options.d_model, "d_kv": 32, "d_ff": 2 * options.d_model, "num_layers": options.layers}
     model = options.t5_model or {**size, "num_heads": options.d_model // 32}
     for seed in options.seeds:
-        for target in ("name", "code"):
+        for target in options.target:
             started = time.perf_counter()
             clf = T5Classifier(
                 model, tokenizer=options.tokenizer, target=target, embeddings=BertEncoder(options.encoder),
-                prompt=task.prompt, max_length=32, epochs=options.epochs, patience=options.epochs,
-                learning_rate=options.learning_rate, tail_share=options.tail_share, random_state=seed,
+                branching=options.branching, prompt=task.prompt, max_length=32, epochs=options.epochs,
+                patience=options.epochs, learning_rate=options.learning_rate, tail_share=options.tail_share,
+                random_state=seed,
             ).fit(task.records, y)  # fmt: skip
             fitted = time.perf_counter() - started
             top = clf.predict_topk(task.test_records)
@@ -191,6 +192,8 @@ def main():
     parser.add_argument("--t5", action="store_true", help="run the T5 in place of the linear methods")
     parser.add_argument("--t5-model", help="id or folder; by default random weights")
     parser.add_argument("--tokenizer", default="google-t5/t5-base", help="id or folder")
+    parser.add_argument("--target", nargs="+", choices=["name", "code"], default=["name", "code"], help="of the T5")
+    parser.add_argument("--branching", type=int, default=6, help="of the codes")
     parser.add_argument("--d-model", type=int, default=128)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=8)
