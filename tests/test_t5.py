@@ -553,6 +553,16 @@ def test_foreign_facts_are_refused(fitted, tmp_path, change):
         load(tmp_path / "model", verify="full")
 
 
+def test_tokens_that_the_model_lacks_are_refused(fitted, tmp_path):
+    broken = pickle.loads(pickle.dumps(fitted))
+    broken.trie_.tokens = np.where(broken.trie_.tokens < 0, -1, broken.trie_.tokens + 10**6)
+    broken.save(tmp_path / "model")
+    with pytest.raises(ModelFileError, match=r"trie has token 10\d+, the T5 only 32100"):
+        load(tmp_path / "model", verify="full")
+    with pytest.raises(ModelFileError, match="trie has token"):
+        load(tmp_path / "model").predict(["tea"])
+
+
 # Bad input
 
 

@@ -529,13 +529,20 @@ class T5Classifier(XMCClassifier):
         """Return the network, on its device; made of the stored one at the first use."""
         with LOADING:
             if self._network is None:
-                from xclassic.neural.network import restored_network
-
-                assert self._stored is not None
-                network = restored_network(*self._stored, full=False)
+                network = self._restored(full=False)
                 network.model.to(choose_device(self.device))
                 self._network = network
         return self._network
+
+    def _restored(self, *, full: bool) -> Any:
+        from xclassic.neural.network import restored_network
+
+        network = restored_network(*self._stored, full=full)
+        words = self.trie_.words.tokens if self.trie_.words is not None else self.trie_.tokens
+        highest = max(int(self.trie_.tokens.max()), int(words.max(initial=0)))
+        if highest >= network.model.config.vocab_size:
+            raise ModelFileError(f"The trie has token {highest}, the T5 only {network.model.config.vocab_size} tokens.")
+        return network
 
     def _get_arrays(self) -> tuple[Arrays, Facts]:
         from xclassic.neural.network import network_arrays
@@ -568,9 +575,7 @@ class T5Classifier(XMCClassifier):
         self._network = None
         self._stored = ({name: arrays[name] for name in FILES}, {name: facts[name] for name in NETWORK_FACTS})
         if verify == "full":
-            from xclassic.neural.network import restored_network
-
-            restored_network(*self._stored, full=True)
+            self._restored(full=True)
 
     def estimate_memory(self, X: Any, y: Any) -> int:
         """Return the number of bytes that ``fit(X, y)`` will need at its peak, beyond `X` and `y` themselves.
