@@ -181,26 +181,31 @@ def test_codes_need_all_labels():
         TokenTrie.of_codes(LabelTree.from_codes([(0,), (), (1,)]), 50)
 
 
-def test_words_stand_for_the_names_below_a_node(tokenizer):
+def test_words_tell_a_node_from_its_siblings(tokenizer):
     tree = LabelTree.from_codes([(0, 0), (0, 1), (1,)])
     names = ["Hair Oil", "Hair", "  "]
     tokens, shares = node_words(tree, names, tokenizer)
-    counts = np.zeros((tree.n_nodes, len(tokenizer)))
-    for label, name in enumerate(names):
-        written = tokenizer(" ".join(name.split()), add_special_tokens=False)["input_ids"]
-        for node in tree.paths()[label][tree.paths()[label] >= 0]:
+    means = np.zeros((tree.n_nodes, len(tokenizer)))
+    for node in range(tree.n_nodes):
+        below = [label for label in range(3) if node in tree.paths()[label]]
+        for label in below:
+            written = tokenizer(" ".join(names[label].split()), add_special_tokens=False)["input_ids"]
             for token in written:
-                counts[node, token] += 1 / len(written)
-    lengths = np.linalg.norm(counts, axis=1, keepdims=True)
-    found = np.zeros_like(counts)
+                means[node, token] += 1 / len(written) / len(below)
+    parents = np.maximum(tree.parent, 0)
+    expected = np.maximum(means - means[parents], 0)
+    lengths = np.linalg.norm(expected, axis=1, keepdims=True)
+    found = np.zeros_like(expected)
     np.add.at(found, (np.arange(tree.n_nodes)[:, None], tokens), shares)
-    np.testing.assert_allclose(found, counts / np.where(lengths > 0, lengths, 1), rtol=1e-6)
+    np.testing.assert_allclose(found, expected / np.where(lengths > 0, lengths, 1), rtol=1e-6)
     assert (shares[tree.leaves[2]] == 0).all()
+    assert (shares[0] == 0).all()
 
 
 def test_a_node_has_so_many_words_at_most(tokenizer):
     names = [f"{a} {b}" for a in ("red", "green", "blue", "black") for b in ("shirt", "shoe", "hat", "bag", "belt")]
-    tokens, shares = node_words(LabelTree.flat(range(20)), names, tokenizer)
-    assert tokens.shape == shares.shape == (21, MOST_WORDS)
+    tree = LabelTree.from_codes([(i % 2, i // 2) for i in range(20)])
+    tokens, shares = node_words(tree, names, tokenizer)
+    assert tokens.shape == shares.shape == (23, MOST_WORDS)
     assert (np.diff(shares, axis=1) <= 0).all()
-    np.testing.assert_allclose(np.linalg.norm(shares, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(shares[1:], axis=1), 1, rtol=1e-6)

@@ -90,7 +90,7 @@ def code_tree(vectors: Any, n_labels: int, branching: int, seed: int) -> LabelTr
 
 
 def node_words(tree: LabelTree, names: Sequence[str], tokenizer: Any) -> Words:
-    """Return for each node of a tree the tokens that stand for the names below it.
+    """Return for each node of a tree the tokens that tell the names below it from those below its parent.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def node_words(tree: LabelTree, names: Sequence[str], tokenizer: Any) -> Words:
     Returns
     -------
     Words
-        The `MOST_WORDS` tokens that make up most of the names below a node, a name counting 1 however long it is.
+        The `MOST_WORDS` tokens whose mean share of a name is most above that below the parent, by how much it is.
 
     Notes
     -----
@@ -116,7 +116,9 @@ def node_words(tree: LabelTree, names: Sequence[str], tokenizer: Any) -> Words:
     of_labels = csr_array((parts, (rows, tokens)), (lengths.size, len(tokenizer)))
     paths = tree.paths()
     labels, depths = np.nonzero(paths >= 0)
-    below = csr_array((np.ones(labels.size), (paths[labels, depths], labels)), (tree.n_nodes, lengths.size))
-    top = TopK.from_csr(below @ of_labels, MOST_WORDS)
+    nodes = paths[labels, depths]
+    means = 1 / np.bincount(nodes, minlength=tree.n_nodes)
+    of_nodes = csr_array((means[nodes], (nodes, labels)), (tree.n_nodes, lengths.size)) @ of_labels
+    top = TopK.from_csr(of_nodes - of_nodes[np.maximum(tree.parent, 0)], MOST_WORDS)
     shares = np.maximum(top.scores, 0)
     return Words(np.maximum(top.ids, 0).astype(np.int64), unit_rows(shares).astype(np.float32))
