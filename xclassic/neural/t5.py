@@ -53,7 +53,7 @@ class T5Classifier(XMCClassifier):
         Id or folder of the tokenizer; by default that of `model`.
     target : {"name", "code", "fields"}, default="name"
         What is written: the name of the label; its code in a tree, where each node has a token of its own that shares
-        the words of the names below it, if labels have names; or several fields of a record, for which `y` is a table.
+        words of the names below it, if labels have names; or several fields of a record, for which `y` is a table.
     label_names : sequence of str, optional
         Names of the labels in the order of ``classes_``, if those are numbers. Of names with the same tokens all but
         the first get a number, as in "Shorts (2)".
