@@ -41,10 +41,11 @@ def estimator_command(estimator_class: type, train: Callable[..., None]) -> Any:
     common = list(inspect.signature(train, eval_str=True).parameters.values())[1:]
     described = descriptions(inspect.getdoc(estimator_class) or "")
     own = [option(parameter, described.get(name, "")) for name, parameter in parameters.items()]
-    names = dict(zip(parameters, (parameter.name for parameter in own), strict=True))
 
     def command(**values: Any) -> None:
-        estimator = estimator_class(**{name: parse(parameters[name], values.pop(names[name])) for name in parameters})
+        estimator = estimator_class(
+            **{name: parse(parameters[name], values.pop(OPTIONS.get(name, name))) for name in parameters}
+        )
         with usage_errors():
             estimator._check_parameters()
         train(estimator, **values)

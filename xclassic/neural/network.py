@@ -127,8 +127,10 @@ def add_tokens(model: Any, n: int, seed: int) -> int:
     old, old_head = model.shared.weight.detach(), model.lm_head.weight.detach()
     embedding = torch.nn.Embedding.from_pretrained(torch.cat([old, old[:first].std() * drawn]), freeze=False)
     head = torch.nn.Linear(model.config.d_model, len(embedding.weight), bias=False, device="meta")
-    grown = torch.nn.Parameter(torch.cat([old_head, old_head[:first].std() * drawn]))
-    head.weight = embedding.weight if tied else grown
+    if tied:
+        head.weight = embedding.weight
+    else:
+        head.weight = torch.nn.Parameter(torch.cat([old_head, old_head[:first].std() * drawn]))
     set_embeddings(model, embedding, head)
     model.config.vocab_size = first + n
     return first

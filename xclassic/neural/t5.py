@@ -417,10 +417,8 @@ class T5Classifier(XMCClassifier):
         plain = {name: value for name, value in self.get_params().items() if name not in (*self._not_saved, *UNSEEN)}
         written = (self.trie_.tokens, *(self.trie_.words or ()))
         key = key_of(texts.flat, texts.starts, Y.indptr, Y.indices, *written, plain)
-        vocabulary, words = self.trie_.vocabulary, self.trie_.words
-        new = vocabulary if self.target == "code" else vocabulary[:0]
-        read = texts.flat if words is None else np.concatenate([texts.flat, words.tokens.ravel()])
-        with low_rank(model, self.lora_rank), tokens_in_use(model, read, vocabulary, new=new):
+        new = self.trie_.vocabulary if self.target == "code" else self.trie_.vocabulary[:0]
+        with low_rank(model, self.lora_rank), tokens_in_use(model, texts.flat, self.trie_.used_tokens, new=new):
             validate = partial(self._validation_score, tokens, Y, held_rows) if held_rows.size else None
             return train(model, PathLoss(model, self.trie_, texts), sampler, plan, validate, key)
 
@@ -538,8 +536,7 @@ class T5Classifier(XMCClassifier):
         from xclassic.neural.network import restored_network
 
         network = restored_network(*self._stored, full=full)
-        words = self.trie_.words.tokens if self.trie_.words is not None else self.trie_.tokens
-        highest = max(int(self.trie_.tokens.max()), int(words.max(initial=0)))
+        highest = int(self.trie_.used_tokens.max())
         if highest >= network.model.config.vocab_size:
             raise ModelFileError(f"The trie has token {highest}, the T5 only {network.model.config.vocab_size} tokens.")
         return network

@@ -116,7 +116,7 @@ class TokenTrie:
         ValueError
             If labels are not in the tree.
         """
-        missing = np.setdiff1d(np.arange(tree.n_labels), tree.labels)
+        missing = np.flatnonzero(tree.leaves < 0)
         if missing.size:
             raise ValueError(f"Label {missing[0]} is not in the tree, so it has no code; pass a tree with all labels.")
         tokens = first_token - 1 + np.arange(tree.n_nodes)
@@ -158,6 +158,11 @@ class TokenTrie:
         self.vocabulary = np.unique(self.tokens[1:])
         self.token_rank = np.searchsorted(self.vocabulary, self.tokens)
         self.only_label = _only_labels(self.tree)
+
+    @property
+    def used_tokens(self) -> NDArray[np.int64]:
+        """The tokens whose vectors are needed to score nodes, rising: the vocabulary, and words."""
+        return self.vocabulary if self.words is None else np.union1d(self.vocabulary, self.words.tokens)
 
     @property
     def n_labels(self) -> int:
