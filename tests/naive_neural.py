@@ -14,8 +14,9 @@ def continuations(sequences, prefix):
 def log_probability(model, tokens, sequences, label):
     """Return log p(label | text): the sum over its tokens of the log-softmax among those that could stand there."""
     sequence = sequences[label]
-    written = torch.tensor([[model.config.decoder_start_token_id, *sequence[:-1]]])
-    logits = model(input_ids=torch.tensor([tokens]), decoder_input_ids=written).logits[0].double()
+    written = torch.tensor([[model.config.decoder_start_token_id, *sequence[:-1]]], device=model.device)
+    read = torch.tensor([tokens], device=model.device)
+    logits = model(input_ids=read, decoder_input_ids=written).logits[0].double()
     total = 0.0
     for step, token in enumerate(sequence):
         possible = continuations(sequences, sequence[:step])
@@ -32,15 +33,16 @@ def beam_search(model, tokens, sequences, beam, k, allowed=None):
     """Return the best labels and their scores by a beam search with lists, without ending early."""
     allowed = range(len(sequences)) if allowed is None else allowed
     beams = [((), 0.0)]
+    read = torch.tensor([tokens], device=model.device)
     for _ in range(max(map(len, sequences))):
         extended = []
         for prefix, score in beams:
             if tuple(prefix) in set(map(tuple, sequences)):
                 extended.append((prefix, score))
                 continue
-            written = torch.tensor([[model.config.decoder_start_token_id, *prefix]])
+            written = torch.tensor([[model.config.decoder_start_token_id, *prefix]], device=model.device)
             with torch.no_grad():
-                logits = model(input_ids=torch.tensor([tokens]), decoder_input_ids=written).logits[0, -1].double()
+                logits = model(input_ids=read, decoder_input_ids=written).logits[0, -1].double()
             possible = continuations(sequences, prefix)
             scores = logits[possible].log_softmax(0)
             live = set(continuations([sequences[j] for j in allowed], prefix))

@@ -1,4 +1,7 @@
-"""A small T5 and the tokenizer of T5 for the tests, and a folder that looks like the cache of the hub."""
+"""The device of the tests, a small T5 and the tokenizer of T5, and a folder that looks like the cache of the hub.
+
+Tests run on the CPU, whatever else there is; ``XCLASSIC_TEST_DEVICE=cuda`` runs them on the GPU.
+"""
 
 import lzma
 import os
@@ -6,6 +9,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+
+DEVICE = os.environ.get("XCLASSIC_TEST_DEVICE", "cpu")
+if DEVICE == "cpu":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what chooses a device by itself takes the CPU too
+else:
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # what PyTorch asks for before it computes the same bits again
 
 TOKENIZER = Path(__file__).parent / "t5_tokenizer"
 SMALL = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
@@ -62,3 +71,13 @@ def t5_tokenizer(tmp_path_factory):
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
     return unpack_tokenizer(tmp_path_factory.mktemp("t5_tokenizer"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def device_of_tests():
+    """Let a GPU compute in float32 unless a test says otherwise, and the same bits each time."""
+    if DEVICE != "cpu":
+        import torch
+
+        torch.use_deterministic_algorithms(True)
+        torch.cuda.is_bf16_supported = lambda **_: False

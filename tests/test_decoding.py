@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 import naive_neural  # noqa: E402
+from neural import DEVICE  # noqa: E402
 
 from xclassic import LabelTree  # noqa: E402
 from xclassic.neural import scoring  # noqa: E402
@@ -22,7 +23,7 @@ SMALL = {"vocab_size": 40, "d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 2
 def random_model(seed=0, **options):
     torch.manual_seed(seed)
     config = transformers.T5Config(**{**SMALL, **options}, decoder_start_token_id=0, dropout_rate=0.0)
-    return transformers.T5ForConditionalGeneration(config).eval()
+    return transformers.T5ForConditionalGeneration(config).eval().to(DEVICE)
 
 
 def random_sequences(n, rng, longest=4):
@@ -41,11 +42,11 @@ def run(model, sequences, rows, k, beam, allowed=None):
 
 
 def search_trie(model, trie, rows, k, beam, allowed=None):
-    ids, mask = Texts(rows, pad=0).batch(np.arange(len(rows)), "cpu")
-    nodes = None if allowed is None else torch.from_numpy(trie.allowed_nodes(np.array(allowed)))
+    ids, mask = Texts(rows, pad=0).batch(np.arange(len(rows)), DEVICE)
+    nodes = None if allowed is None else torch.from_numpy(trie.allowed_nodes(np.array(allowed))).to(DEVICE)
     placed = TrieOnDevice.place(trie, model)
     labels, scores = search(model, placed, trie.widths, ids, mask, k=k, beam=beam, allowed=nodes)
-    return labels.numpy(), scores.numpy()
+    return labels.cpu().numpy(), scores.cpu().numpy()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -142,7 +143,7 @@ def test_agrees_with_generate_of_transformers(options):
     rng = np.random.default_rng(3)
     model, sequences, rows = random_model(3, **options), random_sequences(12, rng), random_rows(4, rng)
     sequences = [s[:-1] for s in sequences if len(s) == 4]  # of one length, so that no length penalty comes in
-    ids, mask = Texts(rows, pad=0).batch(np.arange(4), "cpu")
+    ids, mask = Texts(rows, pad=0).batch(np.arange(4), DEVICE)
 
     def allowed(_, prefix):
         return naive_neural.continuations(sequences, prefix[1:].tolist()) or [END]
@@ -154,4 +155,4 @@ def test_agrees_with_generate_of_transformers(options):
     expected = [sequences.index(s[1:4].tolist()) for s in found.sequences]
     labels, scores = run(model, sequences, rows, k=4, beam=4)
     assert labels.ravel().tolist() == expected
-    np.testing.assert_allclose(scores.ravel(), found.sequences_scores.numpy(), atol=2e-4)
+    np.testing.assert_allclose(scores.ravel(), found.sequences_scores.cpu().numpy(), atol=2e-4)
