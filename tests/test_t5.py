@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import traceback
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -18,7 +19,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 import naive_neural  # noqa: E402
-from neural import SMALL, fake_hub, use_hub  # noqa: E402
+from neural import DEVICE, SMALL, fake_hub, use_hub  # noqa: E402
 
 from xclassic import LabelTree, ModelFileError, load  # noqa: E402
 from xclassic.neural import scoring  # noqa: E402
@@ -51,7 +52,7 @@ def quick(tokenizer):
         "batch_size": 16,
         "epochs": 12,
         "patience": 12,
-        "device": "cpu",
+        "device": DEVICE,
         "max_length": 16,
     }
 
@@ -73,7 +74,7 @@ def fitted(t5_tokenizer):
 def small_model(seed=0, tied=True):
     torch.manual_seed(seed)
     options = {"vocab_size": 30, "dropout_rate": 0.0, "decoder_start_token_id": 0}
-    model = transformers.T5ForConditionalGeneration(transformers.T5Config(**SMALL, **options)).double()
+    model = transformers.T5ForConditionalGeneration(transformers.T5Config(**SMALL, **options)).double().to(DEVICE)
     if not tied:
         model.lm_head.weight = torch.nn.Parameter(model.shared.weight.detach() * 0.5)
     return model
@@ -184,7 +185,7 @@ def test_training_moves_the_tokens_in_use_as_it_would_among_all(kind, tied):
                 loss(batch).backward()
                 optimizer.step()
     for (name, one), (_, other) in zip(*(model.named_parameters() for model in models), strict=True):
-        np.testing.assert_allclose(one.detach(), other.detach(), atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(one.detach().cpu(), other.detach().cpu(), atol=1e-5, err_msg=name)
     assert models[1].encoder.embed_tokens is models[1].shared
     assert (models[1].lm_head.weight is models[1].shared.weight) == tied
 
@@ -318,7 +319,7 @@ def test_stopping_by_tail_labels(small):
 
 
 def weights(clf):
-    return {name: p.detach().numpy().copy() for name, p in clf._network.model.named_parameters()}
+    return {name: p.detach().cpu().numpy().copy() for name, p in clf._network.model.named_parameters()}
 
 
 def test_same_seed_same_model_and_the_users_chance_stays(small):
@@ -428,14 +429,46 @@ def test_a_training_that_was_cut_goes_on_to_the_same_model(small, tmp_path, monk
     assert again.curve_ == whole.curve_
 
 
+@pytest.mark.parametrize(("place", "steps"), [("backward", 5), ("clip_grad_norm_", 0)])
+def test_an_interrupt_within_an_epoch_leaves_a_checkpoint_of_whole_steps(small, tmp_path, monkeypatch, place, steps):
+    """An interrupt while gradients are added up loses them alone; one while weights move leaves the state before."""
+    texts, classes = problem(100)
+    small = {**small, "model": {**SMALL, "dropout_rate": 0.1}, "epochs": 2}
+    whole = T5Classifier(**small).fit(texts, classes)
+    owner = torch.Tensor if place == "backward" else torch.nn.utils
+    original, calls = getattr(owner, place), []
+
+    def interrupted(*args, **options):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return original(*args, **options)
+
+    state = tmp_path / "state"
+    clf = T5Classifier(**small, checkpoint=state)
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, place, interrupted)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            clf.fit(texts, classes)
+    assert clf._network is None
+    assert not any("run" in frame.locals for frame in caught.traceback if frame.name == "train")  # it would hold memory
+    assert (json.loads((state / "model.json").read_text())["progress"]["step"] if state.exists() else 0) == steps
+    resumed = clf.fit(texts, classes)
+    assert resumed.curve_ == whole.curve_
+    for name, array in weights(whole).items():
+        np.testing.assert_array_equal(array, weights(resumed)[name])
+
+
 def test_a_killed_training_goes_on(small, tmp_path):
     """The same, by a process that is killed between two epochs."""
     script = textwrap.dedent("""
         import json, os, signal, sys
         import numpy as np
+        import torch
         from xclassic.neural import training
         from xclassic.neural.t5 import T5Classifier
         options, texts, classes, kill = json.loads(sys.stdin.read())
+        torch.use_deterministic_algorithms(options["device"] != "cpu")
         if kill:
             close = training._Run.close_epoch
             def killed(run, score):
@@ -631,7 +664,7 @@ def test_what_is_no_t5_is_refused(tmp_path, t5_tokenizer, small):
 def test_a_hub_that_cannot_be_reached_is_one_clear_line(small, monkeypatch, tmp_path):
     use_hub(tmp_path, monkeypatch)
     with pytest.raises(OSError, match=r"'google-t5/t5-large': .*hub does not give it .* Check the name") as caught:
-        T5Classifier(device="cpu").fit(["tea"], ["Tea"])
+        T5Classifier(device=DEVICE).fit(["tea"], ["Tea"])
     assert "\n" not in str(caught.value)
 
 
@@ -639,7 +672,7 @@ def test_models_from_the_cache_of_the_hub(monkeypatch, tmp_path):
     fake_hub(tmp_path)
     use_hub(tmp_path, monkeypatch)
     texts, classes = problem(20)
-    clf = T5Classifier("google-t5/t5-small", epochs=1, device="cpu", max_length=8).fit(texts, classes)
+    clf = T5Classifier("google-t5/t5-small", epochs=1, device=DEVICE, max_length=8).fit(texts, classes)
     assert clf.predict(texts).shape == (20,)
 
 
@@ -649,9 +682,15 @@ def test_out_of_gpu_memory_names_the_knobs(small, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
 
-    monkeypatch.setattr(training._Run, "one_step", full)
-    with pytest.raises(MemoryError, match=r"lower batch_size and raise accumulate.*gradient_checkpointing=True"):
-        T5Classifier(**small).fit(["tea", "loaf"], ["Tea", "Bread"])
+    clf = T5Classifier(**small)
+    with monkeypatch.context() as patched:
+        patched.setattr(training._Run, "one_step", full)
+        with pytest.raises(MemoryError, match=r"lower batch_size and raise accumulate.*lora_rank") as caught:
+            clf.fit(["tea", "loaf"], ["Tea", "Bread"])
+    errors = (caught.value, caught.value.__cause__)
+    held = [frame.f_locals for error in errors for frame, _ in traceback.walk_tb(error.__traceback__)]
+    assert not any(isinstance(value, torch.nn.Module) for found in held for value in found.values())
+    assert clf.fit(["tea", "loaf"], ["Tea", "Bread"]).predict(["tea"]).shape == (1,)
 
 
 def test_a_loss_that_is_no_number_ends_training(small):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
@@ -152,10 +154,19 @@ def _hub_answers(minute: int) -> bool:
 
 @contextmanager
 def memory_errors(knobs: str) -> Iterator[None]:
-    """Turn a GPU's out-of-memory error into a MemoryError that names what to lower."""
+    """Turn a GPU's out-of-memory error into a MemoryError that names what to lower.
+
+    Neither it nor an interrupt keeps tensors of the block alive: an error that is kept, as notebooks keep the last one,
+    would hold the memory that a smaller batch needs.
+    """
     import torch
 
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, KeyboardInterrupt) as error:
+        traceback.clear_frames(error.__traceback__)
+        gc.collect()
+        torch.cuda.empty_cache()
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise MemoryError(f"The GPU ran out of memory: {knobs}. ({str(error).splitlines()[0]})") from error

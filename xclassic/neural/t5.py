@@ -108,8 +108,8 @@ class T5Classifier(XMCClassifier):
     beam : int, default=10
         Paths kept in a search; k if that is more. As many as there are labels make it exhaustive.
     checkpoint : str or path, optional
-        Folder for the state of training, after each epoch and every 1,000 steps. A fit that finds one of the same
-        data and parameters goes on from it, to the same model.
+        Folder for the state of training, after each epoch, every 1,000 steps and at Ctrl-C. A fit that finds one of
+        the same data and parameters goes on from it, to the same model.
     dtype : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of products; "auto" takes bfloat16 on GPUs that support it. Weights are kept in float32.
     device : str, optional
@@ -331,9 +331,15 @@ class T5Classifier(XMCClassifier):
         self.trie_ = self._trie(network)
         tokens, self.n_truncated_ = network.encode(X, self.max_length)
         _warn_of_cuts(self.n_truncated_, len(tokens), self.max_length)
-        network.model.to(choose_device(self.device))
         self._network, self._stored = network, None
-        self.curve_ = self._train(tokens, Y)
+        try:
+            with memory_errors(TRAINING_KNOBS):
+                network.model.to(choose_device(self.device))
+                self.curve_ = self._train(tokens, Y)
+        except (MemoryError, KeyboardInterrupt):
+            self._network = None
+            del network  # or the error would hold its memory
+            raise
 
     def _trie(self, network: Any) -> Any:
         """Return what is written for each label; a network that writes codes gets a token for each node of the tree."""
@@ -599,6 +605,10 @@ class T5Classifier(XMCClassifier):
 
 
 LOADING = Lock()
+TRAINING_KNOBS = (
+    "lower batch_size and raise accumulate by as much, set gradient_checkpointing=True, lower max_length, compute in "
+    "dtype='bfloat16', or train less with lora_rank"
+)
 FILES = ("weights.safetensors", "tokenizer.json")
 NETWORK_FACTS = ("config", "special_tokens")
 UNSEEN = ("verbose", "n_jobs", "beam", "accumulate", "gradient_checkpointing")  # by the weights that training ends with

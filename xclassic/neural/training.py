@@ -21,10 +21,8 @@ from xclassic.neural.batches import Batch, BatchSampler
 from xclassic.neural.scoring import TrieOnDevice
 from xclassic.neural.texts import Texts
 from xclassic.neural.trie import TokenTrie
-from xclassic.torch_support import memory_errors
 
 CHECKPOINT_STEPS = 1000
-KNOBS = "lower batch_size and raise accumulate by as much, set gradient_checkpointing=True, or lower max_length"
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,8 @@ class Plan:
         Whether to compute in bfloat16 where that is enough; weights and their updates stay in float32.
     seed : int
     checkpoint : path or None
-        Folder to write the state to every `CHECKPOINT_STEPS` steps and after each epoch, and to go on from.
+        Folder to write the state to every `CHECKPOINT_STEPS` steps, after each epoch and at an interrupt, and to go on
+        from.
     verbose : bool
     """
 
@@ -147,10 +146,8 @@ def train(
     ------
     ValueError
         If the checkpoint is of other data or parameters, or the loss is no number.
-    MemoryError
-        If the memory of the GPU is not enough.
     """
-    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []), memory_errors(KNOBS):
+    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
         run = _Run(model, loss, sampler, plan, data_key)
         run.resume()
         for epoch in range(run.progress.epoch, plan.epochs):
@@ -176,9 +173,10 @@ class _Run:
         self.rate = lambda step: min((step + 1) / n_rising, (n_steps - step) / max(1, n_steps - n_rising))
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
+        self.moving = False  # while weights and progress are not of the same step
 
     def one_epoch(self, epoch: int) -> None:
-        """Take the steps of an epoch that are still to be taken."""
+        """Take the steps of an epoch that are still to be taken; an interrupt leaves a checkpoint of the last whole one."""
         self.model.train()
         batches = self.sampler.epoch(epoch)
         progress = self.progress
@@ -186,17 +184,32 @@ class _Run:
             total=len(batches), initial=progress.batch, desc=f"epoch {epoch + 1} of {self.plan.epochs}", leave=False,
             disable=not self.plan.verbose,
         ) as bar:  # fmt: skip
-            while progress.batch < len(batches):
-                progress.loss_sum += self.one_step(batches[progress.batch])
-                progress.batch += 1
-                progress.step += 1
-                bar.set_postfix(loss=f"{progress.loss_sum / progress.batch:.4f}", refresh=False)
-                bar.update()
-                if progress.step % CHECKPOINT_STEPS == 0 and progress.batch < len(batches):
+            try:
+                while progress.batch < len(batches):
+                    self.one_step(batches[progress.batch])
+                    bar.set_postfix(loss=f"{progress.loss_sum / progress.batch:.4f}", refresh=False)
+                    bar.update()
+                    if progress.step % CHECKPOINT_STEPS == 0 and progress.batch < len(batches):
+                        self.save()
+            except KeyboardInterrupt:
+                if not self.moving:
                     self.save()
+                raise
 
-    def one_step(self, batch: Batch) -> float:
-        """Move the weights once; return the mean loss of the batch."""
+    def one_step(self, batch: Batch) -> None:
+        """Move the weights once."""
+        loss = self.add_gradients(batch)
+        self.moving = True
+        torch.nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.progress.loss_sum += loss
+        self.progress.batch += 1
+        self.progress.step += 1
+        self.moving = False
+
+    def add_gradients(self, batch: Batch) -> float:
+        """Add up the gradients of a batch; return its mean loss."""
         torch.manual_seed((self.plan.seed + self.progress.step) % 2**63)  # so that no state of chance needs saving
         n = len(batch.rows)
         self.optimizer.param_groups[0]["lr"] = self.plan.learning_rate * self.rate(self.progress.step)
@@ -209,9 +222,6 @@ class _Run:
             total += loss.item()
         if not np.isfinite(total):
             raise ValueError(f"The loss is {total} at step {self.progress.step}; lower learning_rate.")
-        torch.nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
         return total
 
     def close_epoch(self, score: float | None) -> None:
