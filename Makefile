@@ -2,6 +2,7 @@
 # make test    run the tests; PYTEST_ARGS="-k topk" passes arguments on
 # make lint    ruff, cython-lint, mypy
 # make docs    build the documentation, warnings are errors
+# make gpu     check on a GPU what only a GPU shows, in eight minutes; the report goes to OUT=folder
 # make clean   remove what the above made
 #
 # Everything goes into the virtual environment .venv. It is made from the first of the interpreters below that is new
@@ -15,7 +16,7 @@ PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 KERNELS := setup.py xclassic/_kernels/block_levels.cpp \
 	$(wildcard xclassic/_kernels/*.pyx xclassic/_kernels/*.pxd xclassic/_kernels/*.h)
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs gpu clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/package.stamp
@@ -34,6 +35,11 @@ lint: $(VENV)/lint.stamp
 docs: $(VENV)/docs.stamp
 	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going -q docs docs/_build/html
 	@echo "The documentation is in docs/_build/html/index.html"
+
+# Nothing is installed for it: the Python that has PyTorch is taken as it is, and the package built for it if it has none.
+gpu:
+	@$(or $(shell for python in $(PYTHON) $(VENV)/bin/python; do \
+	$$python -c 'import torch' 2>/dev/null && echo $$python && break; done),$(PYTHON)) benchmarks/gpu.py $(OUT:%=--out %)
 
 # The kernels are compiled here; Python sources are used where they lie, so changing them needs no new installation.
 $(VENV)/package.stamp: pyproject.toml $(KERNELS) | $(VENV)/bin/python

@@ -51,7 +51,8 @@ def main():
     model = random_t5(options, len(tokenizer))
     for target in options.target:
         trie = TokenTrie(name_sequences(names, tokenizer)) if target == "name" else codes(names, model)
-        runs = {"xclassic": ours(model, trie, rows, options), "generate": theirs(model, trie, rows, options)}
+        sizes = {"batch": options.batch, "beam": options.beam}
+        runs = {"xclassic": ours(model, trie, rows, **sizes), "generate": theirs(model, trie, rows, **sizes)}
         speed = {name: [] for name in runs}
         answers = {}
         for _ in range(options.repeat):
@@ -85,22 +86,22 @@ def codes(names, model):
     return TokenTrie.of_codes(tree, add_tokens(model, tree.n_nodes - 1, seed=0))
 
 
-def ours(model, trie, rows, options):
+def ours(model, trie, rows, *, batch, beam):
     placed = TrieOnDevice.place(trie, model)
     texts = Texts(rows, pad=0)
 
     def run():
         answers = []
-        for start in range(0, len(rows), options.batch):
-            ids, mask = texts.batch(np.arange(start, min(start + options.batch, len(rows))), model.device)
-            labels, _ = search(model, placed, trie.widths, ids, mask, k=1, beam=options.beam)
+        for start in range(0, len(rows), batch):
+            ids, mask = texts.batch(np.arange(start, min(start + batch, len(rows))), model.device)
+            labels, _ = search(model, placed, trie.widths, ids, mask, k=1, beam=beam)
             answers += labels[:, 0].tolist()
         return answers
 
     return run
 
 
-def theirs(model, trie, rows, options):
+def theirs(model, trie, rows, *, batch, beam):
     end = model.config.eos_token_id
     sequences = [trie.tokens[nodes[nodes >= 0]].tolist() for nodes in trie.tree.paths()[:, 1:]]
     following = {}
@@ -116,10 +117,10 @@ def theirs(model, trie, rows, options):
 
     def run():
         answers = []
-        for start in range(0, len(rows), options.batch):
-            ids, mask = texts.batch(np.arange(start, min(start + options.batch, len(rows))), model.device)
+        for start in range(0, len(rows), batch):
+            ids, mask = texts.batch(np.arange(start, min(start + batch, len(rows))), model.device)
             found = model.generate(
-                input_ids=ids, attention_mask=mask, prefix_allowed_tokens_fn=next_tokens, num_beams=options.beam,
+                input_ids=ids, attention_mask=mask, prefix_allowed_tokens_fn=next_tokens, num_beams=beam,
                 max_new_tokens=1 + max(map(len, sequences)), renormalize_logits=True, length_penalty=0.0,
             )  # fmt: skip
             for written in found[:, 1:].tolist():

@@ -146,8 +146,10 @@ class T5Classifier(XMCClassifier):
     what their names share with others. Missing texts are read as empty ones.
 
     Memory while training is 16 bytes a weight, and activations, which `accumulate` and `gradient_checkpointing`
-    lower. Codes add as many weights as the model is wide for each node of their tree, some 1.2 nodes a label. On the
-    CPU the same seed gives the same model.
+    lower. Codes add as many weights as the model is wide for each node of their tree, some 1.2 nodes a label.
+
+    On a CPU the same seed gives the same model; on a GPU only with ``torch.use_deterministic_algorithms(True)`` and
+    the environment variable ``CUBLAS_WORKSPACE_CONFIG=:4096:8``, on one kind of card and one version of PyTorch.
 
     References
     ----------

@@ -176,7 +176,7 @@ class _Run:
         self.moving = False  # while weights and progress are not of the same step
 
     def one_epoch(self, epoch: int) -> None:
-        """Take the steps of an epoch that are still to be taken; an interrupt leaves a checkpoint of the last whole one."""
+        """Take the steps of an epoch that are left; an interrupt leaves a checkpoint of the last whole one."""
         self.model.train()
         batches = self.sampler.epoch(epoch)
         progress = self.progress

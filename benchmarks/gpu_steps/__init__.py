@@ -1,0 +1,15 @@
+"""The steps of `benchmarks/gpu.py`, in their order: a module for each, whose ``run`` yields what it finds."""
+
+BUDGET = 8.0  # minutes, for all of them and the build
+STEPS = {  # name: seconds after which a step is ended; most need half of it
+    "card": 40,
+    "answers": 60,
+    "training": 100,
+    "decoding": 80,
+    "encoding": 60,
+    "memory": 50,
+    "repeat": 60,
+    "end_to_end": 100,
+    "suite": 120,
+    "compiled": 90,
+}
