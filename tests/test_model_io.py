@@ -18,7 +18,7 @@ import pytest
 from xclassic import ModelFileError, load
 from xclassic.model_io import HEADER, load_model, save_model
 
-GOLDEN = Path(__file__).parent / "golden" / "format-1"
+GOLDEN = Path(__file__).parent / "golden" / "format-1" / "plain"
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and file types")
 
 

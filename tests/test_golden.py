@@ -1,0 +1,40 @@
+"""Models that earlier versions wrote are read, and say what they said; `golden/write.py` made them."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xclassic
+from xclassic import load
+
+GOLDEN = Path(__file__).parent / "golden"
+sys.path.insert(0, str(GOLDEN))
+import write  # noqa: E402
+
+FOLDERS = sorted(folder for folder in GOLDEN.glob("format-*/*") if (folder / "answers.npz").exists())
+NEEDS_TORCH = ("T5Classifier", "BertEncoder", "FeatureUnion")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
+def test_golden_models_answer_as_they_did(folder):
+    if folder.name.startswith(NEEDS_TORCH):
+        pytest.importorskip("transformers")
+    found = write.answers(load(folder, verify="full"), write.read_rows(folder))
+    with np.load(folder / "answers.npz") as expected:
+        assert found.keys() == set(expected)
+        for name, array in found.items():
+            if array.dtype.kind == "f":
+                np.testing.assert_allclose(array, expected[name], atol=1e-5, err_msg=name)
+            else:
+                np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
+def test_every_class_that_a_folder_can_hold_has_a_golden_model():
+    held = {json.loads((folder / "model.json").read_text())["class"] for folder in FOLDERS}
+    assert held == {
+        *xclassic.ESTIMATORS, *xclassic.TEXT_ESTIMATORS, *xclassic.COMPOSITES, *xclassic.RECORD_MODELS,
+        *xclassic.TRANSFORMERS, "Pipeline", "FeatureUnion",
+    }  # fmt: skip
