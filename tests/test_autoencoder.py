@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from xclassic import DiSMEC, ModelFileError, datasets, predict_topk
 from xclassic.features import Autoencoder
-from xclassic.model_io import load_model, save_model
+from xclassic.storage.folder import load_model, save_model
 
 HAS_TORCH = find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="needs PyTorch")

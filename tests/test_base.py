@@ -20,7 +20,7 @@ from sklearn.utils import get_tags
 
 import xclassic
 from xclassic import ModelFileError, TopK, load, predict_topk
-from xclassic.model_io import load_model, save_model
+from xclassic.storage.folder import load_model, save_model
 
 
 @pytest.fixture(autouse=True)

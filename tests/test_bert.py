@@ -30,7 +30,7 @@ from xclassic import DiSMEC, ModelFileError, OneVsRestLeastSquares, predict_topk
 from xclassic.features import BertEncoder  # noqa: E402
 from xclassic.features.encoder_network import EncoderNetwork  # noqa: E402
 from xclassic.features.vector_cache import VectorCache  # noqa: E402
-from xclassic.model_io import load_model, save_model  # noqa: E402
+from xclassic.storage.folder import load_model, save_model  # noqa: E402
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *LETTERS, *(f"##{letter}" for letter in LETTERS), "cat", "dog", "sun"]
@@ -488,7 +488,7 @@ def test_a_model_folder_gives_the_same_rows(folder, verify, mmap, tmp_path):
 def test_loading_needs_no_torch_yet(encoder, tmp_path):
     through_a_folder(encoder, tmp_path / "model")
     code = (
-        "import sys; from xclassic.features import BertEncoder; from xclassic.model_io import load_model\n"
+        "import sys; from xclassic.features import BertEncoder; from xclassic.storage.folder import load_model\n"
         "header, arrays = load_model(sys.argv[1]); encoder = BertEncoder(None)\n"
         "encoder._set_arrays(arrays, header['facts'], 'lazy'); encoder.get_feature_names_out()\n"
         "print(*sys.modules)"

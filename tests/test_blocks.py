@@ -13,7 +13,7 @@ from sklearn.svm import LinearSVC
 from xclassic._kernels import blocks as kernels
 from xclassic.linear.block_weights import BlockWeights
 from xclassic.linear.blocks import BlockProblem, by_falling_count, ridge_blocks, train_blocks
-from xclassic.model_io import ModelFileError
+from xclassic.storage.folder import ModelFileError
 
 
 @pytest.fixture(params=kernels.simd_levels())

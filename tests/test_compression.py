@@ -13,7 +13,7 @@ import xclassic.embedding.regression as regression
 from xclassic import CPLST, LEML, PLST, CompressedSensing, Rembrandt, datasets
 from xclassic.embedding.regression import RidgeSolver
 from xclassic.metrics import precision_at_k
-from xclassic.model_io import ModelFileError
+from xclassic.storage.folder import ModelFileError
 
 STOP = np.zeros(1, np.uint8)
 METHODS = [PLST, CPLST, Rembrandt]

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array, random_array
 from sklearn.base import clone
 
 from xclassic import CRAFTML, MLRF, FastXML, PfastreXML, datasets
-from xclassic.model_io import ModelFileError
+from xclassic.storage.folder import ModelFileError
 
 # Set so that a score is the mean of the shares in the leaves, and the share in a leaf the mean over all its points.
 PLAIN = [FastXML(), PfastreXML(propensity=None, alpha=1.0), MLRF(bootstrap=False), CRAFTML()]

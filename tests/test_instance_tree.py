@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 
 from xclassic import FastXML, datasets
 from xclassic.instance_tree import InstanceTree
-from xclassic.model_io import ModelFileError
+from xclassic.storage.folder import ModelFileError
 
 
 def stump(**changes):

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array, random_array
 from xclassic import KNN, datasets, load
 from xclassic.embedding.neighbours import InvertedIndex, build_index, vote
 from xclassic.metrics import precision_at_k
-from xclassic.model_io import ModelFileError
+from xclassic.storage.folder import ModelFileError
 
 
 def sparse_rows(n, d, seed, density=0.2):

@@ -12,8 +12,8 @@ from sklearn.base import clone
 from xclassic import SLEEC, AnnexML, datasets
 from xclassic.embedding.feature_map import FeatureMap, used_columns
 from xclassic.embedding.label_graph import label_neighbours, label_similarities, thinned
-from xclassic.model_io import ModelFileError
 from xclassic.rows import unit_rows
+from xclassic.storage.folder import ModelFileError
 
 STOP = np.zeros(1, np.uint8)
 # Set so that all rows of a data set of 50 are in one part, and told apart there.

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from xclassic import ModelFileError, load
-from xclassic.model_io import HEADER, load_model, save_model
+from xclassic.storage.folder import HEADER, load_model, save_model
 
 GOLDEN = Path(__file__).parent / "golden" / "format-1" / "plain"
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and file types")
@@ -179,7 +179,7 @@ def test_a_full_disk_leaves_the_old_model(model):
     code = """
         import resource, sys
         import numpy as np
-        from xclassic.model_io import save_model
+        from xclassic.storage.folder import save_model
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
         try:
             save_model(sys.argv[1], {"version": 2}, {"small": np.zeros(10), "large": np.zeros(100_000)})
@@ -211,7 +211,7 @@ def test_an_interrupted_save_leaves_the_old_model(model, monkeypatch):
 SAVER = """
     import sys, time
     import numpy as np
-    from xclassic.model_io import save_model
+    from xclassic.storage.folder import save_model
     version, pause = int(sys.argv[2]), float(sys.argv[3])
     print("ready", flush=True)
     while True:

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from xclassic import DiSMEC, FastXML, PfastreXML, TailReranker, TopK, datasets
 from xclassic.metrics import precision_at_k, propensity, psp_at_k
-from xclassic.model_io import ModelFileError
+from xclassic.storage.folder import ModelFileError
 
 X3 = np.array([[1, 0], [0.6, 0.8], [0, 2]], np.float32)
 Y3 = csr_array(np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0]], np.float32))

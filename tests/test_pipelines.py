@@ -16,8 +16,8 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 import xclassic
 from xclassic import KNN, Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, Parabel, load, predict_topk, save
 from xclassic.features import Autoencoder, FourierFeatures, TextFeatures
-from xclassic.model_io import HEADER, load_model, save_model
-from xclassic.persistence import pack_strings, unpack_strings
+from xclassic.storage.arrays import pack_strings, unpack_strings
+from xclassic.storage.folder import HEADER, load_model, save_model
 
 TEXTS = ["moons of Jupiter", "bread and butter", "Jupiter, Saturn and moons", "rye bread", "a bread oven", "für Monde"]
 LABELS = [["sky"], ["food"], ["sky", "far"], ["food"], ["kitchen", "food"], ["sky"]]
@@ -251,7 +251,7 @@ def load_changed(stored, monkeypatch):
     def loaded(change, verify="lazy"):
         header, arrays = deepcopy(stored)
         change(header, arrays)
-        monkeypatch.setattr("xclassic.persistence.load_model", lambda *_, **__: (header, arrays))
+        monkeypatch.setattr("xclassic.storage.models.load_model", lambda *_, **__: (header, arrays))
         return load("model", verify=verify)
 
     return loaded

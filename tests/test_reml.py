@@ -10,8 +10,8 @@ from scipy.sparse import csr_array
 import xclassic._kernels.remainders as kernels
 from xclassic import LEML, REML, datasets
 from xclassic.metrics import precision_at_k
-from xclassic.model_io import ModelFileError
 from xclassic.rows import kernel_rows
+from xclassic.storage.folder import ModelFileError
 
 STOP = np.zeros(1, np.uint8)
 

@@ -18,7 +18,7 @@ from xclassic.label_tree.partition import huffman_tree, kmeans_tree, random_tree
 from xclassic.label_tree.search import PATH_SCORES, TreeModel, search
 from xclassic.label_tree.vectors import label_vectors
 from xclassic.linear.blocks import BlockProblem
-from xclassic.model_io import ModelFileError
+from xclassic.storage.folder import ModelFileError
 
 EXACT = {"eps": 1e-5, "max_passes": 1000, "prune": 0.0}
 

@@ -270,7 +270,7 @@ import sys
 from pathlib import Path
 import numpy as np
 import xclassic
-from xclassic.model_io import ModelFileError
+from xclassic.storage.folder import ModelFileError
 
 folder, seed, beam = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 random = np.random.default_rng(seed)

@@ -52,10 +52,10 @@ if TYPE_CHECKING:  # for editors and type checkers, which cannot see through __g
     from xclassic.label_tree.xreg import XReg as XReg
     from xclassic.linear.dismec import DiSMEC as DiSMEC
     from xclassic.linear.least_squares import OneVsRestLeastSquares as OneVsRestLeastSquares
-    from xclassic.model_io import ModelFileError as ModelFileError
     from xclassic.neural.t5 import T5Classifier as T5Classifier
-    from xclassic.persistence import load as load
-    from xclassic.persistence import save as save
+    from xclassic.storage.folder import ModelFileError as ModelFileError
+    from xclassic.storage.models import load as load
+    from xclassic.storage.models import save as save
     from xclassic.topk import TopK as TopK
     from xclassic.validation import encode_labels as encode_labels
 
@@ -117,7 +117,7 @@ _NAMES = {
     "InstanceTree": "xclassic.instance_tree.tree",
     "LabelHierarchy": "xclassic.hierarchy",
     "LabelTree": "xclassic.label_tree.tree",
-    "ModelFileError": "xclassic.model_io",
+    "ModelFileError": "xclassic.storage.folder",
     "TailReranker": "xclassic.instance_tree.reranking",
     "TopK": "xclassic.topk",
     "XMCClassifier": "xclassic.base",
@@ -126,10 +126,10 @@ _NAMES = {
     "explain": "xclassic.explanation",
     "fields_report": "xclassic.fields",
     "format_fields": "xclassic.fields",
-    "load": "xclassic.persistence",
+    "load": "xclassic.storage.models",
     "parse_fields": "xclassic.fields",
     "predict_topk": "xclassic.base",
-    "save": "xclassic.persistence",
+    "save": "xclassic.storage.models",
     "show_versions": "xclassic._versions",
     "write_report": "xclassic.html_report",
 }

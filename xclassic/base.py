@@ -15,9 +15,9 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from xclassic.model_io import Arrays, Verify
 from xclassic.parallel import StopByte, run_tasks
-from xclassic.persistence import Facts, save
+from xclassic.storage.folder import Arrays, Verify
+from xclassic.storage.models import Facts, save
 from xclassic.topk import TopK
 from xclassic.validation import (
     Features,

@@ -18,8 +18,8 @@ from sklearn.utils.metaestimators import _BaseComposition
 from xclassic.base import XMCClassifier
 from xclassic.datasets import stratified_split
 from xclassic.metrics._inputs import read_pairs
-from xclassic.model_io import Arrays, ModelFileError, Verify
-from xclassic.persistence import Facts, packed, unpacked
+from xclassic.storage.folder import Arrays, ModelFileError, Verify
+from xclassic.storage.models import Facts, packed, unpacked
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_choice, check_number
 

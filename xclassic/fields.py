@@ -17,9 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 from xclassic.base import predict_topk
 from xclassic.hierarchy import SEP, LabelHierarchy, accuracy_of_groups, first_answers, group_topk
 from xclassic.metrics import label_groups
-from xclassic.model_io import Arrays, ModelFileError, Verify
-from xclassic.persistence import Facts, packed, save, unpacked
 from xclassic.records import NA, Names, check_names, paths_of, read_names
+from xclassic.storage.folder import Arrays, ModelFileError, Verify
+from xclassic.storage.models import Facts, packed, save, unpacked
 from xclassic.topk import TopK
 from xclassic.validation import _label_array, check_k
 

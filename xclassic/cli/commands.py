@@ -459,7 +459,7 @@ def _whole_numbers(option: str, text: str) -> list[int]:
 
 def _check_model_folder(path: str, force: bool) -> None:
     """Refuse before hours of training what could not be written after them."""
-    from xclassic.model_io import HEADER, LOCK, OUR_FILES
+    from xclassic.storage.folder import HEADER, LOCK, OUR_FILES
 
     folder = Path(path)
     if folder.exists() and not folder.is_dir():

@@ -15,8 +15,9 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 
 from xclassic import ModelFileError, TopK, XMCClassifier, predict_topk
-from xclassic.model_io import Verify, save_model
-from xclassic.persistence import Facts, pack_strings, packed, read, unpack_strings
+from xclassic.storage.arrays import pack_strings, unpack_strings
+from xclassic.storage.folder import Verify, save_model
+from xclassic.storage.models import Facts, packed, read
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from xclassic.base import Arrays, Facts, Verify, XMCClassifier
 from xclassic.embedding.regression import RidgeSolver
 from xclassic.linear.block_weights import BlockWeights
 from xclassic.linear.exact_ridge import with_bias
-from xclassic.model_io import ModelFileError
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.rows import unit_rows
-from xclassic.stored_arrays import stored_array
+from xclassic.storage.arrays import stored_array
+from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_number
 

@@ -16,10 +16,10 @@ from xclassic.embedding.clusters import nearest_centroid
 from xclassic.embedding.feature_map import FeatureMap, used_columns
 from xclassic.embedding.neighbour_graph import GraphIndex
 from xclassic.embedding.neighbours import DenseIndex, label_shares, vote, vote_weights
-from xclassic.model_io import ModelFileError
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.rows import unit_rows
-from xclassic.stored_arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
+from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
+from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_number
 

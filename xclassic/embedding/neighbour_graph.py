@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xclassic.model_io import Arrays, ModelFileError
 from xclassic.rows import dense
+from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_choice
 

@@ -11,10 +11,10 @@ from scipy.sparse import csc_array, csr_array
 import xclassic._kernels.neighbours as kernels
 from xclassic.embedding.neighbour_graph import GraphIndex
 from xclassic.linear.block_weights import BlockWeights
-from xclassic.model_io import Arrays
 from xclassic.parallel import StopByte
 from xclassic.rows import kernel_rows
-from xclassic.stored_arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
+from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
+from xclassic.storage.folder import Arrays
 from xclassic.topk import TopK
 from xclassic.validation import Features
 

@@ -14,9 +14,9 @@ from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from xclassic.model_io import Arrays, ModelFileError, Verify
-from xclassic.persistence import Facts
-from xclassic.stored_arrays import stored_array
+from xclassic.storage.arrays import stored_array
+from xclassic.storage.folder import Arrays, ModelFileError, Verify
+from xclassic.storage.models import Facts
 from xclassic.validation import Features, check_choice, check_features, check_number
 
 Array = NDArray[np.float32]

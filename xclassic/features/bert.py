@@ -28,8 +28,8 @@ from xclassic.features.encoder_network import (
     run_batches,
 )
 from xclassic.features.vector_cache import VectorCache, Vectors
-from xclassic.model_io import Arrays, ModelFileError, Verify
 from xclassic.records import check_texts, fill_template, is_records, template_fields
+from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
 from xclassic.validation import check_choice, check_number
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xclassic.features.vector_cache import Vectors
-from xclassic.model_io import Arrays, ModelFileError
+from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.torch_support import load_pretrained
 
 Texts = NDArray[np.object_]

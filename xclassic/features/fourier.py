@@ -12,9 +12,9 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from xclassic.model_io import Arrays, ModelFileError, Verify
-from xclassic.persistence import Facts
-from xclassic.stored_arrays import stored_array
+from xclassic.storage.arrays import stored_array
+from xclassic.storage.folder import Arrays, ModelFileError, Verify
+from xclassic.storage.models import Facts
 from xclassic.validation import check_features, check_number
 
 SAMPLE_ROWS = 500  # whose distances give the width of the kernel

@@ -15,10 +15,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from xclassic.model_io import Arrays, ModelFileError, Verify
-from xclassic.persistence import Facts, pack_strings, unpack_strings
 from xclassic.records import check_columns, check_texts, is_records
-from xclassic.stored_arrays import stored_array
+from xclassic.storage.arrays import pack_strings, stored_array, unpack_strings
+from xclassic.storage.folder import Arrays, ModelFileError, Verify
+from xclassic.storage.models import Facts
 from xclassic.validation import check_choice, check_number
 
 WHOLE = "text"  # the name of the only field where there are no records

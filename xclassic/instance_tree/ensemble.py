@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 import xclassic._kernels.forest as kernels
 from xclassic.instance_tree.tree import InstanceTree
-from xclassic.model_io import Arrays, ModelFileError
 from xclassic.rows import kernel_rows
+from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation import Features
 

@@ -10,8 +10,8 @@ from xclassic.base import Arrays, Facts, Verify
 from xclassic.instance_tree.fastxml import FastXML
 from xclassic.instance_tree.reranking import TailReranker
 from xclassic.metrics.propensity import inverse_propensities
-from xclassic.model_io import ModelFileError
-from xclassic.stored_arrays import stored_array
+from xclassic.storage.arrays import stored_array
+from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_number
 

@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 import xclassic._kernels.centroids as kernels
-from xclassic.model_io import Arrays
 from xclassic.rows import kernel_rows, unit_rows
-from xclassic.stored_arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
+from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
+from xclassic.storage.folder import Arrays
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_features, check_number, check_target
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 import xclassic._kernels.forest as kernels
 from xclassic._version import __version__
-from xclassic.model_io import Arrays, ModelFileError, load_model, save_model
 from xclassic.rows import kernel_rows
+from xclassic.storage.folder import Arrays, ModelFileError, load_model, save_model
 from xclassic.validation import INT32_MAX, Features
 
 _DTYPES = {

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xclassic._version import __version__
 from xclassic.label_tree.building import find_twice, integers
-from xclassic.model_io import Arrays, ModelFileError, load_model, save_model
+from xclassic.storage.folder import Arrays, ModelFileError, load_model, save_model
 from xclassic.validation import INT32_MAX, check_number
 
 

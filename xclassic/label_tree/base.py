@@ -23,9 +23,9 @@ from xclassic.label_tree.tree import LabelTree
 from xclassic.label_tree.vectors import label_vectors
 from xclassic.linear.block_weights import DTYPES, LANES
 from xclassic.linear.blocks import BlockProblem
-from xclassic.model_io import ModelFileError
 from xclassic.parallel import spawn_seeds
 from xclassic.rows import unit_rows
+from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_choice, check_number
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 import xclassic._kernels.search as kernels
 from xclassic.label_tree.tree import LabelTree
 from xclassic.linear.block_weights import LANES, BlockWeights
-from xclassic.model_io import Arrays, ModelFileError
 from xclassic.rows import kernel_rows
+from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation import Features
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array
 
 import xclassic._kernels.blocks as kernels
-from xclassic.model_io import ModelFileError
 from xclassic.rows import kernel_rows
+from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation import Features
 

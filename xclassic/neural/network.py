@@ -14,8 +14,8 @@ from safetensors.torch import save as save_tensors
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from xclassic.model_io import Arrays, ModelFileError
 from xclassic.neural.vocabulary import set_embeddings
+from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.torch_support import load_pretrained
 
 SPECIAL = ("eos_token", "pad_token", "unk_token")

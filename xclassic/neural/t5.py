@@ -18,9 +18,9 @@ from sklearn.utils import Tags
 from xclassic.base import XMCClassifier
 from xclassic.fields import format_fields, parse_fields
 from xclassic.label_tree.tree import LabelTree
-from xclassic.model_io import Arrays, ModelFileError, Verify
-from xclassic.persistence import Facts
 from xclassic.records import check_texts, fill_template, is_records
+from xclassic.storage.folder import Arrays, ModelFileError, Verify
+from xclassic.storage.models import Facts
 from xclassic.topk import TopK
 from xclassic.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
 from xclassic.validation import check_choice, check_number

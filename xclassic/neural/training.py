@@ -16,11 +16,11 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from xclassic.model_io import HEADER, Arrays, load_model, save_model
 from xclassic.neural.batches import Batch, BatchSampler
 from xclassic.neural.scoring import TrieOnDevice
 from xclassic.neural.texts import Texts
 from xclassic.neural.trie import TokenTrie
+from xclassic.storage.folder import HEADER, Arrays, load_model, save_model
 
 CHECKPOINT_STEPS = 1000
 

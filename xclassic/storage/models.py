@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
 from itertools import pairwise
 from os import PathLike
 from typing import Any, TypeAlias
@@ -16,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xclassic import COMPOSITES, ESTIMATORS, RECORD_MODELS, TEXT_ESTIMATORS, TRANSFORMERS
 from xclassic._version import __version__
-from xclassic.model_io import Arrays, ModelFileError, Verify, load_model, save_model
+from xclassic.storage.folder import Arrays, ModelFileError, Verify, load_model, save_model
 
 Facts: TypeAlias = dict[str, Any]
 
@@ -293,21 +292,3 @@ def _names(arrays: Arrays, name: str) -> NDArray[Any]:
     if names.ndim != 1 or names.size == 0 or names.dtype.kind not in "biufUS":
         raise ModelFileError(f"Array {name} of the model has shape {names.shape} and dtype {names.dtype}.")
     return names
-
-
-def pack_strings(name: str, strings: Iterable[str]) -> Arrays:
-    """Return strings as two arrays: their UTF-8 bytes, and where each begins and ends."""
-    encoded = [string.encode(errors="surrogatepass") for string in strings]  # halves of pairs, as JSON may hold them
-    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-    return {name: np.frombuffer(b"".join(encoded), np.uint8), f"{name}.ends": ends}
-
-
-def unpack_strings(arrays: Arrays, name: str, count: int) -> list[str]:
-    """Return what `pack_strings` packed, checked."""
-    characters, ends = arrays[name], arrays[f"{name}.ends"]
-    if characters.dtype != np.uint8 or ends.dtype != np.int64 or characters.ndim != 1 or ends.shape != (count + 1,):
-        raise ValueError(f"{name} does not hold {count} strings")
-    if ends[0] != 0 or ends[-1] != characters.size or (ends[1:] < ends[:-1]).any():
-        raise ValueError(f"the string ends of {name} are out of order")
-    whole, cuts = characters.tobytes(), ends.tolist()
-    return [whole[start:end].decode(errors="surrogatepass") for start, end in pairwise(cuts)]

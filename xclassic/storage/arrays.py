@@ -1,14 +1,16 @@
-"""Arrays and sparse matrices in model folders: named on the way out, checked on the way in."""
+"""Arrays, sparse matrices and strings in model folders: named on the way out, checked on the way in."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from xclassic.model_io import Arrays, ModelFileError
+from xclassic.storage.folder import Arrays, ModelFileError
 
 _DTYPES: dict[str, type[np.generic]] = {"indptr": np.int64, "indices": np.int32, "data": np.float32}
 
@@ -70,3 +72,21 @@ def verify_matrix(name: str, matrix: csr_array) -> None:
         raise ModelFileError(f"An index of {name} is not below {matrix.shape[1]}.")
     if not np.isfinite(matrix.data).all():
         raise ModelFileError(f"A value of {name} is not finite.")
+
+
+def pack_strings(name: str, strings: Iterable[str]) -> Arrays:
+    """Return strings as two arrays: their UTF-8 bytes, and where each begins and ends."""
+    encoded = [string.encode(errors="surrogatepass") for string in strings]  # halves of pairs, as JSON may hold them
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    return {name: np.frombuffer(b"".join(encoded), np.uint8), f"{name}.ends": ends}
+
+
+def unpack_strings(arrays: Arrays, name: str, count: int) -> list[str]:
+    """Return what `pack_strings` packed, checked."""
+    characters, ends = arrays[name], arrays[f"{name}.ends"]
+    if characters.dtype != np.uint8 or ends.dtype != np.int64 or characters.ndim != 1 or ends.shape != (count + 1,):
+        raise ValueError(f"{name} does not hold {count} strings")
+    if ends[0] != 0 or ends[-1] != characters.size or (ends[1:] < ends[:-1]).any():
+        raise ValueError(f"the string ends of {name} are out of order")
+    whole, cuts = characters.tobytes(), ends.tolist()
+    return [whole[start:end].decode(errors="surrogatepass") for start, end in pairwise(cuts)]
