@@ -15,11 +15,12 @@ from sklearn.pipeline import make_pipeline
 
 import xclassic
 from xclassic import Blend, FieldsClassifier, datasets, features
+from xclassic.storage import registry
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    models = {**dict.fromkeys(xclassic.ESTIMATORS, method), **dict.fromkeys(xclassic.TRANSFORMERS, transformer)}
+    models = {**dict.fromkeys(registry.ESTIMATORS, method), **dict.fromkeys(registry.TRANSFORMERS, transformer)}
     models |= {"Blend": blend, "FieldsClassifier": fields}
     models.pop("BertEncoder")  # which learns nothing
     parser.add_argument("names", nargs="*", help=f"of {', '.join(models)}; by default all")

@@ -15,16 +15,16 @@ from typing import Any
 from measure import common_options, measure, prepared
 from report import setting, table
 
-import xclassic
+from xclassic.storage import registry
 
 
 def estimator_name(method: str) -> str:
     """Return the estimator whose name ends so, whatever the case and without ``_`` and ``-``."""
     wanted = method.lower().replace("_", "").replace("-", "")
-    exact = [name for name in xclassic.ESTIMATORS if name.lower() == wanted]
-    found = exact or [name for name in xclassic.ESTIMATORS if name.lower().endswith(wanted)]
+    exact = [name for name in registry.ESTIMATORS if name.lower() == wanted]
+    found = exact or [name for name in registry.ESTIMATORS if name.lower().endswith(wanted)]
     if len(found) != 1:
-        raise argparse.ArgumentTypeError(f"{method!r} names no one method; there are {', '.join(xclassic.ESTIMATORS)}")
+        raise argparse.ArgumentTypeError(f"{method!r} names no one method; there are {', '.join(registry.ESTIMATORS)}")
     return found[0]
 
 

@@ -20,14 +20,20 @@ from sklearn.utils import get_tags
 
 import xclassic
 from xclassic import ModelFileError, TopK, load, predict_topk
+from xclassic.storage import registry
 from xclassic.storage.folder import load_model, save_model
 
 
 @pytest.fixture(autouse=True)
 def _known_classes(monkeypatch):
     """Let `load` find the estimators of the tests."""
-    for name in ("Centroid", "ProbabilisticCentroid"):
-        monkeypatch.setitem(xclassic.ESTIMATORS, name, "centroid")
+    for cls in (Centroid, ProbabilisticCentroid):
+        register(cls, monkeypatch)
+
+
+def register(cls, monkeypatch):
+    monkeypatch.setattr(registry, "ESTIMATORS", (*registry.ESTIMATORS, cls.__name__))
+    monkeypatch.setattr(xclassic, cls.__name__, cls, raising=False)
 
 
 class TestCentroid(Contract):
@@ -323,14 +329,14 @@ class WithParameter(Centroid):
     "extra", [None, True, 3, 0.1, "text", [1, [2.5, "x"]], (0.5, (1, 2)), np.float32(0.5), np.int64(7)]
 )
 def test_parameters_come_back(extra, tmp_path, monkeypatch):
-    monkeypatch.setitem(xclassic.ESTIMATORS, "WithParameter", __name__)
+    register(WithParameter, monkeypatch)
     copy = saved(WithParameter(extra=extra).fit(np.eye(2), [0, 1]), tmp_path / "model")
     assert copy.extra == extra
     assert type(copy.extra) is type(extra.item() if isinstance(extra, np.generic) else extra)
 
 
 def test_array_parameters_come_back(tmp_path, monkeypatch):
-    monkeypatch.setitem(xclassic.ESTIMATORS, "WithParameter", __name__)
+    register(WithParameter, monkeypatch)
     copy = saved(WithParameter(extra=np.arange(6.0)).fit(np.eye(2), [0, 1]), tmp_path / "model")
     np.testing.assert_array_equal(copy.extra, np.arange(6.0))
 

@@ -17,6 +17,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 import xclassic
 from xclassic import datasets
 from xclassic.datasets import write_xmc
+from xclassic.storage import registry
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -117,7 +118,7 @@ def test_methods_and_parameters_are_read():
     peers = compare.ONE_VS_REST + compare.TREES
     assert {compare.library_of(method) for method in peers} == set(compare.ENVIRONMENTS)
     assert all((BENCHMARKS / "libraries" / f"{compare.library_of(method)}.py").exists() for method in peers)
-    assert set(compare.OURS) | set(compare.RIVALS) <= set(xclassic.ESTIMATORS)
+    assert set(compare.OURS) | set(compare.RIVALS) <= set(registry.ESTIMATORS)
     assert {rival for rivals in compare.RIVALS.values() for rival in rivals} <= set(peers)
 
 

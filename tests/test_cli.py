@@ -27,6 +27,7 @@ from xclassic.cli.models import TrainedModel, read_model
 from xclassic.cli.outputs import choose_format
 from xclassic.cli.parameters import DEFAULTS, OPTIONS, descriptions, parse, spell
 from xclassic.features import FourierFeatures, TextFeatures
+from xclassic.storage import registry
 
 PROGRAM = [sys.executable, "-m", "xclassic"]
 PACKAGE = str(Path(xclassic.__file__).parents[1])
@@ -118,7 +119,7 @@ def test_parameters_reach_the_estimator(run, spelling):
     assert (params["normalize"], params["propensity"]) == (False, [0.5, 0.4])
 
 
-@pytest.mark.parametrize("name", [*xclassic.ESTIMATORS, *xclassic.TEXT_ESTIMATORS])
+@pytest.mark.parametrize("name", [*registry.ESTIMATORS, *registry.TEXT_ESTIMATORS])
 def test_options_are_the_parameters_of_the_constructor(run, monkeypatch, name):
     monkeypatch.setenv("COLUMNS", "200")  # so that no option is broken over lines
     estimator_class = getattr(xclassic, name)

@@ -3,7 +3,8 @@
 from contract import Contract
 
 import xclassic
+from xclassic.storage import registry
 
-for name in xclassic.ESTIMATORS:
+for name in registry.ESTIMATORS:
     facts = {"estimator": getattr(xclassic, name)(), "fits_at_once": name == "KNN"}
     globals()[f"Test{name}"] = type(f"Test{name}", (Contract,), facts)

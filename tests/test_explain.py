@@ -35,6 +35,7 @@ from xclassic import (
 from xclassic.explanation import FeatureEffect, Step
 from xclassic.label_tree.search import PATH_SCORES, contributions
 from xclassic.linear.block_weights import _row_entries
+from xclassic.storage import registry
 
 ALL = 10**6
 TEXTS = ["stars and planets", "bread and butter", "planets and moons", "rye bread", "moons of stars", "butter"]
@@ -76,7 +77,7 @@ def check_sums(clf, X, labels):
     return explanations
 
 
-@pytest.mark.parametrize("name", [name for name in xclassic.ESTIMATORS if hasattr(getattr(xclassic, name), "explain")])
+@pytest.mark.parametrize("name", [name for name in registry.ESTIMATORS if hasattr(getattr(xclassic, name), "explain")])
 def test_everything_sums_to_the_score(bibtex, name):
     clf = getattr(xclassic, name)().fit(bibtex.X, bibtex.Y)
     best = clf.predict_topk(bibtex.X_test[:15], 1).ids[:, 0].tolist()

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import xclassic
 from xclassic import load
+from xclassic.storage import registry
 
 GOLDEN = Path(__file__).parent / "golden"
 sys.path.insert(0, str(GOLDEN))
@@ -35,6 +35,6 @@ def test_golden_models_answer_as_they_did(folder):
 def test_every_class_that_a_folder_can_hold_has_a_golden_model():
     held = {json.loads((folder / "model.json").read_text())["class"] for folder in FOLDERS}
     assert held == {
-        *xclassic.ESTIMATORS, *xclassic.TEXT_ESTIMATORS, *xclassic.COMPOSITES, *xclassic.RECORD_MODELS,
-        *xclassic.TRANSFORMERS, "Pipeline", "FeatureUnion",
+        *registry.ESTIMATORS, *registry.TEXT_ESTIMATORS, *registry.COMPOSITES, *registry.RECORD_MODELS,
+        *registry.TRANSFORMERS, "Pipeline", "FeatureUnion",
     }  # fmt: skip

@@ -19,6 +19,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 
 import xclassic
 from xclassic import features, predict_topk, save
+from xclassic.storage import registry
 
 FORMAT = Path(__file__).parent / "format-1"
 K = 5
@@ -151,7 +152,7 @@ def blend():
 
 
 MODELS = {
-    **{name: lambda folder, name=name: on_matrix(small(name)) for name in xclassic.ESTIMATORS},
+    **{name: lambda folder, name=name: on_matrix(small(name)) for name in registry.ESTIMATORS},
     "Parabel-int8": lambda folder: on_matrix(small("Parabel").set_params(weight_dtype="int8")),
     "Blend": lambda folder: blend(),
     "FieldsClassifier": lambda folder: fields(),

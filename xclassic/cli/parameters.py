@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import xclassic
+from xclassic.storage.registry import ESTIMATORS, TEXT_ESTIMATORS
 
 DEFAULTS = {"n_jobs": -1}  # where they differ from the constructor's: a program may use all CPUs
 OPTIONS = {"model": "base_model"}  # likewise: --model is the folder to write
@@ -25,7 +26,7 @@ class EstimatorGroup(TyperGroup):
     train: Callable[..., None]  # its first parameter is the estimator, the others are options of every command
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*xclassic.ESTIMATORS, *xclassic.TEXT_ESTIMATORS]
+        return [*ESTIMATORS, *TEXT_ESTIMATORS]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         names = self.list_commands(ctx)

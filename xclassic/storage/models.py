@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from itertools import pairwise
 from os import PathLike
 from typing import Any, TypeAlias
@@ -13,9 +12,9 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
-from xclassic import COMPOSITES, ESTIMATORS, RECORD_MODELS, TEXT_ESTIMATORS, TRANSFORMERS
 from xclassic._version import __version__
 from xclassic.storage.folder import Arrays, ModelFileError, Verify, load_model, save_model
+from xclassic.storage.registry import RECORD_MODELS, TRANSFORMERS, find_class, known_names
 
 Facts: TypeAlias = dict[str, Any]
 
@@ -70,7 +69,7 @@ def packed(model: Any, place: str = "The model") -> tuple[Facts, Arrays]:
     cls = type(model)
     if cls in CONTAINERS.values():
         return _packed_steps(model)
-    if _modules().get(cls.__name__) != cls.__module__:  # load must construct this class, not one of the same name
+    if find_class(cls.__name__) is not cls:  # load must construct this class, not one of the same name
         raise TypeError(
             f"{place} is a {cls.__name__}, which a model folder cannot hold; it holds {', '.join(TRANSFORMERS)} of "
             f"xclassic.features, the estimators of xclassic, and {' and '.join(CONTAINERS)} of these. Instead of "
@@ -99,11 +98,6 @@ def packed(model: Any, place: str = "The model") -> tuple[Facts, Arrays]:
             "labels_per_row": int(model._labels_per_row),
         }
     return header, {**own_arrays, **arrays}
-
-
-def _modules() -> dict[str, str]:
-    """Return the classes that a folder may name, with their modules."""
-    return {**ESTIMATORS, **TEXT_ESTIMATORS, **COMPOSITES, **RECORD_MODELS, **TRANSFORMERS}
 
 
 def _packed_steps(model: Pipeline | FeatureUnion) -> tuple[Facts, Arrays]:
@@ -188,15 +182,15 @@ def read(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") 
 
 def unpacked(header: Facts, arrays: Arrays, verify: Verify) -> Any:
     """Return the fitted model of a header and its arrays; whatever is wrong with them raises an error."""
-    name, known = header["class"], _modules()
-    if not isinstance(name, str) or name not in [*known, *CONTAINERS]:
+    name = header["class"]
+    if not isinstance(name, str) or name not in [*known_names(), *CONTAINERS]:
         raise ModelFileError(
             f"The model, written by xclassic {header.get('version')}, is of class {name!r}; version {__version__} "
-            f"knows only {', '.join([*known, *CONTAINERS])}."
+            f"knows only {', '.join([*known_names(), *CONTAINERS])}."
         )
     if name in CONTAINERS:
         return _unpacked_steps(header, arrays, verify)
-    model = _construct(getattr(importlib.import_module(known[name]), name), header, arrays)
+    model = _construct(find_class(name), header, arrays)
     if name in TRANSFORMERS or name in RECORD_MODELS:
         if "n_features" in header:
             _restore_features(model, header, arrays)

@@ -1,0 +1,51 @@
+"""The classes that a model folder may hold, by kind; no others are ever constructed from one.
+
+A class is found by its public name, which ``xclassic/__init__.pyi`` and ``xclassic/features/__init__.py`` say where to
+import from.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+ESTIMATORS = (
+    "DiSMEC",
+    "OneVsRestLeastSquares",
+    "Parabel",
+    "Bonsai",
+    "PLT",
+    "XRLinear",
+    "XReg",
+    "HierarchicalXC",
+    "PrefixTree",
+    "FastXML",
+    "PfastreXML",
+    "MLRF",
+    "CRAFTML",
+    "KNN",
+    "SLEEC",
+    "AnnexML",
+    "PLST",
+    "CPLST",
+    "Rembrandt",
+    "LEML",
+    "REML",
+    "CompressedSensing",
+)
+TEXT_ESTIMATORS = ("T5Classifier",)  # which bring their own features
+COMPOSITES = ("Blend",)  # made of other estimators, without which they cannot be constructed
+RECORD_MODELS = ("FieldsClassifier",)  # which predict records, and have no label space of their own
+TRANSFORMERS = ("TextFeatures", "BertEncoder", "FourierFeatures", "Autoencoder")  # of xclassic.features
+
+
+def known_names() -> list[str]:
+    """Return the names of all classes."""
+    return [*ESTIMATORS, *TEXT_ESTIMATORS, *COMPOSITES, *RECORD_MODELS, *TRANSFORMERS]
+
+
+def find_class(name: str) -> Any:
+    """Return the class of a name; None if it is none of these."""
+    if name not in known_names():
+        return None
+    return getattr(import_module("xclassic.features" if name in TRANSFORMERS else "xclassic"), name)
