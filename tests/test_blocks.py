@@ -11,8 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from xclassic._kernels import blocks as kernels
-from xclassic.linear.block_weights import BlockWeights
-from xclassic.linear.blocks import BlockProblem, by_falling_count, ridge_blocks, train_blocks
+from xclassic.blocks.problem import BlockProblem, by_falling_count
+from xclassic.blocks.training import ridge_blocks, train_blocks
+from xclassic.blocks.weights import BlockWeights
 from xclassic.storage.folder import ModelFileError
 
 

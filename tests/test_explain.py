@@ -32,9 +32,9 @@ from xclassic import (
     datasets,
     explain,
 )
+from xclassic.blocks.weights import _row_entries
 from xclassic.explanation import FeatureEffect, Step
 from xclassic.label_tree.search import PATH_SCORES, contributions
-from xclassic.linear.block_weights import _row_entries
 from xclassic.storage import registry
 
 ALL = 10**6

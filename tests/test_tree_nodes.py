@@ -11,10 +11,10 @@ from test_blocks import dense_weights, level, problem_data, train  # noqa: F401 
 from test_tree_core import random_shape, weights_of_node
 
 from xclassic import LabelTree
+from xclassic.blocks.problem import BlockProblem
+from xclassic.blocks.weights import BlockWeights
 from xclassic.label_tree.nodes import MAX_CHILDREN, Matcher, NodeSolver, train_tree
 from xclassic.label_tree.search import TreeModel, search
-from xclassic.linear.block_weights import BlockWeights
-from xclassic.linear.blocks import BlockProblem
 
 EXACT = {"eps": 1e-5, "max_passes": 2000, "prune": 0.0}
 LOSSES = ("squared_hinge", "logistic", "least_squares")

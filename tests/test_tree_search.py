@@ -14,8 +14,8 @@ from test_blocks import level  # noqa: F401 - a fixture
 from test_tree_core import random_shape
 
 from xclassic import LabelTree, XRLinear
+from xclassic.blocks.weights import LANES, BlockWeights
 from xclassic.label_tree.search import PATH_SCORES, TreeModel, search
-from xclassic.linear.block_weights import LANES, BlockWeights
 
 D = 12
 

@@ -11,6 +11,7 @@ from .base import XMCClassifier as XMCClassifier
 from .base import predict_topk as predict_topk
 from .blend import Blend as Blend
 from .blend import blend_topk as blend_topk
+from .blocks.explaining import explain as explain
 from .embedding.annexml import AnnexML as AnnexML
 from .embedding.compressed_sensing import CompressedSensing as CompressedSensing
 from .embedding.cplst import CPLST as CPLST
@@ -21,7 +22,6 @@ from .embedding.rembrandt import Rembrandt as Rembrandt
 from .embedding.reml import REML as REML
 from .embedding.sleec import SLEEC as SLEEC
 from .explanation import Explanation as Explanation
-from .explanation import explain as explain
 from .fields import FieldsClassifier as FieldsClassifier
 from .fields import fields_report as fields_report
 from .fields import format_fields as format_fields

@@ -77,7 +77,7 @@ struct RidgeTask {
     const volatile uint8_t* stop;
 };
 
-// Linear models as chunks of labels; see BlockWeights in linear/block_weights.py for the layout.
+// Linear models as chunks of labels; see BlockWeights in blocks/weights.py for the layout.
 struct Chunks {
     int64_t n_chunks;
     const int64_t* chunk_groups;  // (n_chunks + 1,)

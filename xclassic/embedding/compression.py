@@ -12,8 +12,8 @@ from scipy.linalg import eigh
 from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
+from xclassic.blocks.weights import BlockWeights
 from xclassic.embedding.regression import RidgeSolver
-from xclassic.linear.block_weights import BlockWeights
 from xclassic.linear.exact_ridge import with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.rows import unit_rows

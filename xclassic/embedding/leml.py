@@ -14,10 +14,10 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_array
 from scipy.special import expit
 
+from xclassic.blocks.weights import BlockWeights
 from xclassic.embedding.compression import LinearCompression
 from xclassic.embedding.products import products_at
 from xclassic.embedding.regression import conjugate_gradients
-from xclassic.linear.block_weights import BlockWeights
 from xclassic.linear.exact_ridge import with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.validation import Features, check_choice, check_number

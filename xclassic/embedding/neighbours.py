@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
 import xclassic._kernels.neighbours as kernels
+from xclassic.blocks.weights import BlockWeights
 from xclassic.embedding.neighbour_graph import GraphIndex
-from xclassic.linear.block_weights import BlockWeights
 from xclassic.parallel import StopByte
 from xclassic.rows import kernel_rows
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix

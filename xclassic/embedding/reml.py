@@ -13,10 +13,11 @@ from scipy.sparse.linalg import aslinearoperator
 
 import xclassic._kernels.blocks as block_kernels
 import xclassic._kernels.remainders as kernels
+from xclassic.blocks.problem import BlockProblem, by_falling_count, label_ranges
+from xclassic.blocks.training import run_blocks
+from xclassic.blocks.weights import LANES, BlockWeights
 from xclassic.embedding.compression import LinearCompression
 from xclassic.embedding.leml import Array, alternate, random_map
-from xclassic.linear.block_weights import LANES, BlockWeights
-from xclassic.linear.blocks import BlockProblem, by_falling_count, label_ranges, run_blocks
 from xclassic.linear.exact_ridge import with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.topk import TopK

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Facts, Verify
-from xclassic.explanation import ExplainableClassifier, Names, Row, Step
+from xclassic.blocks.explaining import ExplainableClassifier, Row
+from xclassic.blocks.problem import BlockProblem
+from xclassic.blocks.weights import DTYPES, LANES
+from xclassic.explanation import Names, Step
 from xclassic.label_tree.explaining import explain_path
 from xclassic.label_tree.nodes import LOSSES, Matcher, NodeSolver, train_tree
 from xclassic.label_tree.partition import kmeans_tree
@@ -21,8 +24,6 @@ from xclassic.label_tree.search import TreeModel, search
 from xclassic.label_tree.shared_docs import complete
 from xclassic.label_tree.tree import LabelTree
 from xclassic.label_tree.vectors import label_vectors
-from xclassic.linear.block_weights import DTYPES, LANES
-from xclassic.linear.blocks import BlockProblem
 from xclassic.parallel import spawn_seeds
 from xclassic.rows import unit_rows
 from xclassic.storage.folder import ModelFileError

@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from xclassic.explanation import Names, Reading, Row, Step
+from xclassic.blocks.explaining import Reading, Row
+from xclassic.explanation import Names, Step
 from xclassic.label_tree.drawing import caption, labels_under
 from xclassic.label_tree.search import TreeModel, contributions
 from xclassic.label_tree.tree import LabelTree

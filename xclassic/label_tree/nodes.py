@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
 import xclassic._kernels.nodes as kernels
+from xclassic.blocks.problem import BlockProblem
+from xclassic.blocks.training import Trained
+from xclassic.blocks.weights import LANES, BlockWeights, half_precision
 from xclassic.label_tree.search import TreeModel, lanes_of_children, search
 from xclassic.label_tree.tree import LabelTree
-from xclassic.linear.block_weights import LANES, BlockWeights, half_precision
-from xclassic.linear.blocks import BlockProblem, Trained
 from xclassic.parallel import StopByte, run_tasks
 from xclassic.validation import Features
 

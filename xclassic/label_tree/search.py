@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import xclassic._kernels.search as kernels
+from xclassic.blocks.weights import LANES, BlockWeights
 from xclassic.label_tree.tree import LabelTree
-from xclassic.linear.block_weights import LANES, BlockWeights
 from xclassic.rows import kernel_rows
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK

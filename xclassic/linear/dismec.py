@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
-from xclassic.linear.blocks import LOSSES, BlockProblem, by_falling_count, train_blocks
+from xclassic.blocks.problem import BlockProblem, by_falling_count
+from xclassic.blocks.training import LOSSES, train_blocks
 from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
 from xclassic.metrics.propensity import inverse_propensities
 from xclassic.parallel import spawn_seeds

@@ -16,7 +16,8 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.sparse import csc_array, csr_array, hstack, issparse
 
 import xclassic._kernels.blocks as kernels
-from xclassic.linear.blocks import Trained, label_ranges, run_blocks
+from xclassic.blocks.problem import label_ranges
+from xclassic.blocks.training import Trained, run_blocks
 from xclassic.parallel import StopByte
 from xclassic.rows import dense
 from xclassic.validation import Features

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from xclassic.blocks.problem import BlockProblem, by_falling_count
+from xclassic.blocks.training import ridge_blocks
 from xclassic.linear import exact_ridge
-from xclassic.linear.blocks import BlockProblem, by_falling_count, ridge_blocks
 from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
 from xclassic.metrics.propensity import inverse_propensities
 from xclassic.parallel import blas_threads, spawn_seeds

@@ -7,8 +7,9 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from xclassic.base import Arrays, Facts, Verify
-from xclassic.explanation import ExplainableClassifier, Names, Reading, Row, Step
-from xclassic.linear.block_weights import LANES, BlockWeights
+from xclassic.blocks.explaining import ExplainableClassifier, Reading, Row
+from xclassic.blocks.weights import LANES, BlockWeights
+from xclassic.explanation import Names, Step
 from xclassic.rows import unit_rows
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_number

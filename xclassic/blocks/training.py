@@ -1,4 +1,4 @@
-"""Blocks of linear models over the same rows: the training problem and the trainers.
+"""The trainers of blocks of linear models over the same rows.
 
 Every method that fits many linear models at once stands on this module: one-vs-rest over all labels, or the children of
 a tree node over the node's rows.
@@ -13,99 +13,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array, csr_array
-from sklearn.utils.extmath import row_norms
+from scipy.sparse import csr_array
 
 import xclassic._kernels.blocks as kernels
-from xclassic.linear.block_weights import LANES, BlockWeights
+from xclassic.blocks.problem import BlockProblem, label_ranges, lane_width
+from xclassic.blocks.weights import BlockWeights
 from xclassic.parallel import StopByte, run_tasks
-from xclassic.validation import Features
 
-TASKS = 128  # tasks that a one-vs-rest fit is cut into, as far as it has that many groups
 LOSSES = ("squared_hinge", "logistic")
-# Loops over rows of equal length are predicted by the CPU, which counts where rows are short; rows longer than this on
-# average are better read in the order of memory.
-SHORT_ROW = 32
-WINDOW = 1024  # rows sorted by length together: near enough to each other to be in the cache
-
-
-class BlockProblem:
-    """The training side of a feature matrix.
-
-    Features are numbered anew by falling frequency, so that the weights touched most lie together; those that occur in
-    no row are left out.
-
-    Parameters
-    ----------
-    X : csr_array or ndarray of float32, shape (n_rows, n_features)
-        Checked features.
-    bias : float
-        Value of the constant feature that every row carries; 0 for none.
-    rows : ndarray of int, optional
-        The rows to train on; all by default.
-
-    Attributes
-    ----------
-    rows : ndarray of int or None
-        As given.
-    feature_of : ndarray of int32, shape (d,)
-        The feature of `X` behind each feature of the problem.
-    square_norms : ndarray of float32, shape (n,)
-        Squared length of each row, the constant feature included.
-    reading_order : ndarray of int32, shape (n,), or None
-        The order in which rows are read, None for their own.
-
-    Notes
-    -----
-    Memory: 4 bytes per stored entry, and a copy of the chosen rows if not all are.
-    """
-
-    def __init__(self, X: Features, *, bias: float, rows: NDArray[Any] | None = None) -> None:
-        self.rows = rows
-        self.bias = float(bias)
-        self.n_features = X.shape[1]
-        self.indptr: NDArray[np.int64] | None = None
-        self.indices: NDArray[np.int32] | None = None
-        self.reading_order: NDArray[np.int32] | None = None
-        X = self.chosen(X)
-        self.n_rows = X.shape[0]
-        if isinstance(X, np.ndarray):
-            self.feature_of = np.arange(X.shape[1], dtype=np.int32)
-            self.values = np.ascontiguousarray(X).ravel()
-        else:
-            frequency = np.bincount(X.indices, minlength=X.shape[1])
-            by_frequency = np.argsort(-frequency, kind="stable")
-            self.feature_of = by_frequency[: np.count_nonzero(frequency)].astype(np.int32)
-            renumbered = np.empty(X.shape[1], np.int32)
-            renumbered[by_frequency] = np.arange(X.shape[1], dtype=np.int32)
-            self.indptr = X.indptr.astype(np.int64)
-            self.indices = renumbered[X.indices]
-            self.values = X.data
-            if X.nnz < SHORT_ROW * self.n_rows:
-                window = np.arange(self.n_rows) // WINDOW
-                self.reading_order = np.lexsort((np.diff(X.indptr), window)).astype(np.int32)
-        self.square_norms = (row_norms(X, squared=True) + bias * bias).astype(np.float32)
-
-    def chosen(self, matrix: Any) -> Any:
-        """Return the rows of a matrix, or of an array, that are trained on."""
-        return matrix if self.rows is None else matrix[self.rows]
-
-    def positives(self, Y: csr_array, labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Return the positive rows of `labels` as (offsets per label, rows of the problem)."""
-        columns = csc_array(self.chosen(Y))[:, labels]
-        columns.sort_indices()
-        return columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
-
-
-def lane_width(n_labels: int) -> int:
-    """Return the narrowest block, of 2, 4, 8 or 16 lanes, that holds `n_labels`; 16 if none does."""
-    return next((width for width in (2, 4, 8) if n_labels <= width), LANES)
-
-
-def by_falling_count(Y: csr_array) -> NDArray[np.int64]:
-    """Return the labels that have a positive, most frequent first: neighbours then need about as many sweeps."""
-    counts = np.bincount(Y.indices, minlength=Y.shape[1])
-    return np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
 
 
 @dataclass
@@ -252,13 +167,6 @@ def _square_sums(problem: BlockProblem) -> NDArray[np.float64]:
     if problem.indices is None:
         return squares.reshape(-1, d).sum(axis=0)
     return np.bincount(problem.indices, weights=squares, minlength=d).astype(np.float64)
-
-
-def label_ranges(n_labels: int) -> list[tuple[int, int]]:
-    """Cut labels into tasks of whole groups; the cut depends on their number alone."""
-    n_groups = -(-n_labels // LANES)
-    step = max(1, -(-n_groups // TASKS)) * LANES
-    return [(start, min(start + step, n_labels)) for start in range(0, n_labels, step)]
 
 
 def _train_task(problem: BlockProblem, task: tuple[Any, ...], stop: StopByte, **options: Any) -> Any:
