@@ -8,10 +8,9 @@ import pytest
 from scipy.linalg import subspace_angles
 from scipy.sparse import csr_array
 
-import xclassic.embedding.compression as compression
-import xclassic.embedding.regression as regression
 from xclassic import CPLST, LEML, PLST, CompressedSensing, Rembrandt, datasets
-from xclassic.embedding.regression import RidgeSolver
+from xclassic.linalg import eigen, ridge
+from xclassic.linalg.ridge import RidgeSolver
 from xclassic.metrics import precision_at_k
 from xclassic.storage.folder import ModelFileError
 
@@ -100,7 +99,7 @@ def test_the_training_loss_of_cplst(k):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_iterated_subspaces_are_those_of_the_eigenvectors(method, monkeypatch):
-    monkeypatch.setattr(compression, "DENSE_LIMIT", 5)
+    monkeypatch.setattr(eigen, "DENSE_LIMIT", 5)
     X, Y, _ = problem(300, 20, 50)
     clf = method(3, bias=0, normalize=False).fit(X, Y)
     exact = naive.top_directions(criterion(method, X, Y, 1.0), 3)
@@ -110,7 +109,7 @@ def test_iterated_subspaces_are_those_of_the_eigenvectors(method, monkeypatch):
 def test_conjugate_gradients_end_where_the_factor_does(monkeypatch):
     X, Y, _ = problem(200, 30)
     expected = RidgeSolver(csr_array(X.astype(np.float32)), 1.0, STOP).solve(Y.astype(np.float32))
-    monkeypatch.setattr(regression, "LIMIT", 5)
+    monkeypatch.setattr(ridge, "LIMIT", 5)
     found = RidgeSolver(csr_array(X.astype(np.float32)), 1.0, STOP).solve(Y.astype(np.float32))
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert not RidgeSolver(csr_array(X.astype(np.float32)), 1.0, STOP).solve(np.zeros((200, 2), np.float32)).any()

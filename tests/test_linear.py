@@ -8,6 +8,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
 from xclassic import DiSMEC, OneVsRestLeastSquares, datasets, metrics
+from xclassic.linalg import ridge
 from xclassic.linear import exact_ridge
 from xclassic.rows import unit_rows
 
@@ -135,7 +136,7 @@ def test_choice_of_alpha(bibtex):
 
 
 def test_exact_solver_refuses_what_is_too_large(monkeypatch):
-    monkeypatch.setattr(exact_ridge, "LIMIT", 2)
+    monkeypatch.setattr(ridge, "LIMIT", 2)
     X = np.eye(3, dtype=np.float32)
     with pytest.raises(ValueError, match=r"3 rows and 3 features; .* Use solver='cg'"):
         OneVsRestLeastSquares(solver="exact", propensity_power=0.0).fit(X, np.eye(3))
@@ -191,8 +192,8 @@ def test_normalize_makes_the_length_of_rows_irrelevant(bibtex, scale):
 
 
 def test_factorisation_by_slabs(monkeypatch):
-    monkeypatch.setattr(exact_ridge, "SLAB", 4)
+    monkeypatch.setattr(ridge, "SLAB", 4)
     A = np.random.default_rng(0).standard_normal((11, 30)).astype(np.float32)
-    factor, lower = exact_ridge.factorise(A @ A.T)
+    factor, lower = ridge.factorise(A @ A.T)
     assert lower
     np.testing.assert_allclose(np.tril(factor), np.linalg.cholesky(A @ A.T), atol=1e-4)

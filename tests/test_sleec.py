@@ -12,9 +12,9 @@ from sklearn.linear_model import Ridge
 from xclassic import SLEEC, datasets
 from xclassic.embedding.clusters import cluster_centroids, nearest_centroid
 from xclassic.embedding.label_graph import label_similarities
-from xclassic.embedding.products import products_at
 from xclassic.embedding.projection import project
 from xclassic.embedding.regression import fit_map
+from xclassic.linalg.products import products_at
 from xclassic.metrics import precision_at_k
 
 STOP = np.zeros(1, np.uint8)

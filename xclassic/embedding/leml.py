@@ -16,9 +16,8 @@ from scipy.special import expit
 
 from xclassic.blocks.weights import BlockWeights
 from xclassic.embedding.compression import LinearCompression
-from xclassic.embedding.products import products_at
-from xclassic.embedding.regression import conjugate_gradients
-from xclassic.linear.exact_ridge import with_bias
+from xclassic.linalg.products import products_at
+from xclassic.linalg.ridge import conjugate_gradients, with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.validation import Features, check_choice, check_number
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.sparse import csr_array
 
-from xclassic.embedding.products import products_at
+from xclassic.linalg.products import products_at
 from xclassic.parallel import StopByte
 
 FIRST_STEPS = 8  # of the power iteration for the start; later rounds go on from the basis of the last

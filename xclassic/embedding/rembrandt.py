@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from xclassic.embedding.compression import CenteredLabels, LinearCompression, predictable, subspace_iteration
-from xclassic.embedding.regression import RidgeSolver
+from xclassic.embedding.compression import CenteredLabels, LinearCompression, predictable
+from xclassic.linalg.eigen import subspace_iteration
+from xclassic.linalg.ridge import RidgeSolver
 from xclassic.validation import check_number
 
 

@@ -18,7 +18,7 @@ from xclassic.blocks.training import run_blocks
 from xclassic.blocks.weights import LANES, BlockWeights
 from xclassic.embedding.compression import LinearCompression
 from xclassic.embedding.leml import Array, alternate, random_map
-from xclassic.linear.exact_ridge import with_bias
+from xclassic.linalg.ridge import with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_number

@@ -12,60 +12,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.sparse import csc_array, csr_array, hstack, issparse
+from scipy.linalg import cho_solve
+from scipy.sparse import csc_array, csr_array
 
 import xclassic._kernels.blocks as kernels
 from xclassic.blocks.problem import label_ranges
 from xclassic.blocks.training import Trained, run_blocks
+from xclassic.linalg.ridge import factorise, gram_matrix, with_bias
 from xclassic.parallel import StopByte
 from xclassic.rows import dense
 from xclassic.validation import Features
 
-LIMIT = 15_000  # order of the largest matrix factorised
 SAMPLE_ROWS = 3_000  # rows that leave-one-out works on where features are more
 JUDGED_ROWS = 1_000  # rows whose ranking is judged
 RANKS = (1, 3, 5)
-SLAB = 1024  # rows of a matrix worked on at a time
-RUNNING = np.zeros(1, np.uint8)  # a stop byte that nobody sets
-
-
-def with_bias(X: Features, bias: float) -> Features:
-    """Return `X` with the constant feature as its last column."""
-    constant = np.full((X.shape[0], 1), bias, np.float32)
-    return csr_array(hstack([X, constant])) if issparse(X) else np.hstack([X, constant])
-
-
-def gram_matrix(X: Features, alpha: float, of_rows: bool, stop: StopByte = RUNNING) -> NDArray[np.float32]:
-    """Return ``X X^T + alpha I`` or ``X^T X + alpha I``, dense; unfinished after a stop."""
-    left = X if of_rows else X.T if isinstance(X, np.ndarray) else csr_array(X.T)
-    right = left.T
-    gram = np.empty((left.shape[0], left.shape[0]), np.float32)
-    for start in range(0, len(gram), SLAB):  # a sparse product is larger than the dense array it fills
-        if stop[0]:
-            break
-        gram[start : start + SLAB] = dense(left[start : start + SLAB] @ right)
-    gram[np.diag_indices_from(gram)] += alpha
-    return gram
-
-
-def factorise(gram: NDArray[np.float32], stop: StopByte = RUNNING) -> tuple[NDArray[np.float32], bool]:
-    """Overwrite the lower triangle with its Cholesky factor, slab by slab: one call of LAPACK would not see Ctrl-C.
-
-    Returns what `scipy.linalg.cho_solve` takes; of no use after a stop.
-    """
-    m = len(gram)
-    for start in range(0, m, SLAB):
-        end = min(start + SLAB, m)
-        corner = cholesky(gram[start:end, start:end], lower=True, check_finite=False)
-        gram[start:end, start:end] = corner
-        if end == m or stop[0]:
-            break
-        gram[end:, start:end] = solve_triangular(corner, gram[end:, start:end].T, lower=True, check_finite=False).T
-        for first in range(end, m, SLAB):
-            rows = slice(first, min(first + SLAB, m))
-            gram[rows, end : rows.stop] -= gram[rows, start:end] @ gram[end : rows.stop, start:end].T
-    return gram, True
 
 
 def solve(

@@ -8,6 +8,7 @@ from scipy.sparse import csr_array
 
 from xclassic.blocks.problem import BlockProblem, by_falling_count
 from xclassic.blocks.training import ridge_blocks
+from xclassic.linalg import ridge
 from xclassic.linear import exact_ridge
 from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
 from xclassic.metrics.propensity import inverse_propensities
@@ -149,7 +150,7 @@ class OneVsRestLeastSquares(OneVsRestLinear):
             self.solver_ = self._choose_solver(X.shape[0], X.shape[1], len(labels), X.size)
             if self.solver_ == "exact":
                 trained = exact_ridge.solve(
-                    exact_ridge.with_bias(X, self.bias),
+                    ridge.with_bias(X, self.bias),
                     Y,
                     labels,
                     alpha=self.alpha_,
@@ -191,16 +192,16 @@ class OneVsRestLeastSquares(OneVsRestLinear):
     def _choose_solver(self, n: int, d: int, n_labels: int, nnz: int) -> str:
         """Return the solver to use: as given, or the one expected to be faster."""
         m = min(n, d)
-        if self.solver == "exact" and m > exact_ridge.LIMIT:
+        if self.solver == "exact" and m > ridge.LIMIT:
             raise ValueError(
-                f"X has {n} rows and {d} features; solver='exact' takes up to {exact_ridge.LIMIT} of one or the other. "
+                f"X has {n} rows and {d} features; solver='exact' takes up to {ridge.LIMIT} of one or the other. "
                 f"Use solver='cg'."
             )
         if self.solver != "auto":
             return self.solver
         exact = (m**3 / 3 + 2.0 * m**2 * n_labels) / DENSE_RATE
         iterative = 4.0 * nnz * n_labels * self.max_sweeps / SPARSE_RATE
-        return "exact" if m <= exact_ridge.LIMIT and exact <= iterative else "cg"
+        return "exact" if m <= ridge.LIMIT and exact <= iterative else "cg"
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         exact = 8 * min(n, d) ** 2 if self._choose_solver(n, d, L, nnz_x) == "exact" else 0

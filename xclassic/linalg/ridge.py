@@ -1,0 +1,155 @@
+"""Ridge regression of many targets, on one Cholesky factorisation or by conjugate gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
+from scipy.sparse import csr_array, hstack, issparse
+
+from xclassic.parallel import StopByte
+from xclassic.rows import dense
+from xclassic.validation import Features
+
+LIMIT = 15_000  # order of the largest matrix factorised
+SLAB = 1024  # rows of a matrix worked on at a time
+RUNNING = np.zeros(1, np.uint8)  # a stop byte that nobody sets
+CG_SWEEPS = 30
+CG_COLUMNS = 64
+CG_TOLERANCE = 1e-4  # of the residual, relative to the right side, at which conjugate gradients end
+
+
+def with_bias(X: Features, bias: float) -> Features:
+    """Return `X` with the constant feature as its last column."""
+    constant = np.full((X.shape[0], 1), bias, np.float32)
+    return csr_array(hstack([X, constant])) if issparse(X) else np.hstack([X, constant])
+
+
+def gram_matrix(X: Features, alpha: float, of_rows: bool, stop: StopByte = RUNNING) -> NDArray[np.float32]:
+    """Return ``X X^T + alpha I`` or ``X^T X + alpha I``, dense; unfinished after a stop."""
+    left = X if of_rows else X.T if isinstance(X, np.ndarray) else csr_array(X.T)
+    right = left.T
+    gram = np.empty((left.shape[0], left.shape[0]), np.float32)
+    for start in range(0, len(gram), SLAB):  # a sparse product is larger than the dense array it fills
+        if stop[0]:
+            break
+        gram[start : start + SLAB] = dense(left[start : start + SLAB] @ right)
+    gram[np.diag_indices_from(gram)] += alpha
+    return gram
+
+
+def factorise(gram: NDArray[np.float32], stop: StopByte = RUNNING) -> tuple[NDArray[np.float32], bool]:
+    """Overwrite the lower triangle with its Cholesky factor, slab by slab: one call of LAPACK would not see Ctrl-C.
+
+    Returns what `scipy.linalg.cho_solve` takes; of no use after a stop.
+    """
+    m = len(gram)
+    for start in range(0, m, SLAB):
+        end = min(start + SLAB, m)
+        corner = cholesky(gram[start:end, start:end], lower=True, check_finite=False)
+        gram[start:end, start:end] = corner
+        if end == m or stop[0]:
+            break
+        gram[end:, start:end] = solve_triangular(corner, gram[end:, start:end].T, lower=True, check_finite=False).T
+        for first in range(end, m, SLAB):
+            rows = slice(first, min(first + SLAB, m))
+            gram[rows, end : rows.stop] -= gram[rows, start:end] @ gram[end : rows.stop, start:end].T
+    return gram, True
+
+
+class RidgeSolver:
+    """Solves ``(X^T X + alpha I) V = X^T Z`` for one Z after the other.
+
+    By the Cholesky factor of the matrix of features or that of rows, whichever is smaller; beyond 15,000 of both by
+    conjugate gradients.
+
+    Parameters
+    ----------
+    X : csr_array or ndarray, shape (n_rows, n_features)
+    alpha : float
+        At least 0.
+    stop : ndarray of uint8, shape (1,)
+
+    Raises
+    ------
+    ValueError
+        If `alpha` is so small that the matrix has no factor.
+    """
+
+    def __init__(self, X: Features, alpha: float, stop: StopByte) -> None:
+        self.X = X
+        self.alpha = alpha
+        self.stop = stop
+        self.of_rows = X.shape[0] < X.shape[1]
+        self.factor = None
+        if min(X.shape) > LIMIT:
+            return
+        try:
+            self.factor = factorise(gram_matrix(X, alpha, self.of_rows, stop), stop)
+        except LinAlgError as error:
+            if not stop[0]:
+                raise ValueError(
+                    f"The rows or features are linearly dependent, and alpha={alpha} is too small to make up for it. "
+                    "Set it higher, for instance to 1."
+                ) from error
+
+    def solve(self, Z: NDArray[Any]) -> NDArray[np.float32]:
+        """Return V, shape (n_features, n_components); of no use after a stop."""
+        if self.stop[0]:
+            return np.zeros((self.X.shape[1], Z.shape[1]), np.float32)
+        if self.factor is None:
+            right = np.asarray(self.X.T @ Z, np.float32)
+            return conjugate_gradients(self.X, self.alpha, right, np.zeros_like(right), self.stop, CG_SWEEPS)
+        solved = cho_solve(self.factor, Z if self.of_rows else self.X.T @ Z, check_finite=False)
+        return np.asarray(self.X.T @ solved if self.of_rows else solved, np.float32)
+
+
+def conjugate_gradients(
+    X: Features, alpha: Any, right: NDArray[Any], start: NDArray[np.float32], stop: StopByte, sweeps: int
+) -> NDArray[np.float32]:
+    """Solve ``(X^T X + alpha I) V = right`` for all columns at once, each with step lengths of its own.
+
+    Parameters
+    ----------
+    X : csr_array or ndarray, shape (n_rows, n_features)
+    alpha : float or ndarray, shape (n_columns,)
+        For all columns or for each.
+    right, start : ndarray of float32, shape (n_features, n_columns)
+        Right side, and the first V.
+    stop : ndarray of uint8, shape (1,)
+    sweeps : int
+        Steps, at most; they end when all residuals have fallen to a ten-thousandth of the right side.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_features, n_columns)
+    """
+    V = np.array(start, np.float32)
+    alphas = np.broadcast_to(np.asarray(alpha, np.float32), V.shape[1])
+    for first in range(0, V.shape[1], CG_COLUMNS):  # few at a time, to look at `stop` in between
+        some = slice(first, first + CG_COLUMNS)
+        V[:, some] = _descend(X, alphas[some], right[:, some], V[:, some], stop, sweeps)
+    return V
+
+
+def _descend(
+    X: Features, alpha: NDArray[np.float32], right: NDArray[Any], V: NDArray[np.float32], stop: StopByte, sweeps: int
+) -> NDArray[np.float32]:
+    """Take the steps of `conjugate_gradients` for some columns."""
+    if stop[0]:
+        return V
+    residual = right - (X.T @ (X @ V) + alpha * V)
+    direction = residual
+    square, enough = np.einsum("ij,ij->j", residual, residual), CG_TOLERANCE**2 * np.einsum("ij,ij->j", right, right)
+    for _ in range(sweeps):
+        if stop[0] or (square <= enough).all():
+            break
+        image = X.T @ (X @ direction) + alpha * direction
+        step = square / np.maximum(np.einsum("ij,ij->j", direction, image), np.finfo(np.float32).tiny)
+        V = V + step * direction
+        residual = residual - step * image
+        before, square = square, np.einsum("ij,ij->j", residual, residual)
+        direction = residual + square / np.maximum(before, np.finfo(np.float32).tiny) * direction
+    return V
