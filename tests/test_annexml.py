@@ -9,10 +9,10 @@ from naive_embeddings import random_labels
 from scipy.sparse import csr_array
 
 from xclassic import AnnexML, datasets
-from xclassic.embedding.clusters import cluster_centroids, nearest_centroid
-from xclassic.embedding.label_graph import label_neighbours
-from xclassic.embedding.ranking import _edge_batches, learn_partition, ranking_loss, ranking_map
 from xclassic.metrics import precision_at_k
+from xclassic.neighbors.clusters import cluster_centroids, nearest_centroid
+from xclassic.neighbors.label_graph import label_neighbours
+from xclassic.neighbors.ranking import _edge_batches, learn_partition, ranking_loss, ranking_map
 from xclassic.rows import unit_rows
 
 STOP = np.zeros(1, np.uint8)

@@ -9,8 +9,8 @@ from scipy.linalg import hadamard
 from scipy.sparse import csr_array
 
 from xclassic import CompressedSensing, datasets
-from xclassic.embedding.compressed_sensing import RECOVERIES, random_codes
-from xclassic.embedding.recovery import fitted_weights, orthogonal_matching_pursuit
+from xclassic.compression.compressed_sensing import RECOVERIES, random_codes
+from xclassic.compression.recovery import fitted_weights, orthogonal_matching_pursuit
 from xclassic.metrics import precision_at_k
 from xclassic.topk import TopK
 

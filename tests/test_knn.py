@@ -11,8 +11,8 @@ import pytest
 from scipy.sparse import csr_array, random_array
 
 from xclassic import KNN, datasets, load
-from xclassic.embedding.neighbours import InvertedIndex, build_index, vote
 from xclassic.metrics import precision_at_k
+from xclassic.neighbors.index import InvertedIndex, build_index, vote
 from xclassic.storage.folder import ModelFileError
 
 

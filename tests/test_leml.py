@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from xclassic import LEML, datasets
-from xclassic.embedding.leml import LOSSES, Pairs, with_negatives
+from xclassic.compression.leml import LOSSES, Pairs, with_negatives
 from xclassic.metrics import precision_at_k
 
 every_loss = pytest.mark.parametrize("loss", LOSSES)

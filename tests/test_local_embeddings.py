@@ -10,8 +10,8 @@ from scipy.sparse import csr_array, random_array
 from sklearn.base import clone
 
 from xclassic import SLEEC, AnnexML, datasets
-from xclassic.embedding.feature_map import FeatureMap, used_columns
-from xclassic.embedding.label_graph import label_neighbours, label_similarities, thinned
+from xclassic.neighbors.feature_map import FeatureMap, used_columns
+from xclassic.neighbors.label_graph import label_neighbours, label_similarities, thinned
 from xclassic.rows import unit_rows
 from xclassic.storage.folder import ModelFileError
 

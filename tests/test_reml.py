@@ -18,7 +18,7 @@ STOP = np.zeros(1, np.uint8)
 
 @pytest.fixture(autouse=True)
 def to_the_end(monkeypatch):
-    monkeypatch.setattr("xclassic.embedding.reml.EPS", 1e-6)
+    monkeypatch.setattr("xclassic.compression.reml.EPS", 1e-6)
 
 
 def problem(n=60, d=8, L=20, seed=0):

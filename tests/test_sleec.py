@@ -10,12 +10,12 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import Ridge
 
 from xclassic import SLEEC, datasets
-from xclassic.embedding.clusters import cluster_centroids, nearest_centroid
-from xclassic.embedding.label_graph import label_similarities
-from xclassic.embedding.projection import project
-from xclassic.embedding.regression import fit_map
 from xclassic.linalg.products import products_at
 from xclassic.metrics import precision_at_k
+from xclassic.neighbors.clusters import cluster_centroids, nearest_centroid
+from xclassic.neighbors.label_graph import label_similarities
+from xclassic.neighbors.projection import project
+from xclassic.neighbors.regression import fit_map
 
 STOP = np.zeros(1, np.uint8)
 

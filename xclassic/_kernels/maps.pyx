@@ -1,6 +1,6 @@
 """Images of rows under a linear map that is stored in half precision, for the features in use only.
 
-Arguments are trusted: ``embedding/feature_map.py`` makes and checks them.
+Arguments are trusted: ``neighbors/feature_map.py`` makes and checks them.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Python entries to the neighbour search of ``neighbours.h``.
 
-Arguments are trusted: ``embedding/neighbours.py`` makes and checks them.
+Arguments are trusted: ``neighbors/index.py`` makes and checks them.
 """
 
 import numpy as np

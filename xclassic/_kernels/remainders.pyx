@@ -1,6 +1,6 @@
 """Linear models of what a low-rank model leaves.
 
-Arguments are trusted: ``embedding/reml.py`` makes and checks them.
+Arguments are trusted: ``compression/reml.py`` makes and checks them.
 """
 
 import numpy as np

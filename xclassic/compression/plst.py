@@ -1,21 +1,22 @@
-"""CPLST: conditional principal label space transformation (Chen and Lin, NIPS 2012)."""
+"""PLST: principal label space transformation (Tai and Lin, Neural Computation 2012)."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xclassic.embedding.compression import CenteredLabels, LinearCompression, predictable
+from xclassic.compression.base import CenteredLabels, LinearCompression
 from xclassic.linalg.eigen import top_eigenvectors
 from xclassic.linalg.ridge import RidgeSolver
 
 
-class CPLST(LinearCompression):
-    r"""Components of the label vectors that the features can predict, and their ridge regression.
+class PLST(LinearCompression):
+    r"""Principal components of the label vectors, predicted by ridge regression.
 
-    With centred label vectors Z and the hat matrix :math:`H = X (X^\top X + \alpha I)^{-1} X^\top` of the regression,
-    the codes are products with the leading eigenvectors V of :math:`Z^\top H Z`: a compromise between what is much and
-    what is predictable. A row has the scores :math:`x W V^\top + \bar y`.
+    The codes of label vectors are their products with the leading right singular vectors V of the centred label matrix:
+    of all linear codes of their length, those from which label vectors are recovered best. A row has the scores
+    :math:`x W V^\top + \bar y`. Quick, and small where labels are many; rare labels are lost, since few components hold
+    them.
 
     Parameters
     ----------
@@ -43,29 +44,29 @@ class CPLST(LinearCompression):
 
     See Also
     --------
-    PLST : Codes that do not look at the features.
-    Rembrandt : The same without centring, by two rounds of randomised iteration.
+    CPLST : Codes that the features can predict, which is mostly better.
+    OneVsRestLeastSquares : The same regression without compression.
 
     Notes
     -----
     Scores are regression values, not probabilities. Labels without a training row are never answered.
 
-    The penalised training loss is the squared norm of Z less the sum of the eigenvalues kept [1]_.
+    With as many components as labels the scores are those of one-vs-rest ridge regression on centred labels [1]_.
 
-    Cost: the components, a regression of all labels for some thousand labels; ``m^3 / 3`` with m the smaller of rows
-    and features (beyond 15,000 conjugate gradients), and ``nnz(X) n_components``. A prediction costs
+    Cost: the components, ``nnz(Y) n_labels`` for some thousand labels; ``m^3 / 3`` with m the smaller of rows and
+    features (beyond 15,000 conjugate gradients), and ``nnz(X) n_components``. A prediction costs
     ``n_labels n_components``. Memory: ``4 m^2`` bytes, and ``4 n_components`` for each row, feature and label.
 
     References
     ----------
-    .. [1] Y.-N. Chen and H.-T. Lin, "Feature-aware label space dimension reduction for multi-label classification",
-       NIPS 2012.
+    .. [1] F. Tai and H.-T. Lin, "Multilabel classification with principal label space transformation", Neural
+       Computation, 2012.
 
     Examples
     --------
-    >>> from xclassic import CPLST, datasets
+    >>> from xclassic import PLST, datasets
     >>> bibtex = datasets.load_bibtex()
-    >>> clf = CPLST(n_components=80).fit(bibtex.X, bibtex.Y)
+    >>> clf = PLST(n_components=80).fit(bibtex.X, bibtex.Y)
     >>> clf.predict_topk(bibtex.X_test[:1], k=3).ids.shape
     (1, 3)
     """
@@ -73,4 +74,6 @@ class CPLST(LinearCompression):
     def _directions(
         self, labels: CenteredLabels, solver: RidgeSolver, k: int, random: np.random.Generator
     ) -> NDArray[np.float32]:
-        return top_eigenvectors(lambda V: predictable(labels, solver, V), labels.Y.shape[1], k, random, solver.stop)
+        return top_eigenvectors(
+            lambda V: labels.transposed_times(labels.times(V)), labels.Y.shape[1], k, random, solver.stop
+        )

@@ -10,7 +10,7 @@ from scipy.sparse import csc_array, csr_array
 
 import xclassic._kernels.neighbours as kernels
 from xclassic.blocks.weights import BlockWeights
-from xclassic.embedding.neighbour_graph import GraphIndex
+from xclassic.neighbors.graph import GraphIndex
 from xclassic.parallel import StopByte
 from xclassic.rows import kernel_rows
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix

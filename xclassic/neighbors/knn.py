@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
-from xclassic.embedding.neighbour_graph import check_search
-from xclassic.embedding.neighbours import NeighbourIndex, build_index, label_shares, stored_index, vote, vote_weights
+from xclassic.neighbors.graph import check_search
+from xclassic.neighbors.index import NeighbourIndex, build_index, label_shares, stored_index, vote, vote_weights
 from xclassic.rows import unit_rows
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.storage.folder import ModelFileError

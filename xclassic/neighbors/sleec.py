@@ -10,11 +10,11 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from xclassic.embedding.clusters import cluster_centroids
-from xclassic.embedding.label_graph import label_similarities
-from xclassic.embedding.local import Learner, LocalEmbeddings
-from xclassic.embedding.projection import project
-from xclassic.embedding.regression import fit_map
+from xclassic.neighbors.clusters import cluster_centroids
+from xclassic.neighbors.label_graph import label_similarities
+from xclassic.neighbors.local import Learner, LocalEmbeddings
+from xclassic.neighbors.projection import project
+from xclassic.neighbors.regression import fit_map
 from xclassic.parallel import StopByte, blas_threads
 from xclassic.validation import Features, check_number
 

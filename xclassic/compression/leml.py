@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from scipy.special import expit
 
 from xclassic.blocks.weights import BlockWeights
-from xclassic.embedding.compression import LinearCompression
+from xclassic.compression.base import LinearCompression
 from xclassic.linalg.products import products_at
 from xclassic.linalg.ridge import conjugate_gradients, with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csc_array, csr_array
 
-from xclassic.embedding.neighbours import InvertedIndex
+from xclassic.neighbors.index import InvertedIndex
 from xclassic.parallel import StopByte
 from xclassic.rows import unit_rows
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Facts, Verify
-from xclassic.embedding.compression import CenteredLabels, LinearCompression
-from xclassic.embedding.recovery import cosamp, orthogonal_matching_pursuit
+from xclassic.compression.base import CenteredLabels, LinearCompression
+from xclassic.compression.recovery import cosamp, orthogonal_matching_pursuit
 from xclassic.linalg.ridge import RidgeSolver
 from xclassic.topk import TopK
 from xclassic.validation import Features, check_choice, check_number

@@ -10,10 +10,10 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from xclassic.embedding.label_graph import label_neighbours
-from xclassic.embedding.local import Learner, LocalEmbeddings
-from xclassic.embedding.neighbour_graph import check_search
-from xclassic.embedding.ranking import learn_partition, ranking_map
+from xclassic.neighbors.graph import check_search
+from xclassic.neighbors.label_graph import label_neighbours
+from xclassic.neighbors.local import Learner, LocalEmbeddings
+from xclassic.neighbors.ranking import learn_partition, ranking_map
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.validation import Features, check_number
 

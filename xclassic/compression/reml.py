@@ -16,8 +16,8 @@ import xclassic._kernels.remainders as kernels
 from xclassic.blocks.problem import BlockProblem, by_falling_count, label_ranges
 from xclassic.blocks.training import run_blocks
 from xclassic.blocks.weights import LANES, BlockWeights
-from xclassic.embedding.compression import LinearCompression
-from xclassic.embedding.leml import Array, alternate, random_map
+from xclassic.compression.base import LinearCompression
+from xclassic.compression.leml import Array, alternate, random_map
 from xclassic.linalg.ridge import with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.topk import TopK

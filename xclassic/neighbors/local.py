@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
-from xclassic.embedding.clusters import nearest_centroid
-from xclassic.embedding.feature_map import FeatureMap, used_columns
-from xclassic.embedding.neighbour_graph import GraphIndex
-from xclassic.embedding.neighbours import DenseIndex, label_shares, vote, vote_weights
+from xclassic.neighbors.clusters import nearest_centroid
+from xclassic.neighbors.feature_map import FeatureMap, used_columns
+from xclassic.neighbors.graph import GraphIndex
+from xclassic.neighbors.index import DenseIndex, label_shares, vote, vote_weights
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.rows import unit_rows
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from xclassic.embedding.compression import CenteredLabels, LinearCompression, predictable
+from xclassic.compression.base import CenteredLabels, LinearCompression, predictable
 from xclassic.linalg.eigen import subspace_iteration
 from xclassic.linalg.ridge import RidgeSolver
 from xclassic.validation import check_number

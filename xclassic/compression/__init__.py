@@ -1,0 +1,1 @@
+"""Methods that compress label vectors to short codes, which linear models predict."""
