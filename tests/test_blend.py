@@ -14,7 +14,7 @@ from test_estimator_checks import EXPECTED_FAILURES
 
 import xclassic
 from xclassic import Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, TopK, blend_topk, datasets, metrics
-from xclassic.blend import _best_weights
+from xclassic.ensemble.blend import _best_weights
 
 
 def two(**params):

@@ -9,8 +9,6 @@ from ._version import __version__ as __version__
 from ._versions import show_versions as show_versions
 from .base import XMCClassifier as XMCClassifier
 from .base import predict_topk as predict_topk
-from .blend import Blend as Blend
-from .blend import blend_topk as blend_topk
 from .blocks.explaining import explain as explain
 from .compression.compressed_sensing import CompressedSensing as CompressedSensing
 from .compression.cplst import CPLST as CPLST
@@ -18,6 +16,8 @@ from .compression.leml import LEML as LEML
 from .compression.plst import PLST as PLST
 from .compression.rembrandt import Rembrandt as Rembrandt
 from .compression.reml import REML as REML
+from .ensemble.blend import Blend as Blend
+from .ensemble.blend import blend_topk as blend_topk
 from .explanation import Explanation as Explanation
 from .fields import FieldsClassifier as FieldsClassifier
 from .fields import fields_report as fields_report
