@@ -22,12 +22,12 @@ import naive_neural  # noqa: E402
 from neural import DEVICE, SMALL, fake_hub, use_hub  # noqa: E402
 
 from xclassic import LabelTree, ModelFileError, load  # noqa: E402
+from xclassic.networks.batches import BatchSampler  # noqa: E402
 from xclassic.neural import scoring  # noqa: E402
-from xclassic.neural.batches import BatchSampler  # noqa: E402
 from xclassic.neural.network import add_tokens  # noqa: E402
+from xclassic.neural.path_loss import PathLoss  # noqa: E402
 from xclassic.neural.t5 import T5Classifier  # noqa: E402
 from xclassic.neural.texts import Texts  # noqa: E402
-from xclassic.neural.training import PathLoss  # noqa: E402
 from xclassic.neural.trie import TokenTrie, Words  # noqa: E402
 from xclassic.neural.vocabulary import tokens_in_use  # noqa: E402
 
@@ -404,7 +404,7 @@ def test_a_training_that_was_cut_goes_on_to_the_same_model(small, tmp_path, monk
     texts, classes = problem(100)
     small = {**small, "model": {**SMALL, "dropout_rate": 0.1}, "epochs": 4}
     whole = T5Classifier(**small).fit(texts, classes)
-    from xclassic.neural import training
+    from xclassic.networks import training
 
     monkeypatch.setattr(training, "CHECKPOINT_STEPS", 2)
     taken = []
@@ -465,7 +465,7 @@ def test_a_killed_training_goes_on(small, tmp_path):
         import json, os, signal, sys
         import numpy as np
         import torch
-        from xclassic.neural import training
+        from xclassic.networks import training
         from xclassic.neural.t5 import T5Classifier
         options, texts, classes, kill = json.loads(sys.stdin.read())
         torch.use_deterministic_algorithms(options["device"] != "cpu")
@@ -677,7 +677,7 @@ def test_models_from_the_cache_of_the_hub(monkeypatch, tmp_path):
 
 
 def test_out_of_gpu_memory_names_the_knobs(small, monkeypatch):
-    from xclassic.neural import training
+    from xclassic.networks import training
 
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")

@@ -14,7 +14,7 @@ import torch
 from gpu_steps.common import Result, Setting, bert_sizes, mixed_texts, quick_t5, read_json, result, save_bert, t5_config
 from xclassic import T5Classifier
 from xclassic.features import BertEncoder
-from xclassic.neural import training
+from xclassic.networks import training
 
 LIMIT = 12 * 2**30  # bytes of the card that this process may use, so that it is soon full
 LEFT = 64 * 2**20  # bytes that may stay allocated: the workspaces of libraries

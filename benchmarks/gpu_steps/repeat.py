@@ -14,7 +14,7 @@ import torch
 from gpu_steps.common import Result, Setting, mixed_texts, quick_t5, result
 from gpu_steps.memory import error_of, patched
 from xclassic import T5Classifier
-from xclassic.neural import training
+from xclassic.networks import training
 
 os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # which PyTorch asks for where runs are to be equal
 

@@ -16,9 +16,10 @@ from scipy.sparse import csr_array
 from transformers import T5Config, T5ForConditionalGeneration, Trainer, TrainerCallback, TrainingArguments
 
 from gpu_steps.common import Result, Setting, peak_memory, peak_rate, profiled, ratio, result, synchronize, t5_config
-from xclassic.neural.batches import BatchSampler
+from xclassic.networks.batches import BatchSampler
+from xclassic.networks.training import Plan, _Run
+from xclassic.neural.path_loss import PathLoss
 from xclassic.neural.texts import Texts
-from xclassic.neural.training import PathLoss, Plan, _Run
 from xclassic.neural.trie import TokenTrie
 from xclassic.neural.vocabulary import tokens_in_use
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xclassic.features.vector_cache import Vectors
+from xclassic.networks.torch_support import load_pretrained
 from xclassic.storage.folder import Arrays, ModelFileError
-from xclassic.torch_support import load_pretrained
 
 Texts = NDArray[np.object_]
 Tokens = NDArray[np.int32]

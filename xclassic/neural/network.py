@@ -14,9 +14,9 @@ from safetensors.torch import save as save_tensors
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
+from xclassic.networks.torch_support import load_pretrained
 from xclassic.neural.vocabulary import set_embeddings
 from xclassic.storage.folder import Arrays, ModelFileError
-from xclassic.torch_support import load_pretrained
 
 SPECIAL = ("eos_token", "pad_token", "unk_token")
 

@@ -18,11 +18,11 @@ from sklearn.utils import Tags
 from xclassic.base import XMCClassifier
 from xclassic.fields import format_fields, parse_fields
 from xclassic.label_tree.tree import LabelTree
+from xclassic.networks.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
 from xclassic.records import check_texts, fill_template, is_records
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts
 from xclassic.topk import TopK
-from xclassic.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
 from xclassic.validation import check_choice, check_number
 
 if TYPE_CHECKING:
@@ -389,9 +389,11 @@ class T5Classifier(XMCClassifier):
         return code_tree(vectors, self.classes_.size, self.branching, self.random_state)
 
     def _train(self, tokens: list[list[int]], Y: csr_array) -> list[dict[str, float]]:
-        from xclassic.neural.batches import BatchSampler, split_rows
-        from xclassic.neural.lora import low_rank
-        from xclassic.neural.training import PathLoss, Plan, Texts, key_of, train
+        from xclassic.networks.batches import BatchSampler, split_rows
+        from xclassic.networks.lora import low_rank
+        from xclassic.networks.training import Plan, key_of, train
+        from xclassic.neural.path_loss import PathLoss
+        from xclassic.neural.texts import Texts
         from xclassic.neural.vocabulary import tokens_in_use
 
         assert self._network is not None

@@ -1,4 +1,4 @@
-"""Training of a text decoder on the paths of a trie: steps, validation, early stopping, checkpoints."""
+"""Training of a network by pairs of a row and a label: steps, validation, early stopping, checkpoints."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from xclassic.neural.batches import Batch, BatchSampler
-from xclassic.neural.scoring import TrieOnDevice
-from xclassic.neural.texts import Texts
-from xclassic.neural.trie import TokenTrie
+from xclassic.networks.batches import Batch, BatchSampler
 from xclassic.storage.folder import HEADER, Arrays, load_model, save_model
 
 CHECKPOINT_STEPS = 1000
+
+Loss = Callable[[Batch], Tensor]
 
 
 @dataclass(frozen=True)
@@ -74,61 +73,17 @@ class Progress:
     curve: list[dict[str, float]] = field(default_factory=list)
 
 
-class PathLoss:
-    """The mean of ``-log p(label | text)`` over pairs, where p is that of a `TokenTrie`.
-
-    Parameters
-    ----------
-    model : T5ForConditionalGeneration
-    trie : TokenTrie
-    texts : Texts
-    """
-
-    def __init__(self, model: Any, trie: TokenTrie, texts: Texts) -> None:
-        self.model, self.texts = model, texts
-        self.tensors = TrieOnDevice.place(trie, model)
-        self.widths = trie.widths
-        self.paths = torch.tensor(trie.paths.nodes, device=model.device)
-        self.n_steps = torch.tensor(trie.paths.n_steps, device=model.device)
-        self.tokens = torch.tensor(np.maximum(trie.tokens, 0), device=model.device)
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """Return the sum over the pairs of a batch."""
-        model, device = self.model, self.model.device
-        labels = torch.from_numpy(batch.labels).to(device)
-        n_steps = self.n_steps[labels]
-        paths = self.paths[labels, : int(n_steps.max())]
-        if paths.shape[1] == 0:  # a single label is always certain
-            return 0.0 * self.tensors.output_weights(model).sum()
-        input_ids, mask = self.texts.batch(batch.rows, device)
-        start = torch.full((len(labels), 1), model.config.decoder_start_token_id, device=device)
-        written = torch.cat([start, self.tokens[paths[:, :-1]]], dim=1)
-        encoded = model.get_encoder()(input_ids=input_ids, attention_mask=mask).last_hidden_state
-        states = model.get_decoder()(
-            input_ids=written, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
-        ).last_hidden_state
-        weights = self.tensors.output_weights(model)
-        total = states.new_zeros((), dtype=torch.float32)
-        nodes = torch.zeros_like(labels)
-        for step in range(paths.shape[1]):  # levels differ much in width, so each has its own array
-            there = torch.nonzero(n_steps > step)[:, 0]
-            children = self.tensors.children(states[there, step], nodes[there], self.widths[step], weights)
-            nodes = paths[:, step]
-            slots = nodes[there] - children.nodes[:, 0]
-            total = total - children.log_p.gather(1, slots[:, None]).sum()
-        return total
-
-
 def train(
-    model: Any, loss: PathLoss, sampler: BatchSampler, plan: Plan, validate: Callable[[], float] | None, data_key: str
+    model: Any, loss: Loss, sampler: BatchSampler, plan: Plan, validate: Callable[[], float] | None, data_key: str
 ) -> list[dict[str, float]]:
     """Train a model, and leave it with its best weights.
 
     Parameters
     ----------
-    model : T5ForConditionalGeneration
-        Trained in place; parameters that need no gradient stay.
-    loss : PathLoss
+    model : torch.nn.Module
+        With the attribute ``device``. Trained in place; parameters that need no gradient stay.
+    loss : callable
+        Takes a `Batch`, returns the sum of the losses of its pairs.
     sampler : BatchSampler
     plan : Plan
     validate : callable or None
@@ -162,7 +117,7 @@ def train(
 class _Run:
     """One training, from its start or from a checkpoint."""
 
-    def __init__(self, model: Any, loss: PathLoss, sampler: BatchSampler, plan: Plan, data_key: str) -> None:
+    def __init__(self, model: Any, loss: Loss, sampler: BatchSampler, plan: Plan, data_key: str) -> None:
         self.model, self.loss, self.sampler, self.plan, self.data_key = model, loss, sampler, plan, data_key
         self.weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizer = torch.optim.AdamW(
