@@ -17,7 +17,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from xclassic import Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, TopK, XRLinear, load
-from xclassic.fields import FieldsClassifier, fields_report, format_fields, parse_fields
+from xclassic.taxonomy.field_text import format_fields, parse_fields
+from xclassic.taxonomy.fields import FieldsClassifier, fields_report
 
 PATH = ("group", "shelf")
 FIELDS = ("brand", "colour")

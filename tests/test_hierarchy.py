@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from xclassic import LabelTree, OneVsRestLeastSquares, TopK, XRLinear
-from xclassic.hierarchy import LabelHierarchy
+from xclassic.taxonomy.hierarchy import LabelHierarchy
 
 LEVELS = ("group", "shelf", "type")
 # "Shorts" under two parents, and a path that ends where another one goes on.

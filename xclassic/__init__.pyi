@@ -19,11 +19,6 @@ from .compression.reml import REML as REML
 from .ensemble.blend import Blend as Blend
 from .ensemble.blend import blend_topk as blend_topk
 from .explanation import Explanation as Explanation
-from .fields import FieldsClassifier as FieldsClassifier
-from .fields import fields_report as fields_report
-from .fields import format_fields as format_fields
-from .fields import parse_fields as parse_fields
-from .hierarchy import LabelHierarchy as LabelHierarchy
 from .html_report import write_report as write_report
 from .instance_tree.craftml import CRAFTML as CRAFTML
 from .instance_tree.fastxml import FastXML as FastXML
@@ -48,5 +43,10 @@ from .neural.t5 import T5Classifier as T5Classifier
 from .storage.folder import ModelFileError as ModelFileError
 from .storage.models import load as load
 from .storage.models import save as save
+from .taxonomy.field_text import format_fields as format_fields
+from .taxonomy.field_text import parse_fields as parse_fields
+from .taxonomy.fields import FieldsClassifier as FieldsClassifier
+from .taxonomy.fields import fields_report as fields_report
+from .taxonomy.hierarchy import LabelHierarchy as LabelHierarchy
 from .topk import TopK as TopK
 from .validation import encode_labels as encode_labels

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -15,15 +13,16 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic.base import predict_topk
-from xclassic.hierarchy import SEP, LabelHierarchy, accuracy_of_groups, first_answers, group_topk
 from xclassic.metrics import label_groups
+from xclassic.metrics.groups import accuracy_of_groups, first_answers, group_topk
 from xclassic.records import NA, Names, check_names, paths_of, read_names
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts, packed, save, unpacked
+from xclassic.taxonomy.field_text import MISSING
+from xclassic.taxonomy.hierarchy import SEP, LabelHierarchy
 from xclassic.topk import TopK
 from xclassic.validation import _label_array, check_k
 
-MISSING = "na"  # the class of rows without a value
 N_PATHS = 100  # best paths of which the levels are ranked
 
 
@@ -358,7 +357,7 @@ def fields_report(
 
     Examples
     --------
-    >>> from xclassic.fields import fields_report
+    >>> from xclassic import fields_report
     >>> true = [{"brand": "Leaf"}, {"brand": "na"}, {"brand": "Lux"}]
     >>> report = fields_report(true, [{"brand": "Leaf"}, {"brand": None}, {"brand": None}])
     >>> round(report["brand"]["accuracy"], 3), report["brand"]["accuracy without na"]
@@ -413,109 +412,3 @@ def _one_hot(column: Names, number: Mapping[str | None, int]) -> csr_array:
 
 
 # Records as one text, which a text-to-text model reads and writes
-
-
-def format_fields(table: Any, fields: Mapping[str, str] | Sequence[str | tuple[str, str]]) -> list[str]:
-    """Write each record as one text, such as "brand: Leaf category: Food".
-
-    Parameters
-    ----------
-    table : DataFrame, list of dicts, or dict of columns
-        Strings, or missing values (None, NaN, "" and "na"), which are written "na".
-    fields : mapping of str to str, or sequence of str or (str, str) pairs
-        The fields in their order, each with the prefix that stands before its value; the name itself by default.
-
-    Returns
-    -------
-    list of str
-        One per row: ``prefix: value`` for each field, joined by spaces.
-
-    Raises
-    ------
-    ValueError
-        If `parse_fields` would read a row differently, since a value holds the prefix of a field and a colon as a word;
-        or if fields are missing from the table, or named or prefixed alike.
-    TypeError
-        If a value is no string.
-
-    Examples
-    --------
-    >>> from xclassic.fields import format_fields
-    >>> rows = [{"brand": "Wella", "category": "Beauty"}, {"brand": None, "category": "Food"}]
-    >>> format_fields(rows, {"brand": "details_Brand", "category": "L0_category"})
-    ['details_Brand: Wella L0_category: Beauty', 'details_Brand: na L0_category: Food']
-    """
-    prefixes = _prefixes(fields)
-    columns = read_names(table, list(prefixes), {MISSING})
-    texts = []
-    for i, row in enumerate(zip(*columns.values(), strict=True)):
-        record = dict(zip(columns, row, strict=True))
-        text = " ".join(f"{prefixes[field]}: {value or MISSING}" for field, value in record.items())
-        parsed = parse_fields(text, fields)
-        if parsed != record:
-            field = next(field for field in record if parsed[field] != record[field])
-            raise ValueError(
-                f"Row {i} of the table has the {field} {record[field]!r}, which would be read back as "
-                f"{parsed[field]!r} from {text!r}: a value holds a prefix and its colon. Choose other prefixes, or "
-                "change the value."
-            )
-        texts.append(text)
-    return texts
-
-
-def parse_fields(text: str, fields: Mapping[str, str] | Sequence[str | tuple[str, str]]) -> dict[str, str | None]:
-    """Read a record from one text; the inverse of `format_fields`.
-
-    Parameters
-    ----------
-    text : str
-        Also one that a model wrote: fields may be in any order, missing, or named twice, where the first counts. What
-        stands before the first field is not read.
-    fields : mapping of str to str, or sequence of str or (str, str) pairs
-        As for `format_fields`.
-
-    Returns
-    -------
-    dict of str to str or None
-        A value for each field, in their order; None for "na", for nothing, and for a field that is not in the text.
-
-    Raises
-    ------
-    TypeError
-        If `text` is no string.
-    ValueError
-        If fields are named or prefixed alike.
-
-    Examples
-    --------
-    >>> from xclassic.fields import parse_fields
-    >>> parse_fields("brand: Dr. A: B category: na", ["brand", "category", "type"])
-    {'brand': 'Dr. A: B', 'category': None, 'type': None}
-    """
-    if not isinstance(text, str):
-        raise TypeError(f"text is a {type(text).__name__}; pass one text at a time.")
-    prefixes = _prefixes(fields)
-    field_of = {prefix: field for field, prefix in prefixes.items()}
-    longest_first = sorted(field_of, key=len, reverse=True)
-    marks = list(re.finditer(rf"(?<!\S)({'|'.join(map(re.escape, longest_first))}):(?: |\Z)", text))
-    record: dict[str, str | None] = dict.fromkeys(prefixes)
-    found: set[str] = set()
-    ends = [*(following.start() - 1 for _, following in pairwise(marks)), len(text)]
-    for mark, end in zip(marks, ends, strict=False):
-        field, value = field_of[mark[1]], text[mark.end() : end]
-        if field not in found:
-            record[field] = None if value in ("", MISSING) else value
-            found.add(field)
-    return record
-
-
-def _prefixes(fields: Mapping[str, str] | Sequence[str | tuple[str, str]]) -> dict[str, str]:
-    """Return the prefix of each field."""
-    if isinstance(fields, str):
-        raise TypeError(f"fields is the string {fields!r}; pass a list of names or a dict from names to prefixes.")
-    pairs = fields.items() if isinstance(fields, Mapping) else [(f, f) if isinstance(f, str) else f for f in fields]
-    names = check_names("fields", [name for name, _ in pairs])
-    prefixes = check_names("The prefixes of fields", [prefix for _, prefix in pairs])
-    if not names or "" in prefixes:
-        raise ValueError(f"fields is {fields!r}; name at least one field, and a prefix that is not empty for each.")
-    return dict(zip(names, prefixes, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from xclassic.label_tree.tree import LabelTree
-from xclassic.metrics import f1, hit_at_k, label_groups, precision, recall
+from xclassic.metrics import label_groups
 from xclassic.metrics._inputs import check_counts, read_pairs
+from xclassic.metrics.groups import HOW, accuracy_of_groups, first_answers, group_topk
 from xclassic.records import NA, Names, Path, check_name, check_names, ended, paths_of, read_names
 from xclassic.topk import TopK
 from xclassic.validation import _label_array, check_choice
 
 SEP = " > "
-HOW = {"sum": np.add, "max": np.maximum}
 
 
 class LabelHierarchy:
@@ -73,7 +73,7 @@ class LabelHierarchy:
     --------
     >>> import numpy as np
     >>> from xclassic import TopK
-    >>> from xclassic.hierarchy import LabelHierarchy
+    >>> from xclassic import LabelHierarchy
     >>> hierarchy = LabelHierarchy.from_paths(["Food > Tea", "Food > Rice", "Home > Lamps"])
     >>> hierarchy
     LabelHierarchy(3 labels; L0: 2, L1: 3)
@@ -604,42 +604,6 @@ class LabelHierarchy:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{level}: {self.nodes(level).size}" for level in self.levels)
         return f"LabelHierarchy({len(self.paths)} labels; {sizes})"
-
-
-# Answers and metrics by group; FieldsClassifier shares them
-
-
-def group_topk(top: TopK, groups: NDArray[np.int32], n_groups: int, how: str) -> TopK:
-    """Rank groups of labels; `groups` has the group of each label, and `how` is a key of `HOW`."""
-    scores = top.to_csr(groups.size)
-    rows = np.repeat(np.arange(top.n_rows, dtype=np.int64), np.diff(scores.indptr))
-    keys = rows * n_groups + groups[scores.indices]
-    order = np.argsort(keys, kind="stable")
-    keys = keys[order]
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    merged = HOW[how].reduceat(scores.data[order].astype(np.float64), starts)
-    at = np.divmod(keys[starts], n_groups)
-    return TopK.from_csr(csr_array((merged, at), shape=(top.n_rows, n_groups)), top.k)
-
-
-def first_answers(truth: csr_array, best: Any, labels: ArrayLike | None = None) -> dict[str, float]:
-    """Return accuracy and macro averages of one answer per row, of some labels or of all."""
-    return {
-        "accuracy": hit_at_k(truth, best, 1, labels=labels),
-        "macro precision": precision(truth, best, average="macro", labels=labels),
-        "macro recall": recall(truth, best, average="macro", labels=labels),
-        "macro F1": f1(truth, best, average="macro", labels=labels),
-    }
-
-
-def accuracy_of_groups(truth: csr_array, best: Any, groups: Mapping[str, NDArray[np.intp]]) -> dict[str, float]:
-    """Return the accuracy over the rows whose truth is in a group, for the groups that are true anywhere."""
-    true = np.unique(truth.indices)
-    return {
-        f"{name} accuracy": hit_at_k(truth, best, 1, labels=labels)
-        for name, labels in groups.items()
-        if np.isin(labels, true).any()
-    }
 
 
 def _refuse_contradictions(paths: Sequence[Path], levels: Sequence[str], sep: str) -> None:
