@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 
 from xclassic import ModelFileError, TopK, XMCClassifier
 from xclassic.parallel import run_tasks, spawn_seeds
-from xclassic.validation import check_number
+from xclassic.validation.parameters import check_number
 
 LABELS_PER_TASK = 4
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xclassic.records import check_columns, check_texts, fill_template, is_records, template_fields
+from xclassic.validation.records import check_columns, check_texts, fill_template, is_records, template_fields
 
 
 def frame(**columns):

@@ -10,17 +10,9 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from xclassic import encode_labels
-from xclassic.validation import (
-    check_choice,
-    check_features,
-    check_k,
-    check_n_jobs,
-    check_number,
-    check_restriction,
-    check_target,
-    find_labels,
-    truth_matrix,
-)
+from xclassic.validation.features import check_features
+from xclassic.validation.labels import check_restriction, check_target, find_labels, truth_matrix
+from xclassic.validation.parameters import check_choice, check_k, check_n_jobs, check_number
 
 DENSE = np.array([[0, 1.5, 0], [2, 0, 0], [0, 0, 0], [-1, 0, 3]])
 

@@ -49,4 +49,4 @@ from .taxonomy.fields import FieldsClassifier as FieldsClassifier
 from .taxonomy.fields import fields_report as fields_report
 from .taxonomy.hierarchy import LabelHierarchy as LabelHierarchy
 from .topk import TopK as TopK
-from .validation import encode_labels as encode_labels
+from .validation.labels import encode_labels as encode_labels

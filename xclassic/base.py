@@ -19,17 +19,9 @@ from xclassic.parallel import StopByte, run_tasks
 from xclassic.storage.folder import Arrays, Verify
 from xclassic.storage.models import Facts, save
 from xclassic.topk import TopK
-from xclassic.validation import (
-    Features,
-    TargetKind,
-    check_features,
-    check_k,
-    check_n_jobs,
-    check_number,
-    check_restriction,
-    check_target,
-    truth_matrix,
-)
+from xclassic.validation.features import Features, check_features
+from xclassic.validation.labels import TargetKind, check_restriction, check_target, truth_matrix
+from xclassic.validation.parameters import check_k, check_n_jobs, check_number
 
 ROWS_PER_TASK = 512  # of a prediction; fixed, so that answers cannot depend on the number of workers
 MAX_SCORES = 100  # answers per row of a sparse decision function

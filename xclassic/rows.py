@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 from sklearn.utils.extmath import row_norms
 
-from xclassic.validation import Features
+from xclassic.validation.features import Features
 
 
 def unit_rows(X: Features) -> Features:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from xclassic.validation import check_k
+from xclassic.validation.parameters import check_k
 
 
 class TopK(NamedTuple):

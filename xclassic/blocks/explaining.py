@@ -14,7 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from xclassic.base import XMCClassifier
 from xclassic.blocks.weights import LANES, BlockWeights
 from xclassic.explanation import Explanation, FeatureEffect, Names, Step
-from xclassic.validation import Features, check_features, check_number, find_labels
+from xclassic.validation.features import Features, check_features
+from xclassic.validation.labels import find_labels
+from xclassic.validation.parameters import check_number
 
 
 class Row(NamedTuple):

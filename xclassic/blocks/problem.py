@@ -10,7 +10,7 @@ from scipy.sparse import csc_array, csr_array
 from sklearn.utils.extmath import row_norms
 
 from xclassic.blocks.weights import LANES
-from xclassic.validation import Features
+from xclassic.validation.features import Features
 
 TASKS = 128  # tasks that a one-vs-rest fit is cut into, as far as it has that many groups
 # Loops over rows of equal length are predicted by the CPU, which counts where rows are short; rows longer than this on

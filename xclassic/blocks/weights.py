@@ -13,7 +13,7 @@ import xclassic._kernels.blocks as kernels
 from xclassic.rows import kernel_rows
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
-from xclassic.validation import Features
+from xclassic.validation.features import Features
 
 LANES = 16  # labels of a group: trained side by side, scored by one instruction
 CHUNK_GROUPS = 256  # groups of a chunk: the scores of its 4,096 labels stay in the first-level cache

@@ -18,7 +18,8 @@ from xclassic.rows import unit_rows
 from xclassic.storage.arrays import stored_array
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
-from xclassic.validation import Features, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_number
 
 
 class CenteredLabels:

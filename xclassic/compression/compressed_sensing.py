@@ -11,7 +11,8 @@ from xclassic.compression.base import CenteredLabels, LinearCompression
 from xclassic.compression.recovery import cosamp, orthogonal_matching_pursuit
 from xclassic.linalg.ridge import RidgeSolver
 from xclassic.topk import TopK
-from xclassic.validation import Features, check_choice, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice, check_number
 
 RECOVERIES = {"omp": orthogonal_matching_pursuit, "cosamp": cosamp}
 

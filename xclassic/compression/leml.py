@@ -19,7 +19,8 @@ from xclassic.compression.base import LinearCompression
 from xclassic.linalg.products import products_at
 from xclassic.linalg.ridge import conjugate_gradients, with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
-from xclassic.validation import Features, check_choice, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice, check_number
 
 Array = NDArray[np.float32]
 N_CHUNKS = 16  # of the rows; fixed, so that sums do not depend on the number of workers

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from xclassic.compression.base import CenteredLabels, LinearCompression, predictable
 from xclassic.linalg.eigen import subspace_iteration
 from xclassic.linalg.ridge import RidgeSolver
-from xclassic.validation import check_number
+from xclassic.validation.parameters import check_number
 
 
 class Rembrandt(LinearCompression):

@@ -21,7 +21,8 @@ from xclassic.compression.leml import Array, alternate, random_map
 from xclassic.linalg.ridge import with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.topk import TopK
-from xclassic.validation import Features, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_number
 
 ALTERNATIONS = 3  # of the two factors in each round
 EPS = 1e-3

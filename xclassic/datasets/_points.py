@@ -38,7 +38,7 @@ def check_labels(Y: Any, n_rows: int) -> csr_array:
     ValueError
         If ``Y`` is no matrix of zeros and ones with ``n_rows`` rows.
     """
-    from xclassic.validation import truth_matrix
+    from xclassic.validation.labels import truth_matrix
 
     if len(getattr(Y, "shape", ())) != 2:
         raise ValueError("Y must be a matrix with a row for each point and a column for each label")

@@ -71,7 +71,7 @@ def stratified_split(
     """
     from sklearn.utils import check_random_state
 
-    from xclassic.validation import check_target
+    from xclassic.validation.labels import check_target
 
     Y = check_target(Y, Y.shape[0] if hasattr(Y, "shape") else len(Y)).Y
     n_rows = Y.shape[0]

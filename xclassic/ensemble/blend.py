@@ -21,7 +21,8 @@ from xclassic.metrics._inputs import read_pairs
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts, packed, unpacked
 from xclassic.topk import TopK
-from xclassic.validation import Features, check_choice, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice, check_number
 
 NORMALIZATIONS = ("probability", "rank", "none")
 MAX_HELD_OUT = 10_000  # rows; two blends are compared on the same rows, so more would hardly change the choice

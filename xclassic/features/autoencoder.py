@@ -17,7 +17,8 @@ from tqdm.auto import tqdm
 from xclassic.storage.arrays import stored_array
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts
-from xclassic.validation import Features, check_choice, check_features, check_number
+from xclassic.validation.features import Features, check_features
+from xclassic.validation.parameters import check_choice, check_number
 
 Array = NDArray[np.float32]
 

@@ -29,9 +29,9 @@ from xclassic.features.encoder_network import (
 )
 from xclassic.features.vector_cache import VectorCache, Vectors
 from xclassic.networks.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
-from xclassic.records import check_texts, fill_template, is_records, template_fields
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
-from xclassic.validation import check_choice, check_number
+from xclassic.validation.parameters import check_choice, check_number
+from xclassic.validation.records import check_texts, fill_template, is_records, template_fields
 
 Texts = NDArray[np.object_]
 Tokens = NDArray[np.int32]

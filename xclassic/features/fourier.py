@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from xclassic.storage.arrays import stored_array
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts
-from xclassic.validation import check_features, check_number
+from xclassic.validation.features import check_features
+from xclassic.validation.parameters import check_number
 
 SAMPLE_ROWS = 500  # whose distances give the width of the kernel
 WIDTH = 4.0  # of the kernel, in median squared distances

@@ -15,11 +15,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from xclassic.records import check_columns, check_texts, is_records
 from xclassic.storage.arrays import pack_strings, stored_array, unpack_strings
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts
-from xclassic.validation import check_choice, check_number
+from xclassic.validation.parameters import check_choice, check_number
+from xclassic.validation.records import check_columns, check_texts, is_records
 
 WHOLE = "text"  # the name of the only field where there are no records
 KINDS = ("word", "char_wb")

@@ -18,7 +18,7 @@ from xclassic.html_report.figures import check_matplotlib
 from xclassic.html_report.page import document, safe
 from xclassic.metrics._inputs import check_counts
 from xclassic.topk import TopK
-from xclassic.validation import check_k, check_number
+from xclassic.validation.parameters import check_k, check_number
 
 MIN_ROWS = 3  # of training, that propensities can be estimated from
 

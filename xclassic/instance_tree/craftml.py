@@ -14,7 +14,8 @@ from xclassic.instance_tree.forest import ForestClassifier
 from xclassic.instance_tree.growing import Split
 from xclassic.parallel import StopByte
 from xclassic.rows import kernel_rows, unit_rows
-from xclassic.validation import Features, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_number
 
 
 class CRAFTML(ForestClassifier):

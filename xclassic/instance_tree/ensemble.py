@@ -12,7 +12,7 @@ from xclassic.instance_tree.tree import InstanceTree
 from xclassic.rows import kernel_rows
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
-from xclassic.validation import Features
+from xclassic.validation.features import Features
 
 # What a stored model has in place of the pointers of its trees: the entries of each node, which are small numbers.
 _SIZES = {"child_ptr": "n_children", "router_ptr": "n_weights", "label_ptr": "n_shares"}

@@ -16,7 +16,8 @@ from xclassic.instance_tree.growing import Split
 from xclassic.instance_tree.ndcg import split_by_ranking
 from xclassic.parallel import StopByte
 from xclassic.rows import kernel_rows
-from xclassic.validation import Features, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_number
 
 RANKING_ROUNDS = 50  # nDCG rises in each, so this only bounds the time
 RISE = 1e-6  # of the mean nDCG below which the sides of a node are settled

@@ -18,7 +18,9 @@ from xclassic.instance_tree.tree import InstanceTree
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.rows import unit_rows
 from xclassic.topk import TopK
-from xclassic.validation import Features, check_features, check_number, encode_known_labels
+from xclassic.validation.features import Features, check_features
+from xclassic.validation.labels import encode_known_labels
+from xclassic.validation.parameters import check_number
 
 
 class ForestClassifier(XMCClassifier):

@@ -13,7 +13,8 @@ from xclassic.metrics.propensity import inverse_propensities
 from xclassic.storage.arrays import stored_array
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
-from xclassic.validation import Features, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_number
 
 
 class PfastreXML(FastXML):

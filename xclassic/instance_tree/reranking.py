@@ -15,7 +15,9 @@ from xclassic.rows import kernel_rows, unit_rows
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.storage.folder import Arrays
 from xclassic.topk import TopK
-from xclassic.validation import Features, check_features, check_number, check_target
+from xclassic.validation.features import Features, check_features
+from xclassic.validation.labels import check_target
+from xclassic.validation.parameters import check_number
 
 
 class TailReranker(BaseEstimator):

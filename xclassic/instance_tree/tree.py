@@ -14,7 +14,7 @@ import xclassic._kernels.forest as kernels
 from xclassic._version import __version__
 from xclassic.rows import kernel_rows
 from xclassic.storage.folder import Arrays, ModelFileError, load_model, save_model
-from xclassic.validation import INT32_MAX, Features
+from xclassic.validation.features import INT32_MAX, Features
 
 _DTYPES = {
     "child_ptr": np.int64,

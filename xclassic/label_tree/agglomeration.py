@@ -12,7 +12,8 @@ from scipy.sparse import csr_array, vstack
 import xclassic._kernels.agglomerate as kernels
 from xclassic.label_tree.tree import LabelTree
 from xclassic.parallel import StopByte, run_tasks
-from xclassic.validation import Features, check_choice, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice, check_number
 
 DISTANCES = ("pifa", "jaccard", "iou", "count")
 LINKAGES = ("average", "complete", "single")

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from xclassic._version import __version__
 from xclassic.label_tree.building import find_twice, integers
 from xclassic.storage.folder import Arrays, ModelFileError, load_model, save_model
-from xclassic.validation import INT32_MAX, check_number
+from xclassic.validation.features import INT32_MAX
+from xclassic.validation.parameters import check_number
 
 
 class TreeArrays:

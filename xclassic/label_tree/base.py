@@ -28,7 +28,8 @@ from xclassic.parallel import spawn_seeds
 from xclassic.rows import unit_rows
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
-from xclassic.validation import Features, check_choice, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice, check_number
 
 # What a margin of each loss says of the labels under a node; see `search.PATH_SCORES`.
 SCORE_OF_LOSS = {"squared_hinge": "hinge2", "logistic": "sigmoid", "least_squares": "clipped", "softmax": "share"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xclassic.validation import check_number
+from xclassic.validation.parameters import check_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

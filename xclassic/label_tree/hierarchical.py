@@ -17,7 +17,8 @@ from xclassic.label_tree.agglomeration import DISTANCES, LINKAGES, cooccurrence_
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.tree import LabelTree
 from xclassic.label_tree.vectors import label_vectors
-from xclassic.validation import Features, check_choice, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice, check_number
 
 
 class HierarchicalXC(LabelTreeClassifier):

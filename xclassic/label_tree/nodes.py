@@ -18,7 +18,7 @@ from xclassic.blocks.weights import LANES, BlockWeights, half_precision
 from xclassic.label_tree.search import TreeModel, lanes_of_children, search
 from xclassic.label_tree.tree import LabelTree
 from xclassic.parallel import StopByte, run_tasks
-from xclassic.validation import Features
+from xclassic.validation.features import Features
 
 LOSSES = ("squared_hinge", "logistic", "least_squares", "softmax")
 MAX_CHILDREN = LANES << 16  # of a node: the group of a cell is a 16-bit number

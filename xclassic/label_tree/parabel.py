@@ -11,7 +11,8 @@ from scipy.sparse import csr_array
 
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.tree import LabelTree
-from xclassic.validation import Features, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_number
 
 
 class Parabel(LabelTreeClassifier):

@@ -15,7 +15,8 @@ import xclassic._kernels.cluster as kernels
 from xclassic.label_tree.tree import LabelTree
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.rows import kernel_rows
-from xclassic.validation import Features, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_number
 
 TASKS = 64  # that the nodes of a level are cut into, as far as there are so many
 

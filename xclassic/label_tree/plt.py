@@ -12,7 +12,8 @@ from scipy.sparse import csr_array
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.partition import huffman_tree, random_tree
 from xclassic.label_tree.tree import LabelTree
-from xclassic.validation import Features, check_choice, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice, check_number
 
 
 class PLT(LabelTreeClassifier):

@@ -16,7 +16,8 @@ from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.tree import LabelTree
 from xclassic.label_tree.vectors import label_vectors
 from xclassic.rows import unit_rows
-from xclassic.validation import Features, check_choice, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice, check_number
 
 
 class PrefixTree(LabelTreeClassifier):

@@ -14,7 +14,7 @@ from xclassic.label_tree.tree import LabelTree
 from xclassic.rows import kernel_rows
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
-from xclassic.validation import Features
+from xclassic.validation.features import Features
 
 # How the margin m of a node counts in the log-score of the labels under it.
 PATH_SCORES = ("hinge2", "hinge3", "sigmoid", "clipped", "share")

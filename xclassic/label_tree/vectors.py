@@ -12,7 +12,8 @@ from scipy.sparse import csr_array, hstack, issparse
 import xclassic._kernels.cluster as kernels
 from xclassic.parallel import StopByte, run_tasks
 from xclassic.rows import unit_rows
-from xclassic.validation import Features, check_choice, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice, check_number
 
 VIEWS = ("pifa", "labels", "both")
 TASKS = 64

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array, hstack, issparse
 
 from xclassic.parallel import StopByte
 from xclassic.rows import dense
-from xclassic.validation import Features
+from xclassic.validation.features import Features
 
 LIMIT = 15_000  # order of the largest matrix factorised
 SLAB = 1024  # rows of a matrix worked on at a time

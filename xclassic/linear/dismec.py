@@ -10,7 +10,8 @@ from xclassic.blocks.training import LOSSES, train_blocks
 from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
 from xclassic.metrics.propensity import inverse_propensities
 from xclassic.parallel import spawn_seeds
-from xclassic.validation import Features, check_choice, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice, check_number
 
 
 class DiSMEC(OneVsRestLinear):

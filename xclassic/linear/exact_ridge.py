@@ -21,7 +21,7 @@ from xclassic.blocks.training import Trained, run_blocks
 from xclassic.linalg.ridge import factorise, gram_matrix, with_bias
 from xclassic.parallel import StopByte
 from xclassic.rows import dense
-from xclassic.validation import Features
+from xclassic.validation.features import Features
 
 SAMPLE_ROWS = 3_000  # rows that leave-one-out works on where features are more
 JUDGED_ROWS = 1_000  # rows whose ranking is judged

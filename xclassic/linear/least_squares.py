@@ -13,7 +13,8 @@ from xclassic.linear import exact_ridge
 from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
 from xclassic.metrics.propensity import inverse_propensities
 from xclassic.parallel import blas_threads, spawn_seeds
-from xclassic.validation import Features, check_choice, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice, check_number
 
 POWERS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 ALPHAS = (0.3, 1.0, 3.0)

@@ -12,7 +12,8 @@ from xclassic.blocks.weights import LANES, BlockWeights
 from xclassic.explanation import Names, Step
 from xclassic.rows import unit_rows
 from xclassic.topk import TopK
-from xclassic.validation import Features, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_number
 
 
 class OneVsRestLinear(ExplainableClassifier):

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 
 from xclassic.topk import TopK
-from xclassic.validation import check_k, check_number
+from xclassic.validation.parameters import check_k, check_number
 
 
 class Pairs(NamedTuple):

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xclassic.metrics._inputs import Pairs, read_pairs, read_ranking
 from xclassic.topk import TopK
-from xclassic.validation import check_k
+from xclassic.validation.parameters import check_k
 
 
 def prefix_credit(Y_true: Any, top: Any, codes: ArrayLike, *, k: int = 1, labels: ArrayLike | None = None) -> float:

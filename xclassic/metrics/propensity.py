@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 from xclassic.metrics._inputs import Judged, check_counts, judge
 from xclassic.metrics.ranking import discounts
-from xclassic.validation import check_choice, check_number
+from xclassic.validation.parameters import check_choice, check_number
 
 # (A, B) as published; "default" is for every data set that the other two do not name.
 PRESETS = {"default": (0.55, 1.5), "wikipedia": (0.5, 0.4), "amazon": (0.6, 2.6)}

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xclassic.metrics._inputs import Judged, judge
-from xclassic.validation import check_k
+from xclassic.validation.parameters import check_k
 
 
 def precision_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None) -> float:

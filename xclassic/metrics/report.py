@@ -12,7 +12,7 @@ from xclassic.metrics._inputs import Judged, check_counts, judge, label_groups
 from xclassic.metrics.propensity import PROPENSITY_SCORED, check_propensities
 from xclassic.metrics.ranking import AT_K
 from xclassic.metrics.sets import AVERAGES, OF_SETS, Counts, count, subset_accuracy
-from xclassic.validation import check_k
+from xclassic.validation.parameters import check_k
 
 
 def evaluate(

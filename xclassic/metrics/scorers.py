@@ -11,7 +11,8 @@ from scipy.sparse import csr_array, issparse
 
 from xclassic.metrics.ranking import ndcg_at_k, precision_at_k, recall_at_k
 from xclassic.topk import TopK
-from xclassic.validation import check_k, check_target, find_labels
+from xclassic.validation.labels import check_target, find_labels
+from xclassic.validation.parameters import check_k
 
 
 class TopKScorer:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xclassic.metrics._inputs import Pairs, label_mask, read_pairs, read_sets
-from xclassic.validation import check_choice
+from xclassic.validation.parameters import check_choice
 
 AVERAGES = ("micro", "macro", "weighted")
 

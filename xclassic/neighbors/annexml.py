@@ -15,7 +15,8 @@ from xclassic.neighbors.label_graph import label_neighbours
 from xclassic.neighbors.local import Learner, LocalEmbeddings
 from xclassic.neighbors.ranking import learn_partition, ranking_map
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
-from xclassic.validation import Features, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_number
 
 
 class AnnexML(LocalEmbeddings):

@@ -9,7 +9,7 @@ from sklearn.preprocessing import normalize
 
 from xclassic.parallel import StopByte
 from xclassic.rows import dense
-from xclassic.validation import Features
+from xclassic.validation.features import Features
 
 ROUNDS = 10
 

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 import xclassic._kernels.maps as kernels
 from xclassic.rows import kernel_rows, unit_rows
-from xclassic.validation import Features
+from xclassic.validation.features import Features
 
 LEAST_WEIGHT = 6.104e-5  # of the largest: half precision loses digits below
 

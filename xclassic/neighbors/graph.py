@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from xclassic.rows import dense
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
-from xclassic.validation import Features, check_choice
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice
 
 EDGES = 16  # of a row in the graph, and half of those in its lowest layer
 EFFORT = 128  # candidates held while a row is added, and at least while a query is answered

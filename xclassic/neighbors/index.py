@@ -16,7 +16,7 @@ from xclassic.rows import kernel_rows
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.storage.folder import Arrays
 from xclassic.topk import TopK
-from xclassic.validation import Features
+from xclassic.validation.features import Features
 
 
 class NeighbourIndex(Protocol):

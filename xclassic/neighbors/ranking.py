@@ -12,7 +12,7 @@ from scipy.special import expit, logsumexp
 
 from xclassic.parallel import StopByte
 from xclassic.rows import dense
-from xclassic.validation import Features
+from xclassic.validation.features import Features
 
 BATCH = 256  # rows of a step, and strangers that each of them is compared with
 STEP = 0.1

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from xclassic.linalg.ridge import RidgeSolver
 from xclassic.parallel import StopByte
-from xclassic.validation import Features
+from xclassic.validation.features import Features
 
 ADMM_ROUNDS = 50
 

@@ -16,7 +16,8 @@ from xclassic.neighbors.local import Learner, LocalEmbeddings
 from xclassic.neighbors.projection import project
 from xclassic.neighbors.regression import fit_map
 from xclassic.parallel import StopByte, blas_threads
-from xclassic.validation import Features, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_number
 
 
 class SLEEC(LocalEmbeddings):

@@ -18,12 +18,12 @@ from sklearn.utils import Tags
 from xclassic.base import XMCClassifier
 from xclassic.label_tree.tree import LabelTree
 from xclassic.networks.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
-from xclassic.records import check_texts, fill_template, is_records
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts
 from xclassic.taxonomy.field_text import format_fields, parse_fields
 from xclassic.topk import TopK
-from xclassic.validation import check_choice, check_number
+from xclassic.validation.parameters import check_choice, check_number
+from xclassic.validation.records import check_texts, fill_template, is_records
 
 if TYPE_CHECKING:
     from transformers import T5Config

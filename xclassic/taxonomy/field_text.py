@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from xclassic.records import check_names, read_names
+from xclassic.validation.records import check_names, read_names
 
 MISSING = "na"  # what is written, and the class of rows, without a value
 

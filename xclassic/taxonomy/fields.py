@@ -15,13 +15,14 @@ from sklearn.utils.validation import check_is_fitted
 from xclassic.base import predict_topk
 from xclassic.metrics import label_groups
 from xclassic.metrics.groups import accuracy_of_groups, first_answers, group_topk
-from xclassic.records import NA, Names, check_names, paths_of, read_names
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts, packed, save, unpacked
 from xclassic.taxonomy.field_text import MISSING
 from xclassic.taxonomy.hierarchy import SEP, LabelHierarchy
 from xclassic.topk import TopK
-from xclassic.validation import _label_array, check_k
+from xclassic.validation.labels import label_array
+from xclassic.validation.parameters import check_k
+from xclassic.validation.records import NA, Names, check_names, paths_of, read_names
 
 N_PATHS = 100  # best paths of which the levels are ranked
 
@@ -156,7 +157,7 @@ class FieldsClassifier(BaseEstimator):
             self.path_estimator_ = members[0]
             self.hierarchy_ = LabelHierarchy.from_paths(members[0].classes_.tolist(), self.path, na=())
             for level, names in self.hierarchy_.to_table().items():
-                values, ids = np.unique(_label_array([name or MISSING for name in names]), return_inverse=True)
+                values, ids = np.unique(label_array([name or MISSING for name in names]), return_inverse=True)
                 self.values_[level] = _values(values)
                 self._level_ids[level] = ids.astype(np.int32)
         self.field_estimators_ = dict(zip(self.fields, plain, strict=True))

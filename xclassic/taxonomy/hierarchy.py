@@ -15,9 +15,10 @@ from xclassic.label_tree.tree import LabelTree
 from xclassic.metrics import label_groups
 from xclassic.metrics._inputs import check_counts, read_pairs
 from xclassic.metrics.groups import HOW, accuracy_of_groups, first_answers, group_topk
-from xclassic.records import NA, Names, Path, check_name, check_names, ended, paths_of, read_names
 from xclassic.topk import TopK
-from xclassic.validation import _label_array, check_choice
+from xclassic.validation.labels import label_array
+from xclassic.validation.parameters import check_choice
+from xclassic.validation.records import NA, Names, Path, check_name, check_names, ended, paths_of, read_names
 
 SEP = " > "
 
@@ -102,7 +103,7 @@ class LabelHierarchy:
                     f"Labels {seen[path]} and {label} both have the path {sep.join(path)!r}; a label has a path of its "
                     "own. from_table takes repeated rows."
                 )
-        self.labels = _label_array([sep.join(path) for path in self.paths])
+        self.labels = label_array([sep.join(path) for path in self.paths])
 
     def _check_path(self, path: Path) -> None:
         if not all(isinstance(name, str) for name in path):
@@ -399,7 +400,7 @@ class LabelHierarchy:
         """For each level its nodes and the node of each label."""
         found = []
         for end in range(1, len(self.levels) + 1):
-            texts = _label_array([self.sep.join(path[:end]) for path in self.paths])
+            texts = label_array([self.sep.join(path[:end]) for path in self.paths])
             nodes, ids = np.unique(texts, return_inverse=True)
             found.append((nodes, ids.astype(np.int32)))
         return found

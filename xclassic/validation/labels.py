@@ -1,8 +1,4 @@
-"""The only place that looks at user input: features, labels, label restrictions and hyper-parameters.
-
-Everything behind this module may rely on what it promises: features are finite float32, either canonical CSR or a
-C-contiguous array; label matrices are canonical float32 CSR that stores nothing but ones.
-"""
+"""Checks of labels in all their containers, and of restrictions to some of them."""
 
 from __future__ import annotations
 
@@ -13,15 +9,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
-from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
 
-Features: TypeAlias = csr_array | NDArray[np.float32]
+from xclassic.validation.features import INT32_MAX, canonical, entry_at
+
 TargetKind: TypeAlias = Literal["vector", "dense", "sparse"]
-
-INT32_MAX = np.iinfo(np.int32).max
-FLOAT32_MAX = np.finfo(np.float32).max
 
 
 class Target(NamedTuple):
@@ -43,102 +35,6 @@ class Target(NamedTuple):
     classes: NDArray[Any]
     kind: TargetKind
     dtype: np.dtype[Any]
-
-
-# Features
-
-
-def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Features:
-    """Return `X` as finite float32: canonical CSR for a sparse matrix, else a C-contiguous array.
-
-    Nothing is copied that has this form already, and the caller's arrays are never written.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Its ``n_features_in_`` and ``feature_names_in_`` are set if `reset`, else `X` is compared with them.
-    X : array-like or sparse matrix, shape (n_rows, n_features)
-        Of any real dtype; sparse entries in any order, duplicates are summed.
-    reset : bool
-        True in ``fit``, where at least one row is needed.
-
-    Raises
-    ------
-    ValueError
-        If `X` is not two-dimensional, is empty, has NaN or infinite entries or entries beyond the range of float32,
-        or differs from the fitted features in number or names; or if its index arrays are broken.
-    TypeError
-        If `X` holds anything but numbers.
-    """
-    if isinstance(X, str) or (isinstance(X, (list, tuple)) and X and isinstance(X[0], str)):
-        raise ValueError(
-            "X holds text, not features. Put a transformer of texts before the classifier: "
-            f"make_pipeline(xclassic.features.TextFeatures(), {type(estimator).__name__}())."
-        )
-    X = validate_data(
-        estimator,
-        X,
-        reset=reset,
-        accept_sparse="csr",
-        dtype="numeric",
-        order="C",
-        ensure_all_finite=False,
-        ensure_min_samples=int(reset),
-    )
-    if issparse(X):
-        X = _canonical(X, "X")
-        data = _to_float32(X.data, lambda position: _entry(X, position))
-        return X if data is X.data else csr_array((data, X.indices, X.indptr), shape=X.shape)
-    return _to_float32(X, lambda position: np.unravel_index(position, X.shape))
-
-
-def _to_float32(values: NDArray[Any], locate: Any) -> NDArray[np.float32]:
-    """Cast to float32; `locate` tells row and column of a flat position, for the error."""
-    with np.errstate(over="ignore"):
-        cast = values.astype(np.float32, copy=False)
-    finite = np.isfinite(cast)
-    if not finite.all():
-        position = int(np.argmin(finite))
-        row, column = locate(position)
-        value = values.flat[position]
-        if np.isfinite(value):
-            raise ValueError(
-                f"X[{row}, {column}] is {value:g}, beyond the range of float32 (at most {FLOAT32_MAX:.3g} in absolute "
-                "value), in which xclassic computes. Scale the features, for instance with "
-                "sklearn.preprocessing.MaxAbsScaler."
-            )
-        name = "NaN" if np.isnan(value) else "infinity"
-        raise ValueError(
-            f"Input X contains {name} (first: X[{row}, {column}]); finite numbers are needed. Remove such rows or fill "
-            "the gaps, for instance with sklearn.impute.SimpleImputer."
-        )
-    return cast
-
-
-def _canonical(matrix: Any, name: str) -> csr_array:
-    """Return `matrix` as CSR with sorted indices and no duplicates, indices in int32 where they fit."""
-    # A new object: flags cached on the caller's matrix may be out of date, and its arrays must stay as they are.
-    X = csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
-    try:
-        X.check_format(full_check=True)
-    except ValueError as error:
-        raise ValueError(
-            f"The index arrays of {name} are broken: {error}. Rebuild the matrix from its entries."
-        ) from error
-    if X.indptr.dtype != np.int32 and max(X.nnz, *X.shape) <= INT32_MAX:
-        X = csr_array((X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)), shape=X.shape)
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return X
-
-
-def _entry(X: csr_array, position: int) -> tuple[int, int]:
-    """Return row and column of a stored entry."""
-    return int(np.searchsorted(X.indptr, position, side="right")) - 1, int(X.indices[position])
-
-
-# Labels
 
 
 def check_target(Y: Any, n_rows: int) -> Target:
@@ -274,7 +170,7 @@ def encode_labels(lists: Iterable[Collection[Any]]) -> tuple[csr_array, NDArray[
         except TypeError as error:
             raise TypeError(f"Y[{i}] holds something that is no label ({error}); use strings or integers.") from error
         indptr.append(len(columns))
-    classes = _label_array(list(ids))
+    classes = label_array(list(ids))
     order = np.argsort(classes, kind="stable")
     rank = np.empty(order.size, np.int32)
     rank[order] = np.arange(order.size, dtype=np.int32)
@@ -288,7 +184,7 @@ def encode_labels(lists: Iterable[Collection[Any]]) -> tuple[csr_array, NDArray[
     return Y, classes[order]
 
 
-def _label_array(labels: list[Any]) -> NDArray[Any]:
+def label_array(labels: list[Any]) -> NDArray[Any]:
     """Return distinct labels as an array of str or int64."""
     if all(isinstance(label, str) for label in labels):
         classes = np.array(labels, dtype=np.str_)
@@ -324,7 +220,7 @@ def _unique(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
             raise ValueError(
                 f"Unknown label type: {found!r} in a 1-D class vector; use strings or integers throughout."
             )
-        y = _label_array(labels)
+        y = label_array(labels)
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         i = int(np.argmin(np.isfinite(y)))
         raise ValueError(
@@ -355,11 +251,11 @@ def _dense_target(Y: NDArray[Any]) -> Target:
 def _matrix_target(matrix: Any, kind: TargetKind, dtype: np.dtype[Any]) -> Target:
     if matrix.shape[1] > INT32_MAX:
         raise ValueError(f"Y has {matrix.shape[1]} columns; at most {INT32_MAX} labels are supported.")
-    Y = _canonical(matrix, "Y")
+    Y = canonical(matrix, "Y")
     valid = (Y.data == 1) | (Y.data == 0)
     if not valid.all():
         position = int(np.argmin(valid))
-        row, column = _entry(Y, position)
+        row, column = entry_at(Y, position)
         raise ValueError(
             f"Y[{row}, {column}] is {Y.data[position]}; a label matrix holds only 0 and 1 (entries stored twice "
             "are summed). Make it one with (Y > 0).astype(np.float32), or pass a 1-D vector if these are class ids."
@@ -461,7 +357,7 @@ def _label_ids(labels: ArrayLike, name: str, classes: NDArray[Any]) -> NDArray[n
         raise ValueError(f"{name} is the string {labels!r}; pass a list of labels.")
     wanted = np.asarray(list(labels) if isinstance(labels, (set, frozenset)) else labels)
     if wanted.dtype == object:
-        wanted = _label_array(wanted.ravel().tolist())
+        wanted = label_array(wanted.ravel().tolist())
     if wanted.ndim != 1:
         raise ValueError(f"{name} has {wanted.ndim} dimensions; pass a flat list of labels.")
     ids = find_labels(wanted, classes)
@@ -472,61 +368,3 @@ def _label_ids(labels: ArrayLike, name: str, classes: NDArray[Any]) -> NDArray[n
             f"classes_ lists its {classes.size} labels, for instance {classes[:3].tolist()}."
         )
     return np.unique(ids)
-
-
-# Parameters
-
-
-def check_number(
-    name: str,
-    value: Any,
-    *,
-    minimum: float = -np.inf,
-    maximum: float = np.inf,
-    inclusive: bool = True,
-    integer: bool = False,
-) -> None:
-    """Raise unless `value` is a finite number in [minimum, maximum], or in (minimum, maximum] if not `inclusive`.
-
-    Raises
-    ------
-    TypeError
-        If `value` is no number, is a bool, or must be an integer and is none.
-    ValueError
-        If it is out of range or not finite.
-    """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral if integer else Real):
-        kind = "an integer" if integer else "a number"
-        raise TypeError(f"{name} is {value!r} of type {type(value).__name__}; it must be {kind}.")
-    number = float(value)
-    if not np.isfinite(number) or number < minimum or number > maximum or (number == minimum and not inclusive):
-        bounds = {"at least" if inclusive else "above": minimum, "at most": maximum}
-        wanted = " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if np.isfinite(bound))
-        raise ValueError(f"{name} is {value!r}; it must be {wanted or 'finite'}.")
-
-
-def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
-    """Raise ValueError unless `value` is one of `choices`."""
-    if not any(type(value) is type(choice) and value == choice for choice in choices):
-        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}.")
-
-
-def check_k(k: Any) -> int:
-    """Return the number of answers wanted as an int.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no integer, or below 1.
-    """
-    check_number("k", k, minimum=1, integer=True)
-    return int(k)
-
-
-def check_n_jobs(n_jobs: Any) -> None:
-    """Raise unless `n_jobs` is None or an integer other than 0, as joblib reads it."""
-    if n_jobs is None:
-        return
-    check_number("n_jobs", n_jobs, integer=True)
-    if n_jobs == 0:
-        raise ValueError("n_jobs is 0; use None or 1 for one worker, -1 for one per CPU, or a positive number.")
