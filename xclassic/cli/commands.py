@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,36 +12,29 @@ import typer
 from typer.core import TyperGroup
 
 from xclassic._version import __version__
+from xclassic.cli.options import (
+    Data,
+    Force,
+    Jobs,
+    LabelDelimiter,
+    LabelField,
+    LabelMatrix,
+    Model,
+    Quiet,
+    TextField,
+    ZeroBased,
+    load_trained,
+    read,
+    shows_progress,
+    step,
+    text_fields_of,
+    whole_numbers,
+)
 from xclassic.cli.parameters import EstimatorGroup, usage_errors
 from xclassic.cli.report_command import report
 
 if TYPE_CHECKING:
-    from xclassic.cli.data import Points, Source
-    from xclassic.cli.models import TrainedModel
-
-# What several commands take.
-Data = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA",
-        help="A file in the format of the Extreme Classification Repository (plain or compressed), features as .npz or "
-        ".npy, texts as .jsonl, .csv or .tsv, a folder with train and test files, or bibtex, which is in the package.",
-    ),
-]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")]
-TextField = Annotated[
-    list[str] | None, typer.Option(help="Field that holds the text.", show_default="that of the training data")
-]
-LabelField = Annotated[str, typer.Option(help="Field that holds the labels.")]
-LabelDelimiter = Annotated[str, typer.Option(help="Where a string of labels is cut; '' takes it as one label.")]
-LabelMatrix = Annotated[str | None, typer.Option(metavar="Y.npz", help="Labels of .npz or .npy features.")]
-ZeroBased = Annotated[
-    bool | None,
-    typer.Option("--zero-based/--one-based", help="First feature id of a file without a header.", show_default=False),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")]
-Jobs = Annotated[int, typer.Option("--n-jobs", help="Workers; -1 for all CPUs.")]
+    pass
 
 TEXT_PANEL = "Features of texts and records (TF-IDF)"
 BY_PRESET = "by the preset"
@@ -167,7 +158,7 @@ def train(
         encoder._check_parameters()
     fields = None if is_record else text_field
     source = Source(data, fields, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based)
-    points = _read(source, "train", quiet)
+    points = read(source, "train", quiet)
     X, training = points.X, {"data": data, "n_rows": len(points.ids)}
     size = f"{len(points.ids):,} points"
     if points.is_text:
@@ -176,10 +167,10 @@ def train(
         raise typer.BadParameter(f"{type(estimator).__name__} reads texts; pass JSON lines, CSV or TSV")
     if not reads_text:
         if points.is_text:
-            with _step("weighing terms", quiet):
+            with step("weighing terms", quiet):
                 X = encoder.fit_transform(points.X)
         size += f", {X.shape[1]:,} features"
-    shown = _shown(quiet)
+    shown = shows_progress(quiet)
     estimator.set_params(verbose=max(int(estimator.verbose), int(shown)))
     if shown:
         mebibytes = estimator.estimate_memory(X, points.Y) / 2**20
@@ -191,7 +182,7 @@ def train(
     estimator.set_params(n_jobs=None, verbose=0)
     whole = make_pipeline(encoder, estimator) if points.is_text and not reads_text else estimator
     counts = count_labels(points.Y, estimator.classes_)
-    with _step(f"writing {model}", quiet):
+    with step(f"writing {model}", quiet):
         TrainedModel(whole, counts, points.label_names, training).save(model)
     write_line(
         f"{model}: {type(estimator).__name__}, {size}, "
@@ -242,9 +233,9 @@ def predict(
     if form == "npz" and output == "-" and sys.stdout.isatty():
         raise typer.BadParameter("npz is no text for a terminal; name a file with --output")
     check_output(output, force)
-    trained = _load(model, n_jobs, quiet)
-    source = Source(data, _text_fields(trained, text_field), id_field=id_field, zero_based=zero_based)
-    points = _read(source, "test", quiet, n_features=trained.n_features, labels=False)
+    trained = load_trained(model, n_jobs, quiet)
+    source = Source(data, text_fields_of(trained, text_field), id_field=id_field, zero_based=zero_based)
+    points = read(source, "test", quiet, n_features=trained.n_features, labels=False)
     top = trained.predict_topk(points.X, k)
     if threshold is not None:
         top = top.above(threshold)
@@ -287,20 +278,20 @@ def evaluate(
     from xclassic.cli.measure import MIN_POINTS, count_labels, measure
     from xclassic.cli.outputs import write_line
 
-    depths = _whole_numbers("-k", k)
+    depths = whole_numbers("-k", k)
     constants: dict[str, Any] = {"preset": preset, "A": a, "B": b}
     with usage_errors():
         metrics.propensity([1], MIN_POINTS, **constants)
-    trained = _load(model, n_jobs, quiet)
+    trained = load_trained(model, n_jobs, quiet)
     n_features, classes = trained.n_features, trained.estimator.classes_
-    fields = _text_fields(trained, text_field)
+    fields = text_fields_of(trained, text_field)
     source = Source(data, fields, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based)
     if train_data is not None:
         labelled = replace(source, path=train_data, label_matrix=train_label_matrix)
-        training = _read(labelled, "train", quiet, n_features=n_features)
+        training = read(labelled, "train", quiet, n_features=n_features)
         counts = count_labels(training.Y, classes)
         trained = replace(trained, label_counts=counts, training={"n_rows": len(training.ids)})
-    points = _read(source, "test", quiet, n_features=n_features)
+    points = read(source, "test", quiet, n_features=n_features)
     results, truth = measure(trained, points, depths, constants, by_frequency)
     if not as_json:
         write_line(metrics.format_table(results))
@@ -335,9 +326,9 @@ def explain(
     from xclassic.cli.data import Source
     from xclassic.cli.outputs import write_line
 
-    trained = _load(model, 1, quiet)
-    source = Source(data, _text_fields(trained, text_field), zero_based=zero_based)
-    points = _read(source, "test", quiet, n_features=trained.n_features, labels=False)
+    trained = load_trained(model, 1, quiet)
+    source = Source(data, text_fields_of(trained, text_field), zero_based=zero_based)
+    points = read(source, "test", quiet, n_features=trained.n_features, labels=False)
     if row >= len(points.ids):
         raise typer.BadParameter(f"there is no row {row}; {data} has {len(points.ids)} rows, counted from 0")
     X = points.X[row : row + 1]
@@ -413,48 +404,12 @@ def _cell(value: Any) -> str:
     )
 
 
-def _load(path: str, n_jobs: int, quiet: bool) -> TrainedModel:
-    from xclassic.cli.models import read_model
-
-    trained, _ = read_model(path)
-    trained.estimator.set_params(n_jobs=n_jobs, verbose=int(_shown(quiet)))
-    with usage_errors():
-        trained.estimator._check_parameters()
-    return trained
-
-
-def _read(source: Source, part: Any, quiet: bool, **options: Any) -> Points:
-    from xclassic.cli.data import read_points
-
-    with _step(f"reading {source.path}", quiet):
-        return read_points(source, part, **options)
-
-
-def _text_fields(trained: TrainedModel, given: list[str] | None) -> list[str] | None:
-    """Return the fields that are the text, by default those of the training data; None for a model of records."""
-    if trained.input == "records":
-        if given:
-            raise typer.BadParameter("the model reads records and knows its fields; leave --text-field out")
-        return None
-    return given or trained.training.get("text_fields", ["text"])
-
-
 def _lengths(option: str, text: str | None) -> tuple[int, ...] | None:
     """Return the shortest and the longest length, nothing for none, None where the preset chooses."""
     if text is None or text == "none":
         return None if text is None else ()
-    numbers = _whole_numbers(option, text)
+    numbers = whole_numbers(option, text)
     return numbers[0], numbers[-1]
-
-
-def _whole_numbers(option: str, text: str) -> list[int]:
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 1:
-        raise typer.BadParameter(f"{option} is {text!r}; accepted are numbers of at least 1, as in 1,3,5")
-    return numbers
 
 
 def _check_model_folder(path: str, force: bool) -> None:
@@ -471,20 +426,3 @@ def _check_model_folder(path: str, force: bool) -> None:
         raise typer.BadParameter(f"{path} is a folder of something else; choose another name")
     if not folder.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {folder.absolute().parent}")
-
-
-def _shown(quiet: bool) -> bool:
-    return not quiet and sys.stderr.isatty()
-
-
-@contextmanager
-def _step(description: str, quiet: bool) -> Iterator[None]:
-    """Show what is being done, on a terminal."""
-    if not _shown(quiet):
-        yield
-        return
-    from rich.console import Console
-    from rich.markup import escape
-
-    with Console(stderr=True).status(escape(description)):
-        yield

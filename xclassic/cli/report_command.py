@@ -1,8 +1,4 @@
-"""What ``xclassic report`` does.
-
-`xclassic.cli.commands` imports this module, so what it holds for all commands is looked up when a command line is made
-and not when this module is read.
-"""
+"""What ``xclassic report`` does."""
 
 from __future__ import annotations
 
@@ -12,18 +8,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xclassic import cli
+from xclassic.cli.options import (
+    Data,
+    Force,
+    Jobs,
+    LabelDelimiter,
+    LabelField,
+    LabelMatrix,
+    Model,
+    Quiet,
+    TextField,
+    ZeroBased,
+    load_trained,
+    read,
+    text_fields_of,
+    whole_numbers,
+)
+from xclassic.cli.parameters import usage_errors
 
 if TYPE_CHECKING:
-    import xclassic.cli.commands  # noqa: F401
     from xclassic.cli.models import TrainedModel
 
 LONGEST_VALUE = 60  # of a parameter
 
 
 def report(
-    model: cli.commands.Model,
-    data: cli.commands.Data,
+    model: Model,
+    data: Data,
     output: Annotated[str, typer.Option("--output", "-o", help="HTML file to write. A suffix .gz compresses.")],
     k: Annotated[str, typer.Option("-k", help="Depths of the ranking.")] = "1,3,5",
     samples: Annotated[int, typer.Option(min=0, help="Sample predictions shown.")] = 20,
@@ -44,41 +55,39 @@ def report(
     train_label_matrix: Annotated[
         str | None, typer.Option(metavar="Y.npz", help="Labels of --train X.npz.", show_default=False)
     ] = None,
-    force: cli.commands.Force = False,
-    quiet: cli.commands.Quiet = False,
-    n_jobs: cli.commands.Jobs = -1,
-    text_field: cli.commands.TextField = None,
-    label_field: cli.commands.LabelField = "labels",
-    label_delimiter: cli.commands.LabelDelimiter = ",",
-    label_matrix: cli.commands.LabelMatrix = None,
-    zero_based: cli.commands.ZeroBased = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    n_jobs: Jobs = -1,
+    text_field: TextField = None,
+    label_field: LabelField = "labels",
+    label_delimiter: LabelDelimiter = ",",
+    label_matrix: LabelMatrix = None,
+    zero_based: ZeroBased = None,
 ) -> None:
     """Write an HTML page about a model on labelled data (of a folder: on its test points)."""
     import numpy as np
 
-    from xclassic.cli.commands import _load, _read, _text_fields, _whole_numbers
     from xclassic.cli.data import Source
     from xclassic.cli.measure import MIN_POINTS, align_labels, count_labels, widen
-    from xclassic.cli.parameters import usage_errors
     from xclassic.html_report import write_report
     from xclassic.html_report.figures import check_matplotlib
     from xclassic.metrics import propensity
 
     check_matplotlib()
-    depths = _whole_numbers("-k", k)
+    depths = whole_numbers("-k", k)
     with usage_errors():
         propensity([1], MIN_POINTS, preset=preset)
     _check_page(output, force)
-    trained = _load(model, n_jobs, quiet)
+    trained = load_trained(model, n_jobs, quiet)
     n_features, classes = trained.n_features, trained.estimator.classes_
-    fields = _text_fields(trained, text_field)
+    fields = text_fields_of(trained, text_field)
     source = Source(data, fields, label_field, label_delimiter, id_field, label_matrix, zero_based)
     if train_data is not None:
         labelled = replace(source, path=train_data, label_matrix=train_label_matrix)
-        training = _read(labelled, "train", quiet, n_features=n_features)
+        training = read(labelled, "train", quiet, n_features=n_features)
         counts, stored = count_labels(training.Y, classes), {"data": train_data, "n_rows": len(training.ids)}
         trained = replace(trained, label_counts=counts, training=stored)
-    points = _read(source, "test", quiet, n_features=n_features)
+    points = read(source, "test", quiet, n_features=n_features)
     truth = align_labels(points.Y, classes)
     depth = min(max(depths), truth.shape[1])
     top = widen(trained.predict_topk(points.X, depth), depth)

@@ -1,0 +1,92 @@
+"""Options that several commands have, and what becomes of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xclassic.cli.parameters import usage_errors
+
+if TYPE_CHECKING:
+    from xclassic.cli.data import Points, Source
+    from xclassic.cli.models import TrainedModel
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A file in the format of the Extreme Classification Repository (plain or compressed), features as .npz or "
+        ".npy, texts as .jsonl, .csv or .tsv, a folder with train and test files, or bibtex, which is in the package.",
+    ),
+]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")]
+TextField = Annotated[
+    list[str] | None, typer.Option(help="Field that holds the text.", show_default="that of the training data")
+]
+LabelField = Annotated[str, typer.Option(help="Field that holds the labels.")]
+LabelDelimiter = Annotated[str, typer.Option(help="Where a string of labels is cut; '' takes it as one label.")]
+LabelMatrix = Annotated[str | None, typer.Option(metavar="Y.npz", help="Labels of .npz or .npy features.")]
+ZeroBased = Annotated[
+    bool | None,
+    typer.Option("--zero-based/--one-based", help="First feature id of a file without a header.", show_default=False),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")]
+Jobs = Annotated[int, typer.Option("--n-jobs", help="Workers; -1 for all CPUs.")]
+
+
+def load_trained(path: str, n_jobs: int, quiet: bool) -> TrainedModel:
+    from xclassic.cli.models import read_model
+
+    trained, _ = read_model(path)
+    trained.estimator.set_params(n_jobs=n_jobs, verbose=int(shows_progress(quiet)))
+    with usage_errors():
+        trained.estimator._check_parameters()
+    return trained
+
+
+def read(source: Source, part: Any, quiet: bool, **options: Any) -> Points:
+    from xclassic.cli.data import read_points
+
+    with step(f"reading {source.path}", quiet):
+        return read_points(source, part, **options)
+
+
+def text_fields_of(trained: TrainedModel, given: list[str] | None) -> list[str] | None:
+    """Return the fields that are the text, by default those of the training data; None for a model of records."""
+    if trained.input == "records":
+        if given:
+            raise typer.BadParameter("the model reads records and knows its fields; leave --text-field out")
+        return None
+    return given or trained.training.get("text_fields", ["text"])
+
+
+def whole_numbers(option: str, text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise typer.BadParameter(f"{option} is {text!r}; accepted are numbers of at least 1, as in 1,3,5")
+    return numbers
+
+
+def shows_progress(quiet: bool) -> bool:
+    return not quiet and sys.stderr.isatty()
+
+
+@contextmanager
+def step(description: str, quiet: bool) -> Iterator[None]:
+    """Show what is being done, on a terminal."""
+    if not shows_progress(quiet):
+        yield
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    with Console(stderr=True).status(escape(description)):
+        yield
