@@ -12,11 +12,11 @@ from sklearn.base import TransformerMixin, clone
 
 from xclassic.base import Arrays, Facts, Verify
 from xclassic.explanation import Names
-from xclassic.features.autoencoder import Autoencoder
 from xclassic.label_tree.agglomeration import DISTANCES, LINKAGES, cooccurrence_tree
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.tree import LabelTree
 from xclassic.label_tree.vectors import label_vectors
+from xclassic.storage.registry import find_class
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
@@ -134,11 +134,9 @@ class HierarchicalXC(LabelTreeClassifier):
     def _fit(self, X: Features, Y: csr_array) -> None:
         self.encoder_ = None
         if self.encoder is not None:
-            encoder = (
-                Autoencoder(min(256, *X.shape), random_state=self.random_state)
-                if self.encoder == "autoencoder"
-                else self.encoder
-            )
+            encoder = self.encoder
+            if encoder == "autoencoder":  # by its name, since features stand above the families
+                encoder = find_class("Autoencoder")(min(256, *X.shape), random_state=self.random_state)
             self.encoder_ = clone(encoder).fit(super()._encoded(X))
         super()._fit(X, Y)
 
@@ -175,7 +173,7 @@ class HierarchicalXC(LabelTreeClassifier):
         arrays, facts = super()._get_arrays()
         if self.encoder_ is None:
             return arrays, facts
-        if not isinstance(self.encoder_, Autoencoder):
+        if not isinstance(self.encoder_, find_class("Autoencoder")):
             raise TypeError(
                 f"A model folder cannot hold the encoder, a {type(self.encoder_).__name__}; encode the rows in a "
                 f"Pipeline instead, or pickle the estimator."
@@ -184,7 +182,7 @@ class HierarchicalXC(LabelTreeClassifier):
 
     def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
         parts = {name.removeprefix("encoder."): a for name, a in arrays.items() if name.startswith("encoder.")}
-        self.encoder_ = Autoencoder.from_arrays(parts) if parts else None
+        self.encoder_ = find_class("Autoencoder").from_arrays(parts) if parts else None
         super()._set_arrays(arrays, facts, verify)
 
 
