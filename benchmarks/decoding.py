@@ -1,7 +1,7 @@
 """Constrained decoding: rows per second of `xclassic` and of ``generate`` with a function of allowed tokens.
 
 Both search the same labels with the same T5 of random weights, the same beam and the same batches of texts, in turn.
-``generate`` is given the end of a name as another token, as it must be; its scores are normalised over the allowed
+``generate`` is given the end of a name as another token, as it must be; its scores are normalized over the allowed
 tokens, so that both answer alike but for the length of beams.
 
     python benchmarks/decoding.py --data-dir DATA --tokenizer FOLDER

@@ -6,7 +6,7 @@
 
 All are judged alike, by the best label of each test row: accuracy, the means over labels of precision, recall and F1,
 and the accuracy on rows of tail labels (at most 25 training rows). Settings are the defaults, or were chosen on
-training rows. With `--fields` the three levels of the catalogue, which always fit together, and the brand are predicted
+training rows. With `--fields` the three levels of the catalog, which always fit together, and the brand are predicted
 at once and judged one by one. Without `--t5-model` a T5 begins with random weights and learns from nothing but the
 training rows.
 """

@@ -27,7 +27,7 @@ FEATURES_PER_LABEL = 3
 
 
 def block_diagonal(n_rows=120, seed=0):
-    """Rows of one label each, or of two neighbours, whose features occur with no other label."""
+    """Rows of one label each, or of two neighbors, whose features occur with no other label."""
     rng = np.random.default_rng(seed)
     first = rng.permutation(np.arange(n_rows) % N_LABELS)
     Y = np.zeros((n_rows, N_LABELS), np.float32)

@@ -21,7 +21,7 @@ def linear_objective(w, X, positive, costs, loss):
 
 
 def train_linear(X, positive, costs, loss):
-    """The minimiser of `linear_objective`, by a general optimiser in double precision."""
+    """The minimizer of `linear_objective`, by a general optimizer in double precision."""
     start = np.zeros(X.shape[1])
     options = {"maxiter": 10_000, "maxcor": 50, "ftol": 1e-15, "gtol": 1e-9}
     found = minimize(linear_objective, start, (X, positive, costs, loss), "L-BFGS-B", jac=True, options=options)

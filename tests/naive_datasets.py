@@ -124,9 +124,9 @@ def nearest_float32(text):
     if exact >= 2**128 - 2**103:
         return sign * np.float32(np.inf)
     guess = np.float32(min(float(exact), float(LARGEST)))
-    neighbours = [np.nextafter(guess, np.float32(0)), guess, np.nextafter(guess, LARGEST)]
-    distances = [(abs(Fraction(float(value)) - exact), int(value.view(np.uint32)) & 1) for value in neighbours]
-    return sign * neighbours[distances.index(min(distances))]
+    neighbors = [np.nextafter(guess, np.float32(0)), guess, np.nextafter(guess, LARGEST)]
+    distances = [(abs(Fraction(float(value)) - exact), int(value.view(np.uint32)) & 1) for value in neighbors]
+    return sign * neighbors[distances.index(min(distances))]
 
 
 def stratify(Y, coins, n_test):

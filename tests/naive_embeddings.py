@@ -85,7 +85,7 @@ def pair_loss(Z, H, pairs, loss):
 
 
 def nuclear_norm_regression(X, Y, weight, steps=3000):
-    """The B that minimises ``||Y - X B||^2 / 2 + weight ||B||_*``, by proximal gradient descent with momentum."""
+    """The B that minimizes ``||Y - X B||^2 / 2 + weight ||B||_*``, by proximal gradient descent with momentum."""
     B = np.zeros((X.shape[1], Y.shape[1]))
     look, rate = B, 1 / np.linalg.norm(X, 2) ** 2
     for step in range(steps):
@@ -129,10 +129,10 @@ def cosine(a, b):
     return float(a @ b) / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12)
 
 
-def ranking_loss(rows, neighbours, strangers, others, sharpness):
-    """AnnexML's loss of embedded rows, each with a neighbour, against the strangers allowed."""
+def ranking_loss(rows, neighbors, strangers, others, sharpness):
+    """AnnexML's loss of embedded rows, each with a neighbor, against the strangers allowed."""
     losses = []
-    for row, neighbour, allowed in zip(rows, neighbours, others, strict=True):
-        margins = [cosine(row, neighbour) - cosine(row, strangers[n]) for n in np.flatnonzero(allowed)]
+    for row, neighbor, allowed in zip(rows, neighbors, others, strict=True):
+        margins = [cosine(row, neighbor) - cosine(row, strangers[n]) for n in np.flatnonzero(allowed)]
         losses.append(np.log(1 + sum(np.exp(-sharpness * margin) for margin in margins)))
     return float(np.mean(losses))

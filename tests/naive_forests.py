@@ -35,7 +35,7 @@ def best_sides(rows, rankings):
 
 
 def rank_by_gain(rows, n_labels):
-    """Ranking step: labels by falling sum of the normalisers of the rows that have them, ties by label id."""
+    """Ranking step: labels by falling sum of the normalizers of the rows that have them, ties by label id."""
     scores = np.zeros(n_labels)
     for labels in rows:
         for label in labels:
@@ -73,7 +73,7 @@ def split(rows, sides, n_labels, rounds=50):
 
 
 def l1_objective(X, t, costs, w, bias_weight, bias=1.0):
-    """|w|_1 + sum of c log(1 + exp(-t m)), the weight of the constant feature penalised too."""
+    """|w|_1 + sum of c log(1 + exp(-t m)), the weight of the constant feature penalized too."""
     margins = X @ w + bias * bias_weight
     return np.abs(w).sum() + abs(bias_weight) + (costs * np.logaddexp(0, -t * margins)).sum()
 

@@ -4,7 +4,7 @@ from math import exp, log, log1p
 
 
 def grow(parents, labels):
-    """The tree of numbered nodes: siblings by number, the leaf of a labelled inner node first, a root if one lacks."""
+    """The tree of numbered nodes: siblings by number, the leaf of a labeled inner node first, a root if one lacks."""
 
     def subtree(node):
         children = [subtree(child) for child, parent in enumerate(parents) if parent == node]

@@ -93,7 +93,7 @@ def test_label_similarity_is_that_of_sets_of_rows(distance):
 
 def test_beyond_exact_each_label_keeps_its_nearest(monkeypatch):
     monkeypatch.setattr(module, "EXACT", 10)
-    monkeypatch.setattr(module, "NEIGHBOURS", 4)
+    monkeypatch.setattr(module, "NEIGHBORS", 4)
     rng = np.random.default_rng(0)
     vectors = rng.random((30, 6)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -179,7 +179,7 @@ def test_the_tree_does_not_depend_on_the_number_of_workers(monkeypatch):
 @pytest.mark.parametrize("max_share", [0.5, 1.0])
 def test_identical_vectors_beyond_exact_do_not_fill_the_matrix(monkeypatch, max_share):
     monkeypatch.setattr(module, "EXACT", 10)
-    monkeypatch.setattr(module, "NEIGHBOURS", 4)
+    monkeypatch.setattr(module, "NEIGHBORS", 4)
     vectors = csr_array(np.ones((200, 1), np.float32))
     Y = csr_array(np.eye(200, dtype=np.float32))
     similarity = label_similarity(Y, vectors, "pifa")

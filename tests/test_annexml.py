@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from xclassic import AnnexML, datasets
 from xclassic.metrics import precision_at_k
 from xclassic.neighbors.clusters import cluster_centroids, nearest_centroid
-from xclassic.neighbors.label_graph import label_neighbours
+from xclassic.neighbors.label_graph import label_neighbors
 from xclassic.neighbors.ranking import _edge_batches, learn_partition, ranking_loss, ranking_map
 from xclassic.rows import unit_rows
 
@@ -70,33 +70,33 @@ def test_images_of_zeros_are_near_to_none():
     assert np.isfinite(gradient).all()
 
 
-def test_batches_hold_each_row_with_neighbours_once():
-    graph = label_neighbours(random_labels(50, 20, 0, density=0.02), 3, 0, STOP)
-    with_neighbours = np.flatnonzero(np.diff(graph.indptr))
-    assert len(with_neighbours) < 50
+def test_batches_hold_each_row_with_neighbors_once():
+    graph = label_neighbors(random_labels(50, 20, 0, density=0.02), 3, 0, STOP)
+    with_neighbors = np.flatnonzero(np.diff(graph.indptr))
+    assert len(with_neighbors) < 50
     for _ in range(3):
         batches = list(_edge_batches(graph, 1, 8, np.random.default_rng(0)))
-        rows, neighbours = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-        assert sorted(rows.tolist()) == with_neighbours.tolist()
-        assert (graph.toarray()[rows, neighbours] > 0).all()
+        rows, neighbors = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        assert sorted(rows.tolist()) == with_neighbors.tolist()
+        assert (graph.toarray()[rows, neighbors] > 0).all()
 
 
 @pytest.mark.parametrize("form", [csr_array, np.asarray])
-def test_a_longer_training_ranks_neighbours_higher(form, bibtex):
-    X, graph = unit_rows(bibtex.X[:600]), label_neighbours(bibtex.Y[:600], 5, 0, STOP)
-    rows, neighbours = graph.nonzero()
+def test_a_longer_training_ranks_neighbors_higher(form, bibtex):
+    X, graph = unit_rows(bibtex.X[:600]), label_neighbors(bibtex.Y[:600], 5, 0, STOP)
+    rows, neighbors = graph.nonzero()
     losses = []
     for epochs in (0, 2, 8):
         V = ranking_map(form(X.toarray()), graph, 16, 10.0, epochs, np.random.default_rng(0), STOP)
-        images = np.concatenate([X[rows] @ V, X[neighbours] @ V, X @ V])
+        images = np.concatenate([X[rows] @ V, X[neighbors] @ V, X @ V])
         losses.append(ranking_loss(images, graph[rows].toarray() == 0, 10.0)[0])
     assert losses[2] < losses[1] < losses[0]
 
 
 @pytest.mark.parametrize("form", [csr_array, np.asarray])
-def test_parts_alike_in_size_keep_neighbours_together(form, bibtex):
-    X, graph = unit_rows(bibtex.X), label_neighbours(bibtex.Y, 10, 0, STOP)
-    rows, neighbours = graph.nonzero()
+def test_parts_alike_in_size_keep_neighbors_together(form, bibtex):
+    X, graph = unit_rows(bibtex.X), label_neighbors(bibtex.Y, 10, 0, STOP)
+    rows, neighbors = graph.nonzero()
     lifts = []
     for scorers in (
         learn_partition(form(X.toarray()), graph, 5, np.random.default_rng(0), STOP),
@@ -105,7 +105,7 @@ def test_parts_alike_in_size_keep_neighbours_together(form, bibtex):
         assert scorers.shape == (5, 1836)
         part = nearest_centroid(X, scorers)
         shares = np.bincount(part, minlength=5) / len(part)
-        lifts.append((part[rows] == part[neighbours]).mean() / (shares**2).sum())  # 1 for parts at random
+        lifts.append((part[rows] == part[neighbors]).mean() / (shares**2).sum())  # 1 for parts at random
         if len(lifts) == 1:
             assert shares.max() < 0.4
     assert lifts[0] > lifts[1]
@@ -113,7 +113,7 @@ def test_parts_alike_in_size_keep_neighbours_together(form, bibtex):
 
 
 def test_one_part_needs_no_training(bibtex):
-    graph = label_neighbours(bibtex.Y[:50], 10, 0, STOP)
+    graph = label_neighbors(bibtex.Y[:50], 10, 0, STOP)
     assert learn_partition(bibtex.X[:50], graph, 1, np.random.default_rng(0), STOP).shape == (1, 1836)
 
 

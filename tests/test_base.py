@@ -365,7 +365,7 @@ def damage(header, arrays, case):
     elif case == "class that is no string":
         header["class"] = ["Centroid"]
     elif case == "unknown parameter":
-        header["params"]["colour"] = "red"
+        header["params"]["color"] = "red"
     elif case == "bad parameter":
         header["params"]["n_jobs"] = 0
     elif case == "parameters in a list":

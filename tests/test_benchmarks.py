@@ -204,8 +204,8 @@ def test_forests_are_measured_by_trees_and_leaves(tmp_path):
     assert "<svg" in image.read_text()
 
 
-def test_neighbours_are_measured_against_scikit_learn():
-    command = [sys.executable, str(BENCHMARKS / "neighbours.py"), "--rounds", "1", "--threads", "1"]
+def test_neighbors_are_measured_against_scikit_learn():
+    command = [sys.executable, str(BENCHMARKS / "neighbors.py"), "--rounds", "1", "--threads", "1"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(lines) == 3
     assert lines[2].startswith("| bibtex | 5")

@@ -107,7 +107,7 @@ def test_answers_that_do_not_fit_are_refused():
         blend_topk([one, other], [1, 1], 5, 11)
 
 
-# Normalisation
+# Normalization
 
 
 def test_ranks_are_averaged():

@@ -103,7 +103,7 @@ def test_orthogonal_codes_give_the_best_subset(recovery, s):
 
 
 @every_recovery
-def test_rows_do_not_depend_on_their_neighbours(recovery):
+def test_rows_do_not_depend_on_their_neighbors(recovery):
     random = np.random.default_rng(0)
     codes, targets = random_codes("sign", 40, 15, random), random.standard_normal((30, 15)).astype(np.float32)
     together = recovered(recovery, targets, codes, 4)

@@ -1,4 +1,4 @@
-"""Labelled texts from JSON lines, CSV and TSV."""
+"""Labeled texts from JSON lines, CSV and TSV."""
 
 import csv
 import gzip

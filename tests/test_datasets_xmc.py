@@ -81,7 +81,7 @@ def test_bibtex_equals_the_plain_reader(tmp_path):
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress, bz2.compress])
 @pytest.mark.parametrize("name", ["data.txt", "data.gz", "data.xz"])
-def test_compression_is_recognised_by_content(file, compress, name):
+def test_compression_is_recognized_by_content(file, compress, name):
     X, Y = read_xmc(file(compress(b"1 2 1\n0 1:3\n"), name))
     assert X.toarray().tolist() == [[0, 3]]
     assert Y.toarray().tolist() == [[1]]

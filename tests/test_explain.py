@@ -314,7 +314,7 @@ def test_names_of_labels_and_nodes(bibtex):
     assert clf.explain(bibtex.X_test[:1], 17).steps[-1].name == "17"
 
 
-def test_names_of_a_catalogue():
+def test_names_of_a_catalog():
     tree = LabelTree.from_edges([("sky", "nature"), ("grain", "plants"), ("plants", "nature"), ("food", "home")])
     clf = Parabel(tree=tree, n_trees=1).fit(TfidfVectorizer().fit_transform(TEXTS), TOPICS)
     names = [step.name for step in clf.explain(np.eye(8)[0], "grain").steps]

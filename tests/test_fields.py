@@ -21,7 +21,7 @@ from xclassic.taxonomy.field_text import format_fields, parse_fields
 from xclassic.taxonomy.fields import FieldsClassifier, fields_report
 
 PATH = ("group", "shelf")
-FIELDS = ("brand", "colour")
+FIELDS = ("brand", "color")
 
 
 def products():
@@ -90,7 +90,7 @@ def test_what_is_fitted():
         "group": ["Food", "Home", None],
         "shelf": ["Drinks", "Grains", "Lamps", None],
         "brand": ["Leaf", "Lux", None],
-        "colour": ["brown", None, "white"],
+        "color": ["brown", None, "white"],
     }
 
 
@@ -109,7 +109,7 @@ def test_na_is_always_missing_and_the_rest_is_what_the_caller_says():
     X, table = features()
     clf = small(na=("Lux",), path=()).fit(X, table)
     assert clf.values_["brand"].tolist() == ["Leaf", None]
-    assert clf.values_["colour"].tolist() == ["NA", "brown", None, "white"]
+    assert clf.values_["color"].tolist() == ["NA", "brown", None, "white"]
 
 
 def test_a_field_of_one_value():
@@ -212,7 +212,7 @@ def test_scikit_learn_can_clone_and_search():
         ({"path": ("group", "brand")}, {}, ValueError, "path and fields names 'brand' twice"),
         ({"path": (), "fields": ()}, {}, ValueError, "path and fields are both empty"),
         ({"na": "na"}, {}, TypeError, "na is 'na'; pass a list"),
-        ({"fields": ("price",)}, {}, ValueError, "table has no field 'price'; found are brand, colour, group, shelf"),
+        ({"fields": ("price",)}, {}, ValueError, "table has no field 'price'; found are brand, color, group, shelf"),
         ({}, {"shelf": 3}, TypeError, r"table\['shelf'\]\[2\] is 3 of type int; names are strings"),
         ({}, {"group": None}, ValueError, "Row 2 of the table has shelf 'Grains' but no group"),
         ({}, {"group": "Food > Dry"}, ValueError, r"The path \('Food > Dry', 'Grains'\) cannot be written"),
@@ -301,7 +301,7 @@ def edited(folder, edit):
         lambda header: header["facts"].pop("members"),
         lambda header: header["facts"]["members"][0].update({"class": "Pipeline"}),
         lambda header: header["facts"]["members"][0].update(n_features=3),
-        lambda header: header["params"].update(colour="red"),
+        lambda header: header["params"].update(color="red"),
         lambda header: header["params"].update(path="group"),
         lambda header: header["params"].update(path={"tuple": ["group"]}),
         lambda header: header["params"].update(path={"tuple": []}),

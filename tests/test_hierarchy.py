@@ -145,7 +145,7 @@ def test_levels_of_a_small_hierarchy():
     assert repr(hierarchy) == "LabelHierarchy(5 labels; group: 2, shelf: 4, type: 5)"
 
 
-@pytest.mark.parametrize("level", ["colour", 3, -1])
+@pytest.mark.parametrize("level", ["color", 3, -1])
 def test_an_unknown_level_is_refused(level):
     top = TopK.empty(1, 1)
     for ask in (clothes().nodes, clothes().parents, lambda level: clothes().expand(top, level)):

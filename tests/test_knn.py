@@ -1,4 +1,4 @@
-"""KNN: the search for neighbours, their votes, and what is stored."""
+"""KNN: the search for neighbors, their votes, and what is stored."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_rows_without_known_features_get_the_most_frequent_labels():
     assert [name for name, _ in allowed.named(clf.classes_)[0]] == ["a", "c"]
 
 
-def test_neighbours_without_labels_take_part():
+def test_neighbors_without_labels_take_part():
     clf = KNN(power=0).fit(np.eye(2)[[0, 0, 0, 1]], [["a"], [], [], ["b"]])
     assert clf.predict_topk(np.eye(2)[:1], 2).named(clf.classes_)[0] == [("a", pytest.approx(1 / 3))]
 
@@ -103,8 +103,8 @@ def test_any_sizes(seed):
 
 def test_votes_of_chosen_weights():
     Y = csr_array(np.array([[1, 0, 1], [0, 1, 0], [1, 0, 0]], np.float32))
-    neighbours, weights = np.array([[2, 1, 0]], np.int32), np.array([[3, 0, 1]], np.float32)
-    top = vote(neighbours, weights, Y, np.ones(3, np.float32), 3)
+    neighbors, weights = np.array([[2, 1, 0]], np.int32), np.array([[3, 0, 1]], np.float32)
+    top = vote(neighbors, weights, Y, np.ones(3, np.float32), 3)
     assert top.ids.tolist() == [[0, 2, -1]]
     assert top.scores[0, :2].tolist() == [1.0, 0.25]
 
@@ -148,8 +148,8 @@ def test_accuracy_on_bibtex():
 
 def clustered_rows(n, d, seed):
     random = np.random.default_rng(seed)
-    centres = np.random.default_rng(0).standard_normal((50, d))
-    return (centres[random.integers(0, 50, n)] + random.standard_normal((n, d))).astype(np.float32)
+    centers = np.random.default_rng(0).standard_normal((50, d))
+    return (centers[random.integers(0, 50, n)] + random.standard_normal((n, d))).astype(np.float32)
 
 
 def test_a_graph_finds_most_of_the_nearest():

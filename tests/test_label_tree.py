@@ -515,13 +515,13 @@ def test_a_changed_file_and_another_class_are_refused(tmp_path):
 
 # Drawings
 
-CATALOGUE = LabelTree.from_edges(
+CATALOG = LabelTree.from_edges(
     [("fruit", "goods"), ("seats", "goods"), *((name, "fruit") for name in "abcd"), ('x"\\', "seats")]
 )
 
 
 def test_text():
-    drawn = CATALOGUE.draw(max_children=3)
+    drawn = CATALOG.draw(max_children=3)
     assert drawn.splitlines() == [
         "goods (5 labels)",
         "├── fruit (4 labels)",
@@ -532,9 +532,9 @@ def test_text():
         "└── seats (1 label)",
         '    └── x"\\',
     ]
-    assert CATALOGUE.draw(max_depth=1) == "goods (5 labels)\n├── fruit (4 labels)\n└── seats (1 label)"
-    assert CATALOGUE.draw(max_depth=0) == "goods (5 labels)"
-    assert CATALOGUE.draw(["A", "B", "C", "D", "stool"]).splitlines()[-1] == "    └── stool"
+    assert CATALOG.draw(max_depth=1) == "goods (5 labels)\n├── fruit (4 labels)\n└── seats (1 label)"
+    assert CATALOG.draw(max_depth=0) == "goods (5 labels)"
+    assert CATALOG.draw(["A", "B", "C", "D", "stool"]).splitlines()[-1] == "    └── stool"
 
 
 def test_text_without_names():
@@ -559,14 +559,14 @@ def test_drawings_show_the_same_boxes(tree, max_depth, max_children):
 
 
 def test_graphviz_escapes_names():
-    assert 'label="x\\"\\\\"' in CATALOGUE.to_graphviz()
+    assert 'label="x\\"\\\\"' in CATALOG.to_graphviz()
     assert 'label="two\\nlines"' in LabelTree.flat([0]).to_graphviz(["two\nlines"])
 
 
 def test_plot():
     from matplotlib import pyplot
 
-    ax = CATALOGUE.plot(["$a$", "b", "c", "d", "n" * 90], max_children=2)
+    ax = CATALOG.plot(["$a$", "b", "c", "d", "n" * 90], max_children=2)
     captions = [text.get_text() for text in ax.texts]
     assert captions == [
         "goods (5 labels)",
@@ -593,7 +593,7 @@ def test_plot_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'xclassic\[report\]'"):
-        CATALOGUE.plot()
+        CATALOG.plot()
 
 
 @pytest.mark.parametrize(
@@ -605,6 +605,6 @@ def test_plot_says_what_to_install(monkeypatch):
     ],
 )
 def test_drawings_refuse(arguments, message):
-    for draw in (CATALOGUE.draw, CATALOGUE.to_graphviz, CATALOGUE.plot):
+    for draw in (CATALOG.draw, CATALOG.to_graphviz, CATALOG.plot):
         with pytest.raises(ValueError, match=message):
             draw(**arguments)

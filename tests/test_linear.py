@@ -72,7 +72,7 @@ def test_pruning_shrinks_the_model_and_hardly_costs_accuracy(bibtex):
 
 
 @pytest.mark.parametrize("propensity", ["default", (0.55, 1.5)])
-def test_propensity_favours_rare_labels(bibtex, propensity):
+def test_propensity_favors_rare_labels(bibtex, propensity):
     plain = percent(DiSMEC(0.3).fit(bibtex.X, bibtex.Y), bibtex)
     weighted = percent(DiSMEC(0.3, propensity=propensity).fit(bibtex.X, bibtex.Y), bibtex)
     assert weighted[3] > plain[3] + 0.3
@@ -97,7 +97,7 @@ def test_solvers_agree(bibtex):
 @pytest.mark.parametrize(("n", "d"), [(30, 12), (12, 30)], ids=["features", "rows"])
 @pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
 def test_exact_weights(n, d, dense):
-    """Both sides of the factorisation, against the normal equations."""
+    """Both sides of the factorization, against the normal equations."""
     random = np.random.default_rng(0)
     X = random.standard_normal((n, d)).astype(np.float32)
     Y = (random.random((n, 5)) < 0.3).astype(np.float32)
@@ -191,9 +191,9 @@ def test_normalize_makes_the_length_of_rows_irrelevant(bibtex, scale):
     assert (expected.ids == found.ids).mean() > 0.99
 
 
-def test_factorisation_by_slabs(monkeypatch):
+def test_factorization_by_slabs(monkeypatch):
     monkeypatch.setattr(ridge, "SLAB", 4)
     A = np.random.default_rng(0).standard_normal((11, 30)).astype(np.float32)
-    factor, lower = ridge.factorise(A @ A.T)
+    factor, lower = ridge.factorize(A @ A.T)
     assert lower
     np.testing.assert_allclose(np.tril(factor), np.linalg.cholesky(A @ A.T), atol=1e-4)

@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 from xclassic import SLEEC, AnnexML, datasets
 from xclassic.neighbors.feature_map import FeatureMap, used_columns
-from xclassic.neighbors.label_graph import label_neighbours, label_similarities, thinned
+from xclassic.neighbors.label_graph import label_neighbors, label_similarities, thinned
 from xclassic.rows import unit_rows
 from xclassic.storage.folder import ModelFileError
 
@@ -52,9 +52,9 @@ def test_similarities_are_those_of_the_nearest_label_vectors(seed):
     np.testing.assert_allclose(np.diag(found), 1, rtol=1e-5)
 
 
-def test_rows_are_no_neighbours_of_themselves():
+def test_rows_are_no_neighbors_of_themselves():
     Y = csr_array(np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]], np.float32))
-    graph = label_neighbours(Y, 3, 0, STOP)
+    graph = label_neighbors(Y, 3, 0, STOP)
     np.testing.assert_array_equal(graph.toarray() > 0, np.eye(4)[[1, 0]].tolist() + [[0] * 4] * 2)
 
 

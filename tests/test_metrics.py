@@ -90,20 +90,20 @@ def test_bounds_and_growth_with_k(problem, k):
 @given(problems(), DEPTHS)
 def test_a_perfect_ranking_scores_one(problem, k):
     truth, _, propensities, _ = problem
-    labelled = truth[truth.any(axis=1)]
-    if labelled.size == 0:
+    labeled = truth[truth.any(axis=1)]
+    if labeled.size == 0:
         return
-    perfect = labelled / propensities  # true labels first, those that weigh most before the others
+    perfect = labeled / propensities  # true labels first, those that weigh most before the others
     for name in ["ndcg_at_k", "hit_at_k"]:
-        assert getattr(metrics, name)(labelled, perfect, k) == pytest.approx(1), name
+        assert getattr(metrics, name)(labeled, perfect, k) == pytest.approx(1), name
     for name in SCORED:
-        assert getattr(metrics, name)(labelled, perfect, k, propensities) == pytest.approx(1), name
-    assert metrics.r_precision(labelled, perfect) == pytest.approx(1)
+        assert getattr(metrics, name)(labeled, perfect, k, propensities) == pytest.approx(1), name
+    assert metrics.r_precision(labeled, perfect) == pytest.approx(1)
     n_labels = truth.shape[1]
-    assert metrics.recall_at_k(labelled, perfect, n_labels) == pytest.approx(1)
-    assert metrics.coverage_at_k(labelled, perfect, n_labels) == pytest.approx(1)
-    best = np.minimum(labelled.sum(axis=1), k).mean() / k
-    assert metrics.precision_at_k(labelled, perfect, k) == pytest.approx(best)
+    assert metrics.recall_at_k(labeled, perfect, n_labels) == pytest.approx(1)
+    assert metrics.coverage_at_k(labeled, perfect, n_labels) == pytest.approx(1)
+    best = np.minimum(labeled.sum(axis=1), k).mean() / k
+    assert metrics.precision_at_k(labeled, perfect, k) == pytest.approx(best)
 
 
 @given(problems(), DEPTHS, st.randoms(use_true_random=False))

@@ -29,7 +29,7 @@ def shape(tree):
 
 
 def best_split(vectors):
-    """The largest sum of cosines with the centres, over all bipartitions of equal size."""
+    """The largest sum of cosines with the centers, over all bipartitions of equal size."""
     items = range(len(vectors))
     return max(
         naive_trees.cohesion(vectors, group) + naive_trees.cohesion(vectors, sorted({*items} - {*group}))

@@ -355,7 +355,7 @@ def a_field_without_vocabulary(header, arrays):
 
 
 def vocabulary_of_no_field(header, arrays):
-    fields_of(header)["facts"]["blocks"][0][0] = "colour"
+    fields_of(header)["facts"]["blocks"][0][0] = "color"
 
 
 def odd_analyzer(header, arrays):

@@ -1,4 +1,4 @@
-"""REML: the sparse part against a plain minimiser, the limits of both parts, and recovery of what was planted."""
+"""REML: the sparse part against a plain minimizer, the limits of both parts, and recovery of what was planted."""
 
 from __future__ import annotations
 

@@ -427,13 +427,13 @@ def scopes(shown):
 
 
 @pytest.mark.parametrize("media", ["light", "dark"])
-def test_colours_have_contrast(page, tmp_path, media):
+def test_colors_have_contrast(page, tmp_path, media):
     page(**SMALL)
     blocks = re.findall(r":root \{(.*?)\}", (tmp_path / "page.html").read_text("utf-8"), re.DOTALL)
-    colours = dict(re.findall(r"--(\w+): #(\w+);", blocks[media == "dark"]))
+    colors = dict(re.findall(r"--(\w+): #(\w+);", blocks[media == "dark"]))
     for name in ("ink", "muted", "first", "second", "right", "wrong"):
         for ground in ("paper", "panel"):
-            assert contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
+            assert contrast(colors[name], colors[ground]) >= 4.5, (name, ground)
 
 
 def contrast(one, other):
@@ -442,8 +442,8 @@ def contrast(one, other):
     return (light + 0.05) / (dark + 0.05)
 
 
-def luminance(colour):
-    digits = colour if len(colour) == 6 else "".join(2 * digit for digit in colour)
+def luminance(color):
+    digits = color if len(color) == 6 else "".join(2 * digit for digit in color)
     parts = np.array([int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)])
     return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
 

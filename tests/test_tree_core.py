@@ -129,16 +129,16 @@ def test_balanced_split_is_near_the_best_bipartition():
     assert np.mean(found) > np.mean(every)
 
 
-def test_more_rounds_bring_labels_nearer_to_their_centres():
+def test_more_rounds_bring_labels_nearer_to_their_centers():
     vectors = unit_random(300, 40, seed=1)
     dense = vectors.toarray()
 
     def mean_cosine(rounds):
         tree = kmeans_tree(vectors, branching=4, max_leaf=75, max_rounds=rounds, tolerance=0)
         group = tree.paths()[:, 1]
-        centres = np.array([dense[group == g].sum(axis=0) for g in np.unique(group)])
-        centres /= np.linalg.norm(centres, axis=1, keepdims=True)
-        return np.mean([dense[i] @ centres[np.flatnonzero(np.unique(group) == group[i])[0]] for i in range(300)])
+        centers = np.array([dense[group == g].sum(axis=0) for g in np.unique(group)])
+        centers /= np.linalg.norm(centers, axis=1, keepdims=True)
+        return np.mean([dense[i] @ centers[np.flatnonzero(np.unique(group) == group[i])[0]] for i in range(300)])
 
     quality = [mean_cosine(rounds) for rounds in (1, 2, 4, 8, 16)]
     assert all(later >= earlier - 1e-3 for earlier, later in pairwise(quality))

@@ -364,7 +364,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         filled = top.filled()
         scores[np.nonzero(filled)[0], top.ids[filled]] = top.scores[filled]
         if normalize:
-            scores = _normalised(scores)
+            scores = _normalized(scores)
         if pairwise and self._target_kind == "vector" and self.classes_.size == 2:
             return scores[:, 1] - scores[:, 0]
         return scores
@@ -417,7 +417,7 @@ def _topk_chunk(
     return estimator._topk(X[rows], k, labels)
 
 
-def _normalised(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+def _normalized(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Make the rows sum to one; rows of zeros become uniform."""
     totals = scores.sum(axis=1, keepdims=True)
     return np.divide(scores, totals, out=np.full_like(scores, 1 / scores.shape[1]), where=totals > 0)

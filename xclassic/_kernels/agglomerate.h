@@ -1,4 +1,4 @@
-// Agglomeration of items by a sparse similarity, with nearest-neighbour chains (Murtagh 1983; Müllner, arXiv:1109.2378).
+// Agglomeration of items by a sparse similarity, with nearest-neighbor chains (Murtagh 1983; Müllner, arXiv:1109.2378).
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@ namespace xclassic {
 enum Linkage : int32_t { AVERAGE = 0, COMPLETE = 1, SINGLE = 2 };
 
 // A map from clusters to numbers, by open addressing.
-class Neighbours {
+class Neighbors {
   public:
     int64_t size() const { return size_; }
     double* find(int32_t key) {
@@ -92,7 +92,7 @@ struct Merge {
 
 // Merges all items; those that share no similarity last, smallest groups first.
 //
-// Average linkage keeps the sum over pairs, so that a merge touches only the shorter list of neighbours; complete linkage keeps the
+// Average linkage keeps the sum over pairs, so that a merge touches only the shorter list of neighbors; complete linkage keeps the
 // minimum, which drops what is missing in either list.
 class Agglomeration {
   public:
@@ -206,7 +206,7 @@ class Agglomeration {
     }
 
     int32_t linkage_;
-    std::vector<Neighbours> near_;
+    std::vector<Neighbors> near_;
     std::vector<int64_t> size_;
     std::vector<int32_t> smallest_;
     std::vector<double> height_;  // similarity of the last merge

@@ -61,12 +61,12 @@
 namespace xclassic {
 
 static const Level LEVELS[] = {
-    {"baseline", baseline::train, baseline::keep, baseline::ridge, baseline::predict, baseline::score_centres,
+    {"baseline", baseline::train, baseline::keep, baseline::ridge, baseline::predict, baseline::score_centers,
      baseline::score_children},
 #ifdef XCLASSIC_X86
-    {"v3", v3::train, v3::keep, v3::ridge, v3::predict, v3::score_centres,
+    {"v3", v3::train, v3::keep, v3::ridge, v3::predict, v3::score_centers,
      v3::score_children},
-    {"v4", v4::train, v4::keep, v4::ridge, v4::predict, v4::score_centres,
+    {"v4", v4::train, v4::keep, v4::ridge, v4::predict, v4::score_centers,
      v4::score_children},
 #endif
 };

@@ -1,7 +1,7 @@
 // Multinomial logistic regression on one block of up to 16 classes, by stochastic dual coordinate ascent (Shalev-Shwartz and Zhang,
 // JMLR 2013). Part of block_engine.h.
 //
-// Minimises |W|^2 / 2 + sum_i c_i CE(z_i, softmax(W x_i)), where z_i shares the row among its positive classes. Row i has a point
+// Minimizes |W|^2 / 2 + sum_i c_i CE(z_i, softmax(W x_i)), where z_i shares the row among its positive classes. Row i has a point
 // a_i of the simplex, w_k = sum_i c_i (z_ik - a_ik) x_i, and at the optimum a_i = softmax(W x_i) =: p_i. The duality gap is the
 // sum of c_i KL(a_i | p_i); a visit moves a_i towards p_i by the step that the smoothness of the loss allows.
 

@@ -7,7 +7,7 @@
 // move. They begin with a sample, since from w = 0 the first rows would take all the weight that belongs to the average negative.
 //
 // Sweeps visit rows in random order. In a fixed order coordinate descent crawls here: every row carries the constant feature, so the
-// dual has one dominant direction, the worst case of cyclic descent (Sun and Ye, Math. Programming 2021). Neighbours in the list
+// dual has one dominant direction, the worst case of cyclic descent (Sun and Ye, Math. Programming 2021). Neighbors in the list
 // move together in the shuffle (GROUP), which keeps memory access nearly sequential and costs no convergence.
 
 constexpr int GROUP = 8;

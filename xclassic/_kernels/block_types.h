@@ -111,10 +111,10 @@ struct PredictTask {
     const volatile uint8_t* stop;
 };
 
-// Scores of items against the centres of clusters.
+// Scores of items against the centers of clusters.
 struct ClusterTask {
     Rows rows;
-    const float* centres;  // (n_blocks, d + 1, width), 64-byte aligned; the last row of a block is zero
+    const float* centers;  // (n_blocks, d + 1, width), 64-byte aligned; the last row of a block is zero
     int64_t n_blocks;
     int32_t width;
     float* scores;  // out (n, n_blocks * width)
@@ -148,7 +148,7 @@ struct Level {
     int64_t (*keep)(const KeepTask&);  // returns the number of values
     void (*ridge)(const RidgeTask&);
     void (*predict)(const PredictTask&);
-    void (*score_centres)(const ClusterTask&);
+    void (*score_centers)(const ClusterTask&);
     void (*score_children)(const ChildrenTask&);
 };
 

@@ -82,7 +82,7 @@ cdef copied(const void* data, size_t size, dtype):
 
 
 def _aligned(int64_t size):
-    """Return an uninitialised float32 array that starts at a multiple of 64 bytes."""
+    """Return an uninitialized float32 array that starts at a multiple of 64 bytes."""
     buffer = np.empty(size + 16, np.float32)
     skip = (-buffer.ctypes.data % 64) // 4
     return buffer[skip:skip + size]

@@ -42,7 +42,7 @@ class KMeans {
         n_blocks_ = (k_ + width_ - 1) / width_;
         clusters_ = task_.clusters + task_.item_ptr[node];
         part_.cut(items, n, 0);
-        centres_size_ = n_blocks_ * (part_.rows.d + 1) * width_;
+        centers_size_ = n_blocks_ * (part_.rows.d + 1) * width_;
         scores_size_ = n * n_blocks_ * width_;
         start(node, n);
         double before = -2;
@@ -51,27 +51,27 @@ class KMeans {
             const double cosine = assign(n);
             if (cosine - before < task_.tolerance) return;
             before = cosine;
-            move_centres(n);
+            move_centers(n);
         }
     }
 
-    // The first centres are different items drawn at random.
+    // The first centers are different items drawn at random.
     void start(int64_t node, int64_t n) {
         Random random(task_.seeds[node]);
         order_.resize(n);
         std::iota(order_.begin(), order_.end(), 0);
-        float* centres = centres_.get(centres_size_);
-        std::fill(centres, centres + centres_size_, 0.f);
+        float* centers = centers_.get(centers_size_);
+        std::fill(centers, centers + centers_size_, 0.f);
         for (int c = 0; c < k_; c++) {
             std::swap(order_[c], order_[c + random.below(n - c)]);
             add(order_[c], c);
         }
     }
 
-    float* centre(int c) { return centres_.get(0) + int64_t{c / width_} * (part_.rows.d + 1) * width_ + c % width_; }
+    float* center(int c) { return centers_.get(0) + int64_t{c / width_} * (part_.rows.d + 1) * width_ + c % width_; }
 
     void add(int64_t item, int c) {
-        float* sum = centre(c);
+        float* sum = center(c);
         const Rows& rows = part_.rows;
         if (rows.indices)
             for (int64_t p = rows.indptr[item]; p < rows.indptr[item + 1]; p++) sum[int64_t{rows.indices[p]} * width_] += rows.values[p];
@@ -83,18 +83,18 @@ class KMeans {
         ClusterTask block{};
         block.rows = part_.rows;
         block.rows.bias = 0;
-        block.centres = centres_.get(0);
+        block.centers = centers_.get(0);
         block.n_blocks = n_blocks_;
         block.width = width_;
         block.scores = scores_.get(scores_size_);
         block.stop = task_.stop;
-        task_.level->score_centres(block);
+        task_.level->score_centers(block);
         for (int64_t i = 0; i < scores_size_; i++)
             if (!std::isfinite(block.scores[i])) block.scores[i] = 0;  // of vectors near the end of the range: NaN has no order
     }
 
     // Gives every item to its best cluster that has room; those that would lose most by a second choice come first. Returns the mean
-    // cosine of the items with their centres.
+    // cosine of the items with their centers.
     double assign(int64_t n) {
         const int64_t stride = n_blocks_ * width_;
         const float* scores = scores_.get(0);
@@ -184,13 +184,13 @@ class KMeans {
         }
     }
 
-    void move_centres(int64_t n) {
-        float* centres = centres_.get(0);
-        std::fill(centres, centres + centres_size_, 0.f);
+    void move_centers(int64_t n) {
+        float* centers = centers_.get(0);
+        std::fill(centers, centers + centers_size_, 0.f);
         for (int64_t i = 0; i < n; i++) add(i, clusters_[i]);
         const int64_t d = part_.rows.d;
         for (int64_t block = 0; block < n_blocks_; block++) {
-            float* W = centres + block * (d + 1) * width_;
+            float* W = centers + block * (d + 1) * width_;
             double square[LANES] = {};
             for (int64_t f = 0; f < d; f++)
                 for (int l = 0; l < width_; l++) square[l] += double{W[f * width_ + l]} * W[f * width_ + l];
@@ -204,9 +204,9 @@ class KMeans {
     const KMeansTask& task_;
     SubMatrix part_;
     int k_ = 0, width_ = 0;
-    int64_t n_blocks_ = 0, centres_size_ = 0, scores_size_ = 0;
+    int64_t n_blocks_ = 0, centers_size_ = 0, scores_size_ = 0;
     int32_t* clusters_ = nullptr;
-    Scratch<float> centres_, scores_;
+    Scratch<float> centers_, scores_;
     std::vector<int32_t> order_, best_;
     std::vector<float> regret_;
     std::vector<int64_t> size_, room_;

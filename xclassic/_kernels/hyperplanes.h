@@ -1,6 +1,6 @@
-// Sparse separating hyperplanes: l1-regularised logistic regression on the rows of one tree node.
+// Sparse separating hyperplanes: l1-regularized logistic regression on the rows of one tree node.
 //
-// Minimises |w|_1 + sum_i c_i log(1 + exp(-t_i m_i)), m_i = w.x_i, where the constant feature is one of the features. Each round
+// Minimizes |w|_1 + sum_i c_i log(1 + exp(-t_i m_i)), m_i = w.x_i, where the constant feature is one of the features. Each round
 // is a proximal Newton step (newGLMNET; Yuan, Ho and Lin, JMLR 2012) on a working set: the features with a weight and those whose
 // gradient exceeds the penalty. Most features of a node never enter it, and no column is built for them.
 #pragma once

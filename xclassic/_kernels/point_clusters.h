@@ -77,8 +77,8 @@ class Lanes {
 class PointClusterer {
   public:
     PointClusterer(const PointClusterTask& task, Centroids& out)
-        : task_(task), out_(out), label_centres_(task.labels.d, task.n_clusters), slot_centres_(task.n_slots, task.n_clusters),
-          centres_(task.rows.d, task.n_clusters), scores_(task.n_clusters), random_(0) {}
+        : task_(task), out_(out), label_centers_(task.labels.d, task.n_clusters), slot_centers_(task.n_slots, task.n_clusters),
+          centers_(task.rows.d, task.n_clusters), scores_(task.n_clusters), random_(0) {}
 
     void split_all() {
         for (int64_t node = 0; node < task_.n_nodes && !*task_.stop; node++) split(node);
@@ -92,7 +92,7 @@ class PointClusterer {
         std::fill(task_.child + begin_, task_.child + begin_ + n_, -1);
         draw_sample();
         if (start() > 1) {
-            for (int32_t round = 0; round < task_.rounds; round++) move_centres();
+            for (int32_t round = 0; round < task_.rounds; round++) move_centers();
             average_features();
             route();
         } else {
@@ -111,22 +111,22 @@ class PointClusterer {
         sample_.resize(task_.max_sample);
     }
 
-    // First centres (k-means++; Arthur and Vassilvitskii, 2007): points drawn in proportion to the squared distance to those before.
+    // First centers (k-means++; Arthur and Vassilvitskii, 2007): points drawn in proportion to the squared distance to those before.
     // Returns how many different ones were found; assigns each point to the nearest.
     int32_t start() {
         const int64_t n = static_cast<int64_t>(sample_.size());
         cluster_.assign(n, 0);
         nearest_.assign(n, -2.f);
-        label_centres_.clear();
+        label_centers_.clear();
         if (n == 0) return 0;
         int64_t chosen = random_.below(n);
         int32_t found = 0;
         while (true) {
-            each_entry(task_.labels, sample_[chosen], [&](int32_t l, float y) { label_centres_.use(l)[found] = y; });
+            each_entry(task_.labels, sample_[chosen], [&](int32_t l, float y) { label_centers_.use(l)[found] = y; });
             double sum = 0;
             for (int64_t s = 0; s < n; s++) {
                 float cosine = 0;
-                each_entry(task_.labels, sample_[s], [&](int32_t l, float y) { cosine += y * label_centres_.at(l)[found]; });
+                each_entry(task_.labels, sample_[s], [&](int32_t l, float y) { cosine += y * label_centers_.at(l)[found]; });
                 if (cosine > nearest_[s]) {
                     nearest_[s] = cosine;
                     cluster_[s] = found;
@@ -145,45 +145,45 @@ class PointClusterer {
 
     float distance(int64_t s) const { return nearest_[s] > 1 - 1e-5f ? 0 : 1 - nearest_[s]; }
 
-    void move_centres() {
-        label_centres_.clear();
+    void move_centers() {
+        label_centers_.clear();
         for (size_t s = 0; s < sample_.size(); s++)
-            each_entry(task_.labels, sample_[s], [&](int32_t l, float y) { label_centres_.use(l)[cluster_[s]] += y; });
-        label_centres_.scale_to_unit();
+            each_entry(task_.labels, sample_[s], [&](int32_t l, float y) { label_centers_.use(l)[cluster_[s]] += y; });
+        label_centers_.scale_to_unit();
         for (size_t s = 0; s < sample_.size(); s++) {
             std::fill(scores_.begin(), scores_.end(), 0.f);
-            each_entry(task_.labels, sample_[s], [&](int32_t l, float y) { add(label_centres_.at(l), y); });
+            each_entry(task_.labels, sample_[s], [&](int32_t l, float y) { add(label_centers_.at(l), y); });
             cluster_[s] = best_score();
         }
     }
 
     // The mean features of the clusters, projected, without small entries, and back in the features that occur here.
     void average_features() {
-        slot_centres_.clear();
-        centres_.clear();
+        slot_centers_.clear();
+        centers_.clear();
         for (size_t s = 0; s < sample_.size(); s++)
             each_entry(task_.rows, sample_[s], [&](int32_t f, float x) {
-                slot_centres_.use(task_.slots[f])[cluster_[s]] += task_.signs[f] * x;
-                centres_.use(f);
+                slot_centers_.use(task_.slots[f])[cluster_[s]] += task_.signs[f] * x;
+                centers_.use(f);
             });
         for (int32_t c = 0; c < task_.n_clusters; c++) prune(c);
-        slot_centres_.scale_to_unit();
-        std::sort(centres_.dimensions.begin(), centres_.dimensions.end());
-        for (int32_t f : centres_.dimensions)
-            for (int32_t c = 0; c < task_.n_clusters; c++) centres_.at(f)[c] = half_precise(task_.signs[f] * slot_centres_.at(task_.slots[f])[c]);
+        slot_centers_.scale_to_unit();
+        std::sort(centers_.dimensions.begin(), centers_.dimensions.end());
+        for (int32_t f : centers_.dimensions)
+            for (int32_t c = 0; c < task_.n_clusters; c++) centers_.at(f)[c] = half_precise(task_.signs[f] * slot_centers_.at(task_.slots[f])[c]);
     }
 
     void prune(int32_t c) {
         sizes_.clear();
-        for (int32_t slot : slot_centres_.dimensions)
-            if (slot_centres_.at(slot)[c] != 0) sizes_.push_back(std::fabs(slot_centres_.at(slot)[c]));
+        for (int32_t slot : slot_centers_.dimensions)
+            if (slot_centers_.at(slot)[c] != 0) sizes_.push_back(std::fabs(slot_centers_.at(slot)[c]));
         const int64_t n = static_cast<int64_t>(sizes_.size());
         const int64_t share = static_cast<int64_t>(std::ceil(task_.kept_share * static_cast<float>(n)));
         const int64_t kept = std::min(std::max(task_.kept_least, share), task_.kept_most);
         if (kept >= n) return;
         std::nth_element(sizes_.begin(), sizes_.begin() + (n - kept), sizes_.end());
-        for (int32_t slot : slot_centres_.dimensions)
-            if (std::fabs(slot_centres_.at(slot)[c]) < sizes_[n - kept]) slot_centres_.at(slot)[c] = 0;
+        for (int32_t slot : slot_centers_.dimensions)
+            if (std::fabs(slot_centers_.at(slot)[c]) < sizes_[n - kept]) slot_centers_.at(slot)[c] = 0;
     }
 
     // Points to the centroid of the largest product, added up as forest.h does. Centroids that no point goes to are left out.
@@ -191,7 +191,7 @@ class PointClusterer {
         n_points_.assign(task_.n_clusters, 0);
         for (int64_t q = begin_; q < begin_ + n_; q++) {
             std::fill(scores_.begin(), scores_.end(), 0.f);
-            each_entry(task_.rows, task_.points[q], [&](int32_t f, float x) { add(centres_.at(f), x); });
+            each_entry(task_.rows, task_.points[q], [&](int32_t f, float x) { add(centers_.at(f), x); });
             n_points_[task_.child[q] = best_score()]++;
         }
         number_.assign(task_.n_clusters, -1);
@@ -207,10 +207,10 @@ class PointClusterer {
         for (int32_t c = 0; c < task_.n_clusters; c++) {
             if (!n_points_[c]) continue;
             const size_t before = out_.features.size();
-            for (int32_t f : centres_.dimensions) {
-                if (centres_.at(f)[c] == 0) continue;
+            for (int32_t f : centers_.dimensions) {
+                if (centers_.at(f)[c] == 0) continue;
                 out_.features.push_back(f);
-                out_.values.push_back(centres_.at(f)[c]);
+                out_.values.push_back(centers_.at(f)[c]);
             }
             out_.sizes.push_back(static_cast<int64_t>(out_.features.size() - before));
         }
@@ -225,10 +225,10 @@ class PointClusterer {
     const PointClusterTask& task_;
     Centroids& out_;
     int64_t begin_ = 0, n_ = 0;
-    Lanes label_centres_, slot_centres_, centres_;  // of the clusters: by label dimension, projected feature, feature
+    Lanes label_centers_, slot_centers_, centers_;  // of the clusters: by label dimension, projected feature, feature
     std::vector<float> scores_;  // of one point, for each cluster
     std::vector<int32_t> sample_, cluster_;  // points, and the cluster of each
-    std::vector<float> nearest_;  // cosine of each to its centre
+    std::vector<float> nearest_;  // cosine of each to its center
     std::vector<float> sizes_;
     std::vector<int64_t> n_points_;  // of each cluster
     std::vector<int32_t> number_;  // of each cluster among those that have points

@@ -40,7 +40,7 @@ inline void prefetch(const RemainderTask& task, const float* duals, int64_t i) {
 
 inline float shrunk(float x, float by) { return std::copysign(std::max(std::fabs(x) - by, 0.f), x); }
 
-// Minimises  |t - Xw|^2 / 2 + l1 |Xw|_1 + alpha |w|^2 / 2  for each label by dual coordinate descent: w = sum_i a_i x_i / alpha,
+// Minimizes  |t - Xw|^2 / 2 + l1 |Xw|_1 + alpha |w|^2 / 2  for each label by dual coordinate descent: w = sum_i a_i x_i / alpha,
 // where a_i is the slope of row i's loss at its prediction p. With q = |x_i|^2 / alpha and p0 the prediction without the row,
 // p = shrunk(p0 + q t, q l1) / (1 + q) and a_i = (p - p0) / q.
 inline void fit_remainders(const RemainderTask& task) {

@@ -93,7 +93,7 @@ def lane_width(n_labels: int) -> int:
 
 
 def by_falling_count(Y: csr_array) -> NDArray[np.int64]:
-    """Return the labels that have a positive, most frequent first: neighbours then need about as many sweeps."""
+    """Return the labels that have a positive, most frequent first: neighbors then need about as many sweeps."""
     counts = np.bincount(Y.indices, minlength=Y.shape[1])
     return np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
 

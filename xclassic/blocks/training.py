@@ -59,9 +59,9 @@ def train_blocks(
     n_jobs: int | None = None,
     verbose: int = 0,
 ) -> Trained:
-    """Train an L2-regularised linear classifier for each of `labels`: its rows against all others.
+    """Train an L2-regularized linear classifier for each of `labels`: its rows against all others.
 
-    Minimises for each label ``|w|^2 / 2 + sum_i c_i loss(t_i w.x_i)``, where ``t_i`` is 1 on the label's rows and -1 on
+    Minimizes for each label ``|w|^2 / 2 + sum_i c_i loss(t_i w.x_i)``, where ``t_i`` is 1 on the label's rows and -1 on
     the others, and ``c_i`` its positive or negative cost times the weight of the row. Weights of at most `prune` in
     absolute value are dropped block by block.
 
@@ -70,7 +70,7 @@ def train_blocks(
     problem : BlockProblem
     Y : csr_array, shape (n_rows_of_X, n_labels_in_all)
     labels : ndarray of int
-        Columns of `Y` to train; neighbours share a block.
+        Columns of `Y` to train; neighbors share a block.
     loss : {"squared_hinge", "logistic"}
     eps : float
         Duality gap, as a share of ``|w|^2 / 2``, at which a label is done.

@@ -270,7 +270,7 @@ def evaluate(
     label_matrix: LabelMatrix = None,
     zero_based: ZeroBased = None,
 ) -> None:
-    """Print the metrics of a model on labelled data (of a folder: on its test points)."""
+    """Print the metrics of a model on labeled data (of a folder: on its test points)."""
     from dataclasses import replace
 
     from xclassic import metrics
@@ -287,8 +287,8 @@ def evaluate(
     fields = text_fields_of(trained, text_field)
     source = Source(data, fields, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based)
     if train_data is not None:
-        labelled = replace(source, path=train_data, label_matrix=train_label_matrix)
-        training = read(labelled, "train", quiet, n_features=n_features)
+        labeled = replace(source, path=train_data, label_matrix=train_label_matrix)
+        training = read(labeled, "train", quiet, n_features=n_features)
         counts = count_labels(training.Y, classes)
         trained = replace(trained, label_counts=counts, training={"n_rows": len(training.ids)})
     points = read(source, "test", quiet, n_features=n_features)

@@ -18,7 +18,7 @@ MIN_POINTS = 3  # of training data that propensities can be estimated from
 def measure(
     trained: TrainedModel, points: Points, depths: list[int], constants: dict[str, Any], by_frequency: bool
 ) -> tuple[dict[str, float], csr_array]:
-    """Rank labelled points and return every metric, and the truth it was measured against.
+    """Rank labeled points and return every metric, and the truth it was measured against.
 
     Parameters
     ----------

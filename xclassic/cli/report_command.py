@@ -64,7 +64,7 @@ def report(
     label_matrix: LabelMatrix = None,
     zero_based: ZeroBased = None,
 ) -> None:
-    """Write an HTML page about a model on labelled data (of a folder: on its test points)."""
+    """Write an HTML page about a model on labeled data (of a folder: on its test points)."""
     import numpy as np
 
     from xclassic.cli.data import Source
@@ -83,8 +83,8 @@ def report(
     fields = text_fields_of(trained, text_field)
     source = Source(data, fields, label_field, label_delimiter, id_field, label_matrix, zero_based)
     if train_data is not None:
-        labelled = replace(source, path=train_data, label_matrix=train_label_matrix)
-        training = read(labelled, "train", quiet, n_features=n_features)
+        labeled = replace(source, path=train_data, label_matrix=train_label_matrix)
+        training = read(labeled, "train", quiet, n_features=n_features)
         counts, stored = count_labels(training.Y, classes), {"data": train_data, "n_rows": len(training.ids)}
         trained = replace(trained, label_counts=counts, training=stored)
     points = read(source, "test", quiet, n_features=n_features)

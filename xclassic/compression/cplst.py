@@ -13,7 +13,7 @@ from xclassic.linalg.ridge import RidgeSolver
 class CPLST(LinearCompression):
     r"""Components of the label vectors that the features can predict, and their ridge regression.
 
-    With centred label vectors Z and the hat matrix :math:`H = X (X^\top X + \alpha I)^{-1} X^\top` of the regression,
+    With centerd label vectors Z and the hat matrix :math:`H = X (X^\top X + \alpha I)^{-1} X^\top` of the regression,
     the codes are products with the leading eigenvectors V of :math:`Z^\top H Z`: a compromise between what is much and
     what is predictable. A row has the scores :math:`x W V^\top + \bar y`.
 
@@ -44,13 +44,13 @@ class CPLST(LinearCompression):
     See Also
     --------
     PLST : Codes that do not look at the features.
-    Rembrandt : The same without centring, by two rounds of randomised iteration.
+    Rembrandt : The same without centring, by two rounds of randomized iteration.
 
     Notes
     -----
     Scores are regression values, not probabilities. Labels without a training row are never answered.
 
-    The penalised training loss is the squared norm of Z less the sum of the eigenvalues kept [1]_.
+    The penalized training loss is the squared norm of Z less the sum of the eigenvalues kept [1]_.
 
     Cost: the components, a regression of all labels for some thousand labels; ``m^3 / 3`` with m the smaller of rows
     and features (beyond 15,000 conjugate gradients), and ``nnz(X) n_components``. A prediction costs

@@ -1,4 +1,4 @@
-"""LEML: low-rank empirical risk minimisation for multi-label learning (Yu, Jain, Kar and Dhillon, ICML 2014)."""
+"""LEML: low-rank empirical risk minimization for multi-label learning (Yu, Jain, Kar and Dhillon, ICML 2014)."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ class LEML(LinearCompression):
     def _descend(self, X: Features, Y: csr_array, W: Array, H: Array, seed: int) -> tuple[Array, Array]:
         """Lower the objective from the least-squares solution on."""
         if self.loss != "squared":
-            W, H = self._centred(W, H)
+            W, H = self._centerd(W, H)
         pairs = Pairs(Y, LOSSES[self.loss], self.n_negatives, seed, self.n_jobs)
 
         def objective(factors: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -194,7 +194,7 @@ class LEML(LinearCompression):
         W, H = np.split(found.astype(np.float32).reshape(-1, rank), [d])
         return W, H
 
-    def _centred(self, W: Array, H: Array) -> tuple[Array, Array]:
+    def _centerd(self, W: Array, H: Array) -> tuple[Array, Array]:
         """Move scores s to 2s - 1: the last component gives way to the constant feature, if there is one."""
         H = 2 * H
         if self.bias:
@@ -216,7 +216,7 @@ def random_map(n_features: int, rank: int, seed: int) -> Array:
 
 
 def alternate(X: Features, Y: Any, alpha: float, rounds: int, W: Array, stop: StopByte) -> tuple[Array, Array]:
-    r"""Minimise :math:`\|Y - X W H^\top\|^2 + \alpha (\|W\|^2 + \|H\|^2)`, in turn over H and W.
+    r"""Minimize :math:`\|Y - X W H^\top\|^2 + \alpha (\|W\|^2 + \|H\|^2)`, in turn over H and W.
 
     Parameters
     ----------

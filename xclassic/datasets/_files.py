@@ -39,7 +39,7 @@ class DataFileError(ValueError):
 
 @contextmanager
 def open_data(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a file for reading bytes; gzip, xz and bzip2 are recognised by their first bytes, whatever the name.
+    """Open a file for reading bytes; gzip, xz and bzip2 are recognized by their first bytes, whatever the name.
 
     Raises
     ------

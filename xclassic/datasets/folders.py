@@ -66,7 +66,7 @@ def load_bibtex() -> Dataset:
     """Load bibtex, the data set that comes with the package: bookmarks and publications, to be tagged.
 
     4,880 training and 2,515 test points, 1,836 binary word features, 159 tags, 2.4 tags per point; the official split.
-    Source, citation and licence are in the file ``README.md`` beside the data (folder ``datasets/bibtex``).
+    Source, citation and license are in the file ``README.md`` beside the data (folder ``datasets/bibtex``).
 
     Returns
     -------
@@ -93,7 +93,7 @@ def load(path_or_name: _Path, *, zero_based: bool | None = None, split_column: i
     Parameters
     ----------
     path_or_name : path or str
-        A folder, or ``"bibtex"`` (a folder of that name: ``"./bibtex"``). Files are recognised by their names, cut at
+        A folder, or ``"bibtex"`` (a folder of that name: ``"./bibtex"``). Files are recognized by their names, cut at
         ``.``, ``_`` and ``-``; upper and lower case are the same:
 
         * ``train.txt``, ``test.txt``, also ``train_bow.txt.xz``, ``eurlex_test.txt``, ``trn.svm``: see `read_xmc`.

@@ -1,4 +1,4 @@
-"""Labelled texts from JSON lines and CSV."""
+"""Labeled texts from JSON lines and CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several estimators asked together: a weighted mean of their normalised answers."""
+"""Several estimators asked together: a weighted mean of their normalized answers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Blend(XMCClassifier, _BaseComposition):
     .. math:: s_l(x) = \sum_m w_m \, [l \in B_m(x)] \, f_m(s_{ml}(x), r_{ml}(x)), \qquad w_m \ge 0, \; \sum_m w_m = 1
 
     with :math:`s_{ml}` the score and :math:`r_{ml} = 1, 2, \dots` the rank that member m gives to label l, and
-    :math:`f_m` its normalisation.
+    :math:`f_m` its normalization.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ class Blend(XMCClassifier, _BaseComposition):
         if self.normalization == "probability":
             self.maps_ = np.stack([_fit_map(top, truth) for top in tops])
         if self._searches_weights() and held_out.size:
-            self.weights_ = _best_weights([self._normalised(i, top, ranks) for i, top in enumerate(tops)], truth)
+            self.weights_ = _best_weights([self._normalized(i, top, ranks) for i, top in enumerate(tops)], truth)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         self._check_members()
@@ -262,7 +262,7 @@ class Blend(XMCClassifier, _BaseComposition):
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
         asked = np.flatnonzero(self.weights_).tolist()
-        tops = [self._normalised(i, *self._candidates(self.estimators_[i], X, labels)) for i in asked]
+        tops = [self._normalized(i, *self._candidates(self.estimators_[i], X, labels)) for i in asked]
         return blend_topk(tops, self.weights_[asked], k, self.classes_.size)
 
     def _candidates(
@@ -281,7 +281,7 @@ class Blend(XMCClassifier, _BaseComposition):
         beyond = before == best.counts[:, None]  # no candidates but for the restriction: ranks go on after the last one
         return top, 1 + before + np.cumsum(beyond, axis=1) - beyond
 
-    def _normalised(self, i: int, top: TopK, ranks: NDArray[np.int64]) -> TopK:
+    def _normalized(self, i: int, top: TopK, ranks: NDArray[np.int64]) -> TopK:
         """Return the answers of member `i` with scores that can be averaged."""
         if self.normalization == "none":
             return top

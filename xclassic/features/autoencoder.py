@@ -68,7 +68,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     learning_rate : float, default=0.0001
         Of Adam at the start, above 0; it falls to 0 in a line, so that noise does not keep training from settling.
     random_state : int, RandomState instance or None, default=0
-        Seed of the decomposition, which is randomised, and of the order of the rows in training.
+        Seed of the decomposition, which is randomized, and of the order of the rows in training.
     verbose : int, default=0
         Above 0, show the progress of training with the time left.
 

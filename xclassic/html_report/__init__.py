@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a ranking of labelled rows.
+"""One self-contained HTML page about a ranking of labeled rows.
 
 `analysis` computes what the metrics do not, `figures` draws it, `page` is the HTML and its style sheet, `sections` says
 what stands in each part of the page, and `report` puts them together.

@@ -1,4 +1,4 @@
-"""Figures as SVG elements that take fonts and colours from the page around them."""
+"""Figures as SVG elements that take fonts and colors from the page around them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 5.4, 3.0  # inches; small, so that text stays readable where a phone shrinks the figure
-INK, GRID, FIRST, SECOND = "#000001", "#000002", "#000003", "#000004"  # each stands for a colour of the page
-COLOURS = {INK: "var(--muted)", GRID: "var(--rule)", FIRST: "var(--first)", SECOND: "var(--second)"}
+INK, GRID, FIRST, SECOND = "#000001", "#000002", "#000003", "#000004"  # each stands for a color of the page
+COLORS = {INK: "var(--muted)", GRID: "var(--rule)", FIRST: "var(--first)", SECOND: "var(--second)"}
 STYLE = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "xclassic",  # ids would be random
@@ -66,14 +66,14 @@ def frequency_figure(bins: FrequencyBins, description: str) -> str:
     """Draw precision and recall against the number of training rows."""
     middles = np.where(bins.fewest > 0, np.sqrt(np.maximum(bins.fewest, 1) * (bins.most + 1.0)), NONE)
     with _drawing() as (figure, axes):
-        for values, colour, marker, line, name in (
+        for values, color, marker, line, name in (
             (bins.precision, FIRST, "o", "-", "precision"),
             (bins.recall, SECOND, "s", "--", "recall"),
         ):
             seen = (bins.fewest > 0) & np.isfinite(values)
-            axes.plot(middles[seen], 100 * values[seen], marker + line, color=colour, label=name)
+            axes.plot(middles[seen], 100 * values[seen], marker + line, color=color, label=name)
             # No line leads there: its place on the axis is no number of rows.
-            axes.plot(middles[bins.fewest == 0], 100 * values[bins.fewest == 0], marker, color=colour)
+            axes.plot(middles[bins.fewest == 0], 100 * values[bins.fewest == 0], marker, color=color)
         axes.set(xscale="log", xlabel="training rows of the label", ylabel="percent")
         _frequency_ticks(axes, bins)
         _percent(axes)
@@ -147,8 +147,8 @@ def _svg(figure: Figure, name: str, description: str) -> str:
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
     body = body.replace("xlink:href", "href")
     body = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", body)
-    for stand_in, colour in COLOURS.items():
-        body = body.replace(stand_in, colour)
+    for stand_in, color in COLORS.items():
+        body = body.replace(stand_in, color)
     body = "\n".join(line.strip() for line in body.splitlines() if line.strip())
     size = f"0 0 {72 * WIDTH:g} {72 * HEIGHT:g}"
     return f'<svg viewBox="{size}" role="img" aria-label="{escape(description)}">{body}'

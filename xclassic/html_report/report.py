@@ -42,7 +42,7 @@ def write_report(
     title: str = "Model report",
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write one HTML page about a ranking of labelled rows.
+    """Write one HTML page about a ranking of labeled rows.
 
     The page holds the metrics, precision and recall by label frequency, calibration, the most confused labels and
     sample predictions. It needs nothing beside itself: no network, no script. The same input gives the same bytes.

@@ -22,7 +22,7 @@ DEEPEST = 10  # rows of the table of prefix credit
 TERMS = {
     "P": "Precision: the share of the first k answers that are true.",
     "R": "Recall: the share of a row&rsquo;s true labels among its first k answers.",
-    "nDCG": "Normalised discounted cumulative gain: a true label counts more the earlier it is answered.",
+    "nDCG": "Normalized discounted cumulative gain: a true label counts more the earlier it is answered.",
     "hit": "The share of rows with a true label among the first k answers.",
     "coverage": "The share of all true labels that are found in one row at least.",
     "PSP": "Propensity-scored precision: rare labels count more.",
@@ -51,14 +51,14 @@ class Names(NamedTuple):
 
 
 def describe(case: Case, n_known: int, facts: Mapping[str, Any]) -> str:
-    """Return the facts given, and those of the labelled rows."""
+    """Return the facts given, and those of the labeled rows."""
     n_labels, n_true, n_bare = case.truth.n_labels, case.truth.keys.size, int((case.sizes == 0).sum())
     given = {safe(name, LONGEST_NAME): isolated(value, LONGEST_TEXT) for name, value in facts.items()}
     bare = f", {number(n_bare)} of them without labels" if n_bare else ""
     unknown = f", and {number(n_labels - n_known)} unknown to the model" if n_labels > n_known else ""
     seen = np.unique(case.truth.labels).size
     found = {
-        "Labelled rows": f"{number(case.truth.n_rows)}{bare}",
+        "Labeled rows": f"{number(case.truth.n_rows)}{bare}",
         "Labels": f"{number(n_known)}{unknown}; {number(seen)} are true in some row",
         "Labels of a row": f"{n_true / case.truth.n_rows:.2f} on average",
     }
@@ -251,7 +251,7 @@ def _answers(case: Case, names: Names, row: int, score: Callable[[float], str]) 
 
 
 def _item(good: bool, name: str, verdict: str, aside: str) -> str:
-    """Return one label with a mark that says by its form and by a hidden word what its colour says."""
+    """Return one label with a mark that says by its form and by a hidden word what its color says."""
     mark = (
         f"<span class={'right' if good else 'wrong'}>{'✓' if good else '✗'}<span class=unseen>{verdict}:</span></span>"
     )

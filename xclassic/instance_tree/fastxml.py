@@ -1,4 +1,4 @@
-"""FastXML: trees over points whose nodes optimise nDCG (Prabhu and Varma, KDD 2014)."""
+"""FastXML: trees over points whose nodes optimize nDCG (Prabhu and Varma, KDD 2014)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FastXML(ForestClassifier):
     r"""Forest over points: every node splits its points so that two rankings of all labels serve them best.
 
     In each node the points get random sides; then, in turn, each side ranks the labels and each point moves to the side
-    whose ranking has the larger nDCG for its labels. A sparse hyperplane, fitted to the sides by l1-regularised
+    whose ranking has the larger nDCG for its labels. A sparse hyperplane, fitted to the sides by l1-regularized
     logistic regression, decides where points really go. A leaf holds the mean label vector of its points, and a
     prediction is the mean over the trees.
 
@@ -55,7 +55,7 @@ class FastXML(ForestClassifier):
     leaf_labels : int, default=100
         Labels kept in a leaf, the most frequent ones.
     bias : float, default=1.0
-        Value of a constant feature, in mean lengths of a row. It is regularised like the others; 0 for none.
+        Value of a constant feature, in mean lengths of a row. It is regularized like the others; 0 for none.
     normalize : bool, default=False
         Scale every row to unit length first.
     n_jobs : int, optional

@@ -67,7 +67,7 @@ class MLRF(ForestClassifier):
     Scores are mean shares of the points in the leaves, in [0, 1]. With :math:`n_l` of the :math:`n` points of a side
     having label l, its impurity is :math:`\sum_l n_l (1 - n_l / n)`, the Gini index of each label on its own; the sum
     over both sides is least [1]_. A feature that a row does not have is 0. Points with a value of at most the
-    threshold, halfway between two neighbours, go to the first child. A node is a leaf when its points all have the same
+    threshold, halfway between two neighbors, go to the first child. A node is a leaf when its points all have the same
     labels, or no feature parts them. The paper also fills in labels that are likely missing before it grows trees,
     which is not done here; least squares with propensities does so in its own way.
 

@@ -19,7 +19,7 @@ DISTANCES = ("pifa", "jaccard", "iou", "count")
 LINKAGES = ("average", "complete", "single")
 FARTHEST = {"pifa": 1.0, "jaccard": 1.0, "iou": 0.0, "count": 0.0}  # distance of labels that share nothing
 EXACT = 5000  # labels up to which all cosines are taken
-NEIGHBOURS = 50  # of each label beyond that
+NEIGHBORS = 50  # of each label beyond that
 BLOCK = 256  # labels whose cosines with all others are held at once
 
 
@@ -51,7 +51,7 @@ def agglomerate(similarity: csr_array, linkage: str = "average", farthest: float
     Among equally near groups the one with the smallest item is taken. Groups that share nothing are joined last, the
     smallest first, so that they form a balanced tree.
 
-    Cost: nearest-neighbour chains, about ``n`` scans of a list of neighbours, and for average and single linkage
+    Cost: nearest-neighbor chains, about ``n`` scans of a list of neighbors, and for average and single linkage
     ``O(nnz log n)`` moves of entries. Memory: 30 to 60 bytes for each stored entry; never ``n`` times ``n``.
 
     References
@@ -135,7 +135,7 @@ def label_similarity(Y: csr_array, vectors: Features | None, distance: str, n_jo
 def _cosines(vectors: csr_array, n_jobs: int | None) -> csr_array:
     """Return all cosines of a few labels, and those of the nearest of many."""
     n = vectors.shape[0]
-    kept = n if n <= EXACT else NEIGHBOURS + 1
+    kept = n if n <= EXACT else NEIGHBORS + 1
     starts = range(0, n, BLOCK)
     blocks = run_tasks(partial(_nearest, vectors, csr_array(vectors.T), kept), starts, n_jobs=n_jobs)
     cosines = csr_array(vstack(blocks, format="csr")).astype(np.float64)

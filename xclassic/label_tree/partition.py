@@ -51,7 +51,7 @@ def kmeans_tree(
     max_leaf : int, default=100
         At least 1.
     balanced : bool, default=True
-        Clusters of a node differ in size by at most one label. Otherwise each label goes to the nearest centre.
+        Clusters of a node differ in size by at most one label. Otherwise each label goes to the nearest center.
     max_share : float, default=1.0
         Where not `balanced`, the largest share of the labels of a node that one cluster may take; the labels nearest to
         it stay.
@@ -66,7 +66,7 @@ def kmeans_tree(
     max_rounds : int, default=20
         Rounds after which it is done in any case.
     random_state : int, RandomState or None, default=0
-        The first centres are labels drawn at random.
+        The first centers are labels drawn at random.
     n_jobs : int, optional
         Workers, as joblib counts them. The tree does not depend on it.
     verbose : int, default=0

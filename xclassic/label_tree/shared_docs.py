@@ -9,7 +9,7 @@ _PARAMETERS = {
     "n_trees": """int, default={}
         Trees, whose scores are averaged. They differ in the random start of the grouping.""",
     "tree": """LabelTree or sequence of them, optional
-        Take these trees, such as a catalogue, instead of grouping labels; `n_trees` is then their number. Every label
+        Take these trees, such as a catalog, instead of grouping labels; `n_trees` is then their number. Every label
         with a row must be in each. A saved model keeps its trees, not this parameter.""",
     "beam": """int or None, default={}
         Nodes kept on each level of a search. More is a little more accurate and slower; None gives the exactly best
@@ -31,7 +31,7 @@ _PARAMETERS = {
         How weights are stored. "float16" answers the same but for the order of near ties; "int8" loses a little more
         and makes the smallest model.""",
     "bias": """float, default={}
-        Value of a constant feature, which is regularised like the others; 0 for none.""",
+        Value of a constant feature, which is regularized like the others; 0 for none.""",
     "normalize": """bool, default={}
         Scale rows to unit length first, as the defaults of the other parameters expect.""",
     "n_jobs": """int, optional

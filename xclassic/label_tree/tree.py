@@ -36,7 +36,7 @@ class LabelTree(TreeArrays):
     n_labels : int
         Size of the label space; ids are below it.
     names : array-like of str, shape (n_nodes,), optional
-        Names of the nodes, as of a catalogue.
+        Names of the nodes, as of a catalog.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ class LabelTree(TreeArrays):
         edges: Iterable[tuple[Hashable, Hashable]],
         labels: Sequence[Hashable] | NDArray[Any] | None = None,
     ) -> LabelTree:
-        """Build a tree from pairs of names, as a catalogue lists them.
+        """Build a tree from pairs of names, as a catalog lists them.
 
         Parameters
         ----------

@@ -22,7 +22,7 @@ class XReg(LabelTreeClassifier):
     Relevances lie in (0, 1]. The relevance of a node for a row is the largest under it; a child's model estimates its
     share of the relevance of the parent, by logistic regression on fractional targets, weighted by the parent's. The
     product along a path estimates the relevance of the label, and the losses of the nodes bound the divergence from
-    the true relevances. Without relevances of your own the inverse propensities of the labels are taken, which favours
+    the true relevances. Without relevances of your own the inverse propensities of the labels are taken, which favors
     rare labels as PSP@k does.
 
     Parameters

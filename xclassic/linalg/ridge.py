@@ -1,4 +1,4 @@
-"""Ridge regression of many targets, on one Cholesky factorisation or by conjugate gradients."""
+"""Ridge regression of many targets, on one Cholesky factorization or by conjugate gradients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xclassic.parallel import StopByte
 from xclassic.rows import dense
 from xclassic.validation.features import Features
 
-LIMIT = 15_000  # order of the largest matrix factorised
+LIMIT = 15_000  # order of the largest matrix factorized
 SLAB = 1024  # rows of a matrix worked on at a time
 RUNNING = np.zeros(1, np.uint8)  # a stop byte that nobody sets
 CG_SWEEPS = 30
@@ -40,7 +40,7 @@ def gram_matrix(X: Features, alpha: float, of_rows: bool, stop: StopByte = RUNNI
     return gram
 
 
-def factorise(gram: NDArray[np.float32], stop: StopByte = RUNNING) -> tuple[NDArray[np.float32], bool]:
+def factorize(gram: NDArray[np.float32], stop: StopByte = RUNNING) -> tuple[NDArray[np.float32], bool]:
     """Overwrite the lower triangle with its Cholesky factor, slab by slab: one call of LAPACK would not see Ctrl-C.
 
     Returns what `scipy.linalg.cho_solve` takes; of no use after a stop.
@@ -87,7 +87,7 @@ class RidgeSolver:
         if min(X.shape) > LIMIT:
             return
         try:
-            self.factor = factorise(gram_matrix(X, alpha, self.of_rows, stop), stop)
+            self.factor = factorize(gram_matrix(X, alpha, self.of_rows, stop), stop)
         except LinAlgError as error:
             if not stop[0]:
                 raise ValueError(

@@ -15,7 +15,7 @@ from xclassic.validation.parameters import check_choice, check_number
 
 
 class DiSMEC(OneVsRestLinear):
-    r"""One-vs-rest linear classifiers, L2-regularised, with small weights dropped after training.
+    r"""One-vs-rest linear classifiers, L2-regularized, with small weights dropped after training.
 
     For each label, with :math:`t_i = 1` on its rows and :math:`-1` on all others,
 
@@ -40,10 +40,10 @@ class DiSMEC(OneVsRestLinear):
         Passes over all rows after which the training of a label ends in any case.
     propensity : {"default", "wikipedia", "amazon"}, tuple of (A, B), or None, default=None
         Weigh the positives of label l by :math:`c_i = 2/p_l - 1` with p_l its propensity under the preset or the
-        constants: favours rare labels (higher PSP@k), often at some cost in P@k. As it raises the cost of errors, try
+        constants: favors rare labels (higher PSP@k), often at some cost in P@k. As it raises the cost of errors, try
         smaller `C` with it.
     bias : float, default=1.0
-        Value of a constant feature, which is regularised like the others; 0 for none.
+        Value of a constant feature, which is regularized like the others; 0 for none.
     normalize : bool, default=True
         Scale rows to unit length first, as the defaults of the other parameters expect.
     n_jobs : int, optional

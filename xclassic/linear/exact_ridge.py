@@ -1,7 +1,7 @@
-"""Ridge regression of all labels by one Cholesky factorisation, and its leave-one-out answers.
+"""Ridge regression of all labels by one Cholesky factorization, and its leave-one-out answers.
 
 With the constant feature appended to `X`, ``W = (X^T X + alpha I)^-1 X^T T = X^T (X X^T + alpha I)^-1 T``: the first
-form factorises a matrix of features, the second one of rows, and the smaller is taken.
+form factorizes a matrix of features, the second one of rows, and the smaller is taken.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy.sparse import csc_array, csr_array
 import xclassic._kernels.blocks as kernels
 from xclassic.blocks.problem import label_ranges
 from xclassic.blocks.training import Trained, run_blocks
-from xclassic.linalg.ridge import factorise, gram_matrix, with_bias
+from xclassic.linalg.ridge import factorize, gram_matrix, with_bias
 from xclassic.parallel import StopByte
 from xclassic.rows import dense
 from xclassic.validation.features import Features
@@ -50,7 +50,7 @@ def solve(
     worker 8 bytes for each feature and label of a task; no array of all features by all labels.
     """
     of_rows = X.shape[0] < X.shape[1]
-    factor = factorise(gram_matrix(X, alpha, of_rows))
+    factor = factorize(gram_matrix(X, alpha, of_rows))
     columns = csc_array(Y)[:, labels]
     task = partial(_solve_task, X, columns, factor, of_rows, targets, bias, prune)
     return run_blocks(task, label_ranges(len(labels)), labels, X.shape[1] - 1, n_jobs, verbose)
@@ -91,7 +91,7 @@ def leave_one_out(
     """Judge pairs of penalty and propensity power on training rows, each ranked by models that have not seen it.
 
     With the hat matrix ``H = X (X^T X + alpha I)^-1 X^T``, the models fitted without row i give it the scores
-    ``(H_i Y - h_ii y_i) / (1 - h_ii)``. The power only multiplies the columns, so one factorisation serves all powers.
+    ``(H_i Y - h_ii y_i) / (1 - h_ii)``. The power only multiplies the columns, so one factorization serves all powers.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def leave_one_out(
 
 def _hat_rows(X: Features, alpha: float, judged: NDArray[np.int64], of_rows: bool) -> NDArray[np.float32]:
     """Return the rows `judged` of the hat matrix."""
-    factor = factorise(gram_matrix(X, alpha, of_rows))
+    factor = factorize(gram_matrix(X, alpha, of_rows))
     if of_rows:  # H = I - alpha (X X^T + alpha I)^-1
         unit = np.zeros((X.shape[0], len(judged)), np.float32)
         unit[judged, np.arange(len(judged))] = 1

@@ -29,7 +29,7 @@ class OneVsRestLeastSquares(OneVsRestLinear):
 
     .. math:: (X^\top X + \alpha I)\, w_l = p_l^{-\mathrm{power}}\, X^\top y_l
 
-    All labels share the matrix on the left, so one factorisation serves them all where rows or features are few; beyond
+    All labels share the matrix on the left, so one factorization serves them all where rows or features are few; beyond
     that, conjugate gradients run on 16 labels at a time. Fast, and on many data sets more accurate than the squared
     hinge of `DiSMEC`; where labels have few rows and texts are long, the hinge may stay ahead: try both.
 
@@ -38,7 +38,7 @@ class OneVsRestLeastSquares(OneVsRestLinear):
     alpha : float or "auto", default=1.0
         Ridge penalty, above 0, also of the constant feature. "auto" chooses among 0.3, 1 and 3.
     propensity_power : float in [0, 1] or "auto", default="auto"
-        0 is plain least squares; larger values favour rare labels. "auto" chooses among 0, 0.2, ..., 1 the power with
+        0 is plain least squares; larger values favor rare labels. "auto" chooses among 0, 0.2, ..., 1 the power with
         the best mean of P@1, P@3 and P@5 on training rows, each judged by models that have not seen it
         (leave-one-out).
     propensity : {"default", "wikipedia", "amazon"} or tuple of (A, B), default="default"
@@ -46,7 +46,7 @@ class OneVsRestLeastSquares(OneVsRestLinear):
     prune : float, default=0.01
         Weights of at most this absolute value are dropped after training; 0 keeps all.
     solver : {"auto", "exact", "cg"}, default="auto"
-        "exact" factorises the matrix of features or that of rows, whichever is smaller, and refuses above 15,000;
+        "exact" factorizes the matrix of features or that of rows, whichever is smaller, and refuses above 15,000;
         "cg" is block conjugate gradients; "auto" takes the one that should be faster.
     tol : float, default=0.01
         Relative residual at which conjugate gradients end for a label.

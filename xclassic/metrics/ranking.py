@@ -83,7 +83,7 @@ def recall_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = Non
 
 
 def ndcg_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None) -> float:
-    """Normalised discounted cumulative gain at k, averaged over rows.
+    """Normalized discounted cumulative gain at k, averaged over rows.
 
     A true label in slot j gains 1 / log(1 + j); the sum is divided by that of a ranking which puts all true labels of
     the row first.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.neighbors.graph import check_search
-from xclassic.neighbors.label_graph import label_neighbours
+from xclassic.neighbors.label_graph import label_neighbors
 from xclassic.neighbors.local import Learner, LocalEmbeddings
 from xclassic.neighbors.ranking import learn_partition, ranking_map
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
@@ -20,13 +20,13 @@ from xclassic.validation.parameters import check_number
 
 
 class AnnexML(LocalEmbeddings):
-    r"""Neighbours in spaces that are learned by ranking: those with like labels first.
+    r"""Neighbors in spaces that are learned by ranking: those with like labels first.
 
     A graph joins each training row with the rows whose labels are most like its own. A learner
 
-    1. *parts* the rows by linear scorers, trained such that a row and its neighbours in the graph have the same best
+    1. *parts* the rows by linear scorers, trained such that a row and its neighbors in the graph have the same best
        scorer,
-    2. *maps* each part linearly to a space where neighbours have larger cosines than other rows,
+    2. *maps* each part linearly to a space where neighbors have larger cosines than other rows,
     3. *decodes*: maps a new row of the part, finds the nearest training rows there, and lets them vote.
 
     The answer is the mean over learners. The same idea as `SLEEC`, whose parts do not look at the labels and whose
@@ -41,7 +41,7 @@ class AnnexML(LocalEmbeddings):
     part_size : int, default=3000
         Training rows for each part of a learner, on average.
     label_neighbors : int, default=10
-        Neighbours of a row in the graph, before those are added whose neighbour it is.
+        Neighbors of a row in the graph, before those are added whose neighbor it is.
     sharpness : float, default=10.0
         Factor of the cosines in the loss, above 0; the larger, the more the nearest of the others count alone.
     epochs : int, default=10
@@ -51,7 +51,7 @@ class AnnexML(LocalEmbeddings):
     power : float, default=8.0
         Power of the cosine in the votes, at least 0.
     search : {"exact", "graph"}, default="exact"
-        How neighbours are found in a part. "graph" is approximate, for parts of more than some 200,000 rows, and needs
+        How neighbors are found in a part. "graph" is approximate, for parts of more than some 200,000 rows, and needs
         USearch (``pip install "xclassic[graph]"``).
     normalize : bool, default=True
         Scale rows to unit length first.
@@ -73,19 +73,19 @@ class AnnexML(LocalEmbeddings):
     See Also
     --------
     SLEEC : Spaces that preserve the inner products of label vectors.
-    KNN : Neighbours by the features themselves.
+    KNN : Neighbors by the features themselves.
 
     Notes
     -----
     Scores are shares of the votes, in [0, 1]. Training rows without labels are left out. Those whose labels nobody
-    shares have no neighbours in the graph; they vote, but do not shape the space. A row that is near to no training
+    shares have no neighbors in the graph; they vote, but do not shape the space. A row that is near to no training
     row, such as one without known features, is answered with ``label_shares_``. Parts of fewer rows than `n_neighbors`
     let all vote.
 
-    For row i, its neighbour j and 256 random rows n of the part, the map lowers
+    For row i, its neighbor j and 256 random rows n of the part, the map lowers
     :math:`\log(1 + \sum_n e^{-\gamma(\cos_{ij} - \cos_{in})})`, as in the paper [1]_; so do the scorers a loss of their
     own. Unlike there, the steps are taken for batches of 256 rows, which share their n, scorers have no penalty, and
-    neighbours are by default searched among all rows of the part, which is faster up to many thousand.
+    neighbors are by default searched among all rows of the part, which is faster up to many thousand.
 
     Cost: the graph, ``label_neighbors`` nearest label vectors of each row, where a label is followed to 2,000 of its
     rows. For each learner and epoch, ``6 nnz(X) n_components``, and ``768 n_rows n_components``. A prediction reads
@@ -145,18 +145,18 @@ class AnnexML(LocalEmbeddings):
         check_number("epochs", self.epochs, minimum=0, integer=True)
         check_search(self.search)
 
-    def _trainer(self, X: Features, Y: csr_array, labelled: NDArray[np.int64]) -> Callable[[int, StopByte], Learner]:
+    def _trainer(self, X: Features, Y: csr_array, labeled: NDArray[np.int64]) -> Callable[[int, StopByte], Learner]:
         seed = int(spawn_seeds(self.random_state, 1)[0])
-        (graph,) = run_tasks(partial(label_neighbours, Y, self.label_neighbors), [seed])
-        return partial(self._learn, X, graph, labelled)
+        (graph,) = run_tasks(partial(label_neighbors, Y, self.label_neighbors), [seed])
+        return partial(self._learn, X, graph, labeled)
 
-    def _learn(self, X: Features, graph: csr_array, labelled: NDArray[np.int64], seed: int, stop: StopByte) -> Learner:
+    def _learn(self, X: Features, graph: csr_array, labeled: NDArray[np.int64], seed: int, stop: StopByte) -> Learner:
         """Fit one learner."""
         random = np.random.default_rng(seed)
-        n_parts = max(1, round(len(labelled) / self.part_size))
+        n_parts = max(1, round(len(labeled) / self.part_size))
         with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
-            scorers = learn_partition(X[labelled], graph[labelled][:, labelled], n_parts, random, stop)
-            return Learner.build(X, labelled, scorers, partial(self._embed, graph, random, stop), stop)
+            scorers = learn_partition(X[labeled], graph[labeled][:, labeled], n_parts, random, stop)
+            return Learner.build(X, labeled, scorers, partial(self._embed, graph, random, stop), stop)
 
     def _embed(
         self, graph: csr_array, random: np.random.Generator, stop: StopByte, X: Features, rows: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Approximate search among very many dense rows, by a graph of neighbours."""
+"""Approximate search among very many dense rows, by a graph of neighbors."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-import xclassic._kernels.neighbours as kernels
+import xclassic._kernels.neighbors as kernels
 from xclassic.blocks.weights import BlockWeights
 from xclassic.neighbors.graph import GraphIndex
 from xclassic.parallel import StopByte
@@ -19,7 +19,7 @@ from xclassic.topk import TopK
 from xclassic.validation.features import Features
 
 
-class NeighbourIndex(Protocol):
+class NeighborIndex(Protocol):
     """Rows that are found by their inner product with a query."""
 
     def nearest(self, X: Features, k: int) -> TopK:
@@ -32,14 +32,14 @@ class NeighbourIndex(Protocol):
         """Return what `stored_index` takes."""
 
 
-def build_index(rows: Features, search: str = "exact") -> NeighbourIndex:
+def build_index(rows: Features, search: str = "exact") -> NeighborIndex:
     """Return an index of the rows that suits them, exact unless they are dense and `search` is "graph"."""
     if not isinstance(rows, np.ndarray):
         return InvertedIndex.build(rows)
     return GraphIndex(rows) if search == "graph" else DenseIndex.build(rows)
 
 
-def stored_index(arrays: Arrays, n_rows: int, n_features: int) -> NeighbourIndex:
+def stored_index(arrays: Arrays, n_rows: int, n_features: int) -> NeighborIndex:
     """Return an index from its arrays, checked before its first use.
 
     Raises
@@ -112,25 +112,25 @@ class DenseIndex:
 
 
 def vote(
-    neighbours: NDArray[np.int32],
+    neighbors: NDArray[np.int32],
     weights: NDArray[np.float32],
     Y: csr_array,
     label_shares: NDArray[np.float32],
     k: int,
     labels: NDArray[np.int32] | None = None,
 ) -> TopK:
-    """Return the labels that the neighbours of each row have, by their share of the weights.
+    """Return the labels that the neighbors of each row have, by their share of the weights.
 
     Parameters
     ----------
-    neighbours : ndarray of int32, shape (n_rows, n_neighbours)
+    neighbors : ndarray of int32, shape (n_rows, n_neighbors)
         Row numbers of `Y`.
-    weights : ndarray of float32, shape (n_rows, n_neighbours)
-        At least 0; neighbours of weight 0 are none.
-    Y : csr_array, shape (n_neighbour_rows, n_labels)
+    weights : ndarray of float32, shape (n_rows, n_neighbors)
+        At least 0; neighbors of weight 0 are none.
+    Y : csr_array, shape (n_neighbor_rows, n_labels)
         Labels of the rows; an entry is a label, whatever its value.
     label_shares : ndarray of float32, shape (n_labels,)
-        Scores for rows without neighbours; labels of share 0 are not answered.
+        Scores for rows without neighbors; labels of share 0 are not answered.
     k : int
     labels : ndarray of int32, optional
         Answer with these only.
@@ -146,7 +146,7 @@ def vote(
         allowed[labels] = 1
     top = TopK(
         *kernels.vote(
-            np.ascontiguousarray(neighbours),
+            np.ascontiguousarray(neighbors),
             np.ascontiguousarray(weights, np.float32),
             Y.indptr.astype(np.int64, copy=False),
             Y.indices.astype(np.int32, copy=False),

@@ -1,4 +1,4 @@
-"""Nearest neighbours: a row has the labels of the training rows most like it."""
+"""Nearest neighbors: a row has the labels of the training rows most like it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
 from xclassic.neighbors.graph import check_search
-from xclassic.neighbors.index import NeighbourIndex, build_index, label_shares, stored_index, vote, vote_weights
+from xclassic.neighbors.index import NeighborIndex, build_index, label_shares, stored_index, vote, vote_weights
 from xclassic.rows import unit_rows
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.storage.folder import ModelFileError
@@ -33,12 +33,12 @@ class KNN(XMCClassifier):
     n_neighbors : int, default=40
         Training rows that vote, at most.
     power : float, default=3.0
-        Power p of the cosine in the votes, at least 0; 0 counts all neighbours alike.
+        Power p of the cosine in the votes, at least 0; 0 counts all neighbors alike.
     search : {"exact", "graph"}, default="exact"
-        How neighbours are found among dense training rows. "graph" is approximate, for more than some 200,000 rows, and
+        How neighbors are found among dense training rows. "graph" is approximate, for more than some 200,000 rows, and
         needs USearch (``pip install "xclassic[graph]"``); sparse rows are always searched exactly.
     normalize : bool, default=True
-        Scale rows to unit length. Without, neighbours are those with the largest inner product, which votes are then
+        Scale rows to unit length. Without, neighbors are those with the largest inner product, which votes are then
         powers of.
     n_jobs : int, optional
         Workers, as joblib counts them. The answers do not depend on it.
@@ -60,9 +60,9 @@ class KNN(XMCClassifier):
 
     Notes
     -----
-    Scores are in [0, 1]. Only labels of neighbours are answered; a row without neighbours, such as one without known
-    features, is answered with ``label_shares_``. Rows without labels are neighbours like others and take from the
-    shares of all. Exact neighbours are found among sparse training rows by an inverted index, among dense ones by
+    Scores are in [0, 1]. Only labels of neighbors are answered; a row without neighbors, such as one without known
+    features, is answered with ``label_shares_``. Rows without labels are neighbors like others and take from the
+    shares of all. Exact neighbors are found among sparse training rows by an inverted index, among dense ones by
     products with all rows, 16 at a time. Equally near ones rank by row. The graph is made at the first prediction, in
     some 200 microseconds a row, and searches of several workers take turns.
 
@@ -86,7 +86,7 @@ class KNN(XMCClassifier):
 
     _probabilistic = True
 
-    index_: NeighbourIndex
+    index_: NeighborIndex
     labels_: csr_array
     label_shares_: NDArray[np.float32]
 
@@ -126,9 +126,9 @@ class KNN(XMCClassifier):
         if not self._labels_verified:
             verify_matrix("labels", self.labels_)
             self._labels_verified = True
-        neighbours = self.index_.nearest(self._encoded(X), min(self.n_neighbors, self.labels_.shape[0]))
-        weights = vote_weights(neighbours.scores, self.power)
-        return vote(neighbours.ids, weights, self.labels_, self.label_shares_, k, labels)
+        neighbors = self.index_.nearest(self._encoded(X), min(self.n_neighbors, self.labels_.shape[0]))
+        weights = vote_weights(neighbors.scores, self.power)
+        return vote(neighbors.ids, weights, self.labels_, self.label_shares_, k, labels)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         graph = 16 * 2 * 8 * n if self.search == "graph" else 0

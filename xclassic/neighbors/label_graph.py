@@ -51,7 +51,7 @@ def thinned(Y: csr_array, most: int, random: np.random.Generator) -> csr_array:
     return csr_array(csc_array((columns.data[kept], columns.indices[kept], indptr), shape=Y.shape))
 
 
-def label_neighbours(Y: csr_array, n_neighbors: int, seed: int, stop: StopByte) -> csr_array:
+def label_neighbors(Y: csr_array, n_neighbors: int, seed: int, stop: StopByte) -> csr_array:
     """Return the graph of `label_similarities` without the edges from rows to themselves."""
     similar = label_similarities(Y, n_neighbors + 1, np.random.default_rng(seed), stop).tocoo()
     apart = similar.coords[0] != similar.coords[1]

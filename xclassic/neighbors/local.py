@@ -76,24 +76,24 @@ class Learner:
         return cls(scorers[filled], parts)
 
     def find(
-        self, X: Features, search: str, power: float, neighbours: NDArray[np.int32], weights: NDArray[np.float32]
+        self, X: Features, search: str, power: float, neighbors: NDArray[np.int32], weights: NDArray[np.float32]
     ) -> None:
-        """Write the neighbours of each row and their shares of the vote, which sum to 1, or 0 where there are none."""
+        """Write the neighbors of each row and their shares of the vote, which sum to 1, or 0 where there are none."""
         if not self.parts:
             return
         nearest = nearest_centroid(X, self.scorers)
         for c in np.unique(nearest):
             part, asked = self.parts[c], np.flatnonzero(nearest == c)
             index = part.graph if search == "graph" else part.exact
-            found = index.nearest(part.map.images(X[asked]), min(neighbours.shape[1], len(part.rows)))
+            found = index.nearest(part.map.images(X[asked]), min(neighbors.shape[1], len(part.rows)))
             shares = vote_weights(found.scores, power)
             shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-            neighbours[asked, : found.k] = part.rows[np.maximum(found.ids, 0)]
+            neighbors[asked, : found.k] = part.rows[np.maximum(found.ids, 0)]
             weights[asked, : found.k] = shares
 
 
 class LocalEmbeddings(XMCClassifier):
-    """Base of ensembles whose learners part the training rows and map each part to a space, where neighbours vote.
+    """Base of ensembles whose learners part the training rows and map each part to a space, where neighbors vote.
 
     A method defines `_trainer`. Its constructor sets `n_learners`, `n_components`, `n_neighbors`, `power` and
     `normalize` besides what every method has.
@@ -120,8 +120,8 @@ class LocalEmbeddings(XMCClassifier):
     labels_: csr_array
     label_shares_: NDArray[np.float32]
 
-    def _trainer(self, X: Features, Y: csr_array, labelled: NDArray[np.int64]) -> Callable[[int, StopByte], Learner]:
-        """Return what fits a learner from a seed; `labelled` are the numbers of the rows with labels, at least one."""
+    def _trainer(self, X: Features, Y: csr_array, labeled: NDArray[np.int64]) -> Callable[[int, StopByte], Learner]:
+        """Return what fits a learner from a seed; `labeled` are the numbers of the rows with labels, at least one."""
         raise NotImplementedError
 
     def _check_parameters(self) -> None:
@@ -138,10 +138,10 @@ class LocalEmbeddings(XMCClassifier):
         self._verified = True
         self.label_shares_ = label_shares(Y)
         self.learners_ = []
-        labelled = np.flatnonzero(np.diff(Y.indptr))
-        if labelled.size:
+        labeled = np.flatnonzero(np.diff(Y.indptr))
+        if labeled.size:
             self.learners_ = run_tasks(
-                self._trainer(self._encoded(X), Y, labelled),
+                self._trainer(self._encoded(X), Y, labeled),
                 spawn_seeds(self.random_state, self.n_learners).tolist(),
                 n_jobs=self.n_jobs,
                 description="fitting",
@@ -152,12 +152,12 @@ class LocalEmbeddings(XMCClassifier):
         if not self._verified:
             self._verify()
         X = self._encoded(X)
-        neighbours = np.zeros((X.shape[0], self.n_neighbors * len(self.learners_)), np.int32)
-        weights = np.zeros(neighbours.shape, np.float32)
+        neighbors = np.zeros((X.shape[0], self.n_neighbors * len(self.learners_)), np.int32)
+        weights = np.zeros(neighbors.shape, np.float32)
         for number, learner in enumerate(self.learners_):
             slots = slice(number * self.n_neighbors, (number + 1) * self.n_neighbors)
-            learner.find(X, self.search, self.power, neighbours[:, slots], weights[:, slots])
-        return vote(neighbours, weights, self.labels_, self.label_shares_, k, labels)
+            learner.find(X, self.search, self.power, neighbors[:, slots], weights[:, slots])
+        return vote(neighbors, weights, self.labels_, self.label_shares_, k, labels)
 
     def _model_memory(self, n: int, d: int, nnz_x: int, part_size: int) -> float:
         """Return an estimate of the bytes of all learners."""

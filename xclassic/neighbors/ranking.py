@@ -1,4 +1,4 @@
-"""Two problems in which neighbours in the label graph are to be ranked above others (AnnexML): parts, and a map."""
+"""Two problems in which neighbors in the label graph are to be ranked above others (AnnexML): parts, and a map."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ PARTITION_EPOCHS = 5
 def learn_partition(
     X: Features, graph: csr_array, n_parts: int, random: np.random.Generator, stop: StopByte
 ) -> NDArray[np.float32]:
-    r"""Return scorers such that a row and its neighbours in the graph have the same best scorer.
+    r"""Return scorers such that a row and its neighbors in the graph have the same best scorer.
 
-    For a row whose best scorer is w, a neighbour j of it, and any row n, a step lowers
+    For a row whose best scorer is w, a neighbor j of it, and any row n, a step lowers
 
     .. math:: \log(1 + e^{-w x_j}) + \log(1 + e^{w x_n}) .
 
-    Neighbours draw the scorer near. Other rows repel it, those of large parts most often, which makes parts alike in
+    Neighbors draw the scorer near. Other rows repel it, those of large parts most often, which makes parts alike in
     size. Scorers start as rows.
 
     Parameters
     ----------
     X : csr_array or ndarray, shape (n_rows, n_features)
     graph : csr_array, shape (n_rows, n_rows)
-        Its entries are the neighbours.
+        Its entries are the neighbors.
     n_parts : int
         At most the number of rows.
     random : Generator
@@ -54,11 +54,11 @@ def learn_partition(
     W = dense(X[random.choice(n, n_parts, replace=False)]).T.copy()
     squares = np.zeros_like(W)
     size = max(BATCH, -(-n // MOST_BATCHES))
-    for rows, neighbours in _edge_batches(graph, PARTITION_EPOCHS * (n_parts > 1), size, random):
+    for rows, neighbors in _edge_batches(graph, PARTITION_EPOCHS * (n_parts > 1), size, random):
         if stop[0]:
             break
         best = np.tile(np.argmax(X[rows] @ W, axis=1), 2)
-        batch = X[np.concatenate([neighbours, random.integers(0, n, len(rows))])]
+        batch = X[np.concatenate([neighbors, random.integers(0, n, len(rows))])]
         side = np.repeat(np.array([1, -1], np.float32), len(rows))
         at = np.arange(len(best)), best
         scores = np.asarray(batch @ W)
@@ -77,18 +77,18 @@ def ranking_map(
     random: np.random.Generator,
     stop: StopByte,
 ) -> NDArray[np.float32]:
-    r"""Return V such that the images :math:`x V` of neighbours in the graph have larger cosines than those of others.
+    r"""Return V such that the images :math:`x V` of neighbors in the graph have larger cosines than those of others.
 
     Parameters
     ----------
     X : csr_array or ndarray, shape (n_rows, n_features)
     graph : csr_array, shape (n_rows, n_rows)
-        Its entries are the neighbours.
+        Its entries are the neighbors.
     n_components : int
     sharpness : float
         Factor of the cosines in `ranking_loss`.
     epochs : int
-        Times that each row with neighbours is compared: one of them, at random, with 256 rows at random.
+        Times that each row with neighbors is compared: one of them, at random, with 256 rows at random.
     random : Generator
         For the start and the comparisons.
     stop : ndarray of uint8, shape (1,)
@@ -106,28 +106,28 @@ def ranking_map(
     reach = 1 / np.sqrt(max(1.0, np.count_nonzero(X.data if isinstance(X, csr_array) else X) / max(n, 1)))
     V = random.uniform(-reach, reach, (d, n_components)).astype(np.float32)
     squares = np.zeros_like(V)
-    for rows, neighbours in _edge_batches(graph, epochs, BATCH, random):
+    for rows, neighbors in _edge_batches(graph, epochs, BATCH, random):
         if stop[0]:
             break
         strangers = random.integers(0, n, BATCH)
-        others = (strangers != rows[:, None]) & (strangers != neighbours[:, None])
-        batch = X[np.concatenate([rows, neighbours, strangers])]
+        others = (strangers != rows[:, None]) & (strangers != neighbors[:, None])
+        batch = X[np.concatenate([rows, neighbors, strangers])]
         slopes = ranking_loss(np.asarray(batch @ V), others, sharpness)[1]
         _adagrad_step(V, squares, batch.T @ slopes)
     return V
 
 
 def ranking_loss(images: NDArray[Any], others: NDArray[np.bool_], sharpness: float) -> tuple[float, NDArray[Any]]:
-    r"""Return how far rows are from having larger cosines with their neighbours than with others, and the gradient.
+    r"""Return how far rows are from having larger cosines with their neighbors than with others, and the gradient.
 
-    The mean over rows i with the neighbour j of
+    The mean over rows i with the neighbor j of
 
     .. math:: \log \Bigl(1 + \sum_n e^{-\gamma (\cos_{ij} - \cos_{in})}\Bigr) .
 
     Parameters
     ----------
     images : ndarray, shape (2 n_rows + n_strangers, n_components)
-        Of the rows, of a neighbour of each, and of rows that all of them are compared with. An image of zeros has the
+        Of the rows, of a neighbor of each, and of rows that all of them are compared with. An image of zeros has the
         cosine 0 with all.
     others : ndarray of bool, shape (n_rows, n_strangers)
         The strangers n that a row is compared with.
@@ -143,13 +143,13 @@ def ranking_loss(images: NDArray[Any], others: NDArray[np.bool_], sharpness: flo
     b = len(others)
     norms = np.maximum(np.sqrt(np.einsum("ij,ij->i", images, images)), 1e-12)[:, None].astype(images.dtype)
     units = images / norms
-    rows, neighbours, strangers = units[:b], units[b : 2 * b], units[2 * b :]
-    near = sharpness * np.einsum("ij,ij->i", rows, neighbours)
+    rows, neighbors, strangers = units[:b], units[b : 2 * b], units[2 * b :]
+    near = sharpness * np.einsum("ij,ij->i", rows, neighbors)
     logits = np.column_stack([near, np.where(others, sharpness * (rows @ strangers.T), -np.inf)])
     total = logsumexp(logits, axis=1)
     shares = np.exp(logits - total[:, None]) * images.dtype.type(sharpness / b)
     missing, pushes = shares[:, :1] - images.dtype.type(sharpness / b), shares[:, 1:]
-    slopes = np.concatenate([pushes @ strangers + missing * neighbours, missing * rows, pushes.T @ rows])
+    slopes = np.concatenate([pushes @ strangers + missing * neighbors, missing * rows, pushes.T @ rows])
     gradient = (slopes - units * np.einsum("ij,ij->i", units, slopes)[:, None]) / norms
     return float(np.mean(total - near)), gradient
 
@@ -157,7 +157,7 @@ def ranking_loss(images: NDArray[Any], others: NDArray[np.bool_], sharpness: flo
 def _edge_batches(
     graph: csr_array, epochs: int, size: int, random: np.random.Generator
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Yield all rows with neighbours in random order, some at a time, each with one of its neighbours."""
+    """Yield all rows with neighbors in random order, some at a time, each with one of its neighbors."""
     degrees = np.diff(graph.indptr)
     for _ in range(epochs):
         order = random.permutation(np.flatnonzero(degrees))

@@ -13,10 +13,10 @@ ADMM_ROUNDS = 50
 
 
 def fit_map(X: Features, Z: NDArray[np.float32], alpha: float, l1: float, stop: StopByte) -> NDArray[np.float32]:
-    r"""Return V that minimises :math:`\|Z - XV\|^2 + \alpha \|V\|^2 + l_1 \|XV\|_1`.
+    r"""Return V that minimizes :math:`\|Z - XV\|^2 + \alpha \|V\|^2 + l_1 \|XV\|_1`.
 
     Ridge regression if `l1` is 0. Otherwise by the alternating direction method of multipliers, whose rounds are ridge
-    regressions on one factorisation.
+    regressions on one factorization.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""SLEEC: neighbours in a space learned from the labels (Bhatia, Jain, Kar, Varma and Jain, NIPS 2015)."""
+"""SLEEC: neighbors in a space learned from the labels (Bhatia, Jain, Kar, Varma and Jain, NIPS 2015)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from xclassic.validation.parameters import check_number
 
 
 class SLEEC(LocalEmbeddings):
-    r"""Neighbours in a space where rows with like labels are near: local embeddings, an ensemble of them.
+    r"""Neighbors in a space where rows with like labels are near: local embeddings, an ensemble of them.
 
     A learner parts the training rows into clusters by their features. Within each, it
 
     1. *compresses* the labels: gives every row a short vector, such that rows have the inner products that the label
-       vectors of their nearest neighbours have,
+       vectors of their nearest neighbors have,
     2. *regresses*: learns a linear map from the features to these vectors,
     3. *decodes*: maps a new row of the cluster, finds the nearest training rows there, and lets them vote.
 
@@ -76,7 +76,7 @@ class SLEEC(LocalEmbeddings):
 
     See Also
     --------
-    KNN : Neighbours by the features themselves.
+    KNN : Neighbors by the features themselves.
 
     Notes
     -----
@@ -84,7 +84,7 @@ class SLEEC(LocalEmbeddings):
     training row, such as one without known features, is answered with ``label_shares_``. Clusters of fewer rows than
     `n_components` have shorter vectors, and those of fewer than `n_neighbors` let all vote.
 
-    Label vectors are scaled to unit length. Unlike in the paper [1]_, `l1` is off by default, neighbours are found by
+    Label vectors are scaled to unit length. Unlike in the paper [1]_, `l1` is off by default, neighbors are found by
     the cosine of mapped rows, which weighs their votes, and every learner leaves some rows out.
 
     Cost, for each learner: ``n_rows (n_components^2 + label_neighbors n_components) rounds`` for the vectors, and
@@ -150,15 +150,15 @@ class SLEEC(LocalEmbeddings):
         if self.sample_share == 0:
             raise ValueError("sample_share is 0; something must remain. It is in (0, 1].")
 
-    def _trainer(self, X: Features, Y: csr_array, labelled: NDArray[np.int64]) -> Callable[[int, StopByte], Learner]:
-        return partial(self._learn, X, Y, labelled)
+    def _trainer(self, X: Features, Y: csr_array, labeled: NDArray[np.int64]) -> Callable[[int, StopByte], Learner]:
+        return partial(self._learn, X, Y, labeled)
 
-    def _learn(self, X: Features, Y: csr_array, labelled: NDArray[np.int64], seed: int, stop: StopByte) -> Learner:
+    def _learn(self, X: Features, Y: csr_array, labeled: NDArray[np.int64], seed: int, stop: StopByte) -> Learner:
         """Fit one learner."""
         random = np.random.default_rng(seed)
-        n = int(np.ceil(self.sample_share * len(labelled)))
-        rows = np.sort(random.choice(labelled, n, replace=False))
-        n_clusters = min(n, max(1, round(len(labelled) / self.cluster_size)))
+        n = int(np.ceil(self.sample_share * len(labeled)))
+        rows = np.sort(random.choice(labeled, n, replace=False))
+        n_clusters = min(n, max(1, round(len(labeled) / self.cluster_size)))
         with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
             centroids = cluster_centroids(X[rows], n_clusters, random, stop)
             return Learner.build(X, rows, centroids, partial(self._embed, Y, random, stop), stop)

@@ -1,4 +1,4 @@
-"""Several fields of a record at once: a brand, and the levels of a catalogue, which always fit together."""
+"""Several fields of a record at once: a brand, and the levels of a catalog, which always fit together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ N_PATHS = 100  # best paths of which the levels are ranked
 
 
 class FieldsClassifier(BaseEstimator):
-    """Predict several fields of a record: levels of a catalogue jointly, and others such as a brand.
+    """Predict several fields of a record: levels of a catalog jointly, and others such as a brand.
 
     One clone of `estimator` ranks whole paths, such as "Food > Drinks > Tea", among those of the training rows. The
     levels are read off the best one, so a predicted parent is always the parent of the predicted leaf. Each other field

@@ -1,4 +1,4 @@
-"""Labels and the groups above them, as a catalogue lists them: category, sub-category, type."""
+"""Labels and the groups above them, as a catalog lists them: category, sub-category, type."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SEP = " > "
 
 
 class LabelHierarchy:
-    """The path of each label from the top level of a catalogue down to the label itself.
+    """The path of each label from the top level of a catalog down to the label itself.
 
     A node is identified by its whole path: "Shorts" under "Women" and "Shorts" under "Men" are two. A label is mostly a
     leaf, but a path may end early, even where others go on: ``("Clothing",)`` beside ``("Clothing", "Women")`` is what

@@ -82,10 +82,10 @@ inline void find_nearest(const NearestTask& task) { NearestRows(task).find_all()
 
 struct VoteTask {
     int64_t n;
-    int64_t n_neighbours;
-    const int32_t* neighbours;  // (n, n_neighbours)
-    const float* weights;  // (n, n_neighbours); 0 for slots without a neighbour
-    const int64_t* label_ptr;  // of the rows that are neighbours
+    int64_t n_neighbors;
+    const int32_t* neighbors;  // (n, n_neighbors)
+    const float* weights;  // (n, n_neighbors); 0 for slots without a neighbor
+    const int64_t* label_ptr;  // of the rows that are neighbors
     const int32_t* labels;
     int64_t n_labels;
     const uint8_t* allowed;  // (n_labels,) or nullptr
@@ -99,9 +99,9 @@ inline void vote(const VoteTask& task) {
     LabelSums sums(task.n_labels, task.allowed);
     for (int64_t i = 0; i < task.n; i++) {
         float all = 0;
-        for (int64_t q = i * task.n_neighbours; q < (i + 1) * task.n_neighbours; q++) {
+        for (int64_t q = i * task.n_neighbors; q < (i + 1) * task.n_neighbors; q++) {
             if (task.weights[q] == 0) continue;
-            const int32_t row = task.neighbours[q];
+            const int32_t row = task.neighbors[q];
             all += task.weights[q];
             for (int64_t p = task.label_ptr[row]; p < task.label_ptr[row + 1]; p++) sums.add(task.labels[p], task.weights[q]);
         }

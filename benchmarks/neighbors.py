@@ -1,8 +1,8 @@
-"""How fast KNN finds neighbours, next to the brute-force search of scikit-learn on the same rows.
+"""How fast KNN finds neighbors, next to the brute-force search of scikit-learn on the same rows.
 
-    python benchmarks/neighbours.py --data citeulike_t tibkat_en --data-dir data
+    python benchmarks/neighbors.py --data citeulike_t tibkat_en --data-dir data
 
-Both search for the same number of neighbours of every test row by cosine; KNN lets them vote too.
+Both search for the same number of neighbors of every test row by cosine; KNN lets them vote too.
 Rounds are run in turn.
 """
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", default=["bibtex"], choices=list(problems.FEATURES))
     parser.add_argument("--data-dir", type=Path, help="folder with the data sets that are not bundled")
-    parser.add_argument("--neighbours", type=int, default=40)
+    parser.add_argument("--neighbors", type=int, default=40)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -41,9 +41,9 @@ def main() -> None:
     for name in options.data:
         problem = problems.prepare(name, options.data_dir)
         rows, queries = csr_matrix(problem.X), csr_matrix(problem.X_test)
-        ours = KNN(options.neighbours, n_jobs=options.threads).fit(problem.X, problem.Y)
+        ours = KNN(options.neighbors, n_jobs=options.threads).fit(problem.X, problem.Y)
         peers = [  # with several jobs it copies the rows for each, which may cost more than it gains
-            NearestNeighbors(n_neighbors=options.neighbours, algorithm="brute", metric="cosine", n_jobs=n).fit(rows)
+            NearestNeighbors(n_neighbors=options.neighbors, algorithm="brute", metric="cosine", n_jobs=n).fit(rows)
             for n in {1, options.threads}
         ]
         mine, theirs = [], []

@@ -1,4 +1,4 @@
-"""Python entries to the neighbour search of ``neighbours.h``.
+"""Python entries to the neighbor search of ``neighbors.h``.
 
 Arguments are trusted: ``neighbors/index.py`` makes and checks them.
 """
@@ -10,7 +10,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from xclassic._kernels.blocks cimport Rows, describe_rows
 
 
-cdef extern from "neighbours.h" namespace "xclassic" nogil:
+cdef extern from "neighbors.h" namespace "xclassic" nogil:
     cdef struct NearestTask:
         Rows queries
         const int64_t* posting_ptr
@@ -27,8 +27,8 @@ cdef extern from "neighbours.h" namespace "xclassic" nogil:
 
     cdef struct VoteTask:
         int64_t n
-        int64_t n_neighbours
-        const int32_t* neighbours
+        int64_t n_neighbors
+        const int32_t* neighbors
         const float* weights
         const int64_t* label_ptr
         const int32_t* labels
@@ -72,11 +72,11 @@ def find_nearest(
 
 
 def vote(
-    const int32_t[:, ::1] neighbours, const float[:, ::1] weights, const int64_t[::1] label_ptr,
+    const int32_t[:, ::1] neighbors, const float[:, ::1] weights, const int64_t[::1] label_ptr,
     const int32_t[::1] labels, int64_t n_labels, allowed, int64_t k,
 ):
-    """Return (ids, scores, counts) of the best ``k`` labels by their share of the neighbours' weights."""
-    cdef int64_t n = neighbours.shape[0]
+    """Return (ids, scores, counts) of the best ``k`` labels by their share of the neighbors' weights."""
+    cdef int64_t n = neighbors.shape[0]
     ids = np.full((n, k), -1, np.int32)
     scores = np.full((n, k), -np.inf, np.float32)
     counts = np.zeros(n, np.int32)
@@ -92,8 +92,8 @@ def vote(
         mask = allowed
         task.allowed = &mask[0]
     task.n = n
-    task.n_neighbours = neighbours.shape[1]
-    task.neighbours = &neighbours[0, 0]
+    task.n_neighbors = neighbors.shape[1]
+    task.neighbors = &neighbors[0, 0]
     task.weights = &weights[0, 0]
     task.label_ptr = &label_ptr[0]
     task.labels = &labels[0]
