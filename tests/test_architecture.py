@@ -52,6 +52,14 @@ def test_every_room_has_a_floor():
     assert ("cli", "cli/report_command.py", "html_report") in imports()  # inside a function
 
 
+def test_the_design_page_lists_the_rooms():
+    design = Path(__file__).parents[1] / "docs" / "design.md"
+    block = design.read_text().split("    xclassic/\n")[1].split("\n\n")[0]
+    listed = {line.split()[0].strip(",").removesuffix("/").removesuffix(".py") for line in block.splitlines()}
+    rooms = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert rooms - {"__pycache__", "_version", "_versions", "__main__"} == listed
+
+
 def test_imports_point_down():
     assert [(file, module) for room, file, module in imports() if FLOOR_OF[room] > FLOOR_OF[module.split(".")[0]]] == []
 

@@ -32,12 +32,12 @@ def directions(clf, L):
     return clf.decoder_.to_csc(L).toarray().T
 
 
-def centerd(method, Y):
+def centered(method, Y):
     return Y - (0 if method is Rembrandt else Y.mean(axis=0))
 
 
 def criterion(method, X, Y, alpha):
-    Z = centerd(method, Y)
+    Z = centered(method, Y)
     return Z.T @ Z if method is PLST else Z.T @ naive.hat_matrix(X, alpha) @ Z
 
 

@@ -146,5 +146,5 @@ class LinearCompression(XMCClassifier):
 
 
 def predictable(labels: CenteredLabels, solver: RidgeSolver, V: NDArray[Any]) -> NDArray[Any]:
-    """Return ``Z^T H Z V``, with centerd labels Z and the hat matrix H of the ridge regression."""
+    """Return ``Z^T H Z V``, with centered labels Z and the hat matrix H of the ridge regression."""
     return labels.transposed_times(np.asarray(solver.X @ solver.solve(labels.times(V))))

@@ -13,7 +13,7 @@ from xclassic.linalg.ridge import RidgeSolver
 class CPLST(LinearCompression):
     r"""Components of the label vectors that the features can predict, and their ridge regression.
 
-    With centerd label vectors Z and the hat matrix :math:`H = X (X^\top X + \alpha I)^{-1} X^\top` of the regression,
+    With centered label vectors Z and the hat matrix :math:`H = X (X^\top X + \alpha I)^{-1} X^\top` of the regression,
     the codes are products with the leading eigenvectors V of :math:`Z^\top H Z`: a compromise between what is much and
     what is predictable. A row has the scores :math:`x W V^\top + \bar y`.
 

@@ -13,8 +13,8 @@ from xclassic.linalg.ridge import RidgeSolver
 class PLST(LinearCompression):
     r"""Principal components of the label vectors, predicted by ridge regression.
 
-    The codes of label vectors are their products with the leading right singular vectors V of the centerd label matrix:
-    of all linear codes of their length, those from which label vectors are recovered best. A row has the scores
+    The codes of label vectors are their products with the leading right singular vectors V of the centered label
+    matrix: of all linear codes of their length, those from which label vectors are recovered best. A row has the scores
     :math:`x W V^\top + \bar y`. Quick, and small where labels are many; rare labels are lost, since few components hold
     them.
 
@@ -51,7 +51,7 @@ class PLST(LinearCompression):
     -----
     Scores are regression values, not probabilities. Labels without a training row are never answered.
 
-    With as many components as labels the scores are those of one-vs-rest ridge regression on centerd labels [1]_.
+    With as many components as labels the scores are those of one-vs-rest ridge regression on centered labels [1]_.
 
     Cost: the components, ``nnz(Y) n_labels`` for some thousand labels; ``m^3 / 3`` with m the smaller of rows and
     features (beyond 15,000 conjugate gradients), and ``nnz(X) n_components``. A prediction costs

@@ -48,7 +48,7 @@ class Rembrandt(LinearCompression):
 
     See Also
     --------
-    CPLST : The same on centerd labels, by more exact eigenvectors.
+    CPLST : The same on centered labels, by more exact eigenvectors.
 
     Notes
     -----
