@@ -179,7 +179,7 @@ class LEML(LinearCompression):
     def _descend(self, X: Features, Y: csr_array, W: Array, H: Array, seed: int) -> tuple[Array, Array]:
         """Lower the objective from the least-squares solution on."""
         if self.loss != "squared":
-            W, H = self._centered(W, H)
+            W, H = self._signed(W, H)
         pairs = Pairs(Y, LOSSES[self.loss], self.n_negatives, seed, self.n_jobs)
 
         def objective(factors: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -194,7 +194,7 @@ class LEML(LinearCompression):
         W, H = np.split(found.astype(np.float32).reshape(-1, rank), [d])
         return W, H
 
-    def _centered(self, W: Array, H: Array) -> tuple[Array, Array]:
+    def _signed(self, W: Array, H: Array) -> tuple[Array, Array]:
         """Move scores s to 2s - 1: the last component gives way to the constant feature, if there is one."""
         H = 2 * H
         if self.bias:
