@@ -103,18 +103,6 @@ def test_costs_of_rows_and_positives(level):
     assert excess(trained, X, Y, labels, costs, "squared_hinge").max() < 1e-4
 
 
-def test_subset_of_rows_is_a_fit_on_these_rows():
-    X, Y = problem_data()
-    rows = np.flatnonzero(np.arange(X.shape[0]) % 3)
-    labels = np.arange(5)
-    costs = np.ones(5, np.float32)
-    options = {"loss": "squared_hinge", "eps": 1e-6, "max_passes": 200, "prune": 0.0, "seed": 1}
-    options |= {"positive_costs": costs, "negative_costs": costs}
-    subset = train_blocks(BlockProblem(X, bias=1.0, rows=rows), Y, labels, **options)
-    copied = train_blocks(BlockProblem(X[rows], bias=1.0), Y[rows], labels, **options)
-    np.testing.assert_array_equal(subset.weights.values, copied.weights.values)
-
-
 @pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
 def test_equals_liblinear(loss):
     X, Y = problem_data()

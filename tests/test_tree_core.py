@@ -488,16 +488,6 @@ def test_searches_agree_with_each_other(seed, beam, k, score):
         assert exact.ids[i].tolist() == restricted.ids[i].tolist()
 
 
-@pytest.mark.parametrize("threshold", [1e-6, 0.01, 0.3, 1.0])
-def test_threshold_search(threshold):
-    model, X = trained_model()
-    full = search([model], X, 40, score="sigmoid", beam=None)
-    some = search([model], X, 40, score="sigmoid", beam=None, threshold=threshold)
-    for i in range(X.shape[0]):
-        wanted = full.ids[i, full.scores[i] >= np.float32(threshold)].tolist()
-        assert some.ids[i, : some.counts[i]].tolist() == wanted
-
-
 def test_very_deep_paths_still_have_an_order_and_finite_scores():
     n_labels = 120
     tree = LabelTree.from_codes([(0,) * i + (1,) for i in range(n_labels)])

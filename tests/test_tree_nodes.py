@@ -20,8 +20,8 @@ EXACT = {"eps": 1e-5, "max_passes": 2000, "prune": 0.0}
 LOSSES = ("squared_hinge", "logistic", "least_squares")
 
 
-def fit(X, Y, tree, loss="squared_hinge", cost=1.0, bias=1.0, rows=None, solver=None, **options):
-    problem = BlockProblem(X, bias=bias) if rows is None else BlockProblem(X, bias=bias, rows=rows)
+def fit(X, Y, tree, loss="squared_hinge", cost=1.0, bias=1.0, solver=None, **options):
+    problem = BlockProblem(X, bias=bias)
     return TreeModel(tree, train_tree(problem, Y, tree, NodeSolver(loss, cost, **(solver or EXACT)), **options).weights)
 
 
@@ -69,26 +69,19 @@ def test_nodes_of_uneven_trees_solve_the_problem_of_their_rows(loss, dense, seed
             assert not node_weights(model, node).any()
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_a_subset_of_rows_and_a_larger_constant(loss):
-    X, Y = problem_data(n=90, d=25)
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss != "least_squares"])
+def test_a_larger_constant(loss):
+    X, Y = problem_data(n=60, d=25)
     tree = random_shape(20, 4)
-    chosen = np.flatnonzero(np.arange(90) % 3)
-    part, copied = (
-        fit(X, csr_array(Y[chosen]), tree, loss, bias=2.0, rows=chosen),
-        fit(X[chosen], csr_array(Y[chosen]), tree, loss, bias=2.0),
-    )
-    np.testing.assert_allclose(dense(part), dense(copied), atol=2e-3)
-    root = np.hstack([X[chosen].toarray(), np.full((len(chosen), 1), 2.0)])
-    targets = targets_of(tree, Y[chosen].toarray())
+    model = fit(X, csr_array(Y), tree, loss, bias=2.0)
+    root = naive.with_bias(X, 2.0)
+    targets = targets_of(tree, Y.toarray())
     reach = targets[:, 0]
     for child in range(1, tree.child_ptr[1]):
-        found = node_weights(part, child)
+        found = node_weights(model, child)
         found[-1] /= 2  # stored: what it adds to the margin
-        if loss != "least_squares":
-            costs = np.ones(reach.sum())
-            best = naive.train_linear(root[reach], targets[reach, child], costs, loss)
-            np.testing.assert_allclose(found, best, atol=1e-2)
+        best = naive.train_linear(root[reach], targets[reach, child], np.ones(reach.sum()), loss)
+        np.testing.assert_allclose(found, best, atol=1e-2)
 
 
 def dense(model):

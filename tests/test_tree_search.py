@@ -176,16 +176,6 @@ def test_trees_that_lack_labels_count_zero_for_them():
 # Exact search
 
 
-@given(st.integers(0, 10**6), st.floats(1e-6, 1.0), st.sampled_from(PATH_SCORES), st.integers(1, 30))
-@settings(max_examples=60, deadline=None)
-def test_exact_search_ends_where_the_threshold_says(seed, threshold, score, k):
-    model, X, _ = random_problem(seed, coarse=False, n=5)
-    full = search([model], X, k, score=score, beam=None)
-    some = search([model], X, k, score=score, beam=None, threshold=threshold)
-    for row in range(5):
-        assert answers(some, row) == [pair for pair in answers(full, row) if pair[1] >= np.float32(threshold)]
-
-
 @given(st.integers(0, 10**6), st.integers(1, 40), st.sampled_from(PATH_SCORES))
 @settings(max_examples=60, deadline=None)
 def test_exact_search_is_a_beam_as_wide_as_the_tree(seed, k, score):

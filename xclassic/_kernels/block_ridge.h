@@ -12,8 +12,7 @@ template <int N>
 XC_FN bool normal_product(const RidgeTask& task) {
     const Rows& rows = task.rows;
     for (int64_t f = 0; f <= rows.d; f++) {
-        const float ridge = f < rows.d ? task.ridge : task.bias_ridge;
-        store<N>(task.product + f * N, ridge * load<N>(task.direction + f * N));
+        store<N>(task.product + f * N, task.ridge * load<N>(task.direction + f * N));
     }
     for (int64_t i = 0; i < rows.n; i++) {
         if (i % 1024 == 0 && *task.stop) return false;

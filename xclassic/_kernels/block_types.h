@@ -60,7 +60,6 @@ struct RidgeTask {
     Rows rows;
     const float* diagonal;  // (d + 1,) of X'X + ridge I: the Jacobi preconditioner
     float ridge;
-    float bias_ridge;
     int32_t width;
     int32_t max_sweeps;
     float tolerance;  // relative residual, in the norm of the preconditioner, at which a lane is done

@@ -52,7 +52,6 @@ cdef extern from "block_types.h" namespace "xclassic" nogil:
         Rows rows
         const float* diagonal
         float ridge
-        float bias_ridge
         int32_t width
         int32_t max_sweeps
         float tolerance

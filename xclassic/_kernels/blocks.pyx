@@ -209,7 +209,7 @@ def train_labels(
 def ridge_labels(
     indptr, indices, const float[::1] values, const float[::1] diagonal, const int32_t[::1] feature_of, float bias,
     int64_t n, row_weights, const int64_t[::1] label_ptr, const int32_t[::1] label_rows, const float[::1] target_values,
-    float ridge, float bias_ridge, int width, float tolerance, int max_sweeps, double prune, const uint8_t[::1] stop,
+    float ridge, int width, float tolerance, int max_sweeps, double prune, const uint8_t[::1] stop,
 ):
     """Fit the ridge regressions of one task, ``width`` at a time.
 
@@ -234,7 +234,6 @@ def ridge_labels(
     task.rows = describe_rows(indptr, indices, values, n, d, bias)
     task.diagonal = &diagonal[0]
     task.ridge = ridge
-    task.bias_ridge = bias_ridge
     task.width = width
     task.max_sweeps = max_sweeps
     task.tolerance = tolerance

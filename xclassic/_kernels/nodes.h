@@ -25,7 +25,6 @@ struct NodeTask {
     const uint64_t* seeds;  // (n_nodes,)
     int32_t loss;
     float cost;  // of an error; least squares: the ridge penalty
-    const float* targets;  // (n_children,) least squares: what positives are mapped to
     float eps;
     int32_t max_passes;
     float prune;
@@ -166,11 +165,11 @@ class NodeTrainer {
         const int64_t size = (part_.rows.d + 1) * width;
         sum_squares();
         int64_t ptr[LANES + 1] = {0};
-        float targets[LANES] = {};
+        float targets[LANES] = {};  // what positives are mapped to
         positives_.clear();
         for (int lane = 0; lane < width; lane++) {
             if (lane < used) {
-                targets[lane] = task_.targets[first_child + lane];
+                targets[lane] = 1;
                 for (int64_t p = task_.positive_ptr[first_child + lane]; p < task_.positive_ptr[first_child + lane + 1]; p++)
                     positives_.push_back(local_row_[task_.positives[p]]);
             }
@@ -181,7 +180,7 @@ class NodeTrainer {
         RidgeTask block{};
         block.rows = part_.rows;
         block.diagonal = diagonal_.get(0);
-        block.ridge = block.bias_ridge = task_.cost;
+        block.ridge = task_.cost;
         block.width = width;
         block.max_sweeps = task_.max_passes;
         block.tolerance = task_.eps;

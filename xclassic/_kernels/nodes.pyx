@@ -28,7 +28,6 @@ cdef extern from "nodes.h" namespace "xclassic" nogil:
         const uint64_t* seeds
         int32_t loss
         float cost
-        const float* targets
         float eps
         int32_t max_passes
         float prune
@@ -65,7 +64,7 @@ def train_nodes(
     indptr, indices, values, const float[::1] square_norms, const int32_t[::1] feature_of, int64_t n_features,
     float bias, const int64_t[::1] row_ptr, const int32_t[::1] node_rows, row_mass, const int64_t[::1] child_ptr,
     const int64_t[::1] positive_ptr, const int32_t[::1] positives, positive_mass, const uint64_t[::1] seeds, int loss,
-    float cost, targets, float eps, int max_passes, float prune, const uint8_t[::1] stop,
+    float cost, float eps, int max_passes, float prune, const uint8_t[::1] stop,
 ):
     """Train the children of some nodes; see ``NodeTask``. Returns the members of ``ChunkParts`` as a dict of arrays."""
     cdef NodeTask task
@@ -86,7 +85,6 @@ def train_nodes(
     task.seeds = &seeds[0]
     task.loss = loss
     task.cost = cost
-    task.targets = _floats(targets)
     task.eps = eps
     task.max_passes = max_passes
     task.prune = prune

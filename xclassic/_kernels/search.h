@@ -147,8 +147,8 @@ class TreeSearch {
     }
 
     // The labels of one row in the order of their scores, exactly: nodes are opened best first, and as no contribution is positive, a
-    // label that comes up is better than all that are still hidden. Ends after k labels, or below `threshold`.
-    void exact(const Tree& tree, int32_t row, int64_t k, float threshold, BestOfRow& best) {
+    // label that comes up is better than all that are still hidden. Ends after k labels.
+    void exact(const Tree& tree, int32_t row, int64_t k, BestOfRow& best) {
         struct Waiting {
             float score;  // a probability, of a node the most that a label under it can have
             int32_t label, node;  // label -1: a node, which goes first among equals since it may hide smaller labels
@@ -163,7 +163,6 @@ class TreeSearch {
         while (!waiting.empty() && k > 0 && !*stop_) {
             const Waiting top = waiting.top();
             waiting.pop();
-            if (top.score < threshold) break;
             if (top.label >= 0) {
                 best.offer(row, top.label, top.score);
                 k--;

@@ -32,7 +32,7 @@ cdef extern from "search.h" namespace "xclassic" nogil:
     cdef cppclass TreeSearch:
         TreeSearch(const Rows&, int32_t score, const Level*, const uint8_t* stop) except +
         void beam(const Tree&, int64_t beam, BestOfRow*, Ensemble*) except +
-        void exact(const Tree&, int32_t row, int64_t k, float threshold, BestOfRow&) except +
+        void exact(const Tree&, int32_t row, int64_t k, BestOfRow&) except +
 
 
 cdef class SearchTree:
@@ -73,11 +73,11 @@ cdef class SearchTree:
 
 def search(
     list trees, list allowed, indptr, indices, values, int64_t n, int64_t d, int64_t n_labels, int score, int64_t beam,
-    double threshold, int64_t k, const uint8_t[::1] stop,
+    int64_t k, const uint8_t[::1] stop,
 ):
     """Return (ids, scores, counts) of the best ``k`` labels of each row, by their mean score over the trees.
 
-    ``beam`` 0 opens nodes best first, in one tree only, and leaves out labels whose score is below ``threshold``.
+    ``beam`` 0 opens nodes best first, in one tree only.
     ``allowed`` has for each tree None or a byte for each node.
     """
     ids = np.full((n, k), -1, np.int32)
@@ -107,7 +107,7 @@ def search(
             with nogil:
                 if beam == 0:
                     for row in range(<int32_t> n):
-                        one.exact(tree, row, k, threshold, dereference(best))
+                        one.exact(tree, row, k, dereference(best))
                 elif alone:
                     one.beam(tree, beam, best, NULL)
                 else:

@@ -31,13 +31,9 @@ class BlockProblem:
         Checked features.
     bias : float
         Value of the constant feature that every row carries; 0 for none.
-    rows : ndarray of int, optional
-        The rows to train on; all by default.
 
     Attributes
     ----------
-    rows : ndarray of int or None
-        As given.
     feature_of : ndarray of int32, shape (d,)
         The feature of `X` behind each feature of the problem.
     square_norms : ndarray of float32, shape (n,)
@@ -47,17 +43,15 @@ class BlockProblem:
 
     Notes
     -----
-    Memory: 4 bytes per stored entry, and a copy of the chosen rows if not all are.
+    Memory: 4 bytes per stored entry.
     """
 
-    def __init__(self, X: Features, *, bias: float, rows: NDArray[Any] | None = None) -> None:
-        self.rows = rows
+    def __init__(self, X: Features, *, bias: float) -> None:
         self.bias = float(bias)
         self.n_features = X.shape[1]
         self.indptr: NDArray[np.int64] | None = None
         self.indices: NDArray[np.int32] | None = None
         self.reading_order: NDArray[np.int32] | None = None
-        X = self.chosen(X)
         self.n_rows = X.shape[0]
         if isinstance(X, np.ndarray):
             self.feature_of = np.arange(X.shape[1], dtype=np.int32)
@@ -76,13 +70,9 @@ class BlockProblem:
                 self.reading_order = np.lexsort((np.diff(X.indptr), window)).astype(np.int32)
         self.square_norms = (row_norms(X, squared=True) + bias * bias).astype(np.float32)
 
-    def chosen(self, matrix: Any) -> Any:
-        """Return the rows of a matrix, or of an array, that are trained on."""
-        return matrix if self.rows is None else matrix[self.rows]
-
     def positives(self, Y: csr_array, labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Return the positive rows of `labels` as (offsets per label, rows of the problem)."""
-        columns = csc_array(self.chosen(Y))[:, labels]
+        columns = csc_array(Y)[:, labels]
         columns.sort_indices()
         return columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
 

@@ -100,7 +100,7 @@ def train_blocks(
         eps=eps,
         max_passes=max_passes,
         prune=prune,
-        row_weights=None if row_weights is None else np.ascontiguousarray(problem.chosen(row_weights)),
+        row_weights=None if row_weights is None else np.ascontiguousarray(row_weights),
     )
     tasks = [
         (pointers[a : b + 1], positives, positive_costs[a:b], negative_costs[a:b], (seed + a) % 2**63)
@@ -202,7 +202,6 @@ def _ridge_task(problem: BlockProblem, task: tuple[Any, ...], stop: StopByte, **
         label_ptr=pointers,
         label_rows=positives,
         target_values=targets,
-        bias_ridge=options["ridge"],
         stop=stop,
         **options,
     )

@@ -124,7 +124,6 @@ def train_tree(
     *,
     graded: bool = False,
     all_rows: bool = False,
-    targets: NDArray[np.float32] | None = None,
     matcher: Matcher | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
@@ -145,8 +144,6 @@ def train_tree(
         under the child over that under the node.
     all_rows : bool
         Train the root on rows without labels too, as negatives of all its children.
-    targets : ndarray of float32, shape (n_nodes,), optional
-        Least squares: what the positives of each node are mapped to.
     matcher : Matcher, optional
         Train each node also on the rows that the trained levels above send there.
     seed : int
@@ -181,7 +178,7 @@ def train_tree(
         description="training nodes",
         verbose=verbose,
     )
-    tasks = [_tasks_of_level(tree, depth, levels[depth], levels, targets, seed) for depth in range(tree.depth)]
+    tasks = [_tasks_of_level(tree, depth, levels[depth], levels, seed) for depth in range(tree.depth)]
     if matcher is None:
         parts = run([task for level in tasks for task in level])
     else:
@@ -190,7 +187,7 @@ def train_tree(
             top = _truncated(tree, depth)
             weights = _gather([dict(part) for part in parts], top, problem.n_features)
             reached = matcher.reached(TreeModel(top, weights), n_jobs)
-            parts += run(_tasks_of_level(tree, depth, _united(levels[depth], reached), levels, targets, seed))
+            parts += run(_tasks_of_level(tree, depth, _united(levels[depth], reached), levels, seed))
     precision = np.concatenate([part.pop("precision") for part in parts])
     return Trained(_gather(parts, tree, problem.n_features), precision, np.zeros(1, np.int64))
 
@@ -257,7 +254,6 @@ def _tasks_of_level(
     depth: int,
     reach: NodeRows,
     levels: list[NodeRows],
-    targets: NDArray[np.float32] | None,
     seed: int,
 ) -> list[tuple[Any, ...]]:
     """Cut the inner nodes of a level, which `reach` reaches, into tasks of about equal work, by the data alone."""
@@ -282,7 +278,6 @@ def _tasks_of_level(
                 _selected(reach, inner - first),
                 child_ptr,
                 positive,
-                None if targets is None else targets[children],
                 seed + inner,
             )
         )
@@ -300,7 +295,7 @@ def _selected(level: NodeRows, nodes: NDArray[np.int64]) -> NodeRows:
 
 
 def _train_task(problem: BlockProblem, solver: NodeSolver, task: tuple[Any, ...], stop: StopByte) -> Any:
-    reach, child_ptr, positive, targets, seeds = task
+    reach, child_ptr, positive, seeds = task
     part = kernels.train_nodes(
         problem.indptr,
         problem.indices,
@@ -319,7 +314,6 @@ def _train_task(problem: BlockProblem, solver: NodeSolver, task: tuple[Any, ...]
         seeds.astype(np.uint64),
         LOSSES.index(solver.loss),
         solver.cost,
-        np.ones(child_ptr[-1], np.float32) if targets is None else targets,
         solver.eps,
         solver.max_passes,
         solver.prune,

@@ -104,7 +104,6 @@ def search(
     score: str,
     beam: int | None,
     labels: NDArray[np.int32] | None = None,
-    threshold: float = 0.0,
 ) -> TopK:
     """Return the best `k` labels of each row by their mean score over the trees.
 
@@ -120,8 +119,6 @@ def search(
         Nodes kept on each level; None finds the best labels exactly.
     labels : ndarray of int32, optional
         The only labels to answer with.
-    threshold : float, default=0
-        With one tree and ``beam=None``, leave out labels with a smaller score.
 
     Returns
     -------
@@ -139,7 +136,6 @@ def search(
         models[0].tree.n_labels,
         PATH_SCORES.index(score),
         0 if exact else width,
-        threshold,
         k,
         np.zeros(1, np.uint8),
     )
