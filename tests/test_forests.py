@@ -26,7 +26,7 @@ def new(forest, **parameters):
 
 
 def assert_leaves_are_means(clf, X, Y):
-    rows = clf._encoded(X)
+    rows = clf._prepare(X)
     for tree in clf.trees_:
         leaves = tree.leaf_of(rows)
         assert np.bincount(leaves, minlength=tree.n_nodes)[tree.leaves].tolist() == tree.n_points[tree.leaves].tolist()
@@ -40,7 +40,7 @@ def assert_leaves_are_means(clf, X, Y):
 @every_forest
 def test_predictions_equal_walks_in_plain_loops(forest, bibtex):
     clf = new(forest, n_trees=3).fit(bibtex.X, bibtex.Y)
-    X = clf._encoded(bibtex.X_test[:40])
+    X = clf._prepare(bibtex.X_test[:40])
     dense = X.toarray()
     for tree in clf.trees_:
         assert tree.leaf_of(X).tolist() == [walk(tree, x) for x in dense]
@@ -77,7 +77,7 @@ def test_partial_fit_moves_the_means_of_leaves(forest, bibtex):
         np.testing.assert_array_equal(tree.weights, old["weights"])
         assert tree.n_points.sum() == 1000
     assert_leaves_are_means(clf, bibtex.X[:1000], bibtex.Y[:1000])
-    scores = forest_scores(clf.trees_, clf._encoded(bibtex.X_test[[0]]).toarray()[0], 159)
+    scores = forest_scores(clf.trees_, clf._prepare(bibtex.X_test[[0]]).toarray()[0], 159)
     assert clf.predict_topk(bibtex.X_test[:1], 1).scores[0, 0] == pytest.approx(scores.max(), rel=1e-5)
 
 

@@ -77,9 +77,9 @@ def test_models_see_the_code_not_the_reconstruction(small, encoded):
     # Defect 2: what came out of the decoder was used.
     X, clf = small[0], encoded
     assert clf.models_[0].weights.n_features == clf.encoder_.n_components == 256
-    codes = clf._encoded(X)
+    codes = clf._prepare(X)
     np.testing.assert_allclose(np.linalg.norm(codes, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(clf._encoded(X[3:4]), codes[3:4], atol=1e-5)  # row by row as in bulk
+    np.testing.assert_allclose(clf._prepare(X[3:4]), codes[3:4], atol=1e-5)  # row by row as in bulk
 
 
 def test_targets_are_any_label_under_the_node(bibtex, fitted):
@@ -129,7 +129,7 @@ def test_no_beam_is_full_traversal(bibtex, n_trees):
     X, Y = csr_array(bibtex.X[:800]), csr_array(bibtex.Y[:800])
     clf = HierarchicalXC(n_trees, beam=None, weight_dtype="float32").fit(X, Y)
     n_labels = Y.shape[1]
-    rows = clf._encoded(csr_array(bibtex.X_test[:50]))
+    rows = clf._prepare(csr_array(bibtex.X_test[:50]))
     expected = np.zeros((50, n_labels))
     for model in clf.models_:
         tree, w = model.tree, dense_weights(model, X.shape[1])

@@ -54,7 +54,7 @@ def test_scores_are_shares_of_the_votes(power, normalize):
     Y = csr_array((random.random((60, 9)) < 0.2).astype(np.float32))
     clf = KNN(n_neighbors=6, power=power, normalize=normalize).fit(X, Y)
     top = clf.predict_topk(queries, 9)
-    rows, queries = (clf._encoded(matrix).toarray() for matrix in (X, queries))
+    rows, queries = (clf._prepare(matrix).toarray() for matrix in (X, queries))
     for i, query in enumerate(queries):
         expected = naive.votes(rows, Y.toarray(), query, 6, power)
         if expected is None:

@@ -101,7 +101,7 @@ def test_leaves_hold_weighted_means(bibtex):
     expected = 1 / propensity(np.bincount(Y.indices, minlength=159), 300)
     np.testing.assert_allclose(clf.label_weights_, expected, rtol=1e-6)
     tree = clf.trees_[0]
-    leaves = tree.leaf_of(clf._encoded(X))
+    leaves = tree.leaf_of(clf._prepare(X))
     leaf = leaves[0]
     mean = Y[np.flatnonzero(leaves == leaf)].mean(axis=0) * expected
     entries = slice(tree.label_ptr[leaf], tree.label_ptr[leaf + 1])

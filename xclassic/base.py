@@ -16,7 +16,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic.parallel import StopByte, run_tasks
-from xclassic.storage.folder import Arrays, Verify
+from xclassic.rows import unit_rows
+from xclassic.storage.arrays import stored_count
+from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts, save
 from xclassic.topk import TopK
 from xclassic.validation.features import Features, check_features
@@ -82,6 +84,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
 
     n_jobs: int | None
     verbose: int
+    normalize: bool
     classes_: NDArray[Any]
     n_features_in_: int
     feature_names_in_: NDArray[Any]
@@ -102,6 +105,10 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         """Return checked rows; methods that read texts define their own."""
         return check_features(self, X, reset=reset)
 
+    def _prepare(self, X: Features) -> Features:
+        """Return checked rows as the models see them; only for methods with the parameter `normalize`."""
+        return unit_rows(X) if self.normalize else X
+
     def _get_arrays(self) -> tuple[Arrays, Facts]:
         raise NotImplementedError
 
@@ -110,6 +117,24 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         raise NotImplementedError
+
+    # What storage keeps of every estimator beside its arrays
+
+    def _get_target(self) -> tuple[Facts, NDArray[Any]]:
+        """Return the facts of the labels that ``fit`` saw, and the classes."""
+        dtype, per_row = self._target_dtype.str, int(self._labels_per_row)
+        return {"kind": self._target_kind, "dtype": dtype, "labels_per_row": per_row}, self.classes_
+
+    def _set_target(self, facts: Facts, classes: NDArray[Any], verify: Verify) -> None:
+        """Take what `_get_target` returned, checked; the object then counts as fitted."""
+        kind, dtype = facts["kind"], np.dtype(facts["dtype"])
+        if kind not in ("vector", "dense", "sparse") or dtype.kind not in ("biufUS" if kind == "vector" else "biuf"):
+            raise ModelFileError(f"The model was fitted on labels of unknown kind: {facts!r}.")
+        if verify == "full" and not (classes[:-1] < classes[1:]).all():
+            raise ModelFileError("The classes of the model are not in increasing order.")
+        self._target_kind, self._target_dtype = kind, dtype
+        self._labels_per_row = stored_count(facts, "labels_per_row")
+        self.classes_, self._fitted = classes, True
 
     def _check_parameters(self) -> None:
         check_n_jobs(self.n_jobs)

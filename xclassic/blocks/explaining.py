@@ -88,10 +88,6 @@ class ExplainableClassifier(XMCClassifier):
 
     # Hooks of a family of methods
 
-    def _encoded(self, X: Features) -> Features:
-        """Return the rows as the models see them."""
-        raise NotImplementedError
-
     def _input_names(self, names: Names | None, n_inputs: int) -> Names | None:
         """Return the names of what the models see, where the features of rows are called `names`."""
         return names
@@ -163,7 +159,7 @@ class ExplainableClassifier(XMCClassifier):
         if feature_names is None:
             feature_names = getattr(self, "feature_names_in_", None)
         best = self._topk(X, 1, None)  # also checks a loaded model before its arrays are followed below
-        encoded = self._encoded(X)
+        encoded = self._prepare(X)
         row = Row.of(encoded, self._input_names(feature_names, encoded.shape[1]), n_features)
         score, n_trees, steps = self._explained(row, int(known[0]), label_names)
         if not steps:

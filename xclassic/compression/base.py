@@ -14,8 +14,7 @@ from xclassic.blocks.weights import BlockWeights
 from xclassic.linalg.eigen import DENSE_LIMIT
 from xclassic.linalg.ridge import RidgeSolver, with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
-from xclassic.rows import unit_rows
-from xclassic.storage.arrays import stored_array
+from xclassic.storage.arrays import stored_array, with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
@@ -93,12 +92,9 @@ class LinearCompression(XMCClassifier):
     def _decoder_inputs(self) -> int:
         return self.n_components
 
-    def _encoded(self, X: Features) -> Features:
-        return unit_rows(X) if self.normalize else X
-
     def _fit(self, X: Features, Y: csr_array) -> None:
         seed = int(spawn_seeds(self.random_state, 1)[0])
-        task = partial(self._compress, with_bias(self._encoded(X), self.bias), Y)
+        task = partial(self._compress, with_bias(self._prepare(X), self.bias), Y)
         ((self.map_, self.decoder_),) = run_tasks(task, [seed], description="fitting", verbose=self.verbose)
 
     def _compress(
@@ -123,7 +119,7 @@ class LinearCompression(XMCClassifier):
 
     def _codes(self, X: Features) -> NDArray[np.float32]:
         """Return the codes that the regression answers, shape (n_rows, n_components)."""
-        rows = csr_array(self._encoded(X))  # BLAS would round the product of dense rows by the size of their batch
+        rows = csr_array(self._prepare(X))  # BLAS would round the product of dense rows by the size of their batch
         return np.asarray(rows @ self.map_[:-1] + np.float32(self.bias) * self.map_[-1])
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
@@ -134,15 +130,15 @@ class LinearCompression(XMCClassifier):
     # Persistence
 
     def _get_arrays(self) -> tuple[Arrays, Facts]:
-        return {"map": self.map_, **{f"decoder.{name}": a for name, a in self.decoder_.arrays().items()}}, {}
+        return {"map": self.map_} | with_prefix("decoder.", self.decoder_.arrays()), {}
 
     def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
         found = stored_array(arrays, "map", np.float32, (self.n_features_in_ + 1, self.n_components))
         if not np.isfinite(found).all():
             raise ModelFileError("A value of map is not finite.")
         self.map_ = found
-        named = {name.removeprefix("decoder."): array for name, array in arrays.items() if name.startswith("decoder.")}
-        self.decoder_ = BlockWeights.from_arrays(named, self._decoder_inputs, self.classes_.size, full=verify == "full")
+        parts, n_labels = without_prefix("decoder.", arrays), self.classes_.size
+        self.decoder_ = BlockWeights.from_arrays(parts, self._decoder_inputs, n_labels, full=verify == "full")
 
 
 def predictable(labels: CenteredLabels, solver: RidgeSolver, V: NDArray[Any]) -> NDArray[Any]:

@@ -161,7 +161,7 @@ class LEML(LinearCompression):
             check_number("n_negatives", self.n_negatives, minimum=1, integer=True)
 
     def _fit(self, X: Features, Y: csr_array) -> None:
-        X = with_bias(self._encoded(X), self.bias)
+        X = with_bias(self._prepare(X), self.bias)
         seen = np.flatnonzero(np.bincount(Y.indices, minlength=Y.shape[1]))
         own = csr_array(Y[:, seen])
         rank = min(self.n_components, len(seen))

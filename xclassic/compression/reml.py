@@ -152,7 +152,7 @@ class REML(LinearCompression):
         return self.n_components + self.n_features_in_ + 1
 
     def _fit(self, X: Features, Y: csr_array) -> None:
-        X = with_bias(self._encoded(X), self.bias)
+        X = with_bias(self._prepare(X), self.bias)
         labels = by_falling_count(Y)
         own = csr_array(Y[:, labels])
         rank = min(self.n_components, len(labels))
@@ -216,7 +216,7 @@ class REML(LinearCompression):
         return cells, np.zeros(n, np.float32), np.zeros(n), np.zeros(1, np.int64)
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
-        rows = csr_array(with_bias(self._encoded(X), self.bias))
+        rows = csr_array(with_bias(self._prepare(X), self.bias))
         inputs = csr_array(hstack([csr_array(np.asarray(rows @ self.map_)), rows]))
         return self.decoder_.topk(inputs, k, labels)
 

@@ -18,6 +18,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from xclassic.base import XMCClassifier
 from xclassic.datasets import stratified_split
 from xclassic.metrics._inputs import read_pairs
+from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts, packed, unpacked
 from xclassic.topk import TopK
@@ -301,12 +302,14 @@ class Blend(XMCClassifier, _BaseComposition):
         for i, (name, member) in enumerate(self.named_estimators_.items()):
             header, member_arrays = packed(member)
             headers.append({"name": name, **header})
-            arrays |= {f"member.{i}.{key}": array for key, array in member_arrays.items()}
+            arrays |= with_prefix(f"member.{i}.", member_arrays)
         return arrays, {"members": headers}
 
     def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
         headers = facts["members"]
-        self.estimators_ = [unpacked(header, _part(arrays, f"member.{i}."), verify) for i, header in enumerate(headers)]
+        self.estimators_ = [
+            unpacked(header, without_prefix(f"member.{i}.", arrays), verify) for i, header in enumerate(headers)
+        ]
         self.estimators = [
             (header["name"], clone(member)) for header, member in zip(headers, self.estimators_, strict=True)
         ]
@@ -376,10 +379,6 @@ def _check_weights(weights: Any, n_members: int) -> NDArray[np.float64]:
     if not np.isfinite(values).all() or (values < 0).any() or not (values > 0).any():
         raise ValueError(f"weights is {weights!r}; weights are finite and at least 0, and one must be above 0.")
     return values / values.sum(dtype=np.float64)
-
-
-def _part(arrays: Arrays, prefix: str) -> Arrays:
-    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
 
 
 # What is learned on held-out rows

@@ -16,7 +16,6 @@ from xclassic.instance_tree.ensemble import Ensemble
 from xclassic.instance_tree.growing import Splitter, grow_tree
 from xclassic.instance_tree.tree import InstanceTree
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
-from xclassic.rows import unit_rows
 from xclassic.topk import TopK
 from xclassic.validation.features import Features, check_features
 from xclassic.validation.labels import encode_known_labels
@@ -61,10 +60,6 @@ class ForestClassifier(XMCClassifier):
         """Return the rows that a tree is grown on."""
         return np.arange(n, dtype=np.int32)
 
-    def _encoded(self, X: Features) -> Features:
-        """Return the rows as the trees see them."""
-        return unit_rows(X) if self.normalize else X
-
     # The contract
 
     def _check_parameters(self) -> None:
@@ -79,7 +74,7 @@ class ForestClassifier(XMCClassifier):
         self.trees_ = self._grown(X, Y, spawn_seeds(self.random_state, self.n_trees))
 
     def _grown(self, X: Features, Y: csr_array, seeds: NDArray[np.uint64]) -> list[InstanceTree]:
-        X = self._encoded(X)
+        X = self._prepare(X)
         grow = partial(_grow, self, X, Y, self._leaf_labels(Y))
         return run_tasks(grow, seeds.tolist(), n_jobs=self.n_jobs, description="growing trees", verbose=self.verbose)
 
@@ -139,7 +134,7 @@ class ForestClassifier(XMCClassifier):
         if not self._fitted:
             return self.fit(X, y)
         X, Y = self._further(X, y)
-        add = partial(_refreshed, self._encoded(X), self._leaf_labels(Y), self.leaf_labels)
+        add = partial(_refreshed, self._prepare(X), self._leaf_labels(Y), self.leaf_labels)
         self.trees_ = run_tasks(
             add, self.trees_, n_jobs=self.n_jobs, description="filling leaves", verbose=self.verbose
         )
@@ -152,7 +147,7 @@ class ForestClassifier(XMCClassifier):
         return X, encode_known_labels(y, X.shape[0], self.classes_)
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
-        return self._ensemble.rank(self._encoded(X), k, labels)
+        return self._ensemble.rank(self._prepare(X), k, labels)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         worker = effective_n_jobs(self.n_jobs) * (24 * nnz_x + 64 * n + 20 * d + 20 * L)

@@ -10,7 +10,7 @@ from xclassic.base import Arrays, Facts, Verify
 from xclassic.instance_tree.fastxml import FastXML
 from xclassic.instance_tree.reranking import TailReranker
 from xclassic.metrics.propensity import inverse_propensities
-from xclassic.storage.arrays import stored_array
+from xclassic.storage.arrays import stored_array, with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
@@ -168,22 +168,21 @@ class PfastreXML(FastXML):
         n_labels = self.classes_.size
         if self.alpha == 1:
             return super()._topk(X, k, labels)
-        found = self._ensemble.rank(self._encoded(X), min(max(k, self.candidates), n_labels), labels)
+        found = self._ensemble.rank(self._prepare(X), min(max(k, self.candidates), n_labels), labels)
         return self.reranker_._reranked(X, found).head(k)
 
     # Persistence
 
     def _get_arrays(self) -> tuple[Arrays, Facts]:
         arrays, facts = super()._get_arrays()
-        tail = {f"tail.{name}": array for name, array in self.reranker_._arrays().items()}
+        tail = with_prefix("tail.", self.reranker_._arrays())
         return arrays | tail | {"label_weights": self.label_weights_}, facts
 
     def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
         super()._set_arrays(arrays, facts, verify)
-        tail = {name.removeprefix("tail."): array for name, array in arrays.items() if name.startswith("tail.")}
         weights = stored_array(arrays, "label_weights", np.float32, (self.classes_.size,))
         if not (np.isfinite(weights) & (weights > 0)).all():
             raise ModelFileError("label_weights must be above 0 and finite.")
         self.label_weights_ = weights
         self.reranker_ = TailReranker(self.alpha, self.gamma)
-        self.reranker_._take(tail, self.n_features_in_, self.classes_.size)
+        self.reranker_._take(without_prefix("tail.", arrays), self.n_features_in_, self.classes_.size)

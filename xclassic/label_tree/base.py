@@ -25,7 +25,7 @@ from xclassic.label_tree.shared_docs import complete
 from xclassic.label_tree.tree import LabelTree
 from xclassic.label_tree.vectors import label_vectors
 from xclassic.parallel import spawn_seeds
-from xclassic.rows import unit_rows
+from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
@@ -106,10 +106,6 @@ class LabelTreeClassifier(ExplainableClassifier):
     def _path_score(self) -> str:
         return SCORE_OF_LOSS[self.loss]
 
-    def _encoded(self, X: Features) -> Features:
-        """Return the rows as the models see them."""
-        return unit_rows(X) if self.normalize else X
-
     def _kmeans_trees(
         self,
         X: Features,
@@ -145,7 +141,7 @@ class LabelTreeClassifier(ExplainableClassifier):
         check_number("bias", self.bias, minimum=0)
 
     def _fit(self, X: Features, Y: csr_array) -> None:
-        X = self._encoded(X)
+        X = self._prepare(X)
         self.models_ = []
         labels = np.unique(Y.indices)
         if not labels.size:
@@ -193,7 +189,7 @@ class LabelTreeClassifier(ExplainableClassifier):
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
         if not self.models_:
             return TopK.empty(X.shape[0], k)
-        return search(self.models_, self._encoded(X), k, score=self._path_score(), beam=self.beam, labels=labels)
+        return search(self.models_, self._prepare(X), k, score=self._path_score(), beam=self.beam, labels=labels)
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
         steps: list[Step] = []
@@ -228,8 +224,8 @@ class LabelTreeClassifier(ExplainableClassifier):
     def _get_arrays(self) -> tuple[Arrays, Facts]:
         arrays: Arrays = {}
         for number, model in enumerate(self.models_):
-            arrays |= {f"tree{number}.{name}": array for name, array in model.tree.arrays().items()}
-            arrays |= {f"weights{number}.{name}": array for name, array in model.weights.arrays().items()}
+            arrays |= with_prefix(f"tree{number}.", model.tree.arrays())
+            arrays |= with_prefix(f"weights{number}.", model.weights.arrays())
         return arrays, {"n_trees": len(self.models_)}
 
     def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
@@ -239,8 +235,8 @@ class LabelTreeClassifier(ExplainableClassifier):
         self.models_ = []
         for number in range(n_trees):
             model = TreeModel.from_arrays(
-                _part(arrays, f"tree{number}."),
-                _part(arrays, f"weights{number}."),
+                without_prefix(f"tree{number}.", arrays),
+                without_prefix(f"weights{number}.", arrays),
                 self.classes_.size,
                 self._n_inputs(),
             )
@@ -251,7 +247,3 @@ class LabelTreeClassifier(ExplainableClassifier):
     def _n_inputs(self) -> int:
         """Number of features that the models see."""
         return self.n_features_in_
-
-
-def _part(arrays: Arrays, prefix: str) -> Arrays:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

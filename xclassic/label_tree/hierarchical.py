@@ -16,6 +16,7 @@ from xclassic.label_tree.agglomeration import DISTANCES, LINKAGES, cooccurrence_
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.tree import LabelTree
 from xclassic.label_tree.vectors import label_vectors
+from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.registry import find_class
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
@@ -137,16 +138,16 @@ class HierarchicalXC(LabelTreeClassifier):
             encoder = self.encoder
             if encoder == "autoencoder":  # by its name, since features stand above the families
                 encoder = find_class("Autoencoder")(min(256, *X.shape), random_state=self.random_state)
-            self.encoder_ = clone(encoder).fit(super()._encoded(X))
+            self.encoder_ = clone(encoder).fit(super()._prepare(X))
         super()._fit(X, Y)
 
-    def _encoded(self, X: Features) -> Features:
-        rows = super()._encoded(X)
+    def _prepare(self, X: Features) -> Features:
+        rows = super()._prepare(X)
         if self.encoder_ is None:
             return rows
         codes = self.encoder_.transform(rows)
         sparse = issparse(codes)
-        return super()._encoded(
+        return super()._prepare(
             csr_array(codes, dtype=np.float32) if sparse else np.ascontiguousarray(codes, np.float32)
         )
 
@@ -178,10 +179,10 @@ class HierarchicalXC(LabelTreeClassifier):
                 f"A model folder cannot hold the encoder, a {type(self.encoder_).__name__}; encode the rows in a "
                 f"Pipeline instead, or pickle the estimator."
             )
-        return arrays | {f"encoder.{name}": array for name, array in self.encoder_.arrays().items()}, facts
+        return arrays | with_prefix("encoder.", self.encoder_.arrays()), facts
 
     def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
-        parts = {name.removeprefix("encoder."): a for name, a in arrays.items() if name.startswith("encoder.")}
+        parts = without_prefix("encoder.", arrays)
         self.encoder_ = find_class("Autoencoder").from_arrays(parts) if parts else None
         super()._set_arrays(arrays, facts, verify)
 

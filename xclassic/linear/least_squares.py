@@ -141,7 +141,7 @@ class OneVsRestLeastSquares(OneVsRestLinear):
         check_number("max_sweeps", self.max_sweeps, minimum=1, integer=True)
 
     def _fit(self, X: Features, Y: csr_array) -> None:
-        X = self._encoded(X)
+        X = self._prepare(X)
         labels = by_falling_count(Y)
         inverse = inverse_propensities(self.propensity, Y)[labels]
         seed = int(spawn_seeds(self.random_state, 1)[0])

@@ -10,7 +10,7 @@ from xclassic.base import Arrays, Facts, Verify
 from xclassic.blocks.explaining import ExplainableClassifier, Reading, Row
 from xclassic.blocks.weights import LANES, BlockWeights
 from xclassic.explanation import Names, Step
-from xclassic.rows import unit_rows
+from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
@@ -38,12 +38,8 @@ class OneVsRestLinear(ExplainableClassifier):
         check_number("bias", self.bias, minimum=0)
         check_number("prune", self.prune, minimum=0)
 
-    def _encoded(self, X: Features) -> Features:
-        """Return the rows as the models see them."""
-        return unit_rows(X) if self.normalize else X
-
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
-        return self.weights_.topk(self._encoded(X), k, labels)
+        return self.weights_.topk(self._prepare(X), k, labels)
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
         weights = self.weights_
@@ -71,11 +67,11 @@ class OneVsRestLinear(ExplainableClassifier):
         self.weights_ = self.weights_.pruned(threshold)
 
     def _get_arrays(self) -> tuple[Arrays, Facts]:
-        return {f"weights.{name}": array for name, array in self.weights_.arrays().items()}, {}
+        return with_prefix("weights.", self.weights_.arrays()), {}
 
     def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
-        named = {name.removeprefix("weights."): array for name, array in arrays.items() if name.startswith("weights.")}
-        self.weights_ = BlockWeights.from_arrays(named, self.n_features_in_, self.classes_.size, full=verify == "full")
+        parts, n_labels = without_prefix("weights.", arrays), self.classes_.size
+        self.weights_ = BlockWeights.from_arrays(parts, self.n_features_in_, n_labels, full=verify == "full")
 
 
 def memory_of_blocks(n: int, d: int, L: int, nnz_x: int, n_jobs: int | None, arrays_per_feature: int) -> int:

@@ -13,7 +13,14 @@ from xclassic.blocks.weights import BlockWeights
 from xclassic.neighbors.graph import GraphIndex
 from xclassic.parallel import StopByte
 from xclassic.rows import kernel_rows
-from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
+from xclassic.storage.arrays import (
+    matrix_arrays,
+    stored_array,
+    stored_matrix,
+    verify_matrix,
+    with_prefix,
+    without_prefix,
+)
 from xclassic.storage.folder import Arrays
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
@@ -51,8 +58,8 @@ def stored_index(arrays: Arrays, n_rows: int, n_features: int) -> NeighborIndex:
         return InvertedIndex(stored_matrix(arrays, "postings", (n_features, n_rows)), verified=False)
     if "graph_rows" in arrays:
         return GraphIndex(stored_array(arrays, "graph_rows", np.float32, (n_rows, n_features)))
-    blocks = {name.removeprefix("blocks."): array for name, array in arrays.items() if name.startswith("blocks.")}
-    return DenseIndex(BlockWeights.from_arrays(blocks, n_features, n_rows, full=False))
+    blocks = BlockWeights.from_arrays(without_prefix("blocks.", arrays), n_features, n_rows, full=False)
+    return DenseIndex(blocks)
 
 
 class InvertedIndex:
@@ -108,7 +115,7 @@ class DenseIndex:
         self.blocks.verify()
 
     def arrays(self) -> Arrays:
-        return {f"blocks.{name}": array for name, array in self.blocks.arrays().items()}
+        return with_prefix("blocks.", self.blocks.arrays())
 
 
 def vote(

@@ -10,7 +10,6 @@ from scipy.sparse import csr_array
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
 from xclassic.neighbors.graph import check_search
 from xclassic.neighbors.index import NeighborIndex, build_index, label_shares, stored_index, vote, vote_weights
-from xclassic.rows import unit_rows
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
@@ -113,11 +112,8 @@ class KNN(XMCClassifier):
         check_number("power", self.power, minimum=0)
         check_search(self.search)
 
-    def _encoded(self, X: Features) -> Features:
-        return unit_rows(X) if self.normalize else X
-
     def _fit(self, X: Features, Y: csr_array) -> None:
-        self.index_ = build_index(self._encoded(X), self.search)
+        self.index_ = build_index(self._prepare(X), self.search)
         self.labels_ = Y
         self._labels_verified = True
         self.label_shares_ = label_shares(Y)
@@ -126,7 +122,7 @@ class KNN(XMCClassifier):
         if not self._labels_verified:
             verify_matrix("labels", self.labels_)
             self._labels_verified = True
-        neighbors = self.index_.nearest(self._encoded(X), min(self.n_neighbors, self.labels_.shape[0]))
+        neighbors = self.index_.nearest(self._prepare(X), min(self.n_neighbors, self.labels_.shape[0]))
         weights = vote_weights(neighbors.scores, self.power)
         return vote(neighbors.ids, weights, self.labels_, self.label_shares_, k, labels)
 

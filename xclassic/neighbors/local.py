@@ -17,7 +17,6 @@ from xclassic.neighbors.feature_map import FeatureMap, used_columns
 from xclassic.neighbors.graph import GraphIndex
 from xclassic.neighbors.index import DenseIndex, label_shares, vote, vote_weights
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
-from xclassic.rows import unit_rows
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
@@ -130,9 +129,6 @@ class LocalEmbeddings(XMCClassifier):
             check_number(name, getattr(self, name), minimum=1, integer=True)
         check_number("power", self.power, minimum=0)
 
-    def _encoded(self, X: Features) -> Features:
-        return unit_rows(X) if self.normalize else X
-
     def _fit(self, X: Features, Y: csr_array) -> None:
         self.labels_ = Y
         self._verified = True
@@ -141,7 +137,7 @@ class LocalEmbeddings(XMCClassifier):
         labeled = np.flatnonzero(np.diff(Y.indptr))
         if labeled.size:
             self.learners_ = run_tasks(
-                self._trainer(self._encoded(X), Y, labeled),
+                self._trainer(self._prepare(X), Y, labeled),
                 spawn_seeds(self.random_state, self.n_learners).tolist(),
                 n_jobs=self.n_jobs,
                 description="fitting",
@@ -151,7 +147,7 @@ class LocalEmbeddings(XMCClassifier):
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
         if not self._verified:
             self._verify()
-        X = self._encoded(X)
+        X = self._prepare(X)
         neighbors = np.zeros((X.shape[0], self.n_neighbors * len(self.learners_)), np.int32)
         weights = np.zeros(neighbors.shape, np.float32)
         for number, learner in enumerate(self.learners_):

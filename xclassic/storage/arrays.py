@@ -34,6 +34,30 @@ def stored_array(arrays: Arrays, name: str, dtype: type[np.generic], shape: tupl
     return found
 
 
+def stored_count(facts: dict[str, Any], name: str) -> int:
+    """Return a number of something from the facts of a model, a positive integer of 32 bits.
+
+    Raises
+    ------
+    ModelFileError
+        If it is anything else.
+    """
+    value = facts[name]
+    if type(value) is not int or not 0 < value < 2**31:
+        raise ModelFileError(f"{name} is {value!r} in the model file; a positive 32-bit integer belongs there.")
+    return value
+
+
+def with_prefix(prefix: str, arrays: Arrays) -> Arrays:
+    """Return arrays with a prefix before their names, for the part of a model that they are."""
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+def without_prefix(prefix: str, arrays: Arrays) -> Arrays:
+    """Return the arrays whose names begin with a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
 def matrix_arrays(name: str, matrix: csr_array) -> Arrays:
     """Return the arrays of a CSR matrix, named ``name.indptr`` and so on."""
     return {f"{name}.{part}": getattr(matrix, part).astype(dtype, copy=False) for part, dtype in _DTYPES.items()}

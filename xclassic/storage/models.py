@@ -13,6 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic._version import __version__
+from xclassic.storage.arrays import stored_count, with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify, load_model, save_model
 from xclassic.storage.registry import RECORD_MODELS, TRANSFORMERS, find_class, known_names
 
@@ -90,13 +91,8 @@ def packed(model: Any, place: str = "The model") -> tuple[Facts, Arrays]:
         header["n_features"] = int(model.n_features_in_)
     if hasattr(model, "feature_names_in_"):
         arrays["feature_names_in_"] = np.asarray(model.feature_names_in_, dtype=np.str_)
-    if hasattr(model, "classes_"):
-        arrays["classes_"] = model.classes_
-        header["target"] = {
-            "kind": model._target_kind,
-            "dtype": model._target_dtype.str,
-            "labels_per_row": int(model._labels_per_row),
-        }
+    if hasattr(model, "_get_target"):
+        header["target"], arrays["classes_"] = model._get_target()
     return header, {**own_arrays, **arrays}
 
 
@@ -113,7 +109,7 @@ def _packed_steps(model: Pipeline | FeatureUnion) -> tuple[Facts, Arrays]:
             step = "passthrough"
         part, part_arrays = ({"class": step}, {}) if isinstance(step, str) else packed(step, f"Step {name!r}")
         header["steps"].append({"name": name, **part})
-        arrays |= {f"step{i}.{key}": array for key, array in part_arrays.items()}
+        arrays |= with_prefix(f"step{i}.", part_arrays)
     return header, arrays
 
 
@@ -197,9 +193,8 @@ def unpacked(header: Facts, arrays: Arrays, verify: Verify) -> Any:
         model._set_arrays(arrays, header["facts"], verify)
     else:
         _restore_features(model, header, arrays)
-        _restore_target(model, header["target"], arrays, verify)
+        model._set_target(header["target"], _names(arrays, "classes_"), verify)
         model._set_arrays(arrays, header["facts"], verify)
-        model._fitted = True
     return model
 
 
@@ -215,25 +210,12 @@ def _construct(cls: type, header: Facts, arrays: Arrays) -> Any:
 
 def _restore_features(model: Any, header: Facts, arrays: Arrays) -> None:
     """Set how many features ``fit`` saw, and their names."""
-    model.n_features_in_ = _count(header, "n_features")
+    model.n_features_in_ = stored_count(header, "n_features")
     if "feature_names_in_" in arrays:
         names = _names(arrays, "feature_names_in_").astype(object)
         if names.size != model.n_features_in_:
             raise ModelFileError(f"The model has {model.n_features_in_} features but {names.size} feature names.")
         model.feature_names_in_ = names
-
-
-def _restore_target(model: Any, target: Facts, arrays: Arrays, verify: Verify) -> None:
-    """Set the labels that ``fit`` saw, and the container they came in."""
-    kind, dtype = target["kind"], np.dtype(target["dtype"])
-    if kind not in ("vector", "dense", "sparse") or dtype.kind not in ("biufUS" if kind == "vector" else "biuf"):
-        raise ModelFileError(f"The model was fitted on labels of unknown kind: {target!r}.")
-    model._target_kind = kind
-    model._target_dtype = dtype
-    model._labels_per_row = _count(target, "labels_per_row")
-    model.classes_ = _names(arrays, "classes_")
-    if verify == "full" and not (model.classes_[:-1] < model.classes_[1:]).all():
-        raise ModelFileError("The classes of the model are not in increasing order.")
 
 
 def _unpacked_steps(header: Facts, arrays: Arrays, verify: Verify) -> Pipeline | FeatureUnion:
@@ -246,9 +228,7 @@ def _unpacked_steps(header: Facts, arrays: Arrays, verify: Verify) -> Pipeline |
         if part["class"] in PLACEHOLDERS[kind]:
             step = part["class"]
         else:
-            prefix = f"step{i}."
-            own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
-            step = unpacked(part, own, verify)
+            step = unpacked(part, without_prefix(f"step{i}.", arrays), verify)
             if not hasattr(step, "transform") and (kind == "FeatureUnion" or i < len(parts) - 1):
                 raise ModelFileError(f"Step {part['name']!r} of the model transforms nothing.")
         steps.append((part["name"], step))
@@ -271,13 +251,6 @@ def _check_widths(steps: list[tuple[str, Any]]) -> None:
         made, taken = getattr(before, "_n_features_out", None), getattr(after, "n_features_in_", None)
         if None not in (made, taken) and made != taken:
             raise ModelFileError(f"Step {name!r} of the model takes {taken} features, the one before it makes {made}.")
-
-
-def _count(facts: Facts, name: str) -> int:
-    value = facts[name]
-    if type(value) is not int or not 0 < value < 2**31:
-        raise ModelFileError(f"{name} is {value!r} in the model file; a positive 32-bit integer belongs there.")
-    return value
 
 
 def _names(arrays: Arrays, name: str) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from xclassic.base import predict_topk
 from xclassic.metrics import label_groups
 from xclassic.metrics.groups import accuracy_of_groups, first_answers, group_topk
+from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts, packed, save, unpacked
 from xclassic.taxonomy.field_text import MISSING
@@ -291,15 +292,13 @@ class FieldsClassifier(BaseEstimator):
         for i, member in enumerate(members):
             header, member_arrays = packed(member)
             headers.append(header)
-            arrays |= {f"member.{i}.{key}": array for key, array in member_arrays.items()}
+            arrays |= with_prefix(f"member.{i}.", member_arrays)
         return arrays, {"members": headers}
 
     def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
         members = []
         for i, header in enumerate(facts["members"]):
-            prefix = f"member.{i}."
-            own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
-            members.append(unpacked(header, own, verify))
+            members.append(unpacked(header, without_prefix(f"member.{i}.", arrays), verify))
         if {member.classes_.dtype.kind for member in members} != {"U"}:
             raise ModelFileError("The classes of an estimator of the model are no text.")
         if len({getattr(member, "n_features_in_", None) for member in members}) > 1:
