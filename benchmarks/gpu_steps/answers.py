@@ -26,7 +26,7 @@ def t5_answers(setting: Setting, folder: Path, target: str) -> Iterator[Result]:
     """Train on the device, and ask the model there and on a CPU."""
     rows = products()
     texts, types = [row["title"] for row in rows], [row["type"] for row in rows]
-    options = quick_t5(folder, target=target, device=setting.device, dtype="float32", epochs=setting.pick(30, 4))
+    options = quick_t5(folder, target=target, device=setting.device, dtype="float32", epochs=setting.pick(30, 8))
     if target == "code":
         names = sorted(set(types))
         options["embeddings"] = TfidfVectorizer(analyzer="char", ngram_range=(1, 3)).fit_transform(names).toarray()

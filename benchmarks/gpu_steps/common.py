@@ -206,8 +206,11 @@ def peak_rate(device: str) -> float:
     return product_rate(device, 256)
 
 
-def profiled(run: Run, device: str, n_kinds: int = 12) -> dict[str, Any]:
-    """Return where the time of a call goes: the share that the device is busy, and the kernels that take most."""
+def profiled(what: str, run: Run, device: str, n_kinds: int = 12) -> Result:
+    """Return where the time of a call goes: the share that the device is busy, and the kernels that take most.
+
+    To be asked for when all else is reported: a profiler that fails then costs nothing but itself.
+    """
     from torch.profiler import ProfilerActivity, profile
 
     is_gpu = torch.device(device).type == "cuda"
@@ -222,10 +225,9 @@ def profiled(run: Run, device: str, n_kinds: int = 12) -> dict[str, Any]:
     times = {event.key: getattr(event, key) / 1e6 for event in events}
     counts = {event.key: event.count for event in events}
     most = sorted(times, key=lambda name: -times[name])[:n_kinds]
-    return {
-        "seconds": round(seconds, 4), "device busy": round(sum(times.values()) / seconds, 3),
-        "most": [[name[:90], round(times[name], 5), counts[name]] for name in most],
-    }  # fmt: skip
+    busy = sum(times.values()) / seconds
+    kinds = [[name[:90], round(times[name], 5), counts[name]] for name in most]
+    return result(f"{what}: share of the time that the device works", f"{busy:.2f}", seconds=seconds, most=kinds)
 
 
 def read_json(path: Path) -> Any:

@@ -44,14 +44,12 @@ def compared(setting: Setting, batch: int, programs: dict[str, Program], bar: fl
     n_tokens = batch * (N_TEXT + N_TARGET)
     n_steps = setting.pick(max(10, round(1500 * setting.scale / batch)), 2)
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in programs}
-    for is_first in (True, False):
+    for _ in range(2):
         for name, program in programs.items():
             one = {}
             with peak_memory(setting.device, one), program(setting, config, *data, batch) as steps:
                 one["seconds of three steps at first"] = steps(3)
                 one["tokens/s"] = n_steps * n_tokens / steps(n_steps)
-                if is_first and name != "Trainer":
-                    one["profile"] = profiled(partial(steps, 2), setting.device)
                 del steps  # it holds the model
             found[name].append(one)
     model = setting.pick("T5 base", "tiny T5")
@@ -63,6 +61,9 @@ def compared(setting: Setting, batch: int, programs: dict[str, Program], bar: fl
     rates = {name: [one["tokens/s"] for one in rounds] for name, rounds in found.items()}
     first, second = programs
     yield setting.bar(f"training, batch {batch}: {first} : {second}", ratio(rates, first, second), bar)
+    with programs[first](setting, config, *data, batch) as steps:
+        steps(3)
+        yield profiled(f"{model}, batch {batch}, {first}", partial(steps, 2), setting.device)
 
 
 def problem(n_rows: int) -> tuple[np.ndarray, list[list[int]], np.ndarray]:
