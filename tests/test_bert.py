@@ -477,7 +477,7 @@ def test_a_model_folder_gives_the_same_rows(folder, verify, mmap, tmp_path):
     encoder = BertEncoder(folder, pooling="cls", max_length=20, normalize=False, batch_tokens=77).fit([])
     loaded = through_a_folder(encoder, tmp_path / "model", verify, mmap)
     assert (loaded.n_dimensions_, loaded.max_length_, loaded.model) == (32, 20, None)
-    assert (loaded._network is None) == (verify == "lazy")
+    assert loaded._network is None  # made at the first use, on the device that is set by then
     assert loaded.get_feature_names_out().size == 32
     np.testing.assert_array_equal(loaded.transform(texts), encoder.transform(texts))
     assert loaded.n_truncated_ == encoder.n_truncated_ > 0
@@ -728,7 +728,7 @@ def test_memory_of_the_gpu(encoder, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore lines.")
 
     monkeypatch.setattr(EncoderNetwork, "vectors", full)
-    with pytest.raises(MemoryError, match=r"lower batch_tokens \(now 2048\) or max_length \(now 48\)"):
+    with pytest.raises(MemoryError, match=r"lower batch_tokens \(now \d+\) or max_length \(now 48\)"):
         encoder.transform(["cat"])
 
 

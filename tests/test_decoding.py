@@ -42,7 +42,7 @@ def run(model, sequences, rows, k, beam, allowed=None):
 
 
 def search_trie(model, trie, rows, k, beam, allowed=None):
-    ids, mask = Texts(rows, pad=0).batch(np.arange(len(rows)), DEVICE)
+    ids, mask = Texts(rows, pad=0).batch(np.arange(len(rows)), torch.device(DEVICE))
     nodes = None if allowed is None else torch.from_numpy(trie.allowed_nodes(np.array(allowed))).to(DEVICE)
     placed = TrieOnDevice.place(trie, model)
     labels, scores = search(model, placed, trie.widths, ids, mask, k=k, beam=beam, allowed=nodes)
@@ -143,7 +143,7 @@ def test_agrees_with_generate_of_transformers(options):
     rng = np.random.default_rng(3)
     model, sequences, rows = random_model(3, **options), random_sequences(12, rng), random_rows(4, rng)
     sequences = [s[:-1] for s in sequences if len(s) == 4]  # of one length, so that no length penalty comes in
-    ids, mask = Texts(rows, pad=0).batch(np.arange(4), DEVICE)
+    ids, mask = Texts(rows, pad=0).batch(np.arange(4), torch.device(DEVICE))
 
     def allowed(_, prefix):
         return naive_neural.continuations(sequences, prefix[1:].tolist()) or [END]

@@ -367,6 +367,20 @@ def test_low_rank_corrections(small):
     assert moved.tolist() == [False] * (len(moved) - len(THINGS)) + [True] * len(THINGS)
 
 
+def test_low_rank_corrections_come_from_the_seed_and_leave_the_users_chance(small):
+    pytest.importorskip("peft")
+    texts, classes = problem(60)
+    options = {**small, "epochs": 2, "lora_rank": 2}
+    fits = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.random.get_rng_state()
+        fits.append(T5Classifier(**options).fit(texts, classes))
+        assert torch.equal(before, torch.random.get_rng_state())
+    for name, array in weights(fits[0]).items():
+        np.testing.assert_array_equal(array, weights(fits[1])[name])
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_new_tokens_are_trained_where_the_others_are_not(tied):
     model = small_model(tied=tied)
@@ -524,6 +538,14 @@ def test_saved_and_loaded(fitted, tmp_path):
     assert load(tmp_path / "copy").predict(texts).tolist() == fitted.predict(texts).tolist()
     unpickled = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(unpickled.predict_topk(texts, 3).scores, top.scores)
+
+
+def test_pickles_hold_no_network_of_a_device(small):
+    texts, classes = problem(40)
+    clf = T5Classifier(**{**small, "epochs": 1}, gradient_checkpointing=True).fit(texts, classes)
+    assert clf.__getstate__()["_network"] is None
+    copy = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(copy.predict_topk(texts, 2).scores, clf.predict_topk(texts, 2).scores)
 
 
 @pytest.mark.parametrize("target", ["name", "code"])

@@ -290,7 +290,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Go on by gradient descent and keep the best weights."""
         torch = _import_torch()
         best = Coder(self.encoder_, self.encoder_bias_, self.decoder_, self.decoder_bias_)
-        weights = [torch.tensor(array, requires_grad=True) for array in best]
+        weights = [torch.tensor(array, requires_grad=True, device="cpu") for array in best]
         optimizer = torch.optim.Adam(weights, lr=self.learning_rate)
         n_steps = self.epochs * -(-X.shape[0] // self.batch_size)
         decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, n_steps)

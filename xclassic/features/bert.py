@@ -380,5 +380,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             raise ModelFileError(f"The encoder reads {facts['longest']} tokens, but max_length is {self.max_length}.")
         self.n_dimensions_, self.n_truncated_ = facts["n_dimensions"], 0
         self._network, self._stored = None, (arrays, facts)
-        if verify == "full":
-            self._ready()
+        if verify == "full":  # looked at and thrown away, since a device may still be set
+            import_transformers(type(self).__name__)
+            with LOADING:
+                restored(arrays, facts, choose_device("cpu"), "float32").limit(self.max_length_)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xclassic.features.vector_cache import Vectors
-from xclassic.networks.torch_support import load_pretrained
+from xclassic.networks.torch_support import load_pretrained, memory_errors
 from xclassic.storage.folder import Arrays, ModelFileError
 
 Texts = NDArray[np.object_]
@@ -241,10 +241,9 @@ def pretrained(model: str, device: Any, dtype: str) -> EncoderNetwork:
     except (OSError, ImportError, MemoryError):
         raise
     except Exception as error:  # of many kinds if files are damaged or do not fit
-        reason = _reason(error)
+        reason = _reason(error) + " (try dtype='float32')" * (dtype == "bfloat16")
         raise ValueError(reason if model in reason else f"BertEncoder cannot use {model}: {reason}") from error
-    network.module.to(device)
-    return network
+    return _placed(network, device)
 
 
 def restored(arrays: Arrays, facts: Facts, device: Any, dtype: str) -> EncoderNetwork:
@@ -269,7 +268,12 @@ def restored(arrays: Arrays, facts: Facts, device: Any, dtype: str) -> EncoderNe
         raise
     except Exception as error:  # tokenizers raises nothing narrower
         raise ModelFileError(f"The encoder of the model is damaged: {_reason(error)}") from error
-    network.module.to(device)
+    return _placed(network, device)
+
+
+def _placed(network: EncoderNetwork, device: Any) -> EncoderNetwork:
+    with memory_errors("the encoder itself does not fit; use device='cpu'"):
+        network.module.to(device)
     return network
 
 

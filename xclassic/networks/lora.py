@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from xclassic.networks.torch_support import seeded
+
 
 @contextmanager
-def low_rank(model: Any, rank: int | None) -> Iterator[None]:
+def low_rank(model: Any, rank: int | None, seed: int) -> Iterator[None]:
     """Give a T5 corrections of queries and values that alone can be trained, and merge them into it at the end.
 
     Parameters
@@ -17,6 +19,8 @@ def low_rank(model: Any, rank: int | None) -> Iterator[None]:
         Changed in place.
     rank : int or None
         None leaves the model as it is.
+    seed : int
+        Of the corrections to start from.
 
     Raises
     ------
@@ -30,7 +34,8 @@ def low_rank(model: Any, rank: int | None) -> Iterator[None]:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise ImportError("lora_rank needs the package peft, which is not installed: pip install peft.") from error
-    wrapped = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["q", "v"]))
+    with seeded(seed, model.device):
+        wrapped = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["q", "v"]))
     try:
         yield
     finally:

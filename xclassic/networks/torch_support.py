@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 INSTALL = "pip install 'xclassic[neural]'"
 
 
@@ -71,6 +73,36 @@ def has_bfloat16(device: Any) -> bool:
     import torch
 
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def seed_generators(seed: int, device: Any) -> None:
+    """Seed the generators of the CPU and of a device alone; ``torch.manual_seed`` would seed those of all devices."""
+    import torch
+
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def seeded(seed: int, device: Any) -> Iterator[None]:
+    """Draw from a seed within the block, and leave the chance of the user as it was."""
+    import torch
+
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        seed_generators(seed, device)
+        yield
+
+
+def to_device(array: NDArray[Any], device: Any) -> Any:
+    """Return an array as a tensor on a device; a GPU fetches it while the host goes on."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def load_pretrained(loader: Any, model: str, **options: Any) -> Any:
@@ -164,7 +196,10 @@ def memory_errors(knobs: str) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, KeyboardInterrupt) as error:
-        traceback.clear_frames(error.__traceback__)
+        earlier: BaseException | None = error
+        while earlier is not None:
+            traceback.clear_frames(earlier.__traceback__)
+            earlier = earlier.__cause__ or earlier.__context__
         gc.collect()
         torch.cuda.empty_cache()
         if isinstance(error, KeyboardInterrupt):

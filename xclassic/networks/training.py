@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from xclassic.networks.batches import Batch, BatchSampler
+from xclassic.networks.torch_support import seed_generators, seeded
 from xclassic.storage.folder import HEADER, Arrays, load_model, save_model
 
 CHECKPOINT_STEPS = 1000
@@ -102,7 +103,7 @@ def train(
     ValueError
         If the checkpoint is of other data or parameters, or the loss is no number.
     """
-    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+    with seeded(plan.seed, model.device):
         run = _Run(model, loss, sampler, plan, data_key)
         run.resume()
         for epoch in range(run.progress.epoch, plan.epochs):
@@ -165,7 +166,8 @@ class _Run:
 
     def add_gradients(self, batch: Batch) -> float:
         """Add up the gradients of a batch; return its mean loss."""
-        torch.manual_seed((self.plan.seed + self.progress.step) % 2**63)  # so that no state of chance needs saving
+        # So that no state of chance needs saving.
+        seed_generators((self.plan.seed + self.progress.step) % 2**63, self.model.device)
         n = len(batch.rows)
         self.optimizer.param_groups[0]["lr"] = self.plan.learning_rate * self.rate(self.progress.step)
         device = self.model.device.type

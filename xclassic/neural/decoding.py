@@ -139,12 +139,15 @@ def search(
     decoder = _Decoder(model, encoded, attention_mask)
     for width in widths:
         finished = _is_finished(beams, k)
-        if finished.sum() * 2 >= len(rows):  # moving the others together costs as much as half a step
-            _write(labels, scores, rows[finished], _part(beams, finished), trie)
-            rows, beams, tokens = rows[~finished], _part(beams, ~finished), tokens[~finished]
-            if len(rows) == 0:
+        n_left = len(rows) - int(finished.sum())  # the one number that the host waits for
+        if n_left * 2 <= len(rows):  # moving the others together costs as much as half a step
+            order = finished.long().argsort(stable=True)  # by position, since a mask would make the host wait each time
+            left, gone = order[:n_left], order[n_left:]
+            _write(labels, scores, rows[gone], _part(beams, gone), trie)
+            if n_left == 0:
                 return labels, scores
-            decoder.keep(~finished)
+            rows, beams, tokens = rows[left], _part(beams, left), tokens[left]
+            decoder.keep(left)
         hidden = decoder.step(tokens)
         beams, parents = _extend(beams, hidden, trie, width, weights, beam, allowed)
         decoder.follow(parents)
@@ -242,7 +245,7 @@ class _Decoder:
         self.past = [(keys[rows, parents], values[rows, parents]) for keys, values in self.past]
 
     def keep(self, rows: Tensor) -> None:
-        """Drop the other rows."""
+        """Drop the other rows; `rows` are positions."""
         self.mask = self.mask[rows]
         self.text, self.past = (
             [(keys[rows], values[rows]) for keys, values in pairs] for pairs in (self.text, self.past)

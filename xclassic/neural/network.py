@@ -14,7 +14,7 @@ from safetensors.torch import save as save_tensors
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from xclassic.networks.torch_support import load_pretrained
+from xclassic.networks.torch_support import load_pretrained, seeded
 from xclassic.neural.vocabulary import set_embeddings
 from xclassic.storage.folder import Arrays, ModelFileError
 
@@ -96,8 +96,7 @@ def _random(config: Any, words: Any, seed: int) -> Any:
     options = {"vocab_size": len(words), "decoder_start_token_id": words.pad_token_id, **options}
     if options["decoder_start_token_id"] is None:
         options["decoder_start_token_id"] = words.pad_token_id
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed, torch.device("cpu")):
         return T5ForConditionalGeneration(T5Config.from_dict(options))
 
 
@@ -123,6 +122,7 @@ def add_tokens(model: Any, n: int, seed: int) -> int:
     """
     first = int(model.config.vocab_size)
     drawn = torch.from_numpy(np.random.default_rng(seed).standard_normal((n, model.config.d_model), np.float32))
+    drawn = drawn.to(model.device)
     tied = model.lm_head.weight is model.shared.weight
     old, old_head = model.shared.weight.detach(), model.lm_head.weight.detach()
     embedding = torch.nn.Embedding.from_pretrained(torch.cat([old, old[:first].std() * drawn]), freeze=False)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xclassic.networks.batches import Batch
+from xclassic.networks.torch_support import to_device
 from xclassic.neural.scoring import TrieOnDevice
 from xclassic.neural.texts import Texts
 from xclassic.neural.trie import TokenTrie
@@ -29,14 +30,14 @@ class PathLoss:
         self.tensors = TrieOnDevice.place(trie, model)
         self.widths = trie.widths
         self.paths = torch.tensor(trie.paths.nodes, device=model.device)
-        self.n_steps = torch.tensor(trie.paths.n_steps, device=model.device)
+        self.n_steps = trie.paths.n_steps  # on the host, which thus never waits for the device to know shapes
         self.tokens = torch.tensor(np.maximum(trie.tokens, 0), device=model.device)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the sum over the pairs of a batch."""
         model, device = self.model, self.model.device
-        labels = torch.from_numpy(batch.labels).to(device)
-        n_steps = self.n_steps[labels]
+        n_steps = self.n_steps[batch.labels]
+        labels = to_device(batch.labels, device)
         paths = self.paths[labels, : int(n_steps.max())]
         if paths.shape[1] == 0:  # a single label is always certain
             return 0.0 * self.tensors.output_weights(model).sum()
@@ -51,7 +52,7 @@ class PathLoss:
         total = states.new_zeros((), dtype=torch.float32)
         nodes = torch.zeros_like(labels)
         for step in range(paths.shape[1]):  # levels differ much in width, so each has its own array
-            there = torch.nonzero(n_steps > step)[:, 0]
+            there = to_device(np.flatnonzero(n_steps > step), device)
             children = self.tensors.children(states[there, step], nodes[there], self.widths[step], weights)
             nodes = paths[:, step]
             slots = nodes[there] - children.nodes[:, 0]

@@ -338,7 +338,7 @@ class T5Classifier(XMCClassifier):
             with memory_errors(TRAINING_KNOBS):
                 network.model.to(choose_device(self.device))
                 self.curve_ = self._train(tokens, Y)
-        except (MemoryError, KeyboardInterrupt):
+        except BaseException:
             self._network = None
             del network  # or the error would hold its memory
             raise
@@ -428,7 +428,10 @@ class T5Classifier(XMCClassifier):
         written = (self.trie_.tokens, *(self.trie_.words or ()))
         key = key_of(texts.flat, texts.starts, Y.indptr, Y.indices, *written, plain)
         new = self.trie_.vocabulary if self.target == "code" else self.trie_.vocabulary[:0]
-        with low_rank(model, self.lora_rank), tokens_in_use(model, texts.flat, self.trie_.used_tokens, new=new):
+        with (
+            low_rank(model, self.lora_rank, self.random_state),
+            tokens_in_use(model, texts.flat, self.trie_.used_tokens, new=new),
+        ):
             validate = partial(self._validation_score, tokens, Y, held_rows) if held_rows.size else None
             return train(model, PathLoss(model, self.trie_, texts), sampler, plan, validate, key)
 
@@ -450,7 +453,9 @@ class T5Classifier(XMCClassifier):
     # Prediction
 
     def _topk(self, X: Any, k: int, labels: NDArray[np.int32] | None) -> TopK:
-        tokens, n_cut = self._ready().encode(X, self.max_length)
+        with memory_errors("the model itself does not fit; use device='cpu'"):
+            network = self._ready()
+        tokens, n_cut = network.encode(X, self.max_length)
         self.n_truncated_ = n_cut
         _warn_of_cuts(n_cut, len(tokens), self.max_length)
         return self._search(tokens, k, labels)
@@ -458,9 +463,8 @@ class T5Classifier(XMCClassifier):
     def _search(self, tokens: list[list[int]], k: int, labels: NDArray[np.int32] | None) -> TopK:
         from xclassic.neural.decoding import search_all
 
-        network = self._ready()
-        device = network.model.device
         with memory_errors("lower beam, k or max_length"):
+            network = self._ready()
             return search_all(
                 network,
                 self.trie_,
@@ -468,7 +472,7 @@ class T5Classifier(XMCClassifier):
                 k=k,
                 beam=max(self.beam, k),
                 labels=labels,
-                bfloat16=self._bfloat16(device),
+                bfloat16=self._bfloat16(network.model.device),
                 verbose=bool(self.verbose),
             )
 
@@ -532,6 +536,15 @@ class T5Classifier(XMCClassifier):
         return [parse_fields(str(label), dict(self._prefixes)) for label in self.predict(X)]
 
     # Persistence
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with the network as files, which are of no device."""
+        state = dict(super().__getstate__())
+        if state.get("_network") is not None:
+            from xclassic.neural.network import network_arrays
+
+            state |= {"_network": None, "_stored": network_arrays(self._network)}
+        return state
 
     def _ready(self) -> Any:
         """Return the network, on its device; made of the stored one at the first use."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from xclassic.networks.torch_support import to_device
 
 
 class Texts:
@@ -27,7 +27,7 @@ class Texts:
         self.flat = np.fromiter((token for row in ids for token in row), np.int64, int(self.starts[-1]))
         self.pad = pad
 
-    def batch(self, rows: NDArray[np.int64], device: Any) -> tuple[Tensor, Tensor]:
+    def batch(self, rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
         """Return tokens and mask of some texts, shape (n, length of the longest)."""
         lengths = self.lengths[rows]
         slots = np.arange(max(1, lengths.max(initial=0)))
@@ -35,4 +35,4 @@ class Texts:
         at = np.where(filled, self.starts[rows][:, None] + slots, 0)
         tokens = np.where(filled, self.flat[at] if self.flat.size else 0, self.pad)
         mask = filled if filled[:, 0].all() else filled | (slots == 0)  # an empty text is one pad, not nothing
-        return torch.from_numpy(tokens).to(device), torch.from_numpy(mask.astype(np.int64)).to(device)
+        return to_device(tokens, device), to_device(mask.astype(np.int64), device)
