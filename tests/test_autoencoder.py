@@ -104,6 +104,18 @@ def test_a_code_belongs_to_its_row(bibtex, activation, epochs):
     assert (to_own <= to_others).mean() > 0.99
 
 
+@CONTAINERS
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_code_does_not_depend_on_the_rows_beside(k, container):
+    for seed in range(20):
+        X = container(far_from_zero(50, seed=seed))
+        coder = Autoencoder(k).fit(X)
+        order = np.random.default_rng(seed).permutation(50)
+        codes = coder.transform(X)
+        np.testing.assert_array_equal(coder.transform(X[order]), codes[order])
+        np.testing.assert_array_equal(np.vstack([coder.transform(X[[i]]) for i in range(50)]), codes)
+
+
 def test_codes_train_and_answer_in_a_pipeline(bibtex):
     pipe = make_pipeline(Autoencoder(128), DiSMEC(C=10)).fit(bibtex.X, bibtex.Y)
     found = predict_topk(pipe, bibtex.X_test, 1)
