@@ -1,6 +1,7 @@
 """Label blocks: the trainers against slow twins and scikit-learn, the storage, and every instruction-set level."""
 
 import naive
+import naive_blocks
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -101,6 +102,25 @@ def test_costs_of_rows_and_positives(level):
         return np.where(positive, 2.0, 0.5) * row_weights
 
     assert excess(trained, X, Y, labels, costs, "squared_hinge").max() < 1e-4
+
+
+@pytest.mark.parametrize("label", [0, 8, 15])
+@pytest.mark.parametrize("eps", [0.3, 0.01])
+def test_one_label_takes_the_steps_of_the_plain_version(label, eps, level):
+    X, Y = problem_data(n=300)
+    bound = {"loss": "squared_hinge", "eps": eps, "max_passes": 50, "prune": 0.0, "seed": 7}
+    costs = {"positive_costs": np.full(1, 2.0, np.float32), "negative_costs": np.full(1, 0.5, np.float32)}
+    problem = BlockProblem(X, bias=1.0)
+    problem.reading_order = None  # short rows are read by length, which the plain version knows nothing of
+    found = train_blocks(problem, Y, np.array([label]), **bound, **costs)
+    positive = Y[:, [label]].toarray()[:, 0] > 0
+    plain = naive_blocks.OneLabel(
+        naive.with_bias(X, 1.0), np.where(positive, 1.0, -1.0), np.where(positive, 2.0, 0.5), eps=eps, seed=7
+    )
+    gap = plain.train(50)
+    np.testing.assert_allclose(dense_weights(found.weights, Y.shape[1])[:, label], plain.w, atol=2e-5)
+    assert found.precision[0] == pytest.approx(gap, rel=1e-3, abs=1e-6)
+    np.testing.assert_allclose(found.work, list(plain.counts.values()), rtol=0.02)
 
 
 @pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])

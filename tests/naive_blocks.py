@@ -1,0 +1,91 @@
+"""What `_kernels/block_train.h` does for one label under the squared hinge: sample, sweep, pass, list, gap.
+
+The kernel does the same for up to 16 labels side by side. Names, constants and the order in which rows are visited are
+those of the kernel, so both take the same steps up to the rounding of single precision.
+"""
+
+import numpy as np
+
+GROUP, SWEEPS_PER_PASS, SAMPLE_SWEEPS, SAMPLE_SHARE = 8, 5, 3, 16
+SLACK, RESTING, STILL = 0.02, 0.05, 0.1
+
+
+class Random:
+    """xorshift64*."""
+
+    def __init__(self, seed):
+        self.state = (seed | 1) % 2**64
+
+    def below(self, n):
+        self.state ^= self.state >> 12
+        self.state ^= self.state << 25 & 2**64 - 1
+        self.state ^= self.state >> 27
+        return (self.state * 0x2545F4914F6CDD1D % 2**64 >> 32) * n >> 32
+
+
+def shuffled(n, random):
+    order = list(range(n))
+    for g in range(n - 1, 0, -1):
+        other = random.below(g + 1)
+        order[g], order[other] = order[other], order[g]
+    return order
+
+
+class OneLabel:
+    """The dual of one label; the last column of `X` is the constant one, `t` is 1 or -1, `c` the cost of each row."""
+
+    def __init__(self, X, t, c, *, eps, seed):
+        self.X, self.t, self.c, self.eps = X, t, c, eps
+        self.w, self.alpha = np.zeros(X.shape[1]), np.zeros(len(X))
+        self.random, self.counts = Random(seed), {"passes": 0, "sweeps": 0, "read": 0, "moved": 0}
+
+    def propose(self, i):
+        """Return the projected gradient of the dual at a row, the optimum of its coordinate, and whether it rests."""
+        ridge = 0.5 / self.c[i]
+        gradient = self.t[i] * (self.X[i] @ self.w) - 1 + self.alpha[i] * ridge
+        at_bound = self.alpha[i] == 0
+        best = max(self.alpha[i] - gradient / (self.X[i] @ self.X[i] + ridge), 0)
+        return min(gradient, 0) if at_bound else gradient, best, at_bound and gradient > SLACK
+
+    def sweep(self, rows, sweeps):
+        """Visit the rows in random order, eight neighbors together, until the gradients of a sweep hardly differ."""
+        for _ in range(sweeps):
+            if not rows:
+                return
+            gradients, kept = [], set()
+            for g in shuffled(-(-len(rows) // GROUP), self.random):
+                for i in rows[g * GROUP : (g + 1) * GROUP]:
+                    projected, best, rests = self.propose(i)
+                    if not rests:
+                        gradients.append(projected)
+                        kept.add(i)
+                    if abs(projected) > STILL * self.eps:
+                        self.w += self.t[i] * (best - self.alpha[i]) * self.X[i]
+                        self.alpha[i] = best
+                        self.counts["moved"] += 1
+                    self.counts["read"] += 1
+            self.counts["sweeps"] += 1
+            if not gradients or max(gradients) - min(gradients) <= min(10 * self.eps, RESTING):
+                return
+            rows = [i for i in rows if i in kept]
+
+    def look(self):
+        """Return the duality gap as a share of ``|w|^2 / 2``, and the rows that are to be moved."""
+        hinge = np.maximum(1 - self.t * (self.X @ self.w), 0)
+        half = 0.5 * self.w @ self.w
+        primal = half + self.c @ hinge**2
+        dual = np.sum(self.alpha - self.alpha**2 / (4 * self.c)) - half
+        self.counts["passes"] += 1
+        self.counts["read"] += len(self.X)
+        return (primal - dual) / half, [i for i in range(len(self.X)) if not self.propose(i)[2]]
+
+    def train(self, max_passes):
+        """Return the gap at the end."""
+        sample = [i for i in range(len(self.X)) if self.t[i] > 0 or self.random.below(SAMPLE_SHARE) == 0]
+        self.sweep(sample, SAMPLE_SWEEPS)
+        for _ in range(max_passes):
+            gap, rows = self.look()
+            if gap <= self.eps:
+                break
+            self.sweep(rows, SWEEPS_PER_PASS)
+        return gap
