@@ -68,7 +68,7 @@ def plot(results: dict[str, dict[str, list[dict[str, Any]]]], path: Path) -> Non
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="+", default=["bibtex"], choices=list(problems.FEATURES))
+    parser.add_argument("--data", nargs="+", default=["bibtex"])
     parser.add_argument("--data-dir", type=Path, help="folder with the data sets that are not bundled")
     parser.add_argument("--method", default="FastXML", help="a forest (default: FastXML)")
     parser.add_argument("--trees", type=int, nargs="+", default=[1, 2, 5, 10, 20, 50, 100])

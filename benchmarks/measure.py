@@ -37,8 +37,11 @@ def common_options(description: str | None) -> argparse.ArgumentParser:
     if sys.platform != "linux":
         raise SystemExit("the benchmarks need Linux: they read the memory of a process from /proc")
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="+", choices=FEATURES, default=["bibtex"], help="data sets (default: bibtex)")
-    parser.add_argument("--data-dir", type=Path, help="folder that holds the folders of the other data sets")
+    parser.add_argument("--data", nargs="+", default=["bibtex"], help="bibtex, folders, or names in --data-dir")
+    parser.add_argument("--data-dir", type=Path, help="folder that holds the folders of data sets")
+    parser.add_argument(
+        "--features", choices=FEATURES, help="default: tf-idf for citeulike_t and tibkat_en, else as-is"
+    )
     parser.add_argument("--labels", type=int, metavar="N", help="train on N random labels only; all points stay")
     parser.add_argument("--label-seed", type=int, default=0, metavar="SEED", help="seed of that draw (default: 0)")
     parser.add_argument("--unscaled", action="store_true", help="leave rows at the length they have")
@@ -51,7 +54,14 @@ def common_options(description: str | None) -> argparse.ArgumentParser:
 @contextmanager
 def prepared(name: str, options: argparse.Namespace) -> Iterator[tuple[Problem, Path]]:
     """Prepare a data set, also as files in a folder that is removed at the end."""
-    problem = prepare(name, options.data_dir, options.labels, options.label_seed, scaled=not options.unscaled)
+    problem = prepare(
+        name,
+        options.data_dir,
+        options.labels,
+        options.label_seed,
+        features=options.features,
+        scaled=not options.unscaled,
+    )
     with tempfile.TemporaryDirectory(prefix="xclassic-bench-") as folder:
         problem.save(Path(folder))
         yield problem, Path(folder)

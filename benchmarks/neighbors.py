@@ -30,7 +30,7 @@ def seconds(function: Callable[..., Any], *arguments: Any) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="+", default=["bibtex"], choices=list(problems.FEATURES))
+    parser.add_argument("--data", nargs="+", default=["bibtex"])
     parser.add_argument("--data-dir", type=Path, help="folder with the data sets that are not bundled")
     parser.add_argument("--neighbors", type=int, default=40)
     parser.add_argument("--threads", type=int, default=2)

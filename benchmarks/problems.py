@@ -13,14 +13,8 @@ from sklearn.preprocessing import normalize
 
 from xclassic import TopK, datasets, metrics
 
-# What is done to the features before rows are scaled to unit length. A data set is a folder of this name.
-FEATURES = {
-    "bibtex": "as they are",
-    "delicious": "as they are",
-    "yeast": "as they are",
-    "citeulike_t": "tf-idf",
-    "tibkat_en": "tf-idf",
-}
+FEATURES = ("as-is", "tf-idf")  # what is done to them before rows are scaled to unit length
+COUNTS = ("citeulike_t", "tibkat_en")  # data sets of word counts, which are weighted unless one says otherwise
 DEPTHS = (1, 3, 5)
 
 
@@ -63,27 +57,37 @@ class Problem(NamedTuple):
 
 
 def prepare(
-    name: str, data_dir: Path | None, n_labels: int | None = None, label_seed: int = 0, *, scaled: bool = True
+    name: str,
+    data_dir: Path | None,
+    n_labels: int | None = None,
+    label_seed: int = 0,
+    *,
+    features: str | None = None,
+    scaled: bool = True,
 ) -> Problem:
     """Read a data set and make a problem of it.
 
     Parameters
     ----------
     name : str
-        A key of `FEATURES`.
+        "bibtex", which comes with the package, a folder in the format of the Extreme Classification Repository, or the
+        name of one in `data_dir`.
     data_dir : Path or None
-        Where the folders of the data sets are; bibtex comes with the package.
+        See `name`.
     n_labels : int, optional
         Draw that many of the labels with a training point and leave out the others; all training points stay.
     label_seed : int
         Of the draw.
+    features : str, optional
+        One of `FEATURES`; by default "tf-idf" for the data sets in `COUNTS`, else "as-is".
     scaled : bool
         Scale rows to unit length.
     """
     data = datasets.load_bibtex() if name == "bibtex" else datasets.load(_folder(name, data_dir))
     kept = (np.diff(data.X.indptr) > 0) & (np.diff(data.Y.indptr) > 0)
     X, Y, X_test = data.X[kept], data.Y[kept], data.X_test
-    if FEATURES[name] == "tf-idf":
+    name = Path(name).name
+    if (features or FEATURES[name in COUNTS]) == "tf-idf":
         tfidf = TfidfTransformer(sublinear_tf=True).fit(X)
         X, X_test = tfidf.transform(X), tfidf.transform(X_test)
     counts = np.bincount(Y.indices, minlength=Y.shape[1])
@@ -107,9 +111,14 @@ def prepare(
 
 
 def _folder(name: str, data_dir: Path | None) -> Path:
-    if data_dir is None:
-        raise SystemExit(f"{name} does not come with the package: pass --data-dir, the folder that holds {name}/")
-    return data_dir / name
+    tried = [Path(name), *([] if data_dir is None else [data_dir / name])]
+    for folder in tried:
+        if folder.is_dir():
+            return folder
+    raise SystemExit(
+        f"There is no folder {' and no folder '.join(map(str, tried))}. Pass the path of a data set, or its name and "
+        "--data-dir, the folder that holds it; bibtex alone comes with the package."
+    )
 
 
 def _plain(matrix: Any) -> csr_matrix:

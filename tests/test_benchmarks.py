@@ -82,6 +82,22 @@ def test_points_and_labels_that_cannot_be_trained_are_left_out_and_words_weighte
     assert problem.propensities[3] < problem.propensities[:3].min()
 
 
+def test_any_folder_is_a_data_set(tmp_path, monkeypatch):
+    prepare = import_module("problems").prepare
+    X, Y = csr_matrix([[3.0, 4, 0], [0, 3, 1], [1, 0, 1]]), csr_matrix([[1.0, 0], [0, 1], [1, 1]])
+    (tmp_path / "own").mkdir()
+    for part in ("train", "test"):
+        write_xmc(tmp_path / "own" / f"{part}.txt", X, Y)
+    plain = prepare(str(tmp_path / "own"), None)
+    assert plain.name == "own"
+    assert plain.X.toarray()[0].tolist() == pytest.approx([0.6, 0.8, 0])
+    weighted = prepare("own", tmp_path, features="tf-idf")
+    expected = TfidfTransformer(sublinear_tf=True).fit_transform(X)
+    assert np.allclose(weighted.X.toarray(), expected.toarray(), atol=1e-6)
+    with pytest.raises(SystemExit, match=r"no folder none and no folder .*none.*bibtex alone comes with the package"):
+        prepare("none", tmp_path)
+
+
 @pytest.mark.parametrize(("library", "method", "params"), [("xclassic", "DiSMEC", {}), ("sklearn", "sklearn-ovr", {})])
 def test_libraries_train_save_and_rank(library, method, params, tmp_path):
     problem = import_module("problems").prepare("bibtex", None, 8)
@@ -166,7 +182,14 @@ def test_run_prints_a_table_and_writes_json(tmp_path):
 def test_a_failing_method_says_why(tmp_path):
     measure, problems = import_module("measure"), import_module("problems")
     options = argparse.Namespace(
-        data_dir=None, labels=4, label_seed=0, unscaled=False, threads=1, timeout=100, json=tmp_path / "out.jsonl"
+        data_dir=None,
+        labels=4,
+        label_seed=0,
+        features=None,
+        unscaled=False,
+        threads=1,
+        timeout=100,
+        json=tmp_path / "out.jsonl",
     )
     with (
         measure.prepared("bibtex", options) as (problem, files),
