@@ -16,6 +16,7 @@ from xclassic.validation.features import Features
 LIMIT = 15_000  # order of the largest matrix factorized
 SLAB = 1024  # rows of a matrix worked on at a time
 RUNNING = np.zeros(1, np.uint8)  # a stop byte that nobody sets
+PIVOT = 10 * np.finfo(np.float32).eps  # share of an entry of the diagonal that a pivot must leave
 CG_SWEEPS = 30
 CG_COLUMNS = 64
 CG_TOLERANCE = 1e-4  # of the residual, relative to the right side, at which conjugate gradients end
@@ -86,14 +87,19 @@ class RidgeSolver:
         self.factor = None
         if min(X.shape) > LIMIT:
             return
+        gram = gram_matrix(X, alpha, self.of_rows, stop)
+        before = gram.diagonal().copy()
         try:
-            self.factor = factorize(gram_matrix(X, alpha, self.of_rows, stop), stop)
-        except LinAlgError as error:
-            if not stop[0]:
-                raise ValueError(
-                    f"The rows or features are linearly dependent, and alpha={alpha} is too small to make up for it. "
-                    "Set it higher, for instance to 1."
-                ) from error
+            self.factor = factorize(gram, stop)
+            # What rounding leaves of a pivot that would be 0 may be above 0, and then LAPACK goes on.
+            singular = bool((gram.diagonal() ** 2 <= PIVOT * before).any())
+        except LinAlgError:
+            singular = True
+        if singular and not stop[0]:
+            raise ValueError(
+                f"The rows or features are linearly dependent, and alpha={alpha} is too small to make up for it. "
+                "Set it higher, for instance to 1."
+            )
 
     def solve(self, Z: NDArray[Any]) -> NDArray[np.float32]:
         """Return V, shape (n_features, n_components); of no use after a stop."""
