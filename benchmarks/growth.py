@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
+from shapes import power_law
 from worker import memory, reset_peak
 
 import xclassic
@@ -30,29 +31,24 @@ LEAST_ROWS, TEST_ROWS, BLOCK = 50_000, 5_000, 200_000
 
 def synthetic(n_labels: int, n_rows: int, seed: int) -> tuple[csr_array, csr_array]:
     """Return rows of unit length and their labels, made block by block."""
-    words = _power_law(np.random.default_rng(0), WORDS, (n_labels, WORDS_OF_LABEL), 0.6)
+    words = power_law(np.random.default_rng(0), WORDS, (n_labels, WORDS_OF_LABEL), 0.6)
     every = np.random.default_rng(seed).permutation(n_labels)
     parts = []
     for start in range(0, n_rows, BLOCK):
         random = np.random.default_rng([seed, start])
         n = min(BLOCK, n_rows - start)
-        labels = _power_law(random, n_labels, (n, 3), 0.8)
+        labels = power_law(random, n_labels, (n, 3), 0.8)
         labels[random.random((n, 3)) < [0, 0.3, 0.7]] = -1  # one to three labels
         own = every[start : start + n]  # so that each label has a row
         labels[: len(own), 0] = own
         drawn = words[labels]
         drawn[(random.random(drawn.shape) < 0.75) | (labels < 0)[:, :, None]] = -1
-        noise = _power_law(random, WORDS, (n, NOISE), 0.6)
+        noise = power_law(random, WORDS, (n, NOISE), 0.6)
         parts.append((_matrix(np.hstack([drawn.reshape(n, -1), noise]), WORDS), _matrix(labels, n_labels)))
     X, Y = (_stacked([part[i] for part in parts]) for i in range(2))
     Y.data[:] = 1
     X.data /= np.repeat(np.sqrt(np.add.reduceat(X.data**2, X.indptr[:-1])), np.diff(X.indptr))
     return X, Y
-
-
-def _power_law(random: np.random.Generator, n: int, shape: tuple[int, ...], exponent: float) -> Any:
-    """Draw numbers below `n` whose density falls like a power of the number."""
-    return np.minimum((n * random.random(shape) ** (1 / (1 - exponent))).astype(np.int32), n - 1)
 
 
 def _matrix(columns: Any, n_columns: int) -> csr_array:

@@ -4,6 +4,7 @@ import argparse
 import json
 import lzma
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -199,6 +200,28 @@ def test_a_failing_method_says_why(tmp_path):
     assert isinstance(problem, problems.Problem)
     assert not files.exists()
     assert not options.json.exists()
+
+
+def test_sets_have_the_shapes_that_are_asked_for(tmp_path):
+    shapes = import_module("shapes")
+    for name, shape in shapes.SHAPES.items():
+        small = shape._replace(n_rows=min(shape.n_rows, 2000), n_labels=min(shape.n_labels, 1500))
+        X, Y, X_test, Y_test = shapes.make(small)
+        assert (X.shape, Y.shape) == ((small.n_rows, small.n_words), (small.n_rows, small.n_labels))
+        assert (X_test.shape[0], Y_test.shape[0]) == (small.n_test, small.n_test)
+        assert X.sum() / small.n_rows == pytest.approx(small.length, rel=0.1)
+        counts = np.bincount(Y.indices, minlength=small.n_labels)
+        assert (counts[-round(small.alone * small.n_labels) :] == 1).all() or small.alone == 0
+        assert np.diff(Y.indptr).min() >= 1
+        if name == "many":
+            assert 20 < np.diff(Y.indptr).mean() < 40  # labels that are drawn twice count once
+    model = xclassic.OneVsRestLeastSquares().fit(*shapes.make(shapes.SHAPES["few"])[:2])
+    X, Y, X_test, Y_test = shapes.make(shapes.SHAPES["few"])
+    assert model.score(X_test, Y_test) > 0.6
+    command = [sys.executable, str(BENCHMARKS / "shapes.py"), "few", "--out", str(tmp_path)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"few: 400 rows of \d+ words, \d\.\d of \d+ labels, \d+ % on one row", printed)
+    assert datasets.load(tmp_path / "few").X_test.shape == (200, 5000)
 
 
 def test_growth_measures_each_size_and_draws_them(tmp_path):
