@@ -48,3 +48,14 @@ def test_a_linear_method_learns_a_circle():
 def test_bad_parameters_are_refused(params):
     with pytest.raises(ValueError, match=next(iter(params))):
         FourierFeatures(**params).fit(np.eye(3))
+
+
+def test_features_do_not_depend_on_the_rows_beside():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X, order = rng.standard_normal((40, 15)), rng.permutation(40)
+        fourier = FourierFeatures(n_components=3, random_state=0).fit(X)
+        found = fourier.transform(X)
+        np.testing.assert_array_equal(fourier.transform(X[order]), found[order])
+        np.testing.assert_array_equal(np.vstack([fourier.transform(X[[i]]) for i in range(40)]), found)
+        np.testing.assert_allclose(found, fourier.sampler_.transform(X), atol=1e-5)

@@ -14,6 +14,7 @@ from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from xclassic.rows import row_products
 from xclassic.storage.arrays import stored_array
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts
@@ -27,7 +28,6 @@ ACTIVATIONS: dict[str | None, Callable[[Array], Array]] = {
     "relu": lambda values: np.maximum(values, 0),
     "tanh": np.tanh,
 }
-SLAB = 1024  # rows that are worked on in float64 at a time
 TANH_RANGE = 0.5  # largest argument at the start: tanh is straight within 8 % up to there
 
 
@@ -282,20 +282,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return max(0.0, float(squares - 2 * products + rebuilt) / X.shape[0] + float(bias @ bias))
 
     def _encode(self, X: Features) -> Array:
-        return ACTIVATIONS[self.activation](self._products(X) + self.encoder_bias_)
-
-    def _products(self, X: Features) -> Array:
-        """Return the products of rows with the encoder, which do not depend on the rows beside them.
-
-        BLAS adds up dense rows in an order that depends on their place and number. In float64 that is far below what is
-        left of it in float32.
-        """
-        if isinstance(X, csr_array):
-            return X @ self.encoder_
-        encoder, products = self.encoder_.astype(np.float64), np.empty((len(X), self.encoder_.shape[1]), np.float32)
-        for start in range(0, len(X), SLAB):
-            products[start : start + SLAB] = X[start : start + SLAB].astype(np.float64) @ encoder
-        return products
+        return ACTIVATIONS[self.activation](row_products(X, self.encoder_) + self.encoder_bias_)
 
     def _set(self, coder: Coder) -> None:
         self.encoder_, self.encoder_bias_, self.decoder_, self.decoder_bias_ = coder
