@@ -42,7 +42,7 @@ class Centroid(XMCClassifier):
         products = np.stack([row @ self.centroids_.T for row in dense_rows(X)])
         return products - (self.centroids_**2).sum(axis=1) / 2
 
-    def _topk(self, X, k, labels):
+    def _topk(self, X, k, labels, stop):
         scores = self._all_scores(X)
         if labels is None:
             return TopK.from_dense(scores, k)

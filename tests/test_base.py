@@ -148,7 +148,7 @@ def test_scores_of_a_dense_fit_are_an_array(problem):
 class Silent(Centroid):
     """Scores the first label only."""
 
-    def _topk(self, X, k, labels):
+    def _topk(self, X, k, labels, stop):
         top = TopK.empty(X.shape[0], k)
         top.ids[:, 0], top.scores[:, 0], top.counts[:] = 0, 0.25, 1
         return top

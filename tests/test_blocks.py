@@ -179,9 +179,23 @@ def test_stop_byte_ends_training():
     pointers, positives = problem.positives(Y, np.arange(16))
     ones = np.ones(16, np.float32)
     cells, *_ = kernels.train_labels(
-        problem.indptr, problem.indices, problem.values, problem.square_norms, problem.reading_order,
-        problem.feature_of, 1.0, None, pointers, positives, ones, ones, 16, 0, 1e-3, 20, 0.0, 0, np.ones(1, np.uint8),
-    )  # fmt: skip
+        problem.rows,
+        square_norms=problem.square_norms,
+        reading_order=problem.reading_order,
+        feature_of=problem.feature_of,
+        row_weights=None,
+        label_ptr=pointers,
+        label_rows=positives,
+        positive_costs=ones,
+        negative_costs=ones,
+        width=16,
+        loss=0,
+        eps=1e-3,
+        max_passes=20,
+        prune=0.0,
+        seed=0,
+        stop=np.ones(1, np.uint8),
+    )
     assert cells.values == []
 
 
@@ -286,7 +300,7 @@ def test_many_chunks_hold_what_they_were_given():
     random = np.random.default_rng(0)
     W = np.where(random.random((5, 9_000)) < 0.2, random.standard_normal((5, 9_000)), 0).astype(np.float32)
     weights = stored(W, np.zeros(9_000, np.float32), random.permutation(9_000))
-    assert len(weights.chunk_rows) == 4
+    assert len(weights.chunk_feature_ptr) == 4
     np.testing.assert_array_equal(weights.to_csc(9_000).toarray()[:, weights.labels[weights.labels >= 0]], W)
     X = random.standard_normal((6, 5)).astype(np.float32)
     np.testing.assert_allclose(weights.topk(X, 9_000).scores, -np.sort(-(X @ W), axis=1), atol=1e-5)

@@ -25,21 +25,21 @@ def split(labels, X, *, k=3, rounds=2, max_sample=10_000, share=1.0, least=1, mo
         slots, signs = draw_projection(d, n_slots, np.random.default_rng(seed))
     n = X.shape[0]
     found = kernels.split_by_clusters(
-        kernel_rows(unit_rows(csr_array(labels.astype(np.float32)))),
         kernel_rows(X),
-        slots,
-        signs,
-        n_slots,
-        np.array([0, n]),
-        np.arange(n, dtype=np.int32),
-        k,
-        rounds,
-        max_sample,
-        share,
-        least,
-        most,
-        np.array([seed], np.uint64),
-        STOP,
+        kernel_rows(unit_rows(csr_array(labels.astype(np.float32)))),
+        slots=slots,
+        signs=signs,
+        n_slots=n_slots,
+        point_ptr=np.array([0, n]),
+        points=np.arange(n, dtype=np.int32),
+        n_clusters=k,
+        rounds=rounds,
+        max_sample=max_sample,
+        kept_share=share,
+        kept_least=least,
+        kept_most=most,
+        seeds=np.array([seed], np.uint64),
+        stop=STOP,
     )
     return *found, slots, signs
 

@@ -417,7 +417,7 @@ def test_write_is_atomic(tmp_path, monkeypatch):
     write_xmc(path, X, Y)
     assert path.read_bytes() == old  # no time stamp inside
 
-    def full(*arrays):
+    def full(**arrays):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("xclassic.datasets.xmc.format_points", full)

@@ -226,7 +226,7 @@ def test_many_labels_in_several_chunks():
     Y = csr_array((np.ones(5000), (np.arange(5000) % 300, labels)), shape=(300, 5000))
     X = csr_array(rng.random((300, 6)) * (rng.random((300, 6)) < 0.6))
     clf = OneVsRestLeastSquares(propensity_power=0).fit(X, Y)
-    assert len(clf.weights_.chunk_groups) > 2
+    assert len(clf.weights_.chunk_group_ptr) > 2
     check_sums(clf, X, range(0, 5000, 50))
 
 

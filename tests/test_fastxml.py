@@ -118,17 +118,16 @@ def test_many_labels_of_any_weight_are_ranked(scale):
 def train_plane(X, sides, cost=1.0, eps=1e-6, rounds=200, bias=1.0):
     n = X.shape[0]
     sizes, features, weights, biases, went = kernels.train_planes(
-        *kernel_rows(X),
-        bias,
-        np.array([0, n]),
-        np.arange(n, dtype=np.int32),
-        np.asarray(sides, np.uint8),
-        cost,
-        eps,
-        rounds,
-        1000 if eps < 1e-3 else SWEEPS,
-        np.array([1], np.uint64),
-        STOP,
+        kernel_rows(X, bias=bias),
+        point_ptr=np.array([0, n]),
+        points=np.arange(n, dtype=np.int32),
+        sides=np.asarray(sides, np.uint8),
+        cost=cost,
+        eps=eps,
+        max_rounds=rounds,
+        max_sweeps=1000 if eps < 1e-3 else SWEEPS,
+        seeds=np.array([1], np.uint64),
+        stop=STOP,
     )
     assert sizes.tolist() == [len(features)]
     w = np.zeros(X.shape[1])

@@ -166,8 +166,8 @@ def test_rankings_of_levels_are_those_of_their_best_paths():
 class Silent(Centroid):
     """Answers nothing for rows without features."""
 
-    def _topk(self, X, k, labels):
-        top = super()._topk(X, k, labels)
+    def _topk(self, X, k, labels, stop):
+        top = super()._topk(X, k, labels, stop)
         nothing = TopK.empty(top.n_rows, top.k)
         empty = np.asarray(abs(X).sum(axis=1) == 0).ravel()
         return TopK(

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array, random_array
 from xclassic import KNN, datasets, load
 from xclassic.metrics import precision_at_k
 from xclassic.neighbors.index import InvertedIndex, build_index, vote
+from xclassic.parallel import RUNNING
 from xclassic.storage.folder import ModelFileError
 
 
@@ -121,7 +122,7 @@ def test_damaged_arrays_are_refused(dense, verify):
         loaded.n_features_in_, loaded.classes_ = 4, clf.classes_
         loaded._set_arrays(changed, facts, verify)
         loaded._fitted = True
-        return loaded._topk(X if dense else csr_array(X), 2, None)
+        return loaded._topk(X if dense else csr_array(X), 2, None, RUNNING)
 
     load(arrays)
     for name, array in arrays.items():

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from xclassic import SLEEC, AnnexML, datasets
 from xclassic.neighbors.feature_map import FeatureMap, used_columns
 from xclassic.neighbors.label_graph import label_neighbors, label_similarities, thinned
+from xclassic.parallel import RUNNING
 from xclassic.rows import unit_rows
 from xclassic.storage.folder import ModelFileError
 
@@ -183,9 +184,9 @@ def test_damaged_arrays_are_refused(method, verify, bibtex):
         loaded = new(method, n_learners=2, n_components=4)
         loaded.n_features_in_, loaded.classes_ = clf.n_features_in_, clf.classes_
         loaded._set_arrays(changed, facts, verify)
-        return loaded._topk(X, 2, None)
+        return loaded._topk(X, 2, None, RUNNING)
 
-    np.testing.assert_array_equal(load(arrays).ids, clf._topk(X, 2, None).ids)
+    np.testing.assert_array_equal(load(arrays).ids, clf._topk(X, 2, None, RUNNING).ids)
     for name, array in arrays.items():
         with pytest.raises(ModelFileError):
             load({other: a for other, a in arrays.items() if other != name})

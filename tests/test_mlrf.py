@@ -21,17 +21,17 @@ def find(X, Y, points=None, max_features=None, min_leaf=1, min_share=0.0, seed=1
     Y = csr_array(Y)
     points = np.arange(X.shape[0], dtype=np.int32) if points is None else np.asarray(points, np.int32)
     features, thresholds, went = kernels.find_thresholds(
-        *kernel_rows(X),
-        Y.indptr.astype(np.int64),
-        Y.indices.astype(np.int32),
-        Y.shape[1],
-        np.array([0, len(points)]),
-        points,
-        max_features or X.shape[1],
-        min_leaf,
-        min_share,
-        np.array([seed], np.uint64),
-        STOP,
+        kernel_rows(X),
+        label_ptr=Y.indptr.astype(np.int64),
+        labels=Y.indices.astype(np.int32),
+        n_labels=Y.shape[1],
+        point_ptr=np.array([0, len(points)]),
+        points=points,
+        max_features=max_features or X.shape[1],
+        min_leaf=min_leaf,
+        min_share=min_share,
+        seeds=np.array([seed], np.uint64),
+        stop=STOP,
     )
     return int(features[0]), float(thresholds[0]), went
 

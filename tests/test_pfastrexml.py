@@ -9,6 +9,7 @@ from scipy.special import expit
 
 from xclassic import DiSMEC, FastXML, PfastreXML, TailReranker, TopK, datasets
 from xclassic.metrics import precision_at_k, propensity, psp_at_k
+from xclassic.parallel import RUNNING
 from xclassic.storage.folder import ModelFileError
 
 X3 = np.array([[1, 0], [0.6, 0.8], [0, 2]], np.float32)
@@ -81,7 +82,7 @@ def test_alpha_one_is_the_forest_alone(bibtex):
     for one, other in zip(both.trees_, alone.trees_, strict=True):
         np.testing.assert_array_equal(one.weights, other.weights)
     top = alone.predict_topk(bibtex.X_test[:50], 5)
-    forest = FastXML._topk(alone, bibtex.X_test[:50], 5, None)
+    forest = FastXML._topk(alone, bibtex.X_test[:50], 5, None, RUNNING)
     np.testing.assert_array_equal(top.scores, forest.scores)
     np.testing.assert_array_equal(top.ids, forest.ids)
 

@@ -56,7 +56,17 @@ def test_the_kernel_finds_the_least_objective(l1, form):
     X[4] = 0
     X[:, 2][random.random(25) < 0.5] = 0
     squares = (X**2).sum(axis=1)
-    found = kernels.fit_remainders(*kernel_rows(form(X)), squares, T, 0.5, l1, 2000, 1e-6, 1, STOP)
+    found = kernels.fit_remainders(
+        kernel_rows(form(X)),
+        square_norms=squares,
+        targets=T,
+        alpha=0.5,
+        l1=l1,
+        sweeps=2000,
+        eps=1e-6,
+        seed=1,
+        stop=STOP,
+    )
     best = naive.smooth_map(X, T, 0.5, 2 * l1)  # whose objective is twice this one
     assert naive.map_objective(X, T, found, 0.5, 2 * l1) <= 1.001 * naive.map_objective(X, T, best, 0.5, 2 * l1)
     if l1 == 0:

@@ -33,7 +33,8 @@ def test_kernel_equals_the_twin(Y, data):
     n_test = data.draw(st.integers(1, n_rows - 1))
     coins = data.draw(arrays(np.uint8, n_rows, elements=st.integers(0, 1)))
     matrix = csr_array(Y.astype(np.float32))
-    found = stratify(*pattern(matrix), *pattern(matrix.tocsc()), coins, n_test)
+    (labels, label_ptr), (rows, row_ptr) = pattern(matrix), pattern(matrix.tocsc())
+    found = stratify(labels=labels, label_ptr=label_ptr, rows=rows, row_ptr=row_ptr, coins=coins, n_test=n_test)
     assert found.tolist() == naive.stratify(Y, coins, n_test).tolist()
 
 

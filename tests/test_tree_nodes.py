@@ -259,7 +259,7 @@ def test_pruning_while_training_is_pruning_afterwards():
     full, pruned = (fit(X, Y, tree, solver=EXACT | {"prune": prune}) for prune in (0.0, 0.1))
     pruned.weights.verify()
     for name, array in full.weights.pruned(0.1).arrays().items():
-        np.testing.assert_array_equal(array, getattr(pruned.weights, name))
+        np.testing.assert_array_equal(array, pruned.weights.arrays()[name])
 
 
 @given(

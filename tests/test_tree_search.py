@@ -14,7 +14,8 @@ from test_blocks import level  # noqa: F401 - a fixture
 from test_tree_core import random_shape
 
 from xclassic import LabelTree, XRLinear
-from xclassic.blocks.weights import LANES, BlockWeights
+from xclassic._kernels.arguments import LANES
+from xclassic.blocks.weights import BlockWeights
 from xclassic.label_tree.search import PATH_SCORES, TreeModel, search
 
 D = 12
@@ -42,15 +43,15 @@ def model_of(tree, W, bias):
     for part in parts:
         part["packed"] = part["values"][:-LANES]
     weights = BlockWeights(
-        chunk_groups=starts("labels") // LANES,
-        chunk_rows=starts("features"),
+        chunk_group_ptr=starts("labels") // LANES,
+        chunk_feature_ptr=starts("features"),
         labels=joined("labels"),
         bias=joined("bias"),
         features=joined("features"),
-        chunk_cells=starts("cell_masks"),
-        chunk_values=sizes,
-        row_cells=lows("row_cells", "cell_masks"),
-        row_values=lows("row_values", "packed"),
+        chunk_cell_ptr=starts("cell_masks"),
+        chunk_value_ptr=sizes,
+        feature_cell_ptr=lows("row_cells", "cell_masks"),
+        feature_value_ptr=lows("row_values", "packed"),
         cell_groups=joined("cell_groups"),
         cell_masks=joined("cell_masks"),
         values=values,

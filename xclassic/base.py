@@ -15,7 +15,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from xclassic.parallel import StopByte, run_tasks
+from xclassic.parallel import RUNNING, StopByte, run_tasks
 from xclassic.rows import unit_rows
 from xclassic.storage.arrays import stored_count
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
@@ -51,9 +51,10 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     ``_fit(X, Y)``
         Fit on checked data: `X` is canonical float32 CSR or a C-contiguous float32 array, `Y` canonical float32 CSR of
         ones. Fitted attributes end in an underscore or start with one.
-    ``_topk(X, k, labels)``
+    ``_topk(X, k, labels, stop)``
         Return the `TopK` of checked rows with `k` slots, ``k <= n_labels``. `labels` is None or the ids allowed, a
-        sorted int32 array of at least one. The answer for a row may not depend on the other rows.
+        sorted int32 array of at least one. What is predicted for a row may not depend on the other rows. Return soon
+        after ``stop[0]`` becomes non-zero; what is returned then is thrown away.
     ``_get_arrays()``
         Return ``(arrays, facts)``: the fitted state as named arrays and a small dict that JSON can hold. Names do not
         end in an underscore and do not begin with ``params.``.
@@ -98,7 +99,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     def _fit(self, X: Features, Y: csr_array) -> None:
         raise NotImplementedError
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         raise NotImplementedError
 
     def _check_input(self, X: Any, *, reset: bool) -> Features:
@@ -369,7 +370,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
             return TopK.empty(n_rows, k)
         step = self._rows_per_task
         if n_rows <= step:  # over before Ctrl-C would matter, and a thread would cost more than one row
-            return self._topk(X, k, allowed)
+            return self._topk(X, k, allowed, RUNNING)
         chunks = [slice(start, start + step) for start in range(0, n_rows, step)]
         answer = partial(_topk_chunk, self, X, k, allowed)
         return TopK.concat(
@@ -439,7 +440,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
 def _topk_chunk(
     estimator: XMCClassifier, X: Features, k: int, labels: NDArray[np.int32] | None, rows: slice, stop: StopByte
 ) -> TopK:
-    return estimator._topk(X[rows], k, labels)
+    return estimator._topk(X[rows], k, labels, stop)
 
 
 def _normalized(scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,6 +19,10 @@ from tqdm.auto import tqdm
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 StopByte = NDArray[np.uint8]
+RUNNING: StopByte = np.zeros(
+    1, np.uint8
+)  # set by nobody: for work of the main thread that is over before Ctrl-C would matter
+RUNNING.flags.writeable = False
 
 
 def run_tasks(

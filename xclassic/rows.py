@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 from sklearn.utils.extmath import row_norms
 
+from xclassic._kernels.arguments import FeatureRows
 from xclassic.validation.features import Features
 
 SLAB = 1024  # rows that are worked on in float64 at a time
@@ -45,8 +46,10 @@ def dense(matrix: Any) -> NDArray[np.float32]:
     return np.asarray(matrix.toarray() if issparse(matrix) else matrix, np.float32)
 
 
-def kernel_rows(X: Features) -> tuple[Any, ...]:
-    """Return indptr, indices (None and None for dense rows), values, number of rows, number of features."""
+def kernel_rows(X: Features, *, bias: float = 0.0) -> FeatureRows:
+    """Return rows as kernels read them, each with the constant feature `bias` behind its own."""
     if isinstance(X, np.ndarray):
-        return None, None, np.ascontiguousarray(X).ravel(), *X.shape
-    return X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), X.data, *X.shape
+        indptr, indices, values = None, None, np.ascontiguousarray(X).ravel()
+    else:
+        indptr, indices, values = X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), X.data
+    return FeatureRows(indptr, indices, values, n_rows=X.shape[0], n_features=X.shape[1], bias=bias)

@@ -7,7 +7,8 @@
 
 namespace xclassic {
 
-enum Linkage : int32_t { AVERAGE = 0, COMPLETE = 1, SINGLE = 2 };
+enum Linkage : int32_t { AVERAGE, COMPLETE, SINGLE, N_LINKAGES };
+constexpr const char* LINKAGE_NAMES[N_LINKAGES] = {"average", "complete", "single"};
 
 // A map from clusters to numbers, by open addressing.
 class Neighbors {

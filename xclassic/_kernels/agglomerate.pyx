@@ -8,8 +8,13 @@ import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libcpp.vector cimport vector
 
+from xclassic._kernels.arguments cimport names, start
+
 
 cdef extern from "agglomerate.h" namespace "xclassic" nogil:
+    const int N_LINKAGES
+    const char* const* LINKAGE_NAMES
+
     cdef struct Merge:
         int32_t first
         int32_t second
@@ -21,8 +26,11 @@ cdef extern from "agglomerate.h" namespace "xclassic" nogil:
         void run(const uint8_t* stop) except +
 
 
+LINKAGES = names(LINKAGE_NAMES, N_LINKAGES)
+
+
 def agglomerate(
-    const int64_t[::1] indptr, const int32_t[::1] indices, const double[::1] similarities, int linkage,
+    *, const int64_t[::1] indptr, const int32_t[::1] indices, const double[::1] similarities, int linkage,
     const uint8_t[::1] stop,
 ):
     """Merge all items of a symmetric similarity in CSR form.
@@ -36,8 +44,7 @@ def agglomerate(
     cdef int64_t[:, ::1] items_view = items
     cdef double[::1] heights_view = heights
     merging = new Agglomeration(
-        n, &indptr[0], &indices[0] if indices.shape[0] else NULL, &similarities[0] if indices.shape[0] else NULL,
-        linkage,
+        n, start(indptr), start(indices), start(similarities), linkage
     )
     try:
         with nogil:

@@ -3,8 +3,6 @@
 // A chunk is read once per batch. Its feature rows are found through a table of the whole feature space, filled for the batch, or
 // by binary search where the batch is too small for that to pay.
 
-constexpr int64_t SMALL_BATCH = 4;
-
 XC_FN float number(float value) { return value; }
 
 XC_FN float number(int8_t value) { return value; }
@@ -111,12 +109,12 @@ constexpr int HITS = 32;  // whose reads of memory overlap
 // before the first is awaited.
 template <typename Value>
 XC_FN void add_hits(const Chunks& chunks, int64_t c, float* scores, [[maybe_unused]] int64_t n_groups, Hit* hits, int n) {
-    const int64_t first_cell = chunks.chunk_cells[c], first_value = chunks.chunk_values[c];
+    const int64_t first_cell = chunks.chunk_cell_ptr[c], first_value = chunks.chunk_value_ptr[c];
     for (int h = 0; h < n; h++) {
         const int64_t row = hits[h].row;
-        hits[h].cell = whole(first_cell, chunks.row_cells[row]);
-        hits[h].end = hits[h].cell + static_cast<uint32_t>(chunks.row_cells[row + 1] - chunks.row_cells[row]);
-        const Value* packed = static_cast<const Value*>(chunks.values) + whole(first_value, chunks.row_values[row]);
+        hits[h].cell = whole(first_cell, chunks.feature_cell_ptr[row]);
+        hits[h].end = hits[h].cell + static_cast<uint32_t>(chunks.feature_cell_ptr[row + 1] - chunks.feature_cell_ptr[row]);
+        const Value* packed = static_cast<const Value*>(chunks.values) + whole(first_value, chunks.feature_value_ptr[row]);
         hits[h].packed = packed;
         __builtin_prefetch(chunks.cell_groups + hits[h].cell);
         __builtin_prefetch(chunks.cell_masks + hits[h].cell);
@@ -127,7 +125,7 @@ XC_FN void add_hits(const Chunks& chunks, int64_t c, float* scores, [[maybe_unus
         for (int64_t cell = hits[h].cell; cell < hits[h].end; cell++) {
             const uint32_t mask = chunks.cell_masks[cell];
             XC_CHECK(chunks.cell_groups[cell] < n_groups);
-            XC_CHECK(packed + __builtin_popcount(mask) <= static_cast<const Value*>(chunks.values) + chunks.chunk_values[c + 1]);
+            XC_CHECK(packed + __builtin_popcount(mask) <= static_cast<const Value*>(chunks.values) + chunks.chunk_value_ptr[c + 1]);
             add_cell(scores + int64_t{chunks.cell_groups[cell]} * LANES, mask, packed, hits[h].x);
             packed += __builtin_popcount(mask);
         }
@@ -157,15 +155,16 @@ XC_FN void insert(int32_t* ids, float* scores, int32_t& count, int64_t k, int32_
 }
 
 XC_FN void keep_best(const PredictTask& task, int64_t i, int64_t first_group, int64_t n_groups) {
-    int32_t* ids = task.top_ids + i * task.k;
-    float* best = task.top_scores + i * task.k;
-    int32_t& count = task.top_counts[i];
+    const int64_t k = task.best.k;
+    int32_t* ids = task.best.ids + i * k;
+    float* best = task.best.scores + i * k;
+    int32_t& count = task.best.counts[i];
     for (int64_t g = 0; g < n_groups; g++) {
         uint32_t candidates = task.allowed[first_group + g];
-        if (count == task.k) candidates &= bits(load<16>(task.scores + g * LANES) >= best[task.k - 1]);
+        if (count == k) candidates &= bits(load<16>(task.scores + g * LANES) >= best[k - 1]);
         for (; candidates; candidates &= candidates - 1) {
             const int l = __builtin_ctz(candidates);
-            insert(ids, best, count, task.k, task.chunks.labels[(first_group + g) * LANES + l], task.scores[g * LANES + l]);
+            insert(ids, best, count, k, task.chunks.labels[(first_group + g) * LANES + l], task.scores[g * LANES + l]);
         }
     }
 }
@@ -179,8 +178,8 @@ XC_FN bool any_allowed(const PredictTask& task, int64_t begin, int64_t end) {
 // The scores of row i for all labels of chunk c. `lookup` has the place of each feature in the chunk, -1 for none; without it they are searched.
 template <typename Value>
 XC_FN void score_row(const Rows& rows, const Chunks& chunks, int64_t c, const int32_t* lookup, int64_t i, float* scores) {
-    const int64_t first_group = chunks.chunk_groups[c], n_groups = chunks.chunk_groups[c + 1] - first_group;
-    const int64_t begin = chunks.chunk_rows[c], end = chunks.chunk_rows[c + 1];
+    const int64_t first_group = chunks.chunk_group_ptr[c], n_groups = chunks.chunk_group_ptr[c + 1] - first_group;
+    const int64_t begin = chunks.chunk_feature_ptr[c], end = chunks.chunk_feature_ptr[c + 1];
     std::memcpy(scores, chunks.bias + first_group * LANES, sizeof(float) * LANES * n_groups);
     const int64_t p0 = rows.indices ? rows.indptr[i] : i * rows.d;
     const int64_t p1 = rows.indices ? rows.indptr[i + 1] : p0 + rows.d;
@@ -200,8 +199,8 @@ XC_FN void score_row(const Rows& rows, const Chunks& chunks, int64_t c, const in
             if (row == end) break;  // features rise
             if (chunks.features[row] != feature) continue;
         }
-        __builtin_prefetch(chunks.row_cells + row);
-        __builtin_prefetch(chunks.row_values + row);
+        __builtin_prefetch(chunks.feature_cell_ptr + row);
+        __builtin_prefetch(chunks.feature_value_ptr + row);
         hits[n_hits].row = row;
         hits[n_hits].x = x * chunks.chunk_scales[c];
         if (++n_hits == HITS) {
@@ -225,8 +224,8 @@ XC_TARGET static void predict(const PredictTask& task) {
     const Chunks& chunks = task.chunks;
     const bool tabulate = rows.n > SMALL_BATCH;
     for (int64_t c = 0; c < chunks.n_chunks; c++) {
-        const int64_t first_group = chunks.chunk_groups[c], n_groups = chunks.chunk_groups[c + 1] - first_group;
-        const int64_t begin = chunks.chunk_rows[c], end = chunks.chunk_rows[c + 1];
+        const int64_t first_group = chunks.chunk_group_ptr[c], n_groups = chunks.chunk_group_ptr[c + 1] - first_group;
+        const int64_t begin = chunks.chunk_feature_ptr[c], end = chunks.chunk_feature_ptr[c + 1];
         if (!any_allowed(task, first_group, first_group + n_groups)) continue;
         if (tabulate)
             for (int64_t row = begin; row < end; row++) task.lookup[chunks.features[row]] = static_cast<int32_t>(row - begin);

@@ -24,7 +24,7 @@ XC_FN void share_among_siblings(float* m, int64_t n) {
 XC_TARGET static void score_children(const ChildrenTask& task) {
     const Rows& rows = task.rows;
     const Chunks& chunks = task.chunks;
-    const int64_t c = task.chunk, n_groups = chunks.chunk_groups[c + 1] - chunks.chunk_groups[c];
+    const int64_t c = task.chunk, n_groups = chunks.chunk_group_ptr[c + 1] - chunks.chunk_group_ptr[c];
     for (int64_t q = 0; q < task.n_queries; q++) {
         float* scores = task.scores + q * n_groups * LANES;
         score_any(rows, chunks, c, task.lookup, task.queries[q], scores);

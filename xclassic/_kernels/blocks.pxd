@@ -1,20 +1,12 @@
-"""What the kernel modules share: the tasks of ``block_types.h`` and the instruction-set level in use."""
+"""The tasks of ``block_types.h`` and the instruction-set level in use."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libcpp cimport bool as cbool
+
+from xclassic._kernels.arguments cimport Best, Chunks, Rows
 
 
 cdef extern from "block_types.h" namespace "xclassic" nogil:
-    int LANES
-
-    cdef struct Rows:
-        const int64_t* indptr
-        const int32_t* indices
-        const float* values
-        int64_t n
-        int64_t d
-        float bias
-
     cdef struct TrainTask:
         Rows rows
         const float* square_norms
@@ -67,33 +59,13 @@ cdef extern from "block_types.h" namespace "xclassic" nogil:
         int64_t* counts
         const uint8_t* stop
 
-    cdef struct Chunks:
-        int64_t n_chunks
-        const int64_t* chunk_groups
-        const int64_t* chunk_rows
-        const int32_t* labels
-        const float* bias
-        const int32_t* features
-        const int64_t* chunk_cells
-        const int64_t* chunk_values
-        const uint32_t* row_cells
-        const uint32_t* row_values
-        const uint16_t* cell_groups
-        const uint16_t* cell_masks
-        const void* values
-        int32_t value_type
-        const float* chunk_scales
-
     cdef struct PredictTask:
         Rows rows
         Chunks chunks
         const uint16_t* allowed
-        int64_t k
+        Best best
         int32_t* lookup
         float* scores
-        int32_t* top_ids
-        float* top_scores
-        int32_t* top_counts
         const uint8_t* stop
 
     cdef struct Level:
@@ -103,12 +75,15 @@ cdef extern from "block_types.h" namespace "xclassic" nogil:
         void (*ridge)(const RidgeTask&) noexcept nogil
         void (*predict)(const PredictTask&) noexcept nogil
 
+    const int N_COUNTS
+    int c_lane_width "xclassic::lane_width"(int64_t n_labels)
+    int64_t spare_size(int64_t d, int width)
+    int64_t order_size(int64_t n)
+    int64_t kept_size(int64_t d, int width)
+
     int n_levels()
     const Level& level(int i)
     cbool level_runs_here(int i)
 
 
-cdef int set_values(Chunks* chunks, values, const float[::1] chunk_scales) except -1
-cdef copied(const void* data, size_t size, dtype)
 cdef const Level* current_level() noexcept nogil
-cdef Rows describe_rows(indptr, indices, values, int64_t n, int64_t d, float bias)

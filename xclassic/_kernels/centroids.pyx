@@ -7,18 +7,17 @@ import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from xclassic._kernels.blocks cimport Rows, describe_rows
+from xclassic._kernels.arguments cimport FeatureRows, Rows
 
 
 def squared_distances(
-    indptr, indices, values, int64_t n, int64_t d, const int32_t[:, ::1] ids, const int32_t[::1] counts,
-    const int64_t[::1] centroid_ptr, const int32_t[::1] features, const float[::1] means,
-    const float[::1] square_norms, const uint8_t[::1] stop,
+    FeatureRows queries, *, const int32_t[:, ::1] ids, const int32_t[::1] counts, const int64_t[::1] centroid_ptr,
+    const int32_t[::1] features, const float[::1] means, const float[::1] square_norms, const uint8_t[::1] stop,
 ):
     """Return an array like ``ids``: of row i to the centroid of each label in the first ``counts[i]`` slots."""
-    cdef int64_t i, p, slot, label
+    cdef Rows rows = queries.rows
+    cdef int64_t n = rows.n, d = rows.d, i, p, slot, label
     cdef float dot, square
-    cdef Rows rows = describe_rows(indptr, indices, values, n, d, 0)
     found = np.zeros((n, ids.shape[1]), np.float32)
     cdef float[:, ::1] distances = found
     cdef float[::1] dense = np.zeros(d, np.float32)

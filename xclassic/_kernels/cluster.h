@@ -10,17 +10,17 @@ namespace xclassic {
 
 struct KMeansTask {
     Rows rows;  // all items, rows of unit length or zero
-    int64_t n_nodes;
-    const int64_t* item_ptr;  // (n_nodes + 1,)
-    const int32_t* items;  // items of each node
-    const int32_t* n_clusters;  // (n_nodes,) at least 2, at most the number of items
-    const uint64_t* seeds;  // (n_nodes,)
-    double room;  // largest share of the items that a cluster may take; 0 for equal sizes, which differ by one at most
-    double tolerance;  // gain in the mean cosine below which a node is done
-    int32_t max_rounds;
-    int32_t* clusters;  // out, for each of `items`
-    const Level* level;
-    const volatile uint8_t* stop;
+    int64_t n_nodes = 0;
+    const int64_t* item_ptr = nullptr;  // (n_nodes + 1,)
+    const int32_t* items = nullptr;  // items of each node
+    const int32_t* n_clusters = nullptr;  // (n_nodes,) at least 2, at most the number of items
+    const uint64_t* seeds = nullptr;  // (n_nodes,)
+    double room = 0;  // largest share of the items that a cluster may take; 0 for equal sizes, which differ by one at most
+    double tolerance = 0;  // gain in the mean cosine below which a node is done
+    int32_t max_rounds = 0;
+    int32_t* clusters = nullptr;  // out, for each of `items`
+    const Level* level = nullptr;
+    const volatile uint8_t* stop = nullptr;
 };
 
 class KMeans {

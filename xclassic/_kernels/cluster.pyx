@@ -8,7 +8,8 @@ import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libcpp.vector cimport vector
 
-from xclassic._kernels.blocks cimport Level, Rows, copied, current_level, describe_rows
+from xclassic._kernels.arguments cimport FeatureRows, Rows, copied, start
+from xclassic._kernels.blocks cimport Level, current_level
 
 
 cdef extern from "cluster.h" namespace "xclassic" nogil:
@@ -49,18 +50,17 @@ cdef extern from "label_vectors.h" namespace "xclassic" nogil:
 
 
 def label_vectors(
-    const int64_t[::1] indptr, const int32_t[::1] indices, const float[::1] values, int64_t d,
-    const int64_t[::1] label_ptr, const int32_t[::1] label_rows, const float[::1] weights, int64_t max_entries,
-    const uint8_t[::1] stop,
+    FeatureRows rows, *, const int64_t[::1] label_ptr, const int32_t[::1] label_rows, const float[::1] weights,
+    int64_t max_entries, const uint8_t[::1] stop,
 ):
     """Sum the rows of labels; see ``LabelVectorsTask``. Returns (entries per label, indices, values)."""
     cdef LabelVectorsTask task
     cdef LabelVectors out
-    task.rows = describe_rows(indptr, indices, values, indptr.shape[0] - 1, d, 0)
+    task.rows = rows.rows
     task.n_labels = label_ptr.shape[0] - 1
     task.label_ptr = &label_ptr[0]
-    task.label_rows = &label_rows[0] if label_rows.shape[0] else NULL
-    task.weights = &weights[0] if weights.shape[0] else NULL
+    task.label_rows = start(label_rows)
+    task.weights = start(weights)
     task.max_entries = max_entries
     task.stop = &stop[0]
     with nogil:
@@ -73,9 +73,8 @@ def label_vectors(
 
 
 def split_nodes(
-    indptr, indices, values, int64_t n, int64_t d, const int64_t[::1] item_ptr, const int32_t[::1] items,
-    const int32_t[::1] n_clusters, const uint64_t[::1] seeds, double room, double tolerance, int max_rounds,
-    const uint8_t[::1] stop,
+    FeatureRows rows, *, const int64_t[::1] item_ptr, const int32_t[::1] items, const int32_t[::1] n_clusters,
+    const uint64_t[::1] seeds, double room, double tolerance, int max_rounds, const uint8_t[::1] stop,
 ):
     """Cluster the items of some nodes; see ``KMeansTask``. Returns the cluster of each of ``items``."""
     cdef KMeansTask task
@@ -84,7 +83,7 @@ def split_nodes(
     cdef int32_t[::1] view = clusters
     if not items.shape[0]:
         return clusters
-    task.rows = describe_rows(indptr, indices, values, n, d, 0)
+    task.rows = rows.rows
     task.n_nodes = item_ptr.shape[0] - 1
     task.item_ptr = &item_ptr[0]
     task.items = &items[0]

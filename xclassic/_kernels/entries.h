@@ -1,6 +1,6 @@
 // The entries of a row, sparse or dense.
 #pragma once
-#include "block_types.h"
+#include "arguments.h"
 
 #define XC_INLINE __attribute__((always_inline))
 

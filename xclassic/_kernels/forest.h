@@ -13,14 +13,14 @@ namespace xclassic {
 // A node sends a row to the child whose vector and bias give it the highest score, the first of equals. Level order: the children
 // of node v are child_ptr[v] to child_ptr[v + 1] - 1; a leaf has none.
 struct PointTree {
-    const int64_t* child_ptr;  // (n_nodes + 1,)
-    const int64_t* router_ptr;  // (n_nodes + 1,) the vector of each node as a child
-    const int32_t* features;
-    const float* weights;
-    const float* bias;  // (n_nodes,)
-    const int64_t* label_ptr;  // (n_nodes + 1,) labels of each leaf
-    const int32_t* labels;
-    const float* shares;
+    const int64_t* child_ptr = nullptr;  // (n_nodes + 1,)
+    const int64_t* router_ptr = nullptr;  // (n_nodes + 1,) the vector of each node as a child
+    const int32_t* features = nullptr;
+    const float* weights = nullptr;
+    const float* bias = nullptr;  // (n_nodes,)
+    const int64_t* label_ptr = nullptr;  // (n_nodes + 1,) labels of each leaf
+    const int32_t* labels = nullptr;
+    const float* shares = nullptr;
 };
 
 constexpr int64_t GROUP = 16;  // rows that walk side by side
@@ -189,13 +189,10 @@ struct Forest {
 
 struct RankTask {
     Rows rows;
-    int64_t n_labels;
-    const uint8_t* allowed;  // (n_labels,) or nullptr for all
-    int64_t k;
-    int32_t* ids;  // out (n, k), like the next two filled with "none"
-    float* scores;
-    int32_t* counts;
-    const volatile uint8_t* stop;
+    int64_t n_labels = 0;
+    const uint8_t* allowed = nullptr;  // (n_labels,) or nullptr for all
+    Best best;
+    const volatile uint8_t* stop = nullptr;
 };
 
 // The best labels of each row by the mean of their shares in its leaves.
@@ -225,21 +222,21 @@ inline void rank_labels(const Forest& forest, const RankTask& task) {
                 for (int64_t p = tree.label_ptr[leaf]; p < tree.label_ptr[leaf + 1]; p++) sums.add(tree.labels[p], tree.shares[p]);
             }
             const int64_t i = first + g;
-            task.counts[i] = sums.take_best(static_cast<float>(n_trees), task.k, task.ids + i * task.k, task.scores + i * task.k);
+            sums.take_best(static_cast<float>(n_trees), task.best, i);
         }
     }
 }
 
 // Means of the label vectors of some rows, leaf by leaf; the largest entries are kept, rising by label.
 struct LeafTask {
-    const int64_t* indptr;  // labels of each row
-    const int32_t* indices;
-    const float* weights;  // of each of them
-    int64_t n_labels;
-    int64_t n_leaves;
-    const int64_t* point_ptr;  // (n_leaves + 1,)
-    const int32_t* points;
-    int64_t max_labels;
+    const int64_t* indptr = nullptr;  // labels of each row
+    const int32_t* indices = nullptr;
+    const float* weights = nullptr;  // of each of them
+    int64_t n_labels = 0;
+    int64_t n_leaves = 0;
+    const int64_t* point_ptr = nullptr;  // (n_leaves + 1,)
+    const int32_t* points = nullptr;
+    int64_t max_labels = 0;
 };
 
 struct Distributions {

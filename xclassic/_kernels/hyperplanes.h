@@ -15,17 +15,17 @@ namespace xclassic {
 
 struct PlaneTask {
     Rows rows;  // the whole matrix
-    int64_t n_nodes;
-    const int64_t* point_ptr;  // (n_nodes + 1,)
-    const int32_t* points;  // rows of each node
-    const uint8_t* sides;  // for each of them: 0 where the plane should be positive
-    float cost;
-    float eps;  // sum of violations of optimality, relative to that at w = 0, at which a plane is done
-    int32_t max_rounds;  // Newton steps
-    int32_t max_sweeps;  // over the features in one of them
-    const uint64_t* seeds;  // (n_nodes,)
-    uint8_t* went;  // out, for each of `points`: 0 where the plane is at least zero, else 1
-    const volatile uint8_t* stop;
+    int64_t n_nodes = 0;
+    const int64_t* point_ptr = nullptr;  // (n_nodes + 1,)
+    const int32_t* points = nullptr;  // rows of each node
+    const uint8_t* sides = nullptr;  // for each of them: 0 where the plane should be positive
+    float cost = 0;
+    float eps = 0;  // sum of violations of optimality, relative to that at w = 0, at which a plane is done
+    int32_t max_rounds = 0;  // Newton steps
+    int32_t max_sweeps = 0;  // over the features in one of them
+    const uint64_t* seeds = nullptr;  // (n_nodes,)
+    uint8_t* went = nullptr;  // out, for each of `points`: 0 where the plane is at least zero, else 1
+    const volatile uint8_t* stop = nullptr;
 };
 
 // Finished planes, one after the other.

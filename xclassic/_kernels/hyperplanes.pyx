@@ -8,7 +8,7 @@ import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libcpp.vector cimport vector
 
-from xclassic._kernels.blocks cimport Rows, copied, describe_rows
+from xclassic._kernels.arguments cimport FeatureRows, Rows, copied
 
 
 cdef extern from "hyperplanes.h" namespace "xclassic" nogil:
@@ -38,9 +38,8 @@ cdef extern from "hyperplanes.h" namespace "xclassic" nogil:
 
 
 def train_planes(
-    indptr, indices, values, int64_t n, int64_t d, float bias, const int64_t[::1] point_ptr, const int32_t[::1] points,
-    const uint8_t[::1] sides, float cost, float eps, int max_rounds, int max_sweeps, const uint64_t[::1] seeds,
-    const uint8_t[::1] stop,
+    FeatureRows rows, *, const int64_t[::1] point_ptr, const int32_t[::1] points, const uint8_t[::1] sides, float cost,
+    float eps, int max_rounds, int max_sweeps, const uint64_t[::1] seeds, const uint8_t[::1] stop,
 ):
     """Fit a plane in each node; see ``PlaneTask``. Returns (sizes, features, values, biases, where each point went)."""
     cdef PlaneTask task
@@ -48,7 +47,7 @@ def train_planes(
     cdef PlaneTrainer* trainer
     went = np.empty(points.shape[0], np.uint8)
     cdef uint8_t[::1] went_view = went
-    task.rows = describe_rows(indptr, indices, values, n, d, bias)
+    task.rows = rows.rows
     task.n_nodes = point_ptr.shape[0] - 1
     task.point_ptr = &point_ptr[0]
     task.points = &points[0]

@@ -1,7 +1,8 @@
 // Scores of labels that are added up bit by bit, one row at a time.
 #pragma once
+#include "arguments.h"
+
 #include <algorithm>
-#include <cstdint>
 #include <vector>
 
 namespace xclassic {
@@ -18,20 +19,20 @@ class LabelSums {
         sums_[label] += amount;
     }
 
-    // Writes the k largest sums over `divisor`, equal ones by label id, and starts anew. Returns how many there were.
-    int32_t take_best(float divisor, int64_t k, int32_t* ids, float* scores) {
+    // Writes the largest sums over `divisor` as the labels of row i, equal ones by label id, and starts anew.
+    void take_best(float divisor, const Best& best, int64_t i) {
         for (int32_t label : touched_) sums_[label] /= divisor;  // before ranking, or rounding could make new ties
-        k = std::min(k, static_cast<int64_t>(touched_.size()));
+        const int64_t k = std::min(best.k, static_cast<int64_t>(touched_.size()));
         std::partial_sort(touched_.begin(), touched_.begin() + k, touched_.end(), [this](int32_t a, int32_t b) {
             return sums_[a] > sums_[b] || (sums_[a] == sums_[b] && a < b);
         });
         for (int64_t slot = 0; slot < k; slot++) {
-            ids[slot] = touched_[slot];
-            scores[slot] = sums_[touched_[slot]];
+            best.ids[i * best.k + slot] = touched_[slot];
+            best.scores[i * best.k + slot] = sums_[touched_[slot]];
         }
         for (int32_t label : touched_) sums_[label] = 0;
         touched_.clear();
-        return static_cast<int32_t>(k);
+        best.counts[i] = static_cast<int32_t>(k);
     }
 
   private:

@@ -8,12 +8,12 @@ namespace xclassic {
 
 struct LabelVectorsTask {
     Rows rows;  // sparse
-    int64_t n_labels;
-    const int64_t* label_ptr;  // (n_labels + 1,)
-    const int32_t* label_rows;  // rows of each label
-    const float* weights;  // of each of them
-    int64_t max_entries;  // kept of each label: the largest in absolute value
-    const volatile uint8_t* stop;
+    int64_t n_labels = 0;
+    const int64_t* label_ptr = nullptr;  // (n_labels + 1,)
+    const int32_t* label_rows = nullptr;  // rows of each label
+    const float* weights = nullptr;  // of each of them
+    int64_t max_entries = 0;  // kept of each label: the largest in absolute value
+    const volatile uint8_t* stop = nullptr;
 };
 
 struct LabelVectors {

@@ -9,11 +9,11 @@ namespace xclassic {
 
 struct MapTask {
     Rows rows;
-    const int32_t* features;  // (n_features,), rising: the map is 0 for others
-    const uint16_t* weights;  // (n_features, n_components), half precise
-    int64_t n_features;
-    int64_t n_components;
-    float* images;  // in and out (rows.n, n_components), zeros at first
+    const int32_t* features = nullptr;  // (n_features,), rising: the map is 0 for others
+    const uint16_t* weights = nullptr;  // (n_features, n_components), half precise
+    int64_t n_features = 0;
+    int64_t n_components = 0;
+    float* images = nullptr;  // in and out (rows.n, n_components), zeros at first
 };
 
 inline void map_rows(const MapTask& task) {

@@ -7,7 +7,7 @@ import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint16_t
 
-from xclassic._kernels.blocks cimport Rows, describe_rows
+from xclassic._kernels.arguments cimport FeatureRows, Rows
 
 
 cdef extern from "maps.h" namespace "xclassic" nogil:
@@ -22,16 +22,14 @@ cdef extern from "maps.h" namespace "xclassic" nogil:
     void c_map_rows "xclassic::map_rows"(const MapTask&)
 
 
-def map_rows(
-    indptr, indices, values, int64_t n, int64_t d, const int32_t[::1] features, const uint16_t[:, ::1] weights,
-):
+def map_rows(FeatureRows rows, *, const int32_t[::1] features, const uint16_t[:, ::1] weights):
     """Return the products of the rows with the map, shape (n, n_components)."""
-    images = np.zeros((n, weights.shape[1]), np.float32)
+    images = np.zeros((rows.rows.n, weights.shape[1]), np.float32)
     if images.size == 0 or features.shape[0] == 0:
         return images
     cdef float[:, ::1] images_view = images
     cdef MapTask task
-    task.rows = describe_rows(indptr, indices, values, n, d, 0)
+    task.rows = rows.rows
     task.features = &features[0]
     task.weights = &weights[0, 0]
     task.n_features = features.shape[0]

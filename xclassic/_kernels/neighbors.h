@@ -10,15 +10,12 @@ namespace xclassic {
 
 struct NearestTask {
     Rows queries;
-    const int64_t* posting_ptr;  // (d + 1,)
-    const int32_t* posting_rows;  // for each feature the rows that have it, rising
-    const float* posting_values;
-    int64_t n_rows;
-    int64_t k;
-    int32_t* ids;  // out (n, k)
-    float* products;  // out (n, k), falling
-    int32_t* counts;  // out (n,)
-    const volatile uint8_t* stop;
+    const int64_t* posting_ptr = nullptr;  // (d + 1,)
+    const int32_t* posting_rows = nullptr;  // for each feature the rows that have it, rising
+    const float* posting_values = nullptr;
+    int64_t n_rows = 0;
+    Best best;  // rows and products
+    const volatile uint8_t* stop = nullptr;
 };
 
 class NearestRows {
@@ -33,10 +30,10 @@ class NearestRows {
             });
             take_best();
             std::sort(best_.begin(), best_.end(), better);
-            task_.counts[i] = static_cast<int32_t>(best_.size());
+            task_.best.counts[i] = static_cast<int32_t>(best_.size());
             for (size_t slot = 0; slot < best_.size(); slot++) {
-                task_.ids[i * task_.k + slot] = best_[slot].row;
-                task_.products[i * task_.k + slot] = best_[slot].product;
+                task_.best.ids[i * task_.best.k + slot] = best_[slot].row;
+                task_.best.scores[i * task_.best.k + slot] = best_[slot].product;
             }
         }
     }
@@ -61,13 +58,13 @@ class NearestRows {
             for (int64_t r = 0; r < STEP; r++) highest = std::max(highest, products[r]);
             for (int64_t r = 0; highest > bound && r < STEP; r++) {
                 if (products[r] <= bound) continue;
-                if (static_cast<int64_t>(best_.size()) == task_.k) {
+                if (static_cast<int64_t>(best_.size()) == task_.best.k) {
                     std::pop_heap(best_.begin(), best_.end(), better);
                     best_.pop_back();
                 }
                 best_.push_back({products[r], static_cast<int32_t>(first + r)});
                 std::push_heap(best_.begin(), best_.end(), better);
-                if (static_cast<int64_t>(best_.size()) == task_.k) bound = best_.front().product;
+                if (static_cast<int64_t>(best_.size()) == task_.best.k) bound = best_.front().product;
             }
             std::fill(products, products + STEP, 0.f);
         }
@@ -81,18 +78,15 @@ class NearestRows {
 inline void find_nearest(const NearestTask& task) { NearestRows(task).find_all(); }
 
 struct VoteTask {
-    int64_t n;
-    int64_t n_neighbors;
-    const int32_t* neighbors;  // (n, n_neighbors)
-    const float* weights;  // (n, n_neighbors); 0 for slots without a neighbor
-    const int64_t* label_ptr;  // of the rows that are neighbors
-    const int32_t* labels;
-    int64_t n_labels;
-    const uint8_t* allowed;  // (n_labels,) or nullptr
-    int64_t k;
-    int32_t* ids;  // out (n, k)
-    float* scores;  // out: the share of the weights whose rows have the label
-    int32_t* counts;  // out (n,)
+    int64_t n = 0;
+    int64_t n_neighbors = 0;
+    const int32_t* neighbors = nullptr;  // (n, n_neighbors)
+    const float* weights = nullptr;  // (n, n_neighbors); 0 for slots without a neighbor
+    const int64_t* label_ptr = nullptr;  // of the rows that are neighbors
+    const int32_t* labels = nullptr;
+    int64_t n_labels = 0;
+    const uint8_t* allowed = nullptr;  // (n_labels,) or nullptr
+    Best best;  // labels, and the shares of the weights whose rows have them
 };
 
 inline void vote(const VoteTask& task) {
@@ -105,7 +99,7 @@ inline void vote(const VoteTask& task) {
             all += task.weights[q];
             for (int64_t p = task.label_ptr[row]; p < task.label_ptr[row + 1]; p++) sums.add(task.labels[p], task.weights[q]);
         }
-        task.counts[i] = sums.take_best(all, task.k, task.ids + i * task.k, task.scores + i * task.k);
+        sums.take_best(all, task.best, i);
     }
 }
 

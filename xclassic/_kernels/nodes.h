@@ -11,32 +11,32 @@ constexpr float INERT = 1e-9f;  // cost of a pair that must not count: zero woul
 
 struct NodeTask {
     Rows rows;  // the whole matrix, features numbered by falling frequency
-    const float* square_norms;  // (n,) constant feature included
-    const int32_t* feature_of;  // (d,) the user's number of each feature
-    int64_t n_features;  // of the user
-    int64_t n_nodes;
-    const int64_t* row_ptr;  // (n_nodes + 1,)
-    const int32_t* node_rows;  // rows that reach each node, rising
-    const float* row_mass;  // weight of each of them, or nullptr for ones
-    const int64_t* child_ptr;  // (n_nodes + 1,)
-    const int64_t* positive_ptr;  // (n_children + 1,)
-    const int32_t* positives;  // rows of each child, rising; among those of the node
-    const float* positive_mass;  // how much of the row's weight is the child's, or nullptr for all
-    const uint64_t* seeds;  // (n_nodes,)
-    int32_t loss;
-    float cost;  // of an error; least squares: the ridge penalty
-    float eps;
-    int32_t max_passes;
-    float prune;
-    const Level* level;
-    const volatile uint8_t* stop;
+    const float* square_norms = nullptr;  // (n,) constant feature included
+    const int32_t* feature_of = nullptr;  // (d,) the user's number of each feature
+    int64_t n_features = 0;  // of the user
+    int64_t n_nodes = 0;
+    const int64_t* row_ptr = nullptr;  // (n_nodes + 1,)
+    const int32_t* node_rows = nullptr;  // rows that reach each node, rising
+    const float* row_mass = nullptr;  // weight of each of them, or nullptr for ones
+    const int64_t* child_ptr = nullptr;  // (n_nodes + 1,)
+    const int64_t* positive_ptr = nullptr;  // (n_children + 1,)
+    const int32_t* positives = nullptr;  // rows of each child, rising; among those of the node
+    const float* positive_mass = nullptr;  // how much of the row's weight is the child's, or nullptr for all
+    const uint64_t* seeds = nullptr;  // (n_nodes,)
+    int32_t loss = 0;
+    float cost = 0;  // of an error; least squares: the ridge penalty
+    float eps = 0;
+    int32_t max_passes = 0;
+    float prune = 0;
+    const Level* level = nullptr;
+    const volatile uint8_t* stop = nullptr;
 };
 
 // Finished chunks, one after the other; offsets count from the start of the task.
 struct ChunkParts {
-    std::vector<int64_t> chunk_rows{0}, chunk_cells{0}, chunk_values{0};
+    std::vector<int64_t> chunk_feature_ptr{0}, chunk_cell_ptr{0}, chunk_value_ptr{0};
     std::vector<int32_t> features;
-    std::vector<uint32_t> row_cells, row_values;  // first of each row
+    std::vector<uint32_t> feature_cell_ptr, feature_value_ptr;  // first of each row
     std::vector<uint16_t> cell_groups, cell_masks;
     std::vector<float> values;
     std::vector<float> bias;  // of each child
@@ -79,13 +79,11 @@ class NodeTrainer {
     }
 
     void train_group(int64_t node, int64_t first_child, int used, uint16_t group) {
-        int width = LANES;
-        for (int narrow : {8, 4, 2})
-            if (used <= narrow) width = narrow;
+        const int width = lane_width(used);
         part_.rows.n = n_;
         float* W = W_.get((part_.rows.d + 1) * width);
         double precision[LANES] = {};
-        if (task_.loss == RIDGE) fit_ridge(first_child, used, width, W, precision);
+        if (task_.loss == LEAST_SQUARES) fit_ridge(first_child, used, width, W, precision);
         else fit_margins(node, first_child, used, width, W, precision);
         for (int lane = 0; lane < used; lane++) {
             out_.bias.push_back(part_.rows.bias * W[part_.rows.d * width + lane]);
@@ -109,7 +107,7 @@ class NodeTrainer {
             block.row_weights = task_.row_mass ? task_.row_mass + task_.row_ptr[node] : nullptr;
         }
         const int64_t n = part_.rows.n;
-        int64_t counts[4];
+        int64_t counts[N_COUNTS];
         block.rows = part_.rows;
         block.square_norms = norms_.get(0);
         block.targets = targets;
@@ -122,9 +120,9 @@ class NodeTrainer {
         block.seed = task_.seeds[node] + static_cast<uint64_t>(first_child - task_.child_ptr[node]);
         block.W = W;
         block.alpha = alpha_.get(n * width);
-        block.spare = spare_.get((part_.rows.d + 1) * std::max(width / 4, 1));
+        block.spare = spare_.get(spare_size(part_.rows.d, width));
         block.active = active_.get(n);
-        block.order = order_.get(n + n / 8 + 2);
+        block.order = order_.get(order_size(n));
         block.gaps = precision;
         block.counts = counts;
         block.stop = task_.stop;
@@ -211,7 +209,7 @@ class NodeTrainer {
     void keep_cells(const float* W, int width, int used, uint16_t group) {
         const int64_t d = part_.rows.d, first = static_cast<int64_t>(node_values_.size());
         uint16_t* masks = masks_.get(d);
-        float* values = values_.get(d * width + LANES);
+        float* values = values_.get(kept_size(d, width));
         const int64_t n_values = task_.level->keep({W, d, width, used, task_.prune, masks, values});
         node_values_.insert(node_values_.end(), values, values + n_values);
         for (int64_t f = 0, value = first; f < d; f++) {
@@ -236,17 +234,17 @@ class NodeTrainer {
             if (cell->feature != feature) {
                 feature = cell->feature;
                 out_.features.push_back(feature);
-                out_.row_cells.push_back(static_cast<uint32_t>(out_.cell_masks.size()));
-                out_.row_values.push_back(static_cast<uint32_t>(out_.values.size()));
+                out_.feature_cell_ptr.push_back(static_cast<uint32_t>(out_.cell_masks.size()));
+                out_.feature_value_ptr.push_back(static_cast<uint32_t>(out_.values.size()));
             }
             out_.cell_groups.push_back(cell->group);
             out_.cell_masks.push_back(cell->mask);
             const float* value = node_values_.data() + cell->value;
             out_.values.insert(out_.values.end(), value, value + __builtin_popcount(cell->mask));
         }
-        out_.chunk_rows.push_back(static_cast<int64_t>(out_.features.size()));
-        out_.chunk_cells.push_back(static_cast<int64_t>(out_.cell_masks.size()));
-        out_.chunk_values.push_back(static_cast<int64_t>(out_.values.size()));
+        out_.chunk_feature_ptr.push_back(static_cast<int64_t>(out_.features.size()));
+        out_.chunk_cell_ptr.push_back(static_cast<int64_t>(out_.cell_masks.size()));
+        out_.chunk_value_ptr.push_back(static_cast<int64_t>(out_.values.size()));
     }
 
     const NodeTask& task_;

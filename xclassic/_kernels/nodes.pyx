@@ -8,7 +8,8 @@ import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
-from xclassic._kernels.blocks cimport Level, Rows, copied, current_level, describe_rows
+from xclassic._kernels.arguments cimport FeatureRows, Rows, copied, start
+from xclassic._kernels.blocks cimport Level, current_level
 
 
 cdef extern from "nodes.h" namespace "xclassic" nogil:
@@ -35,9 +36,9 @@ cdef extern from "nodes.h" namespace "xclassic" nogil:
         const uint8_t* stop
 
     cdef cppclass ChunkParts:
-        vector[int64_t] chunk_rows, chunk_cells, chunk_values
+        vector[int64_t] chunk_feature_ptr, chunk_cell_ptr, chunk_value_ptr
         vector[int32_t] features
-        vector[uint32_t] row_cells, row_values
+        vector[uint32_t] feature_cell_ptr, feature_value_ptr
         vector[uint16_t] cell_groups, cell_masks
         vector[float] values
         vector[float] bias
@@ -48,40 +49,28 @@ cdef extern from "nodes.h" namespace "xclassic" nogil:
         void train_all() except +
 
 
-cdef const int32_t* _ints(const int32_t[::1] view) noexcept:
-    return &view[0] if view.shape[0] else NULL
-
-
-cdef const float* _floats(array) except? NULL:
-    cdef const float[::1] view
-    if array is None:
-        return NULL
-    view = array
-    return &view[0] if view.shape[0] else NULL
-
-
 def train_nodes(
-    indptr, indices, values, const float[::1] square_norms, const int32_t[::1] feature_of, int64_t n_features,
-    float bias, const int64_t[::1] row_ptr, const int32_t[::1] node_rows, row_mass, const int64_t[::1] child_ptr,
-    const int64_t[::1] positive_ptr, const int32_t[::1] positives, positive_mass, const uint64_t[::1] seeds, int loss,
-    float cost, float eps, int max_passes, float prune, const uint8_t[::1] stop,
+    FeatureRows rows, *, const float[::1] square_norms, const int32_t[::1] feature_of, int64_t n_features,
+    const int64_t[::1] row_ptr, const int32_t[::1] node_rows, const float[::1] row_mass, const int64_t[::1] child_ptr,
+    const int64_t[::1] positive_ptr, const int32_t[::1] positives, const float[::1] positive_mass,
+    const uint64_t[::1] seeds, int loss, float cost, float eps, int max_passes, float prune, const uint8_t[::1] stop,
 ):
     """Train the children of some nodes; see ``NodeTask``. Returns the members of ``ChunkParts`` as a dict of arrays."""
     cdef NodeTask task
     cdef ChunkParts parts
     cdef NodeTrainer* trainer
-    task.rows = describe_rows(indptr, indices, values, square_norms.shape[0], feature_of.shape[0], bias)
+    task.rows = rows.rows
     task.square_norms = &square_norms[0]
-    task.feature_of = _ints(feature_of)
+    task.feature_of = start(feature_of)
     task.n_features = n_features
     task.n_nodes = row_ptr.shape[0] - 1
     task.row_ptr = &row_ptr[0]
-    task.node_rows = _ints(node_rows)
-    task.row_mass = _floats(row_mass)
+    task.node_rows = start(node_rows)
+    task.row_mass = start(row_mass)
     task.child_ptr = &child_ptr[0]
     task.positive_ptr = &positive_ptr[0]
-    task.positives = _ints(positives)
-    task.positive_mass = _floats(positive_mass)
+    task.positives = start(positives)
+    task.positive_mass = start(positive_mass)
     task.seeds = &seeds[0]
     task.loss = loss
     task.cost = cost
@@ -97,12 +86,12 @@ def train_nodes(
     finally:
         del trainer
     return {
-        "chunk_rows": copied(parts.chunk_rows.data(), parts.chunk_rows.size(), np.int64),
-        "chunk_cells": copied(parts.chunk_cells.data(), parts.chunk_cells.size(), np.int64),
-        "chunk_values": copied(parts.chunk_values.data(), parts.chunk_values.size(), np.int64),
+        "chunk_feature_ptr": copied(parts.chunk_feature_ptr.data(), parts.chunk_feature_ptr.size(), np.int64),
+        "chunk_cell_ptr": copied(parts.chunk_cell_ptr.data(), parts.chunk_cell_ptr.size(), np.int64),
+        "chunk_value_ptr": copied(parts.chunk_value_ptr.data(), parts.chunk_value_ptr.size(), np.int64),
         "features": copied(parts.features.data(), parts.features.size(), np.int32),
-        "row_cells": copied(parts.row_cells.data(), parts.row_cells.size(), np.uint32),
-        "row_values": copied(parts.row_values.data(), parts.row_values.size(), np.uint32),
+        "feature_cell_ptr": copied(parts.feature_cell_ptr.data(), parts.feature_cell_ptr.size(), np.uint32),
+        "feature_value_ptr": copied(parts.feature_value_ptr.data(), parts.feature_value_ptr.size(), np.uint32),
         "cell_groups": copied(parts.cell_groups.data(), parts.cell_groups.size(), np.uint16),
         "cell_masks": copied(parts.cell_masks.data(), parts.cell_masks.size(), np.uint16),
         "values": copied(parts.values.data(), parts.values.size(), np.float32),

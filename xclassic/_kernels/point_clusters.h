@@ -13,20 +13,20 @@ namespace xclassic {
 struct PointClusterTask {
     Rows labels;  // sparse; a vector of unit length, or zero, for each row
     Rows rows;  // features of the same rows
-    const int32_t* slots;  // (rows.d,) the dimension that a feature is projected to, out of n_slots
-    const float* signs;  // (rows.d,) and the sign that it takes
-    int64_t n_slots;
-    int64_t n_nodes;
-    const int64_t* point_ptr;  // (n_nodes + 1,)
-    const int32_t* points;
-    int32_t n_clusters;
-    int32_t rounds;  // of k-means, after the start
-    int64_t max_sample;  // points of a node that are clustered
-    float kept_share;  // of the entries of a centroid, the largest
-    int64_t kept_least, kept_most;
-    const uint64_t* seeds;  // (n_nodes,)
-    int32_t* child;  // out, for each of `points`; -1 in a node that is not split
-    const volatile uint8_t* stop;
+    const int32_t* slots = nullptr;  // (rows.d,) the dimension that a feature is projected to, out of n_slots
+    const float* signs = nullptr;  // (rows.d,) and the sign that it takes
+    int64_t n_slots = 0;
+    int64_t n_nodes = 0;
+    const int64_t* point_ptr = nullptr;  // (n_nodes + 1,)
+    const int32_t* points = nullptr;
+    int32_t n_clusters = 0;
+    int32_t rounds = 0;  // of k-means, after the start
+    int64_t max_sample = 0;  // points of a node that are clustered
+    float kept_share = 0;  // of the entries of a centroid, the largest
+    int64_t kept_least = 0, kept_most = 0;
+    const uint64_t* seeds = nullptr;  // (n_nodes,)
+    int32_t* child = nullptr;  // out, for each of `points`; -1 in a node that is not split
+    const volatile uint8_t* stop = nullptr;
 };
 
 // A centroid for each child, node by node.

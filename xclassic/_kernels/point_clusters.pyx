@@ -8,7 +8,7 @@ import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libcpp.vector cimport vector
 
-from xclassic._kernels.blocks cimport Rows, copied, describe_rows
+from xclassic._kernels.arguments cimport FeatureRows, Rows, copied
 
 
 cdef extern from "point_clusters.h" namespace "xclassic" nogil:
@@ -42,13 +42,8 @@ cdef extern from "point_clusters.h" namespace "xclassic" nogil:
         void split_all() except +
 
 
-cdef Rows described(tuple matrix):
-    indptr, indices, values, n, d = matrix
-    return describe_rows(indptr, indices, values, n, d, 0)
-
-
 def split_by_clusters(
-    tuple labels, tuple rows, const int32_t[::1] slots, const float[::1] signs, int64_t n_slots,
+    FeatureRows rows, FeatureRows labels, *, const int32_t[::1] slots, const float[::1] signs, int64_t n_slots,
     const int64_t[::1] point_ptr, const int32_t[::1] points, int n_clusters, int rounds, int64_t max_sample,
     float kept_share, int64_t kept_least, int64_t kept_most, const uint64_t[::1] seeds, const uint8_t[::1] stop,
 ):
@@ -58,8 +53,8 @@ def split_by_clusters(
     cdef PointClusterer* clusterer
     child = np.empty(points.shape[0], np.int32)
     cdef int32_t[::1] child_view = child
-    task.labels = described(labels)
-    task.rows = described(rows)
+    task.labels = labels.rows
+    task.rows = rows.rows
     task.slots = &slots[0]
     task.signs = &signs[0]
     task.n_slots = n_slots

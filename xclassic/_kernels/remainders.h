@@ -15,15 +15,15 @@ constexpr int64_t AHEAD = 3;  // rows that a row is fetched before it is read
 
 struct RemainderTask {
     Rows rows;
-    const float* square_norms;  // (n,)
-    const float* targets;  // (n, WIDTH)
-    float alpha;  // ridge penalty, above 0
-    float l1;  // of predictions
-    int32_t sweeps;
-    uint64_t seed;
-    float eps;  // change of a dual variable below which all is done
-    float* W;  // in and out (d, WIDTH), zeros at first
-    const volatile uint8_t* stop;
+    const float* square_norms = nullptr;  // (n,)
+    const float* targets = nullptr;  // (n, WIDTH)
+    float alpha = 0;  // ridge penalty, above 0
+    float l1 = 0;  // of predictions
+    int32_t sweeps = 0;
+    uint64_t seed = 0;
+    float eps = 0;  // change of a dual variable below which all is done
+    float* W = nullptr;  // in and out (d, WIDTH), zeros at first
+    const volatile uint8_t* stop = nullptr;
 };
 
 // Rows are visited at random, so the CPU cannot tell which comes next.

@@ -7,7 +7,7 @@ import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-from xclassic._kernels.blocks cimport Rows, describe_rows
+from xclassic._kernels.arguments cimport FeatureRows, Rows
 
 
 cdef extern from "remainders.h" namespace "xclassic" nogil:
@@ -29,18 +29,18 @@ cdef extern from "remainders.h" namespace "xclassic" nogil:
 
 
 def fit_remainders(
-    indptr, indices, values, int64_t n, int64_t d, const float[::1] square_norms, const float[:, ::1] targets,
-    float alpha, float l1, int32_t sweeps, float eps, uint64_t seed, const uint8_t[::1] stop,
+    FeatureRows rows, *, const float[::1] square_norms, const float[:, ::1] targets, float alpha, float l1,
+    int32_t sweeps, float eps, uint64_t seed, const uint8_t[::1] stop,
 ):
     """Return the weights of up to 16 labels, shape (d, n_labels), for targets of shape (n, n_labels)."""
-    cdef int64_t used = targets.shape[1]
+    cdef int64_t n = rows.rows.n, d = rows.rows.d, used = targets.shape[1]
     padded = np.zeros((n, WIDTH), np.float32)
     padded[:, :used] = targets
     weights = np.zeros((d, WIDTH), np.float32)
     cdef const float[:, ::1] targets_view = padded
     cdef float[:, ::1] weights_view = weights
     cdef RemainderTask task
-    task.rows = describe_rows(indptr, indices, values, n, d, 0)
+    task.rows = rows.rows
     task.square_norms = &square_norms[0]
     task.targets = &targets_view[0, 0]
     task.alpha = alpha

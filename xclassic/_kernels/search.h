@@ -10,10 +10,10 @@ namespace xclassic {
 
 struct Tree {
     Chunks chunks;  // one for each inner node
-    const int64_t* child_ptr;  // (n_nodes + 1,)
-    const int32_t* label;  // (n_nodes,) -1 for inner nodes
-    const int32_t* chunk_of;  // (n_nodes,) of inner nodes
-    const uint8_t* allowed;  // (n_nodes,) whether an answer may lie at or under the node, or nullptr for all
+    const int64_t* child_ptr = nullptr;  // (n_nodes + 1,)
+    const int32_t* label = nullptr;  // (n_nodes,) -1 for inner nodes
+    const int32_t* chunk_of = nullptr;  // (n_nodes,) of inner nodes
+    const uint8_t* allowed = nullptr;  // (n_nodes,) whether an answer may lie at or under the node, or nullptr for all
 };
 
 struct Reached {
@@ -209,12 +209,12 @@ class TreeSearch {
 
     // Scores the children of one node for the rows that reached it.
     void open(const Tree& tree, const Reached* reached, int64_t n, BestOfRow& next, BestOfRow* best, Ensemble* ensemble) {
-        const int64_t c = tree.chunk_of[reached->node], n_rows = tree.chunks.chunk_rows[c + 1] - tree.chunks.chunk_rows[c];
+        const int64_t c = tree.chunk_of[reached->node], n_rows = tree.chunks.chunk_feature_ptr[c + 1] - tree.chunks.chunk_feature_ptr[c];
         // Filling the table costs about a tenth of a search for each feature row of the chunk.
         const bool tabulate = n * entries_per_row_ * 10 > n_rows;
         if (tabulate) fill_lookup(tree, c, true);
         const int64_t begin = tree.child_ptr[reached->node], end = tree.child_ptr[reached->node + 1];
-        const int64_t stride = (tree.chunks.chunk_groups[c + 1] - tree.chunks.chunk_groups[c]) * LANES;
+        const int64_t stride = (tree.chunks.chunk_group_ptr[c + 1] - tree.chunks.chunk_group_ptr[c]) * LANES;
         for (int64_t first = 0; first < n; first += QUERIES) {
             const int64_t count = std::min(QUERIES, n - first);
             score(tree, reached + first, count, tabulate);
@@ -236,13 +236,13 @@ class TreeSearch {
 
     void fill_lookup(const Tree& tree, int64_t c, bool in) {
         if (lookup_.empty()) lookup_.assign(rows_.d, -1);
-        for (int64_t row = tree.chunks.chunk_rows[c]; row < tree.chunks.chunk_rows[c + 1]; row++)
-            lookup_[tree.chunks.features[row]] = in ? static_cast<int32_t>(row - tree.chunks.chunk_rows[c]) : -1;
+        for (int64_t row = tree.chunks.chunk_feature_ptr[c]; row < tree.chunks.chunk_feature_ptr[c + 1]; row++)
+            lookup_[tree.chunks.features[row]] = in ? static_cast<int32_t>(row - tree.chunks.chunk_feature_ptr[c]) : -1;
     }
 
     void score(const Tree& tree, const Reached* reached, int64_t n, bool tabulated) {
         const int64_t c = tree.chunk_of[reached->node];
-        const int64_t n_groups = tree.chunks.chunk_groups[c + 1] - tree.chunks.chunk_groups[c];
+        const int64_t n_groups = tree.chunks.chunk_group_ptr[c + 1] - tree.chunks.chunk_group_ptr[c];
         for (int64_t q = 0; q < n; q++) {
             queries_[q] = reached[q].row;
             parents_[q] = reached[q].score;

@@ -3,12 +3,11 @@
 Arguments are trusted: ``label_tree/search.py`` makes and checks them.
 """
 
-import numpy as np
-
 from cython.operator cimport dereference
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from xclassic._kernels.blocks cimport Chunks, Level, Rows, current_level, describe_rows, set_values
+from xclassic._kernels.arguments cimport BestLabels, Chunks, FeatureRows, Rows, StoredWeights, start
+from xclassic._kernels.blocks cimport Level, current_level
 
 
 cdef extern from "search.h" namespace "xclassic" nogil:
@@ -42,55 +41,31 @@ cdef class SearchTree:
     cdef object arrays
 
     def __init__(
-        self, const int64_t[::1] child_ptr, const int32_t[::1] label, const int32_t[::1] chunk_of,
-        const int64_t[::1] chunk_groups, const int64_t[::1] chunk_rows, const float[::1] bias,
-        const int32_t[::1] features, const int64_t[::1] chunk_cells, const int64_t[::1] chunk_values,
-        const uint32_t[::1] row_cells, const uint32_t[::1] row_values, const uint16_t[::1] cell_groups,
-        const uint16_t[::1] cell_masks, values, const float[::1] chunk_scales,
+        self, StoredWeights weights, *, const int64_t[::1] child_ptr, const int32_t[::1] label,
+        const int32_t[::1] chunk_of,
     ):
-        self.arrays = (
-            child_ptr, label, chunk_of, chunk_groups, chunk_rows, bias, features, chunk_cells, chunk_values, row_cells,
-            row_values, cell_groups, cell_masks, values, chunk_scales,
-        )
-        self.tree.child_ptr = &child_ptr[0]
-        self.tree.label = &label[0]
-        self.tree.chunk_of = &chunk_of[0]
-        self.tree.allowed = NULL
-        self.tree.chunks.n_chunks = chunk_groups.shape[0] - 1
-        self.tree.chunks.chunk_groups = &chunk_groups[0]
-        self.tree.chunks.chunk_rows = &chunk_rows[0]
-        self.tree.chunks.labels = NULL
-        self.tree.chunks.bias = &bias[0]
-        self.tree.chunks.features = &features[0] if features.shape[0] else NULL
-        self.tree.chunks.chunk_cells = &chunk_cells[0]
-        self.tree.chunks.chunk_values = &chunk_values[0]
-        self.tree.chunks.row_cells = &row_cells[0]
-        self.tree.chunks.row_values = &row_values[0]
-        self.tree.chunks.cell_groups = &cell_groups[0] if cell_groups.shape[0] else NULL
-        self.tree.chunks.cell_masks = &cell_masks[0] if cell_masks.shape[0] else NULL
-        set_values(&self.tree.chunks, values, chunk_scales)
+        self.arrays = (weights, child_ptr, label, chunk_of)
+        self.tree.chunks = weights.chunks
+        self.tree.child_ptr = start(child_ptr)
+        self.tree.label = start(label)
+        self.tree.chunk_of = start(chunk_of)
 
 
 def search(
-    list trees, list allowed, indptr, indices, values, int64_t n, int64_t d, int64_t n_labels, int score, int64_t beam,
-    int64_t k, const uint8_t[::1] stop,
+    list trees, FeatureRows rows, *, list allowed, int64_t n_labels, int score, int64_t beam, int64_t k,
+    const uint8_t[::1] stop,
 ):
     """Return (ids, scores, counts) of the best ``k`` labels of each row, by their mean score over the trees.
 
     ``beam`` 0 opens nodes best first, in one tree only.
     ``allowed`` has for each tree None or a byte for each node.
     """
-    ids = np.full((n, k), -1, np.int32)
-    scores = np.full((n, k), -np.inf, np.float32)
-    counts = np.zeros(n, np.int32)
+    cdef int64_t n = rows.rows.n
+    cdef BestLabels found = BestLabels(n, k)
     if n == 0 or k == 0:
-        return ids, scores, counts
-    cdef int32_t[:, ::1] ids_view = ids
-    cdef float[:, ::1] scores_view = scores
-    cdef int32_t[::1] counts_view = counts
+        return found.arrays()
     cdef const uint8_t[::1] mask
-    cdef Rows rows = describe_rows(indptr, indices, values, n, d, 0)
-    cdef TreeSearch* one = new TreeSearch(rows, score, current_level(), &stop[0])
+    cdef TreeSearch* one = new TreeSearch(rows.rows, score, current_level(), &stop[0])
     cdef BestOfRow* best = new BestOfRow(n, k)
     cdef Ensemble* ensemble = new Ensemble(n, n_labels if len(trees) > 1 else 0)
     cdef Tree tree
@@ -101,9 +76,8 @@ def search(
     try:
         for number, search_tree in enumerate(trees):
             tree = (<SearchTree?> search_tree).tree
-            if allowed[number] is not None:
-                mask = allowed[number]
-                tree.allowed = &mask[0]
+            mask = allowed[number]
+            tree.allowed = start(mask)
             with nogil:
                 if beam == 0:
                     for row in range(<int32_t> n):
@@ -116,10 +90,10 @@ def search(
             if not alone:
                 ensemble.best(n_trees, dereference(best))
             for row in range(<int32_t> n):
-                counts_view[row] = <int32_t> best.count(row)
+                found.best.counts[row] = <int32_t> best.count(row)
                 for slot in range(best.count(row)):
-                    ids_view[row, slot] = best.id(row, slot)
-                    scores_view[row, slot] = best.score(row, slot)
+                    found.best.ids[row * k + slot] = best.id(row, slot)
+                    found.best.scores[row * k + slot] = best.score(row, slot)
     finally:
         del one, best, ensemble
-    return ids, scores, counts
+    return found.arrays()

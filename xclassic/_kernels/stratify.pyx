@@ -55,6 +55,7 @@ cdef bint prefers_test(Side *test, Side *train, int64_t label, int64_t total, ui
 
 
 def stratify(
+    *,
     const int32_t[::1] labels,
     const int64_t[::1] label_ptr,
     const int32_t[::1] rows,
@@ -121,6 +122,7 @@ def stratify(
 
 
 def move_rows(
+    *,
     const int32_t[::1] labels,
     const int64_t[::1] label_ptr,
     const int64_t[::1] order,

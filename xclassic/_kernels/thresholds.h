@@ -12,20 +12,20 @@ namespace xclassic {
 
 struct ThresholdTask {
     Rows rows;  // the whole matrix
-    const int64_t* label_ptr;  // labels of each row
-    const int32_t* labels;
-    int64_t n_labels;
-    int64_t n_nodes;
-    const int64_t* point_ptr;  // (n_nodes + 1,)
-    const int32_t* points;  // rows of each node, some perhaps more than once
-    int64_t max_features;  // candidates in a node
-    int64_t min_leaf;  // points on either side at least,
-    double min_share;  // and as a share of those of the node
-    const uint64_t* seeds;  // (n_nodes,)
-    int32_t* features;  // out (n_nodes,): -1 where no candidate parts the node, or its rows all have the same labels
-    float* thresholds;  // out (n_nodes,)
-    uint8_t* went;  // out, for each of `points`: whether its value is above the threshold
-    const volatile uint8_t* stop;
+    const int64_t* label_ptr = nullptr;  // labels of each row
+    const int32_t* labels = nullptr;
+    int64_t n_labels = 0;
+    int64_t n_nodes = 0;
+    const int64_t* point_ptr = nullptr;  // (n_nodes + 1,)
+    const int32_t* points = nullptr;  // rows of each node, some perhaps more than once
+    int64_t max_features = 0;  // candidates in a node
+    int64_t min_leaf = 0;  // points on either side at least,
+    double min_share = 0;  // and as a share of those of the node
+    const uint64_t* seeds = nullptr;  // (n_nodes,)
+    int32_t* features = nullptr;  // out (n_nodes,): -1 where no candidate parts the node, or its rows all have the same labels
+    float* thresholds = nullptr;  // out (n_nodes,)
+    uint8_t* went = nullptr;  // out, for each of `points`: whether its value is above the threshold
+    const volatile uint8_t* stop = nullptr;
 };
 
 class ThresholdFinder {

@@ -7,7 +7,7 @@ import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-from xclassic._kernels.blocks cimport Rows, describe_rows
+from xclassic._kernels.arguments cimport FeatureRows, Rows, start
 
 
 cdef extern from "thresholds.h" namespace "xclassic" nogil:
@@ -34,9 +34,9 @@ cdef extern from "thresholds.h" namespace "xclassic" nogil:
 
 
 def find_thresholds(
-    indptr, indices, values, int64_t n, int64_t d, const int64_t[::1] label_ptr, const int32_t[::1] labels,
-    int64_t n_labels, const int64_t[::1] point_ptr, const int32_t[::1] points, int64_t max_features,
-    int64_t min_leaf, double min_share, const uint64_t[::1] seeds, const uint8_t[::1] stop,
+    FeatureRows rows, *, const int64_t[::1] label_ptr, const int32_t[::1] labels, int64_t n_labels,
+    const int64_t[::1] point_ptr, const int32_t[::1] points, int64_t max_features, int64_t min_leaf, double min_share,
+    const uint64_t[::1] seeds, const uint8_t[::1] stop,
 ):
     """Split each node; see ``ThresholdTask``. Returns (feature or -1, threshold, whether each point is above it)."""
     cdef ThresholdTask task
@@ -47,9 +47,9 @@ def find_thresholds(
     cdef int32_t[::1] features_view = features
     cdef float[::1] thresholds_view = thresholds
     cdef uint8_t[::1] went_view = went
-    task.rows = describe_rows(indptr, indices, values, n, d, 0)
+    task.rows = rows.rows
     task.label_ptr = &label_ptr[0]
-    task.labels = &labels[0] if labels.shape[0] else NULL
+    task.labels = start(labels)
     task.n_labels = n_labels
     task.n_nodes = seeds.shape[0]
     task.point_ptr = &point_ptr[0]

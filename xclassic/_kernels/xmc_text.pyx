@@ -170,6 +170,7 @@ def count_marks(const unsigned char[::1] text):
 
 def parse_points(
     const unsigned char[::1] text,
+    *,
     Py_ssize_t row,
     int64_t n_points,
     int64_t n_labels,
@@ -245,6 +246,7 @@ def parse_points(
 
 
 def format_points(
+    *,
     const int32_t[::1] labels,
     const int64_t[::1] label_ptr,
     const int32_t[::1] features,

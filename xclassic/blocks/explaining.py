@@ -11,9 +11,11 @@ from scipy.sparse import csr_array, issparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from xclassic._kernels.arguments import LANES
 from xclassic.base import XMCClassifier
-from xclassic.blocks.weights import LANES, BlockWeights
+from xclassic.blocks.weights import BlockWeights
 from xclassic.explanation import Explanation, FeatureEffect, Names, Step
+from xclassic.parallel import RUNNING
 from xclassic.validation.features import Features, check_features
 from xclassic.validation.labels import find_labels
 from xclassic.validation.parameters import check_number
@@ -53,7 +55,7 @@ class Reading:
     """
 
     def __init__(self, weights: BlockWeights, chunk: int, row: Row) -> None:
-        first, last = (LANES * int(end) for end in weights.chunk_groups[chunk : chunk + 2])
+        first, last = (LANES * int(end) for end in weights.chunk_group_ptr[chunk : chunk + 2])
         self._row = row
         self._bias = weights.bias[first:last].astype(np.float64)
         self._position, self._lane, self._weight = weights.weights_at(chunk, row.features)
@@ -158,7 +160,7 @@ class ExplainableClassifier(XMCClassifier):
             )
         if feature_names is None:
             feature_names = getattr(self, "feature_names_in_", None)
-        best = self._topk(X, 1, None)  # also checks a loaded model before its arrays are followed below
+        best = self._topk(X, 1, None, RUNNING)  # also checks a loaded model before its arrays are followed below
         encoded = self._prepare(X)
         row = Row.of(encoded, self._input_names(feature_names, encoded.shape[1]), n_features)
         score, n_trees, steps = self._explained(row, int(known[0]), label_names)

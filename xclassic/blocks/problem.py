@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 from sklearn.utils.extmath import row_norms
 
-from xclassic.blocks.weights import LANES
+from xclassic._kernels.arguments import LANES
+from xclassic.rows import kernel_rows
 from xclassic.validation.features import Features
 
 TASKS = 128  # tasks that a one-vs-rest fit is cut into, as far as it has that many groups
@@ -34,6 +35,8 @@ class BlockProblem:
 
     Attributes
     ----------
+    rows : FeatureRows
+        The rows as kernels read them.
     feature_of : ndarray of int32, shape (d,)
         The feature of `X` behind each feature of the problem.
     square_norms : ndarray of float32, shape (n,)
@@ -47,26 +50,21 @@ class BlockProblem:
     """
 
     def __init__(self, X: Features, *, bias: float) -> None:
-        self.bias = float(bias)
         self.n_features = X.shape[1]
-        self.indptr: NDArray[np.int64] | None = None
-        self.indices: NDArray[np.int32] | None = None
         self.reading_order: NDArray[np.int32] | None = None
-        self.n_rows = X.shape[0]
         if isinstance(X, np.ndarray):
             self.feature_of = np.arange(X.shape[1], dtype=np.int32)
-            self.values = np.ascontiguousarray(X).ravel()
+            self.rows = kernel_rows(X, bias=bias)
         else:
             frequency = np.bincount(X.indices, minlength=X.shape[1])
             by_frequency = np.argsort(-frequency, kind="stable")
             self.feature_of = by_frequency[: np.count_nonzero(frequency)].astype(np.int32)
             renumbered = np.empty(X.shape[1], np.int32)
             renumbered[by_frequency] = np.arange(X.shape[1], dtype=np.int32)
-            self.indptr = X.indptr.astype(np.int64)
-            self.indices = renumbered[X.indices]
-            self.values = X.data
-            if X.nnz < SHORT_ROW * self.n_rows:
-                window = np.arange(self.n_rows) // WINDOW
+            used = csr_array((X.data, renumbered[X.indices], X.indptr), shape=(X.shape[0], len(self.feature_of)))
+            self.rows = kernel_rows(used, bias=bias)
+            if X.nnz < SHORT_ROW * X.shape[0]:
+                window = np.arange(X.shape[0]) // WINDOW
                 self.reading_order = np.lexsort((np.diff(X.indptr), window)).astype(np.int32)
         self.square_norms = (row_norms(X, squared=True) + bias * bias).astype(np.float32)
 
@@ -75,11 +73,6 @@ class BlockProblem:
         columns = csc_array(Y)[:, labels]
         columns.sort_indices()
         return columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
-
-
-def lane_width(n_labels: int) -> int:
-    """Return the narrowest block, of 2, 4, 8 or 16 lanes, that holds `n_labels`; 16 if none does."""
-    return next((width for width in (2, 4, 8) if n_labels <= width), LANES)
 
 
 def by_falling_count(Y: csr_array) -> NDArray[np.int64]:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 import xclassic._kernels.blocks as kernels
-from xclassic.blocks.problem import BlockProblem, label_ranges, lane_width
+from xclassic._kernels.arguments import LOSSES as kernel_losses
+from xclassic.blocks.problem import BlockProblem, label_ranges
 from xclassic.blocks.weights import BlockWeights
 from xclassic.parallel import StopByte, run_tasks
 
-LOSSES = ("squared_hinge", "logistic")
+LOSSES = kernel_losses[:2]  # those of classifiers of their own, not of the children of a node
 
 
 @dataclass
@@ -95,7 +96,7 @@ def train_blocks(
     train = partial(
         _train_task,
         problem,
-        width=lane_width(len(labels)),
+        width=kernels.lane_width(len(labels)),
         loss=LOSSES.index(loss),
         eps=eps,
         max_passes=max_passes,
@@ -145,13 +146,13 @@ def ridge_blocks(
     pointers, positives = problem.positives(Y, labels)
     diagonal = np.full(len(problem.feature_of) + 1, alpha, np.float32)
     diagonal[:-1] += _square_sums(problem)
-    diagonal[-1] += problem.n_rows * problem.bias**2
+    diagonal[-1] += problem.rows.n_rows * problem.rows.bias**2
     fit = partial(
         _ridge_task,
         problem,
         diagonal=diagonal,
         ridge=alpha,
-        width=lane_width(len(labels)),
+        width=kernels.lane_width(len(labels)),
         tolerance=tolerance,
         max_sweeps=max_sweeps,
         prune=prune,
@@ -163,22 +164,19 @@ def ridge_blocks(
 def _square_sums(problem: BlockProblem) -> NDArray[np.float64]:
     """Return the sum of squares of each feature."""
     d = len(problem.feature_of)
-    squares = problem.values.astype(np.float64) ** 2
-    if problem.indices is None:
+    squares = problem.rows.values.astype(np.float64) ** 2
+    if problem.rows.indices is None:
         return squares.reshape(-1, d).sum(axis=0)
-    return np.bincount(problem.indices, weights=squares, minlength=d).astype(np.float64)
+    return np.bincount(problem.rows.indices, weights=squares, minlength=d).astype(np.float64)
 
 
 def _train_task(problem: BlockProblem, task: tuple[Any, ...], stop: StopByte, **options: Any) -> Any:
     pointers, positives, positive_costs, negative_costs, seed = task
     return kernels.train_labels(
-        problem.indptr,
-        problem.indices,
-        problem.values,
-        problem.square_norms,
-        problem.reading_order,
-        problem.feature_of,
-        problem.bias,
+        problem.rows,
+        square_norms=problem.square_norms,
+        reading_order=problem.reading_order,
+        feature_of=problem.feature_of,
         label_ptr=pointers,
         label_rows=positives,
         positive_costs=positive_costs,
@@ -192,13 +190,8 @@ def _train_task(problem: BlockProblem, task: tuple[Any, ...], stop: StopByte, **
 def _ridge_task(problem: BlockProblem, task: tuple[Any, ...], stop: StopByte, **options: Any) -> Any:
     pointers, positives, targets = task
     return kernels.ridge_labels(
-        problem.indptr,
-        problem.indices,
-        problem.values,
+        problem.rows,
         feature_of=problem.feature_of,
-        bias=problem.bias,
-        n=problem.n_rows,
-        row_weights=None,
         label_ptr=pointers,
         label_rows=positives,
         target_values=targets,

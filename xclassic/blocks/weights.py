@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array
 
 import xclassic._kernels.blocks as kernels
+from xclassic._kernels.arguments import LANES, VALUE_TYPES, StoredWeights
+from xclassic.parallel import RUNNING, StopByte
 from xclassic.rows import kernel_rows
-from xclassic.storage.folder import ModelFileError
+from xclassic.storage.arrays import Table, stored_table
+from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 
-LANES = 16  # labels of a group: trained side by side, scored by one instruction
 CHUNK_GROUPS = 256  # groups of a chunk: the scores of its 4,096 labels stay in the first-level cache
 
 
@@ -28,7 +31,7 @@ class BlockWeights:
 
     Attributes
     ----------
-    chunk_groups, chunk_rows : ndarray of int64, shape (n_chunks + 1,)
+    chunk_group_ptr, chunk_feature_ptr : ndarray of int64, shape (n_chunks + 1,)
         First group and first feature row of each chunk.
     labels : ndarray of int32, shape (16 n_groups,)
         Label id of each lane; -1 where there is none.
@@ -36,9 +39,9 @@ class BlockWeights:
         Score of each lane before any feature is read.
     features : ndarray of int32, shape (n_rows,)
         Feature of each row, rising within a chunk.
-    chunk_cells, chunk_values : ndarray of int64, shape (n_chunks + 1,)
+    chunk_cell_ptr, chunk_value_ptr : ndarray of int64, shape (n_chunks + 1,)
         First cell and first value of each chunk.
-    row_cells, row_values : ndarray of uint32, shape (n_rows + 1,)
+    feature_cell_ptr, feature_value_ptr : ndarray of uint32, shape (n_rows + 1,)
         First cell and first value of each row, modulo 2**32.
     cell_groups, cell_masks : ndarray of uint16, shape (n_cells,)
         Group within the chunk, and lanes, of each cell.
@@ -53,15 +56,15 @@ class BlockWeights:
     Bytes: 1, 2 or 4 per weight, 4 per cell, 12 per feature row of a chunk, 8 per label.
     """
 
-    chunk_groups: NDArray[np.int64]
-    chunk_rows: NDArray[np.int64]
+    chunk_group_ptr: NDArray[np.int64]
+    chunk_feature_ptr: NDArray[np.int64]
     labels: NDArray[np.int32]
     bias: NDArray[np.float32]
     features: NDArray[np.int32]
-    chunk_cells: NDArray[np.int64]
-    chunk_values: NDArray[np.int64]
-    row_cells: NDArray[np.uint32]
-    row_values: NDArray[np.uint32]
+    chunk_cell_ptr: NDArray[np.int64]
+    chunk_value_ptr: NDArray[np.int64]
+    feature_cell_ptr: NDArray[np.uint32]
+    feature_value_ptr: NDArray[np.uint32]
     cell_groups: NDArray[np.uint16]
     cell_masks: NDArray[np.uint16]
     values: NDArray[Any]
@@ -86,23 +89,23 @@ class BlockWeights:
             group = blocks[first : first + CHUNK_GROUPS]
             blocks[first : first + CHUNK_GROUPS] = [None] * len(group)
             features, masks, values = ([block[i] for block in group] for i in range(3))
-            chunks.append(kernels.merge_cells(features, masks, values, n_features))
+            chunks.append(kernels.merge_cells(features, masks, values, n_features=n_features))
             del group
-        rows, row_cells, row_values, cell_groups, cell_masks, packed = zip(*chunks, strict=True)
+        rows, feature_cell_ptr, feature_value_ptr, cell_groups, cell_masks, packed = zip(*chunks, strict=True)
         lanes = np.full(n_groups * LANES, -1, np.int32)
         lanes[: len(labels)] = labels
         lane_bias = np.zeros(n_groups * LANES, np.float32)
         lane_bias[: len(labels)] = bias
         return cls(
-            chunk_groups=np.minimum(np.arange(n_chunks + 1) * CHUNK_GROUPS, n_groups),
-            chunk_rows=np.cumsum([0, *(len(part) for part in rows)]),
+            chunk_group_ptr=np.minimum(np.arange(n_chunks + 1) * CHUNK_GROUPS, n_groups),
+            chunk_feature_ptr=np.cumsum([0, *(len(part) for part in rows)]),
             labels=lanes,
             bias=lane_bias,
             features=np.concatenate(rows),
-            chunk_cells=np.cumsum([0, *(len(part) for part in cell_groups)]),
-            chunk_values=np.cumsum([0, *(len(part) for part in packed)]),
-            row_cells=_chained(row_cells),
-            row_values=_chained(row_values),
+            chunk_cell_ptr=np.cumsum([0, *(len(part) for part in cell_groups)]),
+            chunk_value_ptr=np.cumsum([0, *(len(part) for part in packed)]),
+            feature_cell_ptr=_chained(feature_cell_ptr),
+            feature_value_ptr=_chained(feature_value_ptr),
             cell_groups=np.concatenate(cell_groups),
             cell_masks=np.concatenate(cell_masks),
             values=np.concatenate([*packed, np.zeros(LANES, np.float32)]),
@@ -115,7 +118,7 @@ class BlockWeights:
         cls, weights: NDArray[np.float32], bias: NDArray[np.float32], labels: NDArray[Any], prune: float
     ) -> BlockWeights:
         """Store dense weights of shape (n_features, len(labels)), without those of at most `prune`."""
-        cells = kernels.dense_cells(np.ascontiguousarray(weights, np.float32), prune)
+        cells = kernels.dense_cells(np.ascontiguousarray(weights, np.float32), prune=prune)
         return cls.from_cells([cells], bias.astype(np.float32), labels, weights.shape[0])
 
     @property
@@ -128,7 +131,7 @@ class BlockWeights:
         """Bytes of all arrays."""
         return sum(array.nbytes for array in self.arrays().values())
 
-    def topk(self, X: Features, k: int, labels: NDArray[np.int32] | None = None) -> TopK:
+    def topk(self, X: Features, k: int, labels: NDArray[np.int32] | None = None, *, stop: StopByte = RUNNING) -> TopK:
         """Return the `k` labels with the highest scores ``w.x + bias`` of each row.
 
         Parameters
@@ -136,37 +139,43 @@ class BlockWeights:
         X : csr_array or ndarray of float32, shape (n_rows, n_features)
         k : int
         labels : ndarray of int32, optional
-            The only labels to answer with; groups without any are not scored.
+            The only labels to predict; groups without any are not scored.
+        stop : ndarray of uint8, shape (1,), optional
+            Set by `run_tasks` to end the work; what is returned then is unfinished.
 
         Returns
         -------
         TopK
         """
+        found = kernels.predict_topk(self.stored, kernel_rows(X), allowed=self._allowed(labels), k=k, stop=stop)
+        return TopK(*found)
+
+    @cached_property
+    def stored(self) -> StoredWeights:
+        """The weights as kernels read them, checked before they are first used."""
         if not self.verified:
             self.verify()
-        ids, scores, counts = kernels.predict_topk(
-            *kernel_rows(X),
-            self.chunk_groups,
-            self.chunk_rows,
-            self.labels,
-            self.bias,
-            self.features,
-            self.chunk_cells,
-            self.chunk_values,
-            self.row_cells,
-            self.row_values,
-            self.cell_groups,
-            self.cell_masks,
-            self.values,
-            self.chunk_scales,
-            self._allowed(labels),
-            k,
-            np.zeros(1, np.uint8),
+        return StoredWeights(
+            chunk_group_ptr=self.chunk_group_ptr,
+            chunk_feature_ptr=self.chunk_feature_ptr,
+            labels=self.labels,
+            bias=self.bias,
+            features=self.features,
+            chunk_cell_ptr=self.chunk_cell_ptr,
+            chunk_value_ptr=self.chunk_value_ptr,
+            feature_cell_ptr=self.feature_cell_ptr,
+            feature_value_ptr=self.feature_value_ptr,
+            cell_groups=self.cell_groups,
+            cell_masks=self.cell_masks,
+            values=self.values,
+            chunk_scales=self.chunk_scales,
         )
-        return TopK(ids, scores, counts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "stored"}
 
     def _allowed(self, labels: NDArray[np.int32] | None) -> NDArray[np.uint16]:
-        """Return for each group the lanes that may be answered."""
+        """Return for each group the lanes that may be predicted."""
         allowed = self.labels >= 0
         if labels is not None:
             allowed &= np.isin(self.labels, labels)
@@ -174,11 +183,11 @@ class BlockWeights:
 
     def to_csc(self, n_labels: int) -> csc_array:
         """Return the weights as a matrix of shape (n_features, n_labels), without the bias."""
-        cells_per_row = np.diff(self.row_cells)  # modulo 2**32, as the offsets are
+        cells_per_row = np.diff(self.feature_cell_ptr)  # modulo 2**32, as the offsets are
         cell, lane = np.nonzero(self._lanes())
         row = np.repeat(np.arange(len(self.features)), cells_per_row)
-        chunk = np.repeat(np.arange(len(self.chunk_rows) - 1), np.diff(self.chunk_rows))
-        group = self.cell_groups + self.chunk_groups[chunk[row]]
+        chunk = np.repeat(np.arange(len(self.chunk_feature_ptr) - 1), np.diff(self.chunk_feature_ptr))
+        group = self.cell_groups + self.chunk_group_ptr[chunk[row]]
         columns = self.labels[group[cell] * LANES + lane]
         return csc_array((self._floats(), (self.features[row[cell]], columns)), shape=(self.n_features, n_labels))
 
@@ -202,13 +211,13 @@ class BlockWeights:
         -----
         Cost: a binary search for each feature, and the cells of those found.
         """
-        first, last = self.chunk_rows[chunk : chunk + 2]
+        first, last = self.chunk_feature_ptr[chunk : chunk + 2]
         at = first + np.searchsorted(self.features[first:last], features)
         found = np.flatnonzero(at < last)
         found = found[self.features[at[found]] == features[found]]
         rows = at[found]
-        cells, _ = _row_entries(rows, self.row_cells, self.chunk_cells[chunk])
-        places, n_values = _row_entries(rows, self.row_values, self.chunk_values[chunk])
+        cells, _ = _row_entries(rows, self.feature_cell_ptr, self.chunk_cell_ptr[chunk])
+        places, n_values = _row_entries(rows, self.feature_value_ptr, self.chunk_value_ptr[chunk])
         cell, lane = np.nonzero(_lanes_of(self.cell_masks[cells]))
         lane += LANES * self.cell_groups[cells][cell].astype(np.int64)
         return np.repeat(found, n_values), lane, self.values[places].astype(np.float32) * self.chunk_scales[chunk]
@@ -219,7 +228,7 @@ class BlockWeights:
         lanes[lanes] = np.abs(self._floats()) > threshold
         masks = np.packbits(lanes, axis=1, bitorder="little").view("<u2").ravel().astype(np.uint16)
         kept = masks > 0
-        row = np.repeat(np.arange(len(self.features)), np.diff(self.row_cells))
+        row = np.repeat(np.arange(len(self.features)), np.diff(self.feature_cell_ptr))
         weights_of_cell = np.bitwise_count(masks).astype(np.int64)
         cells = np.bincount(row[kept], minlength=len(self.features))
         weights = np.bincount(row, weights=weights_of_cell, minlength=len(self.features)).astype(np.int64)
@@ -229,12 +238,12 @@ class BlockWeights:
         values = self.values[:-LANES][lanes[self._lanes()]]
         return replace(
             self,
-            chunk_rows=rows_before[self.chunk_rows],
-            chunk_cells=cells_before[self.chunk_rows],
-            chunk_values=weights_before[self.chunk_rows],
+            chunk_feature_ptr=rows_before[self.chunk_feature_ptr],
+            chunk_cell_ptr=cells_before[self.chunk_feature_ptr],
+            chunk_value_ptr=weights_before[self.chunk_feature_ptr],
             features=self.features[filled],
-            row_cells=np.append(cells_before[:-1][filled], cells_before[-1]).astype(np.uint32),
-            row_values=np.append(weights_before[:-1][filled], weights_before[-1]).astype(np.uint32),
+            feature_cell_ptr=np.append(cells_before[:-1][filled], cells_before[-1]).astype(np.uint32),
+            feature_value_ptr=np.append(weights_before[:-1][filled], weights_before[-1]).astype(np.uint32),
             cell_groups=self.cell_groups[kept],
             cell_masks=masks[kept],
             values=np.concatenate([values, np.zeros(LANES, self.values.dtype)]),
@@ -268,7 +277,7 @@ class BlockWeights:
         return values if self.values.dtype.kind == "f" else values * self.chunk_scales[self._chunk_of_values()]
 
     def _chunk_of_values(self) -> NDArray[np.int64]:
-        return np.repeat(np.arange(len(self.chunk_scales)), np.diff(self.chunk_values))
+        return np.repeat(np.arange(len(self.chunk_scales)), np.diff(self.chunk_value_ptr))
 
     def _lanes(self) -> NDArray[np.bool_]:
         """Return which lanes carry a weight, for each cell; shape (n_cells, 16)."""
@@ -277,11 +286,11 @@ class BlockWeights:
     # Persistence
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays by name."""
-        return {name: getattr(self, name) for name in (*_ARRAYS, "values")}
+        """Return the arrays, by the names that they have in model files."""
+        return {name: getattr(self, _ATTRIBUTES.get(name, name)) for name in _TABLE}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, NDArray[Any]], n_features: int, n_labels: int, *, full: bool) -> Self:
+    def from_arrays(cls, arrays: Arrays, n_features: int, n_labels: int, *, full: bool) -> Self:
         """Take over stored arrays.
 
         Shapes and dtypes are checked now; offsets and indices now if `full`, else before the first prediction.
@@ -291,31 +300,14 @@ class BlockWeights:
         ModelFileError
             If an array is missing, or does not fit the others.
         """
-        for name, dtype in _ARRAYS.items():
-            found = arrays.get(name)
-            if found is None or found.ndim != 1 or found.dtype != dtype:
-                what = "missing" if found is None else f"{found.ndim}-dimensional {found.dtype}"
-                raise ModelFileError(
-                    f"Array {name} of the weights is {what}; 1-dimensional {np.dtype(dtype)} belongs there."
-                )
-        values = arrays.get("values")
-        if values is None or values.ndim != 1 or values.dtype.name not in DTYPES:
-            raise ModelFileError(f"The values of the weights are missing or not one of {', '.join(DTYPES)}.")
-        named = {name: arrays[name] for name in _ARRAYS}
-        weights = cls(**named, values=values, n_features=n_features, verified=False)
+        found = stored_table(arrays, _TABLE, "the weights")
+        if len(found["labels"]) % LANES or len(found["values"]) < LANES:
+            raise ModelFileError(
+                f"The groups of the weights are not of {LANES} lanes, or the zeros at the end are missing."
+            )
+        named = {_ATTRIBUTES.get(name, name): array for name, array in found.items()}
+        weights = cls(**named, n_features=n_features, verified=False)
         weights._n_labels = n_labels
-        sizes = {name: len(array) for name, array in weights.arrays().items()}
-        fits = (
-            sizes["chunk_groups"] == sizes["chunk_rows"] == sizes["chunk_cells"] == sizes["chunk_values"] >= 1
-            and sizes["chunk_scales"] == sizes["chunk_rows"] - 1
-            and sizes["labels"] == sizes["bias"]
-            and sizes["labels"] % LANES == 0
-            and sizes["row_cells"] == sizes["row_values"] == sizes["features"] + 1
-            and sizes["cell_groups"] == sizes["cell_masks"]
-            and sizes["values"] >= LANES
-        )
-        if not fits:
-            raise ModelFileError(f"The arrays of the weights do not fit each other; their sizes are {sizes}.")
         if full:
             weights.verify()
         return weights
@@ -328,19 +320,19 @@ class BlockWeights:
         ModelFileError
         """
         n_groups, n_rows = len(self.labels) // LANES, len(self.features)
-        _check_offsets("chunk_groups", self.chunk_groups, n_groups)
-        _check_offsets("chunk_rows", self.chunk_rows, n_rows)
-        _check_offsets("chunk_cells", self.chunk_cells, len(self.cell_masks))
-        _check_offsets("chunk_values", self.chunk_values, self.n_values)
-        row_cells = self._row_offsets("row_cells", self.row_cells, self.chunk_cells)
-        row_values = self._row_offsets("row_values", self.row_values, self.chunk_values)
+        _check_offsets("chunk_group_ptr", self.chunk_group_ptr, n_groups)
+        _check_offsets("chunk_feature_ptr", self.chunk_feature_ptr, n_rows)
+        _check_offsets("chunk_cell_ptr", self.chunk_cell_ptr, len(self.cell_masks))
+        _check_offsets("chunk_value_ptr", self.chunk_value_ptr, self.n_values)
+        feature_cell_ptr = self._row_offsets("feature_cell_ptr", self.feature_cell_ptr, self.chunk_cell_ptr)
+        feature_value_ptr = self._row_offsets("feature_value_ptr", self.feature_value_ptr, self.chunk_value_ptr)
         _check_range("features", self.features, 0, self.n_features)
         _check_range("labels", self.labels, -1, self._n_labels)
-        chunk = np.repeat(np.arange(len(self.chunk_rows) - 1), np.diff(self.chunk_rows))
+        chunk = np.repeat(np.arange(len(self.chunk_feature_ptr) - 1), np.diff(self.chunk_feature_ptr))
         rising = (np.diff(self.features) > 0) | (np.diff(chunk) > 0)
         used = self.labels[self.labels >= 0]
-        widths = np.diff(self.chunk_groups)
-        cell_chunk = np.repeat(chunk, np.diff(row_cells))
+        widths = np.diff(self.chunk_group_ptr)
+        cell_chunk = np.repeat(chunk, np.diff(feature_cell_ptr))
         lanes = np.concatenate(([0], np.cumsum(np.bitwise_count(self.cell_masks), dtype=np.int64)))
         if not rising.all():
             raise ModelFileError("The features of a chunk do not rise.")
@@ -348,7 +340,7 @@ class BlockWeights:
             raise ModelFileError("A label has weights in two places.")
         if (self.cell_groups >= widths[cell_chunk]).any():
             raise ModelFileError("A cell lies outside the groups of its chunk.")
-        if not np.array_equal(lanes[row_cells], row_values):
+        if not np.array_equal(lanes[feature_cell_ptr], feature_value_ptr):
             raise ModelFileError("The masks of the cells do not match the offsets of their values.")
         if not all(np.isfinite(array).all() for array in (self.bias, self.chunk_scales, self.values)):
             raise ModelFileError("A weight is not finite.")
@@ -357,28 +349,37 @@ class BlockWeights:
     def _row_offsets(self, name: str, low: NDArray[np.uint32], chunks: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the offsets of rows in full; refuse those that do not begin and end with their chunk."""
         offsets = np.concatenate([[0], np.cumsum(np.diff(low), dtype=np.int64)])
-        if low[0] != 0 or not np.array_equal(offsets[self.chunk_rows], chunks):
+        if low[0] != 0 or not np.array_equal(offsets[self.chunk_feature_ptr], chunks):
             raise ModelFileError(f"Array {name} of the weights does not fit the chunks.")
         return offsets
 
     _n_labels = np.iinfo(np.int32).max
 
 
-_ARRAYS: dict[str, type] = {
-    "chunk_groups": np.int64,
-    "chunk_rows": np.int64,
-    "labels": np.int32,
-    "bias": np.float32,
-    "features": np.int32,
-    "chunk_cells": np.int64,
-    "chunk_values": np.int64,
-    "row_cells": np.uint32,
-    "row_values": np.uint32,
-    "cell_groups": np.uint16,
-    "cell_masks": np.uint16,
-    "chunk_scales": np.float32,
+# The arrays of a model file, and the attributes that go by other names.
+_TABLE: Table = {
+    "chunk_groups": (np.int64, "chunks + 1"),
+    "chunk_rows": (np.int64, "chunks + 1"),
+    "labels": (np.int32, "lanes"),
+    "bias": (np.float32, "lanes"),
+    "features": (np.int32, "features"),
+    "chunk_cells": (np.int64, "chunks + 1"),
+    "chunk_values": (np.int64, "chunks + 1"),
+    "row_cells": (np.uint32, "features + 1"),
+    "row_values": (np.uint32, "features + 1"),
+    "cell_groups": (np.uint16, "cells"),
+    "cell_masks": (np.uint16, "cells"),
+    "chunk_scales": (np.float32, "chunks"),
+    "values": (VALUE_TYPES, "values"),
 }
-DTYPES = ("float32", "float16", "int8")  # of stored weights
+_ATTRIBUTES = {
+    "chunk_groups": "chunk_group_ptr",
+    "chunk_rows": "chunk_feature_ptr",
+    "chunk_cells": "chunk_cell_ptr",
+    "chunk_values": "chunk_value_ptr",
+    "row_cells": "feature_cell_ptr",
+    "row_values": "feature_value_ptr",
+}
 
 
 def _lanes_of(masks: NDArray[np.uint16]) -> NDArray[np.bool_]:

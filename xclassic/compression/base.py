@@ -114,8 +114,8 @@ class LinearCompression(XMCClassifier):
         V, W = (np.pad(matrix, ((0, 0), (0, self.n_components - k))) for matrix in (V, W))
         return W, BlockWeights.from_dense(V.T, mean, seen, prune=0)
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
-        return self.decoder_.topk(self._codes(X), k, labels)
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+        return self.decoder_.topk(self._codes(X), k, labels, stop=stop)
 
     def _codes(self, X: Features) -> NDArray[np.float32]:
         """Return the codes that the regression answers, shape (n_rows, n_components)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -10,6 +12,7 @@ from xclassic.base import Arrays, Facts, Verify
 from xclassic.compression.base import CenteredLabels, LinearCompression
 from xclassic.compression.recovery import cosamp, orthogonal_matching_pursuit
 from xclassic.linalg.ridge import RidgeSolver
+from xclassic.parallel import StopByte
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
@@ -135,11 +138,14 @@ class CompressedSensing(LinearCompression):
     def _spread_codes(self) -> None:
         self.codes_ = np.ascontiguousarray(self.decoder_.to_csc(self.classes_.size).toarray().T)
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         if self.decoder == "correlation":
-            return super()._topk(X, k, labels)
+            return super()._topk(X, k, labels, stop)
         found, weights = RECOVERIES[self.decoder](
-            self._codes(X), self.codes_, self.decoder_.topk, min(self.n_positives, self.classes_.size)
+            self._codes(X),
+            self.codes_,
+            partial(self.decoder_.topk, stop=stop),
+            min(self.n_positives, self.classes_.size),
         )
         allowed = weights > 0
         if labels is not None:

@@ -13,9 +13,10 @@ from scipy.sparse.linalg import aslinearoperator
 
 import xclassic._kernels.blocks as block_kernels
 import xclassic._kernels.remainders as kernels
+from xclassic._kernels.arguments import LANES
 from xclassic.blocks.problem import BlockProblem, by_falling_count, label_ranges
 from xclassic.blocks.training import run_blocks
-from xclassic.blocks.weights import LANES, BlockWeights
+from xclassic.blocks.weights import BlockWeights
 from xclassic.compression.base import LinearCompression
 from xclassic.compression.leml import Array, alternate, random_map
 from xclassic.linalg.ridge import with_bias
@@ -195,30 +196,26 @@ class REML(LinearCompression):
             some = slice(first, min(first + LANES, labels[1]))
             within = slice(some.start - labels[0], some.stop - labels[0])
             S = kernels.fit_remainders(
-                problem.indptr,
-                problem.indices,
-                problem.values,
-                problem.n_rows,
-                len(problem.feature_of),
-                problem.square_norms,
-                np.ascontiguousarray(Y[:, some].toarray() - codes @ V[some].T),
-                self.sparse_alpha,
-                self.l1,
-                self.sweeps,
-                EPS,
-                seed,
-                stop,
+                problem.rows,
+                square_norms=problem.square_norms,
+                targets=np.ascontiguousarray(Y[:, some].toarray() - codes @ V[some].T),
+                alpha=self.sparse_alpha,
+                l1=self.l1,
+                sweeps=self.sweeps,
+                eps=EPS,
+                seed=seed,
+                stop=stop,
             )
             weights[: V.shape[1], within] = V[some].T
             weights[V.shape[1] + problem.feature_of, within] = np.where(np.abs(S) > self.prune, S, 0)
-        cells = block_kernels.dense_cells(weights, 0)
+        cells = block_kernels.dense_cells(weights, prune=0)
         n = weights.shape[1]
         return cells, np.zeros(n, np.float32), np.zeros(n), np.zeros(1, np.int64)
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         rows = csr_array(with_bias(self._prepare(X), self.bias))
         inputs = csr_array(hstack([csr_array(np.asarray(rows @ self.map_)), rows]))
-        return self.decoder_.topk(inputs, k, labels)
+        return self.decoder_.topk(inputs, k, labels, stop=stop)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         factors = 4 * self.n_components * (10 * (n + L) + 4 * d)

@@ -81,7 +81,9 @@ def stratified_split(
     shuffled = Y[order]
     shuffled.indices = rng.permutation(Y.shape[1]).astype(np.int32)[shuffled.indices]
     coins = rng.randint(2, size=n_rows).astype(np.uint8)
-    in_test = stratify(*_pattern(shuffled), *_pattern(shuffled.tocsc()), coins, n_test)
+    labels, label_ptr = _pattern(shuffled)
+    rows, row_ptr = _pattern(shuffled.tocsc())
+    in_test = stratify(labels=labels, label_ptr=label_ptr, rows=rows, row_ptr=row_ptr, coins=coins, n_test=n_test)
     _resize(shuffled, in_test, n_test)
     if in_test.sum() < n_test:
         warnings.warn(
@@ -100,7 +102,15 @@ def _resize(Y: csr_array, in_test: NDArray[np.bool_], n_test: int) -> None:
     row_excess = Y @ excess / np.maximum(np.diff(Y.indptr), 1)
     surplus = int(in_test.sum()) - n_test
     order = np.argsort(-row_excess if surplus > 0 else row_excess, kind="stable")
-    move_rows(*_pattern(Y), order, train_counts, in_test.view(np.uint8), surplus)
+    labels, label_ptr = _pattern(Y)
+    move_rows(
+        labels=labels,
+        label_ptr=label_ptr,
+        order=order,
+        train_counts=train_counts,
+        in_test=in_test.view(np.uint8),
+        surplus=surplus,
+    )
 
 
 def _test_rows(test_size: float, n_rows: int) -> int:

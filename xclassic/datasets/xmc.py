@@ -154,7 +154,11 @@ def write_xmc(path: _Path, X: Any, Y: Any) -> None:
         for start in range(0, X.shape[0], BLOCK_ROWS):
             labels, _, label_ptr = _block(Y, start)
             features, values, feature_ptr = _block(X, start)
-            stream.write(format_points(labels, label_ptr, features, values, feature_ptr))
+            stream.write(
+                format_points(
+                    labels=labels, label_ptr=label_ptr, features=features, values=values, feature_ptr=feature_ptr
+                )
+            )
 
 
 def _block(matrix: csr_array, start: int) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
@@ -223,16 +227,16 @@ class _Points:
         self.values = _room(self.values, self.feature_ptr[self.row] + colons)
         self.row, lines, repeated, repeated_line, problem, at = parse_points(
             text,
-            self.row,
-            -1 if self.header is None else self.header.n_points,
-            self._limit("labels"),
-            self._limit("features"),
-            self.first_feature,
-            self.labels,
-            self.label_ptr,
-            self.features,
-            self.values,
-            self.feature_ptr,
+            row=self.row,
+            n_points=-1 if self.header is None else self.header.n_points,
+            n_labels=self._limit("labels"),
+            n_features=self._limit("features"),
+            first_feature=self.first_feature,
+            labels=self.labels,
+            label_ptr=self.label_ptr,
+            features=self.features,
+            values=self.values,
+            feature_ptr=self.feature_ptr,
         )
         if repeated and not self.repeated:
             self.repeated_line = self.line + repeated_line + 1

@@ -18,6 +18,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from xclassic.base import XMCClassifier
 from xclassic.datasets import stratified_split
 from xclassic.metrics._inputs import read_pairs
+from xclassic.parallel import StopByte
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts, packed, unpacked
@@ -261,21 +262,21 @@ class Blend(XMCClassifier, _BaseComposition):
 
     # Prediction
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         asked = np.flatnonzero(self.weights_).tolist()
-        tops = [self._normalized(i, *self._candidates(self.estimators_[i], X, labels)) for i in asked]
+        tops = [self._normalized(i, *self._candidates(self.estimators_[i], X, labels, stop)) for i in asked]
         return blend_topk(tops, self.weights_[asked], k, self.classes_.size)
 
     def _candidates(
-        self, member: XMCClassifier, X: Features, labels: NDArray[np.int32] | None
+        self, member: XMCClassifier, X: Features, labels: NDArray[np.int32] | None, stop: StopByte
     ) -> tuple[TopK, NDArray[np.int64]]:
         """Return the best allowed labels of a member, and their ranks among all."""
         depth = min(self.n_candidates, self.classes_.size)
-        top = member._topk(X, depth, labels)
+        top = member._topk(X, depth, labels, stop)
         slots = np.arange(depth)
         if labels is None or self.normalization == "none":
             return top, slots + 1
-        best = member._topk(X, depth, None)
+        best = member._topk(X, depth, None, stop)
         higher = best.scores[:, None, :] > top.scores[:, :, None]
         level = (best.scores[:, None, :] == top.scores[:, :, None]) & (best.ids[:, None, :] < top.ids[:, :, None])
         before = ((higher | level) & best.filled()[:, None, :]).sum(axis=2)

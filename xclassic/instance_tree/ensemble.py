@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 import xclassic._kernels.forest as kernels
 from xclassic.instance_tree.tree import InstanceTree
+from xclassic.parallel import StopByte
 from xclassic.rows import kernel_rows
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
@@ -55,15 +56,17 @@ class Ensemble:
             self._prepared = kernels.KernelForest([tree.prepared() for tree in self.trees], self.trees[0].n_features)
         return self._prepared
 
-    def rank(self, X: Features, k: int, labels: NDArray[np.int32] | None = None) -> TopK:
+    def rank(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         """Return the best labels of each row by their mean share in its leaves.
 
         Parameters
         ----------
         X : csr_array or ndarray of float32, shape (n_rows, n_features)
         k : int
-        labels : ndarray of int32, optional
-            Answer with these only.
+        labels : ndarray of int32, or None
+            Predict these only.
+        stop : ndarray of uint8, shape (1,)
+            See `run_tasks`.
 
         Returns
         -------
@@ -74,8 +77,8 @@ class Ensemble:
         if labels is not None:
             allowed = np.zeros(n_labels, np.uint8)
             allowed[labels] = 1
-        stop = np.zeros(1, np.uint8)
-        return TopK(*kernels.rank_labels(self.prepared(), *kernel_rows(X), n_labels, allowed, k, stop))
+        found = kernels.rank_labels(self.prepared(), kernel_rows(X), n_labels=n_labels, allowed=allowed, k=k, stop=stop)
+        return TopK(*found)
 
     def arrays(self) -> Arrays:
         """Return the arrays of all trees one after the other, in narrow types, and how many nodes each has.

@@ -206,17 +206,16 @@ class RankingSplitter:
             stop,
         )
         sizes, features, weights, bias, went = kernels.train_planes(
-            *kernel_rows(self.X),
-            self.bias,
-            point_ptr,
-            points,
-            sides,
-            self.cost,
-            self.eps,
-            self.max_steps,
-            SWEEPS,
-            seeds,
-            stop,
+            kernel_rows(self.X, bias=self.bias),
+            point_ptr=point_ptr,
+            points=points,
+            sides=sides,
+            cost=self.cost,
+            eps=self.eps,
+            max_rounds=self.max_steps,
+            max_sweeps=SWEEPS,
+            seeds=seeds,
+            stop=stop,
         )
         n_second = np.add.reduceat(went, point_ptr[:-1], dtype=np.int64)
         parted = (n_second > 0) & (n_second < np.diff(point_ptr))

@@ -146,8 +146,8 @@ class ForestClassifier(XMCClassifier):
         X = check_features(self, X, reset=False)
         return X, encode_known_labels(y, X.shape[0], self.classes_)
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
-        return self._ensemble.rank(self._prepare(X), k, labels)
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+        return self._ensemble.rank(self._prepare(X), k, labels, stop)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         worker = effective_n_jobs(self.n_jobs) * (24 * nnz_x + 64 * n + 20 * d + 20 * L)
@@ -187,7 +187,7 @@ def _grow(
 
 def _refreshed(X: Features, labels: csr_array, max_labels: int, tree: InstanceTree, stop: StopByte) -> InstanceTree:
     """Return the tree with the means of its leaves over old and new points."""
-    n_new = np.bincount(leaves := tree.leaf_of(X), minlength=tree.n_nodes)
+    n_new = np.bincount(leaves := tree._route(X, stop), minlength=tree.n_nodes)
     place = csr_array(
         (np.ones(len(leaves), np.float32), (leaves, np.arange(len(leaves)))), shape=(tree.n_nodes, len(leaves))
     )

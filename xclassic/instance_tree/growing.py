@@ -130,13 +130,13 @@ def _assembled(
     arity = np.concatenate(arities)
     leaf_sizes = np.concatenate([sizes for sizes, _ in leaves])
     n_labels, ids, shares = kernels.average_labels(
-        labels.indptr.astype(np.int64),
-        labels.indices.astype(np.int32, copy=False),
-        labels.data,
-        labels.shape[1],
-        np.concatenate([[0], np.cumsum(leaf_sizes)]),
-        np.concatenate([points for _, points in leaves]),
-        max_labels,
+        indptr=labels.indptr.astype(np.int64),
+        indices=labels.indices.astype(np.int32, copy=False),
+        weights=labels.data,
+        n_labels=labels.shape[1],
+        point_ptr=np.concatenate([[0], np.cumsum(leaf_sizes)]),
+        points=np.concatenate([points for _, points in leaves]),
+        max_labels=max_labels,
     )
     labels_of_node, points_of_node = np.zeros(len(arity), np.int64), np.zeros(len(arity), np.int64)
     labels_of_node[arity == 0] = n_labels

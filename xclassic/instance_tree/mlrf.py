@@ -162,17 +162,17 @@ class ThresholdSplitter:
         self, point_ptr: NDArray[np.int64], points: NDArray[np.int32], seeds: NDArray[np.uint64], stop: StopByte
     ) -> Split:
         features, thresholds, above = kernels.find_thresholds(
-            *kernel_rows(self.X),
-            self.label_ptr,
-            self.labels,
-            self.n_labels,
-            point_ptr,
-            points,
-            self.split_features,
-            self.min_leaf,
-            self.min_share,
-            seeds,
-            stop,
+            kernel_rows(self.X),
+            label_ptr=self.label_ptr,
+            labels=self.labels,
+            n_labels=self.n_labels,
+            point_ptr=point_ptr,
+            points=points,
+            max_features=self.split_features,
+            min_leaf=self.min_leaf,
+            min_share=self.min_share,
+            seeds=seeds,
+            stop=stop,
         )
         parted = features >= 0
         n = int(parted.sum())

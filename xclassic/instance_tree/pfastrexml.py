@@ -10,6 +10,7 @@ from xclassic.base import Arrays, Facts, Verify
 from xclassic.instance_tree.fastxml import FastXML
 from xclassic.instance_tree.reranking import TailReranker
 from xclassic.metrics.propensity import inverse_propensities
+from xclassic.parallel import StopByte
 from xclassic.storage.arrays import stored_array, with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
@@ -164,12 +165,12 @@ class PfastreXML(FastXML):
     def _leaf_labels(self, Y: csr_array) -> csr_array:
         return csr_array((self.label_weights_[Y.indices], Y.indices, Y.indptr), shape=Y.shape)
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         n_labels = self.classes_.size
         if self.alpha == 1:
-            return super()._topk(X, k, labels)
-        found = self._ensemble.rank(self._prepare(X), min(max(k, self.candidates), n_labels), labels)
-        return self.reranker_._reranked(X, found).head(k)
+            return super()._topk(X, k, labels, stop)
+        found = self._ensemble.rank(self._prepare(X), min(max(k, self.candidates), n_labels), labels, stop)
+        return self.reranker_._reranked(X, found, stop).head(k)
 
     # Persistence
 

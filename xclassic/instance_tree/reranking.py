@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 import xclassic._kernels.centroids as kernels
+from xclassic.parallel import StopByte, run_tasks
 from xclassic.rows import kernel_rows, unit_rows
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.storage.folder import Arrays
@@ -137,9 +139,11 @@ class TailReranker(BaseEstimator):
             If ``fit`` was not called.
         """
         check_is_fitted(self)
-        return self._reranked(check_features(self, X, reset=False), top)
+        X = check_features(self, X, reset=False)
+        ranked: list[TopK] = run_tasks(partial(self._reranked, X), [top], description="reranking")
+        return ranked[0]
 
-    def _reranked(self, X: Features, top: TopK) -> TopK:
+    def _reranked(self, X: Features, top: TopK, stop: StopByte) -> TopK:
         n_labels, filled = self.centroids_.shape[0], top.filled()
         if top.n_rows != X.shape[0] or top.ids.max(initial=-1) >= n_labels:
             raise ValueError(
@@ -152,14 +156,14 @@ class TailReranker(BaseEstimator):
                 "instance with scipy.special.expit."
             )
         distances = kernels.squared_distances(
-            *kernel_rows(unit_rows(X)),
-            np.ascontiguousarray(top.ids, np.int32),
-            np.ascontiguousarray(top.counts, np.int32),
-            self.centroids_.indptr.astype(np.int64),
-            self.centroids_.indices.astype(np.int32, copy=False),
-            self.centroids_.data,
-            self._square_norms,
-            np.zeros(1, np.uint8),
+            kernel_rows(unit_rows(X)),
+            ids=np.ascontiguousarray(top.ids, np.int32),
+            counts=np.ascontiguousarray(top.counts, np.int32),
+            centroid_ptr=self.centroids_.indptr.astype(np.int64),
+            features=self.centroids_.indices.astype(np.int32, copy=False),
+            means=self.centroids_.data,
+            square_norms=self._square_norms,
+            stop=stop,
         )
         scores = np.full(top.ids.shape, -np.inf, np.float32)
         known = filled & self._trained[top.ids]

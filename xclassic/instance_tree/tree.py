@@ -12,20 +12,22 @@ from numpy.typing import NDArray
 
 import xclassic._kernels.forest as kernels
 from xclassic._version import __version__
+from xclassic.parallel import StopByte, run_tasks
 from xclassic.rows import kernel_rows
+from xclassic.storage.arrays import Table, stored_table
 from xclassic.storage.folder import Arrays, ModelFileError, load_model, save_model
 from xclassic.validation.features import INT32_MAX, Features
 
-_DTYPES = {
-    "child_ptr": np.int64,
-    "router_ptr": np.int64,
-    "features": np.int32,
-    "weights": np.float32,
-    "bias": np.float32,
-    "label_ptr": np.int64,
-    "labels": np.int32,
-    "shares": np.float32,
-    "n_points": np.int64,
+TABLE: Table = {
+    "bias": (np.float32, "nodes"),
+    "n_points": (np.int64, "nodes"),
+    "child_ptr": (np.int64, "nodes + 1"),
+    "router_ptr": (np.int64, "nodes + 1"),
+    "features": (np.int32, "weights"),
+    "weights": (np.float32, "weights"),
+    "label_ptr": (np.int64, "nodes + 1"),
+    "labels": (np.int32, "shares"),
+    "shares": (np.float32, "shares"),
 }
 
 
@@ -179,7 +181,11 @@ class InstanceTree:
         """
         if X.shape[1] != self.n_features:
             raise ValueError(f"X has {X.shape[1]} features; the tree was grown on {self.n_features}.")
-        return kernels.route(self.prepared(), *kernel_rows(X), np.zeros(1, np.uint8))
+        leaves: list[NDArray[np.int64]] = run_tasks(self._route, [X], description="walking")
+        return leaves[0]
+
+    def _route(self, X: Features, stop: StopByte) -> NDArray[np.int64]:
+        return kernels.route(self.prepared(), kernel_rows(X), stop=stop)
 
     def prepared(self) -> Any:
         """Return what the kernels read, made and checked at its first use.
@@ -199,14 +205,14 @@ class InstanceTree:
             except ValueError as error:
                 raise ModelFileError(f"An instance tree of the model is damaged: {error}") from error
             self._prepared = kernels.KernelTree(
-                self.child_ptr,
-                self.router_ptr,
-                self.features,
-                self.weights,
-                self.bias,
-                self.label_ptr,
-                self.labels,
-                self.shares,
+                child_ptr=self.child_ptr,
+                router_ptr=self.router_ptr,
+                features=self.features,
+                weights=self.weights,
+                bias=self.bias,
+                label_ptr=self.label_ptr,
+                labels=self.labels,
+                shares=self.shares,
             )
         return self._prepared
 
@@ -276,7 +282,7 @@ class InstanceTree:
         dict of str to ndarray
             By the names of the parameters.
         """
-        return {name: getattr(self, name) for name in _DTYPES}
+        return {name: getattr(self, name) for name in TABLE}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, n_features: int, n_labels: int, *, verify: bool = True) -> InstanceTree:
@@ -299,17 +305,9 @@ class InstanceTree:
         ModelFileError
             If an array is missing, of another kind, or does not fit the others.
         """
-        for name, dtype in _DTYPES.items():
-            found = arrays.get(name)
-            if found is None:
-                raise ModelFileError(f"Array {name} of an instance tree is missing.")
-            if found.ndim != 1 or found.dtype != dtype:
-                raise ModelFileError(
-                    f"Array {name} of an instance tree has shape {found.shape} and dtype {found.dtype}; it must be "
-                    f"flat and of {np.dtype(dtype)}."
-                )
+        found = stored_table(arrays, TABLE, "an instance tree")
         tree = cls.__new__(cls)
-        tree.__dict__.update({name: arrays[name] for name in _DTYPES}, n_features=n_features, n_labels=n_labels)
+        tree.__dict__.update(found, n_features=n_features, n_labels=n_labels)
         tree._prepared = None
         if verify:
             tree.prepared()

@@ -16,7 +16,7 @@ from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
 DISTANCES = ("pifa", "jaccard", "iou", "count")
-LINKAGES = ("average", "complete", "single")
+LINKAGES = kernels.LINKAGES
 FARTHEST = {"pifa": 1.0, "jaccard": 1.0, "iou": 0.0, "count": 0.0}  # distance of labels that share nothing
 EXACT = 5000  # labels up to which all cosines are taken
 NEIGHBORS = 50  # of each label beyond that
@@ -80,11 +80,11 @@ def agglomerate(similarity: csr_array, linkage: str = "average", farthest: float
 
 def _agglomerate(similarity: csr_array, stop: StopByte, linkage: int) -> Any:
     return kernels.agglomerate(
-        similarity.indptr.astype(np.int64),
-        similarity.indices.astype(np.int32),
-        similarity.data,
-        linkage,
-        stop,
+        indptr=similarity.indptr.astype(np.int64),
+        indices=similarity.indices.astype(np.int32),
+        similarities=similarity.data,
+        linkage=linkage,
+        stop=stop,
     )
 
 

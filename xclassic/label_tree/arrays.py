@@ -12,9 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from xclassic._version import __version__
 from xclassic.label_tree.building import find_twice, integers
+from xclassic.storage.arrays import Table, stored_table
 from xclassic.storage.folder import Arrays, ModelFileError, load_model, save_model
 from xclassic.validation.features import INT32_MAX
 from xclassic.validation.parameters import check_number
+
+_TABLE: Table = {"label": (np.int32, "nodes"), "child_ptr": (np.int64, "nodes + 1")}
+_NAMES: Table = {"names": ("U", "nodes")}
 
 
 class TreeArrays:
@@ -173,8 +177,8 @@ class TreeArrays:
         n_labels : int
             Size of the label space.
         verify : bool, default=True
-            Check the contents now. If not, only dtypes are checked, and `verify` must be called before the tree is
-            used in any other way.
+            Check the contents now. If not, only dtypes and lengths are checked, and `verify` must be called before the
+            tree is used in any other way.
 
         Returns
         -------
@@ -185,22 +189,11 @@ class TreeArrays:
         ModelFileError
             If an array is missing or of another kind, or they are no tree.
         """
-        kinds = {"child_ptr": np.dtype(np.int64), "label": np.dtype(np.int32)}
-        for name in (*kinds, "names"):
-            found = arrays.get(name)
-            if found is None:
-                if name != "names":
-                    raise ModelFileError(f"Array {name} of a label tree is missing.")
-            elif found.ndim != 1 or (found.dtype.kind != "U" if name == "names" else found.dtype != kinds[name]):
-                wanted = kinds.get(name, "text")
-                raise ModelFileError(
-                    f"Array {name} of a label tree has shape {found.shape} and dtype {found.dtype}; it must be flat "
-                    f"and of {wanted}."
-                )
+        found = stored_table(arrays, _TABLE | (_NAMES if "names" in arrays else {}), "a label tree")
         if type(n_labels) is not int or not 0 < n_labels <= INT32_MAX:
             raise ModelFileError(f"A label tree is made for {n_labels!r} labels; an integer from 1 belongs there.")
         tree = cls.__new__(cls)
-        tree._set(arrays["child_ptr"], arrays["label"], n_labels, arrays.get("names"))
+        tree._set(found["child_ptr"], found["label"], n_labels, found.get("names"))
         if verify:
             try:
                 tree.verify()

@@ -12,10 +12,10 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from xclassic._kernels.arguments import LANES, VALUE_TYPES
 from xclassic.base import Arrays, Facts, Verify
 from xclassic.blocks.explaining import ExplainableClassifier, Row
 from xclassic.blocks.problem import BlockProblem
-from xclassic.blocks.weights import DTYPES, LANES
 from xclassic.explanation import Names, Step
 from xclassic.label_tree.explaining import explain_path
 from xclassic.label_tree.nodes import LOSSES, Matcher, NodeSolver, train_tree
@@ -24,7 +24,7 @@ from xclassic.label_tree.search import TreeModel, search
 from xclassic.label_tree.shared_docs import complete
 from xclassic.label_tree.tree import LabelTree
 from xclassic.label_tree.vectors import label_vectors
-from xclassic.parallel import spawn_seeds
+from xclassic.parallel import StopByte, spawn_seeds
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
@@ -137,7 +137,7 @@ class LabelTreeClassifier(ExplainableClassifier):
         check_number("eps", self.eps, minimum=0, inclusive=False)
         check_number("max_passes", self.max_passes, minimum=1, integer=True)
         check_number("prune", self.prune, minimum=0)
-        check_choice("weight_dtype", self.weight_dtype, DTYPES)
+        check_choice("weight_dtype", self.weight_dtype, VALUE_TYPES)
         check_number("bias", self.bias, minimum=0)
 
     def _fit(self, X: Features, Y: csr_array) -> None:
@@ -186,10 +186,11 @@ class LabelTreeClassifier(ExplainableClassifier):
                 )
         return trees
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         if not self.models_:
             return TopK.empty(X.shape[0], k)
-        return search(self.models_, self._prepare(X), k, score=self._path_score(), beam=self.beam, labels=labels)
+        score = self._path_score()
+        return search(self.models_, self._prepare(X), k, score=score, beam=self.beam, labels=labels, stop=stop)
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
         steps: list[Step] = []

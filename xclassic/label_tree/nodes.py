@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
 import xclassic._kernels.nodes as kernels
+from xclassic._kernels.arguments import LANES, LOSSES
 from xclassic.blocks.problem import BlockProblem
 from xclassic.blocks.training import Trained
-from xclassic.blocks.weights import LANES, BlockWeights, half_precision
+from xclassic.blocks.weights import BlockWeights, half_precision
 from xclassic.label_tree.search import TreeModel, lanes_of_children, search
 from xclassic.label_tree.tree import LabelTree
 from xclassic.parallel import StopByte, run_tasks
 from xclassic.validation.features import Features
 
-LOSSES = ("squared_hinge", "logistic", "least_squares", "softmax")
 MAX_CHILDREN = LANES << 16  # of a node: the group of a cell is a 16-bit number
 TASKS = 96  # that the nodes of a tree are cut into, as far as there are so many
 
@@ -297,27 +297,24 @@ def _selected(level: NodeRows, nodes: NDArray[np.int64]) -> NodeRows:
 def _train_task(problem: BlockProblem, solver: NodeSolver, task: tuple[Any, ...], stop: StopByte) -> Any:
     reach, child_ptr, positive, seeds = task
     part = kernels.train_nodes(
-        problem.indptr,
-        problem.indices,
-        problem.values,
-        problem.square_norms,
-        problem.feature_of,
-        problem.n_features,
-        problem.bias,
-        reach.ptr,
-        reach.rows,
-        reach.mass,
-        child_ptr,
-        positive.ptr,
-        positive.rows,
-        positive.mass,
-        seeds.astype(np.uint64),
-        LOSSES.index(solver.loss),
-        solver.cost,
-        solver.eps,
-        solver.max_passes,
-        solver.prune,
-        stop,
+        problem.rows,
+        square_norms=problem.square_norms,
+        feature_of=problem.feature_of,
+        n_features=problem.n_features,
+        row_ptr=reach.ptr,
+        node_rows=reach.rows,
+        row_mass=reach.mass,
+        child_ptr=child_ptr,
+        positive_ptr=positive.ptr,
+        positives=positive.rows,
+        positive_mass=positive.mass,
+        seeds=seeds.astype(np.uint64),
+        loss=LOSSES.index(solver.loss),
+        cost=solver.cost,
+        eps=solver.eps,
+        max_passes=solver.max_passes,
+        prune=solver.prune,
+        stop=stop,
     )
     if solver.half:
         part["values"] = half_precision(part["values"])
@@ -348,15 +345,15 @@ def _gather(parts: list[dict[str, Any]], tree: LabelTree, n_features: int) -> Bl
     n_cells = [len(part["cell_masks"]) for part in parts]
     n_values = [len(part["values"]) for part in parts]
     return BlockWeights(
-        chunk_groups=np.concatenate([[0], np.cumsum(n_groups)]),
-        chunk_rows=chained("chunk_rows", n_rows),
+        chunk_group_ptr=np.concatenate([[0], np.cumsum(n_groups)]),
+        chunk_feature_ptr=chained("chunk_feature_ptr", n_rows),
         labels=labels,
         bias=bias,
         features=joined("features"),
-        chunk_cells=chained("chunk_cells", n_cells),
-        chunk_values=chained("chunk_values", n_values),
-        row_cells=lifted("row_cells", n_cells),
-        row_values=lifted("row_values", n_values),
+        chunk_cell_ptr=chained("chunk_cell_ptr", n_cells),
+        chunk_value_ptr=chained("chunk_value_ptr", n_values),
+        feature_cell_ptr=lifted("feature_cell_ptr", n_cells),
+        feature_value_ptr=lifted("feature_value_ptr", n_values),
         cell_groups=joined("cell_groups"),
         cell_masks=joined("cell_masks"),
         values=joined("values", padding=LANES),

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 
 import xclassic._kernels.cluster as kernels
+from xclassic._kernels.arguments import FeatureRows
 from xclassic.label_tree.tree import LabelTree
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.rows import kernel_rows
@@ -306,7 +307,7 @@ def _checked_vectors(vectors: Any) -> Features:
 
 
 def _kmeans(
-    rows: tuple[Any, ...],
+    rows: FeatureRows,
     items: NDArray[np.int32],
     pointers: NDArray[np.int64],
     arities: NDArray[np.int32],
@@ -325,8 +326,11 @@ def _kmeans(
     return np.concatenate(run_tasks(run, tasks, n_jobs=n_jobs, description="grouping labels", verbose=verbose))
 
 
-def _kmeans_task(rows: tuple[Any, ...], options: dict[str, Any], task: tuple[Any, ...], stop: StopByte) -> Any:
-    return kernels.split_nodes(*rows, *task, options["room"], options["tolerance"], options["max_rounds"], stop)
+def _kmeans_task(rows: FeatureRows, options: dict[str, Any], task: tuple[Any, ...], stop: StopByte) -> Any:
+    pointers, items, arities, seeds = task
+    return kernels.split_nodes(
+        rows, item_ptr=pointers, items=items, n_clusters=arities, seeds=seeds, stop=stop, **options
+    )
 
 
 def _shuffle(

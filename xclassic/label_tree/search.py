@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import xclassic._kernels.search as kernels
-from xclassic.blocks.weights import LANES, BlockWeights
+from xclassic._kernels.arguments import CLIP, LANES, PATH_SCORES
+from xclassic.blocks.weights import BlockWeights
 from xclassic.label_tree.tree import LabelTree
+from xclassic.parallel import RUNNING, StopByte
 from xclassic.rows import kernel_rows
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
-
-# How the margin m of a node counts in the log-score of the labels under it.
-PATH_SCORES = ("hinge2", "hinge3", "sigmoid", "clipped", "share")
-CLIP = 1e-4  # the least that "clipped" takes a margin for
 
 
 @dataclass
@@ -60,7 +58,7 @@ class TreeModel:
         n_children = np.diff(self.tree.child_ptr)[self.tree.inner]
         groups = np.concatenate([[0], np.cumsum(-(-n_children // LANES))])
         lanes = self.weights.labels
-        if not np.array_equal(self.weights.chunk_groups, groups) or not np.array_equal(
+        if not np.array_equal(self.weights.chunk_group_ptr, groups) or not np.array_equal(
             lanes, lanes_of_children(self.tree)
         ):
             raise ModelFileError("The weights of the model do not belong to its label tree.")
@@ -72,23 +70,8 @@ class TreeModel:
                 self.verify()
             chunk_of = np.full(self.tree.n_nodes, -1, np.int32)
             chunk_of[self.tree.inner] = np.arange(len(self.tree.inner))
-            w = self.weights
             self._prepared = kernels.SearchTree(
-                self.tree.child_ptr,
-                self.tree.label,
-                chunk_of,
-                w.chunk_groups,
-                w.chunk_rows,
-                w.bias,
-                w.features,
-                w.chunk_cells,
-                w.chunk_values,
-                w.row_cells,
-                w.row_values,
-                w.cell_groups,
-                w.cell_masks,
-                w.values,
-                w.chunk_scales,
+                self.weights.stored, child_ptr=self.tree.child_ptr, label=self.tree.label, chunk_of=chunk_of
             )
         return self._prepared
 
@@ -104,6 +87,7 @@ def search(
     score: str,
     beam: int | None,
     labels: NDArray[np.int32] | None = None,
+    stop: StopByte = RUNNING,
 ) -> TopK:
     """Return the best `k` labels of each row by their mean score over the trees.
 
@@ -118,7 +102,9 @@ def search(
     beam : int or None
         Nodes kept on each level; None finds the best labels exactly.
     labels : ndarray of int32, optional
-        The only labels to answer with.
+        The only labels to predict.
+    stop : ndarray of uint8, shape (1,), optional
+        Set by `run_tasks` to end the work; what is returned then is unfinished.
 
     Returns
     -------
@@ -129,17 +115,17 @@ def search(
     prepared = [model.prepared() for model in models]  # first: a loaded tree that is damaged may have no levels
     widest = max(int(np.diff(model.tree.level_ptr).max()) for model in models)
     width = widest if beam is None else min(beam, widest)
-    ids, scores, counts = kernels.search(
+    found = kernels.search(
         prepared,
-        [None if labels is None else allowed_nodes(model.tree, labels) for model in models],
-        *kernel_rows(X),
-        models[0].tree.n_labels,
-        PATH_SCORES.index(score),
-        0 if exact else width,
-        k,
-        np.zeros(1, np.uint8),
+        kernel_rows(X),
+        allowed=[None if labels is None else allowed_nodes(model.tree, labels) for model in models],
+        n_labels=models[0].tree.n_labels,
+        score=PATH_SCORES.index(score),
+        beam=0 if exact else width,
+        k=k,
+        stop=stop,
     )
-    return TopK(ids, scores, counts)
+    return TopK(*found)
 
 
 def contributions(score: str, margins: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,8 +10,9 @@ import numpy as np
 from scipy.sparse import csr_array, hstack, issparse
 
 import xclassic._kernels.cluster as kernels
+from xclassic._kernels.arguments import FeatureRows
 from xclassic.parallel import StopByte, run_tasks
-from xclassic.rows import unit_rows
+from xclassic.rows import kernel_rows, unit_rows
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
@@ -89,7 +90,6 @@ def _sums(rows: Features, Y: csr_array, *, max_entries: int, n_jobs: int | None,
     by_label = csr_array(Y.T)
     if isinstance(rows, np.ndarray):
         return unit_rows(np.ascontiguousarray(by_label @ rows, np.float32))
-    matrix = (rows.indptr.astype(np.int64), rows.indices.astype(np.int32, copy=False), rows.data, rows.shape[1])
     pointers = by_label.indptr.astype(np.int64)
     cuts = np.unique(np.searchsorted(pointers, np.linspace(0, pointers[-1], TASKS + 1)[1:-1]))
     bounds = [0, *(cut for cut in cuts.tolist() if 0 < cut < Y.shape[1]), Y.shape[1]]
@@ -98,7 +98,7 @@ def _sums(rows: Features, Y: csr_array, *, max_entries: int, n_jobs: int | None,
         for a, b in pairwise(bounds)
         for part in [by_label[a:b]]
     ]
-    run = partial(_sums_task, matrix, max_entries)
+    run = partial(_sums_task, kernel_rows(rows), max_entries)
     parts = run_tasks(run, tasks, n_jobs=n_jobs, description="label vectors", verbose=verbose)
     sizes, indices, values = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     indptr = np.concatenate([[0], np.cumsum(sizes)])
@@ -107,5 +107,8 @@ def _sums(rows: Features, Y: csr_array, *, max_entries: int, n_jobs: int | None,
     return sums
 
 
-def _sums_task(matrix: tuple[Any, ...], max_entries: int, task: tuple[Any, ...], stop: StopByte) -> Any:
-    return kernels.label_vectors(*matrix, *task, max_entries, stop)
+def _sums_task(rows: FeatureRows, max_entries: int, task: tuple[Any, ...], stop: StopByte) -> Any:
+    pointers, label_rows, weights = task
+    return kernels.label_vectors(
+        rows, label_ptr=pointers, label_rows=label_rows, weights=weights, max_entries=max_entries, stop=stop
+    )

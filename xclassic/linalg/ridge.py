@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.sparse import csr_array, hstack, issparse
 
-from xclassic.parallel import StopByte
+from xclassic.parallel import RUNNING, StopByte
 from xclassic.rows import dense
 from xclassic.validation.features import Features
 
 LIMIT = 15_000  # order of the largest matrix factorized
 SLAB = 1024  # rows of a matrix worked on at a time
-RUNNING = np.zeros(1, np.uint8)  # a stop byte that nobody sets
 PIVOT = 10 * np.finfo(np.float32).eps  # share of an entry of the diagonal that a pivot must leave
 CG_SWEEPS = 30
 CG_COLUMNS = 64

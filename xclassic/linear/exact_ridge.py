@@ -74,7 +74,7 @@ def _solve_task(
     else:
         weights = cho_solve(factor, dense(X.T @ positives) * targets[part], check_finite=False)
     weights = np.ascontiguousarray(weights, np.float32)
-    cells = kernels.dense_cells(weights[:-1], prune)
+    cells = kernels.dense_cells(weights[:-1], prune=prune)
     return cells, bias * weights[-1], np.zeros(weights.shape[1]), np.zeros(1, np.int64)
 
 

@@ -6,10 +6,12 @@ import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
+from xclassic._kernels.arguments import LANES
 from xclassic.base import Arrays, Facts, Verify
 from xclassic.blocks.explaining import ExplainableClassifier, Reading, Row
-from xclassic.blocks.weights import LANES, BlockWeights
+from xclassic.blocks.weights import BlockWeights
 from xclassic.explanation import Names, Step
+from xclassic.parallel import StopByte
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
@@ -38,18 +40,18 @@ class OneVsRestLinear(ExplainableClassifier):
         check_number("bias", self.bias, minimum=0)
         check_number("prune", self.prune, minimum=0)
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
-        return self.weights_.topk(self._prepare(X), k, labels)
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+        return self.weights_.topk(self._prepare(X), k, labels, stop=stop)
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
         weights = self.weights_
         lanes = np.flatnonzero(weights.labels == label)
         if not lanes.size:
             return 0.0, 0, []
-        chunk = int(np.searchsorted(weights.chunk_groups, lanes[0] // LANES, side="right")) - 1
-        readings = [Reading(weights, c, row) for c in range(len(weights.chunk_rows) - 1)]
+        chunk = int(np.searchsorted(weights.chunk_group_ptr, lanes[0] // LANES, side="right")) - 1
+        readings = [Reading(weights, c, row) for c in range(len(weights.chunk_feature_ptr) - 1)]
         margins = np.concatenate([reading.margins for reading in readings])[weights.labels >= 0]
-        margin = readings[chunk].margins[lane := int(lanes[0]) - LANES * int(weights.chunk_groups[chunk])]
+        margin = readings[chunk].margins[lane := int(lanes[0]) - LANES * int(weights.chunk_group_ptr[chunk])]
         step = readings[chunk].step(
             lane,
             tree=0,

@@ -36,7 +36,8 @@ class FeatureMap:
 
     def images(self, X: Features) -> NDArray[np.float32]:
         """Return the images of the rows at unit length, or zeros, shape (n_rows, n_components)."""
-        return np.asarray(unit_rows(kernels.map_rows(*kernel_rows(X), self.features, self.weights.view(np.uint16))))
+        weights = self.weights.view(np.uint16)
+        return np.asarray(unit_rows(kernels.map_rows(kernel_rows(X), features=self.features, weights=weights)))
 
 
 def used_columns(X: Features) -> tuple[Features, NDArray[np.int32]]:

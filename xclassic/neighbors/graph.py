@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xclassic.parallel import RUNNING, StopByte
 from xclassic.rows import dense
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
@@ -44,7 +45,7 @@ class GraphIndex:
             graph.add(np.arange(start, start + len(part)), part, threads=1)  # more would change the graph
         return graph
 
-    def nearest(self, X: Features, k: int) -> TopK:
+    def nearest(self, X: Features, k: int, stop: StopByte = RUNNING) -> TopK:
         queries, k = np.ascontiguousarray(dense(X)), min(k, len(self.rows))
         with self._lock:
             self._graph.expansion_search = max(EFFORT, 2 * k)

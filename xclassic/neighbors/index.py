@@ -11,7 +11,7 @@ from scipy.sparse import csc_array, csr_array
 import xclassic._kernels.neighbors as kernels
 from xclassic.blocks.weights import BlockWeights
 from xclassic.neighbors.graph import GraphIndex
-from xclassic.parallel import StopByte
+from xclassic.parallel import RUNNING, StopByte
 from xclassic.rows import kernel_rows
 from xclassic.storage.arrays import (
     matrix_arrays,
@@ -29,7 +29,7 @@ from xclassic.validation.features import Features
 class NeighborIndex(Protocol):
     """Rows that are found by their inner product with a query."""
 
-    def nearest(self, X: Features, k: int) -> TopK:
+    def nearest(self, X: Features, k: int, stop: StopByte = RUNNING) -> TopK:
         """Return for each row of `X` the `k` rows with the largest products above 0; ``ids`` are row numbers."""
 
     def verify(self) -> None:
@@ -73,18 +73,18 @@ class InvertedIndex:
     def build(cls, rows: csr_array) -> InvertedIndex:
         return cls(csr_array(csc_array(rows).T))
 
-    def nearest(self, X: Features, k: int, stop: StopByte | None = None) -> TopK:
+    def nearest(self, X: Features, k: int, stop: StopByte = RUNNING) -> TopK:
         self.verify()
         postings = self.postings
         return TopK(
             *kernels.find_nearest(
-                *kernel_rows(X),
-                postings.indptr.astype(np.int64, copy=False),
-                postings.indices.astype(np.int32, copy=False),
-                postings.data,
-                postings.shape[1],
-                k,
-                np.zeros(1, np.uint8) if stop is None else stop,
+                kernel_rows(X),
+                posting_ptr=postings.indptr.astype(np.int64, copy=False),
+                posting_rows=postings.indices.astype(np.int32, copy=False),
+                posting_values=postings.data,
+                n_rows=postings.shape[1],
+                k=k,
+                stop=stop,
             )
         )
 
@@ -108,8 +108,8 @@ class DenseIndex:
         n = len(rows)
         return cls(BlockWeights.from_dense(rows.T, np.zeros(n, np.float32), np.arange(n), prune=0))
 
-    def nearest(self, X: Features, k: int) -> TopK:
-        return self.blocks.topk(X, k).above(float(np.finfo(np.float32).smallest_subnormal))
+    def nearest(self, X: Features, k: int, stop: StopByte = RUNNING) -> TopK:
+        return self.blocks.topk(X, k, stop=stop).above(float(np.finfo(np.float32).smallest_subnormal))
 
     def verify(self) -> None:
         self.blocks.verify()
@@ -153,13 +153,13 @@ def vote(
         allowed[labels] = 1
     top = TopK(
         *kernels.vote(
-            np.ascontiguousarray(neighbors),
-            np.ascontiguousarray(weights, np.float32),
-            Y.indptr.astype(np.int64, copy=False),
-            Y.indices.astype(np.int32, copy=False),
-            Y.shape[1],
-            allowed,
-            k,
+            neighbors=np.ascontiguousarray(neighbors),
+            weights=np.ascontiguousarray(weights, np.float32),
+            label_ptr=Y.indptr.astype(np.int64, copy=False),
+            labels=Y.indices.astype(np.int32, copy=False),
+            n_labels=Y.shape[1],
+            allowed=allowed,
+            k=k,
         )
     )
     alone = ~weights.any(axis=1)

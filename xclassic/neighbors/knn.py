@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 from xclassic.base import Arrays, Facts, Verify, XMCClassifier
 from xclassic.neighbors.graph import check_search
 from xclassic.neighbors.index import NeighborIndex, build_index, label_shares, stored_index, vote, vote_weights
+from xclassic.parallel import StopByte
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
@@ -118,11 +119,11 @@ class KNN(XMCClassifier):
         self._labels_verified = True
         self.label_shares_ = label_shares(Y)
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         if not self._labels_verified:
             verify_matrix("labels", self.labels_)
             self._labels_verified = True
-        neighbors = self.index_.nearest(self._prepare(X), min(self.n_neighbors, self.labels_.shape[0]))
+        neighbors = self.index_.nearest(self._prepare(X), min(self.n_neighbors, self.labels_.shape[0]), stop)
         weights = vote_weights(neighbors.scores, self.power)
         return vote(neighbors.ids, weights, self.labels_, self.label_shares_, k, labels)
 

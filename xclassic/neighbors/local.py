@@ -75,7 +75,13 @@ class Learner:
         return cls(scorers[filled], parts)
 
     def find(
-        self, X: Features, search: str, power: float, neighbors: NDArray[np.int32], weights: NDArray[np.float32]
+        self,
+        X: Features,
+        search: str,
+        power: float,
+        neighbors: NDArray[np.int32],
+        weights: NDArray[np.float32],
+        stop: StopByte,
     ) -> None:
         """Write the neighbors of each row and their shares of the vote, which sum to 1, or 0 where there are none."""
         if not self.parts:
@@ -84,7 +90,7 @@ class Learner:
         for c in np.unique(nearest):
             part, asked = self.parts[c], np.flatnonzero(nearest == c)
             index = part.graph if search == "graph" else part.exact
-            found = index.nearest(part.map.images(X[asked]), min(neighbors.shape[1], len(part.rows)))
+            found = index.nearest(part.map.images(X[asked]), min(neighbors.shape[1], len(part.rows)), stop)
             shares = vote_weights(found.scores, power)
             shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
             neighbors[asked, : found.k] = part.rows[np.maximum(found.ids, 0)]
@@ -144,7 +150,7 @@ class LocalEmbeddings(XMCClassifier):
                 verbose=self.verbose,
             )
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None) -> TopK:
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         if not self._verified:
             self._verify()
         X = self._prepare(X)
@@ -152,7 +158,7 @@ class LocalEmbeddings(XMCClassifier):
         weights = np.zeros(neighbors.shape, np.float32)
         for number, learner in enumerate(self.learners_):
             slots = slice(number * self.n_neighbors, (number + 1) * self.n_neighbors)
-            learner.find(X, self.search, self.power, neighbors[:, slots], weights[:, slots])
+            learner.find(X, self.search, self.power, neighbors[:, slots], weights[:, slots], stop)
         return vote(neighbors, weights, self.labels_, self.label_shares_, k, labels)
 
     def _model_memory(self, n: int, d: int, nnz_x: int, part_size: int) -> float:

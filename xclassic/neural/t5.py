@@ -18,6 +18,7 @@ from sklearn.utils import Tags
 from xclassic.base import XMCClassifier
 from xclassic.label_tree.tree import LabelTree
 from xclassic.networks.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
+from xclassic.parallel import StopByte
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts
 from xclassic.taxonomy.field_text import format_fields, parse_fields
@@ -452,7 +453,7 @@ class T5Classifier(XMCClassifier):
 
     # Prediction
 
-    def _topk(self, X: Any, k: int, labels: NDArray[np.int32] | None) -> TopK:
+    def _topk(self, X: Any, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         with memory_errors("the model itself does not fit; use device='cpu'"):
             network = self._ready()
         tokens, n_cut = network.encode(X, self.max_length)

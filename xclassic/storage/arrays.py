@@ -12,6 +12,8 @@ from scipy.sparse import csr_array
 
 from xclassic.storage.folder import Arrays, ModelFileError
 
+Table = dict[str, tuple[Any, str]]
+
 _DTYPES: dict[str, type[np.generic]] = {"indptr": np.int64, "indices": np.int32, "data": np.float32}
 
 
@@ -32,6 +34,42 @@ def stored_array(arrays: Arrays, name: str, dtype: type[np.generic], shape: tupl
     ):
         raise ModelFileError(f"Array {name} is missing or no {np.dtype(dtype)} of shape {shape}.")
     return found
+
+
+def stored_table(arrays: Arrays, table: Table, owner: str) -> Arrays:
+    """Return the 1-dimensional arrays that a table declares, after a look at their types and lengths.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        Others are ignored.
+    table : dict of str to (dtype or tuple of dtypes, length)
+        A length is the name of a number, or that and an integer: of arrays with the lengths "nodes" and "nodes + 1" the
+        second is longer by one.
+    owner : str
+        What the arrays belong to, for messages.
+
+    Raises
+    ------
+    ModelFileError
+        If one is missing, of another type, or its length does not agree with those before it.
+    """
+    numbers: dict[str, int] = {}
+    for name, (dtype, length) in table.items():
+        found, wanted = arrays.get(name), dtype if isinstance(dtype, tuple) else (dtype,)
+        if found is None:
+            raise ModelFileError(f"Array {name} of {owner} is missing.")
+        if found.ndim != 1 or not any(found.dtype == kind or found.dtype.kind == "U" == kind for kind in wanted):
+            kinds = " or ".join("text" if kind == "U" else np.dtype(kind).name for kind in wanted)
+            raise ModelFileError(
+                f"Array {name} of {owner} has shape {found.shape} and dtype {found.dtype}; it must be flat and of "
+                f"{kinds}."
+            )
+        number, _, more = length.partition(" + ")
+        expected = numbers.setdefault(number, len(found) - int(more or 0)) + int(more or 0)
+        if len(found) != expected or numbers[number] < 0:
+            raise ModelFileError(f"Array {name} of {owner} has {len(found)} entries; {expected} would fit the others.")
+    return {name: arrays[name] for name in table}
 
 
 def stored_count(facts: dict[str, Any], name: str) -> int:

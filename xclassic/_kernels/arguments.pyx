@@ -1,0 +1,123 @@
+"""What kernels take and give: the owners of the memory behind the pointers of ``arguments.h``, and its constants.
+
+Contents are trusted: whoever makes one of these has checked shapes, dtypes and index ranges.
+"""
+
+import numpy as np
+
+from libc.string cimport memcpy
+
+cdef tuple names(const char* const* table, int n):
+    return tuple(table[i].decode() for i in range(n))
+
+
+LANES = c_lanes
+CLIP = c_clip
+LOSSES = names(LOSS_NAMES, N_LOSSES)
+PATH_SCORES = names(PATH_SCORE_NAMES, N_PATH_SCORES)
+VALUE_TYPES = names(VALUE_TYPE_NAMES, N_VALUE_TYPES)
+
+
+cdef class FeatureRows:
+    """The rows of a feature matrix as the kernels read them. Keeps the arrays alive.
+
+    ``indptr`` and ``indices`` are those of a CSR matrix, or None for dense rows.
+    """
+
+    def __init__(self, indptr, indices, values, *, int64_t n_rows, int64_t n_features, float bias=0):
+        cdef const int64_t[::1] indptr_view = indptr
+        cdef const int32_t[::1] indices_view = indices
+        cdef const float[::1] values_view = values
+        self.indptr, self.indices, self.values = indptr, indices, values
+        self.rows.indptr = start(indptr_view)
+        self.rows.indices = start(indices_view)
+        if indices is not None and self.rows.indices == NULL:
+            self.rows.indices = <const int32_t*> self.rows.indptr  # which tells an empty matrix from a dense one
+        self.rows.values = start(values_view)
+        self.rows.n = n_rows
+        self.rows.d = n_features
+        self.rows.bias = bias
+
+    @property
+    def n_rows(self):
+        return self.rows.n
+
+    @property
+    def n_features(self):
+        return self.rows.d
+
+    @property
+    def bias(self):
+        return self.rows.bias
+
+    def __reduce__(self):
+        return _make_rows, (self.indptr, self.indices, self.values, self.rows.n, self.rows.d, self.rows.bias)
+
+
+def _make_rows(indptr, indices, values, n_rows, n_features, bias):
+    return FeatureRows(indptr, indices, values, n_rows=n_rows, n_features=n_features, bias=bias)
+
+
+cdef class StoredWeights:
+    """The arrays of a ``BlockWeights`` as the kernels read them. Keeps them alive."""
+
+    def __init__(
+        self, *, const int64_t[::1] chunk_group_ptr, const int64_t[::1] chunk_feature_ptr, const int32_t[::1] labels,
+        const float[::1] bias, const int32_t[::1] features, const int64_t[::1] chunk_cell_ptr,
+        const int64_t[::1] chunk_value_ptr, const uint32_t[::1] feature_cell_ptr,
+        const uint32_t[::1] feature_value_ptr, const uint16_t[::1] cell_groups, const uint16_t[::1] cell_masks, values,
+        const float[::1] chunk_scales,
+    ):
+        cdef const uint8_t[::1] bytes_of_values = values.view(np.uint8)
+        cdef int64_t c
+        self.arrays = (
+            chunk_group_ptr, chunk_feature_ptr, labels, bias, features, chunk_cell_ptr, chunk_value_ptr,
+            feature_cell_ptr, feature_value_ptr, cell_groups, cell_masks, values, chunk_scales,
+        )
+        self.chunks.n_chunks = chunk_group_ptr.shape[0] - 1
+        self.chunks.chunk_group_ptr = start(chunk_group_ptr)
+        self.chunks.chunk_feature_ptr = start(chunk_feature_ptr)
+        self.chunks.labels = start(labels)
+        self.chunks.bias = start(bias)
+        self.chunks.features = start(features)
+        self.chunks.chunk_cell_ptr = start(chunk_cell_ptr)
+        self.chunks.chunk_value_ptr = start(chunk_value_ptr)
+        self.chunks.feature_cell_ptr = start(feature_cell_ptr)
+        self.chunks.feature_value_ptr = start(feature_value_ptr)
+        self.chunks.cell_groups = start(cell_groups)
+        self.chunks.cell_masks = start(cell_masks)
+        self.chunks.values = start(bytes_of_values)
+        self.chunks.value_type = VALUE_TYPES.index(values.dtype.name)
+        self.chunks.chunk_scales = start(chunk_scales)
+        self.widest = 0  # groups of a chunk
+        for c in range(self.chunks.n_chunks):
+            self.widest = max(self.widest, chunk_group_ptr[c + 1] - chunk_group_ptr[c])
+
+
+cdef class BestLabels:
+    """Buffers for the ids, scores and counts of the best ``k`` labels of each row."""
+
+    def __init__(self, int64_t n_rows, int64_t k):
+        self.ids = np.full((n_rows, k), -1, np.int32)
+        self.scores = np.full((n_rows, k), -np.inf, np.float32)
+        self.counts = np.zeros(n_rows, np.int32)
+        cdef int32_t[::1] ids = self.ids.reshape(-1), counts = self.counts
+        cdef float[::1] scores = self.scores.reshape(-1)
+        self.best.k = k
+        if n_rows and k:
+            self.best.ids = &ids[0]
+            self.best.scores = &scores[0]
+            self.best.counts = &counts[0]
+
+    def arrays(self):
+        """Return (ids, scores, counts), as ``TopK`` takes them."""
+        return self.ids, self.scores, self.counts
+
+
+cdef copied(const void* data, size_t size, dtype):
+    """Copy numbers into a new array."""
+    array = np.empty(size, dtype)
+    cdef uint8_t[::1] view = array.view(np.uint8)
+    if size:
+        memcpy(&view[0], data, view.shape[0])
+    return array
