@@ -24,6 +24,11 @@ class Jitted:
         """The function as it was written, for tests that check every index."""
         return self._function
 
+    @property
+    def _numba_type_(self) -> Any:
+        """What Numba takes the function for where another compiled loop calls it."""
+        return _compiled(self._function)._numba_type_  # type: ignore[attr-defined]
+
     def __call__(self, *arguments: Any) -> Any:
         return _compiled(self._function)(*arguments)
 

@@ -48,70 +48,24 @@ def split_by_ranking(  # type: ignore[no-untyped-def]
     worth = np.zeros((2, n_labels), np.float32)  # discount of each label on either side
     better = np.zeros(n_labels, np.float32)
     seen = np.zeros(n_labels, np.bool_)
-    present = np.empty(n_labels, np.int32)
+    labels = np.empty(n_labels, np.int32)
     one_float = np.empty(1, np.float32)
     bits = one_float.view(np.int32)
-    keys, spare = np.empty(n_labels, np.int64), np.empty(n_labels, np.int64)  # bits of a falling gain, then the label
+    keys = np.empty(n_labels, np.int64)  # bits of a gain, so that the largest come first, then the label
+    spare = np.empty(n_labels, np.int64)
     counts = np.zeros((2, 256), np.int64)
     for node in range(len(point_ptr) - 1):
         if stop[0]:
             return
         begin, end = point_ptr[node], point_ptr[node + 1]
-        n_present = 0
-        for q in range(begin, end):
-            i = points[q]
-            for p in range(indptr[i], indptr[i + 1]):
-                label = indices[p]
-                if not seen[label]:
-                    seen[label] = True
-                    present[n_present] = label
-                    n_present += 1
-                    scores[0, label] = scores[1, label] = 0
-                scores[sides[q], label] += normalizers[i]
-        if 16 * n_present > n_labels:
-            n_present = 0
-            for label in range(n_labels):
-                if seen[label]:
-                    present[n_present] = label
-                    n_present += 1
-        else:
-            present[:n_present].sort()
+        n_present = _sum_by_label(indptr, indices, normalizers, points, sides, begin, end, scores, seen, labels)
+        present = labels[:n_present]
         before = -np.inf
         for _ in range(max_rounds):
-            # Ranking: labels by falling gain when ranked first, ties by label id.
             total = 0.0
             for side in range(2):
-                highest = NOTHING
-                for position in range(n_present):
-                    label = present[position]
-                    highest = max(highest, np.float32(scores[side, label] * weights[label]))
-                one_float[0] = highest  # above 0, floats are in the order of their bits
-                first = np.int64(bits[0])
-                counts[:] = 0
-                for position in range(n_present):
-                    label = present[position]
-                    one_float[0] = max(NOTHING, np.float32(scores[side, label] * weights[label]))
-                    key = first - bits[0]
-                    keys[position] = key << 32 | label
-                    counts[0, key >> COARSE & 255] += 1
-                    counts[1, key >> COARSE + 8 & 255] += 1
-                for digit in range(2):
-                    start = 0
-                    for value in range(256):
-                        counts[digit, value], start = start, start + counts[digit, value]
-                    for position in range(n_present):
-                        key = keys[position]
-                        value = key >> 32 + COARSE + 8 * digit & 255
-                        spare[counts[digit, value]] = key
-                        counts[digit, value] += 1
-                    keys, spare = spare, keys
-                for rank in range(n_present):
-                    key, place = keys[rank], rank
-                    while place > 0 and keys[place - 1] > key:
-                        keys[place] = keys[place - 1]
-                        place -= 1
-                    keys[place] = key
-                for rank in range(n_present):
+                _rank(scores, side, weights, present, one_float, bits, keys, spare, counts)
+                for rank in range(len(present)):
                     label = keys[rank] & 0xFFFFFFFF
                     worth[side, label] = discounts[rank]
                     total += scores[side, label] * weights[label] * discounts[rank]
@@ -119,25 +73,106 @@ def split_by_ranking(  # type: ignore[no-untyped-def]
             if mean - before <= tolerance:
                 break
             before = mean
-            # Assignment: each point to the side that ranks its labels better; it stays where both are as good.
-            for position in range(n_present):
+            for position in range(len(present)):
                 label = present[position]
                 better[label] = weights[label] * (worth[0, label] - worth[1, label])
-            moved = False
-            for q in range(begin, end):
-                i = points[q]
-                gain = np.float32(0)
-                for p in range(indptr[i], indptr[i + 1]):
-                    gain += better[indices[p]]
-                side = 0 if gain > 0 else 1
-                if gain == 0 or side == sides[q]:
-                    continue
-                for p in range(indptr[i], indptr[i + 1]):
-                    scores[sides[q], indices[p]] -= normalizers[i]
-                    scores[side, indices[p]] += normalizers[i]
-                sides[q] = side
-                moved = True
-            if not moved:
+            if not _assign(indptr, indices, normalizers, points, sides, begin, end, scores, better):
                 break
-        for position in range(n_present):
+        for position in range(len(present)):
             seen[present[position]] = False
+
+
+@Jitted
+def _sum_by_label(  # type: ignore[no-untyped-def]
+    indptr, indices, normalizers, points, sides, begin, end, scores, seen, labels
+):
+    """Sum up the normalizers of a node's rows for each label on each side.
+
+    Write the labels of the rows to `labels`, ascending, and return how many there are.
+    """
+    n_present = 0
+    for q in range(begin, end):
+        i = points[q]
+        for p in range(indptr[i], indptr[i + 1]):
+            label = indices[p]
+            if not seen[label]:
+                seen[label] = True
+                labels[n_present] = label
+                n_present += 1
+                scores[0, label] = scores[1, label] = 0
+            scores[sides[q], label] += normalizers[i]
+    if 16 * n_present <= len(seen):
+        labels[:n_present].sort()
+        return n_present
+    n_present = 0
+    for label in range(len(seen)):
+        if seen[label]:
+            labels[n_present] = label
+            n_present += 1
+    return n_present
+
+
+@Jitted
+def _rank(scores, side, weights, present, one_float, bits, keys, spare, counts):  # type: ignore[no-untyped-def]
+    """Write a node's labels to the low halves of `keys`, by descending gain when ranked first, ties by label id."""
+    highest = NOTHING
+    for position in range(len(present)):
+        label = present[position]
+        highest = max(highest, np.float32(scores[side, label] * weights[label]))
+    one_float[0] = highest  # above 0, floats are in the order of their bits
+    first = np.int64(bits[0])
+    counts[:] = 0
+    for position in range(len(present)):
+        label = present[position]
+        one_float[0] = max(NOTHING, np.float32(scores[side, label] * weights[label]))
+        key = first - bits[0]
+        keys[position] = key << 32 | label
+        counts[0, key >> COARSE & 255] += 1
+        counts[1, key >> COARSE + 8 & 255] += 1
+    _sort(keys, spare, counts, len(present))
+
+
+@Jitted
+def _sort(keys, spare, counts, n):  # type: ignore[no-untyped-def]
+    """Sort the first n keys by their high halves: by digits of eight bits, counted in `counts`, then by insertion."""
+    for digit in range(2):
+        start = 0
+        for value in range(256):
+            counts[digit, value], start = start, start + counts[digit, value]
+        for position in range(n):
+            key = keys[position]
+            value = key >> 32 + COARSE + 8 * digit & 255
+            spare[counts[digit, value]] = key
+            counts[digit, value] += 1
+        keys, spare = spare, keys  # of two passes the second ends where the first began
+    for rank in range(n):
+        key, place = keys[rank], rank
+        while place > 0 and keys[place - 1] > key:
+            keys[place] = keys[place - 1]
+            place -= 1
+        keys[place] = key
+
+
+@Jitted
+def _assign(  # type: ignore[no-untyped-def]
+    indptr, indices, normalizers, points, sides, begin, end, scores, better
+):
+    """Move each row of a node to the side that ranks its labels better; it stays where both are as good.
+
+    Return whether any moved.
+    """
+    moved = False
+    for q in range(begin, end):
+        i = points[q]
+        gain = np.float32(0)
+        for p in range(indptr[i], indptr[i + 1]):
+            gain += better[indices[p]]
+        side = 0 if gain > 0 else 1
+        if gain == 0 or side == sides[q]:
+            continue
+        for p in range(indptr[i], indptr[i + 1]):
+            scores[sides[q], indices[p]] -= normalizers[i]
+            scores[side, indices[p]] += normalizers[i]
+        sides[q] = side
+        moved = True
+    return moved
