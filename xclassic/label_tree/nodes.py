@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,26 @@ class NodeRows:
         begin, end = self.ptr[first], self.ptr[last]
         mass = None if self.mass is None else self.mass[begin:end]
         return NodeRows(self.ptr[first : last + 1] - begin, self.rows[begin:end], mass)
+
+
+class _NodesTask(NamedTuple):
+    """Some inner nodes of a level, for one worker to train.
+
+    Attributes
+    ----------
+    reach : NodeRows
+        Of the nodes.
+    child_ptr : ndarray of int64, shape (n_nodes + 1,)
+        Children of each node, counted from the first child of the first.
+    positive : NodeRows
+        Of the children.
+    seeds : ndarray of int64, shape (n_nodes,)
+    """
+
+    reach: NodeRows
+    child_ptr: NDArray[np.int64]
+    positive: NodeRows
+    seeds: NDArray[np.int64]
 
 
 def rows_by_level(Y: csr_array, tree: LabelTree, graded: bool = False) -> list[NodeRows]:
@@ -255,7 +275,7 @@ def _tasks_of_level(
     reach: NodeRows,
     levels: list[NodeRows],
     seed: int,
-) -> list[tuple[Any, ...]]:
+) -> list[_NodesTask]:
     """Cut the inner nodes of a level, which `reach` reaches, into tasks of about equal work, by the data alone."""
     first, last = int(tree.level_ptr[depth]), int(tree.level_ptr[depth + 1])
     nodes = first + np.flatnonzero(tree.label[first:last] < 0)
@@ -273,14 +293,7 @@ def _tasks_of_level(
         children = slice(int(tree.child_ptr[inner[0]]), int(tree.child_ptr[inner[-1] + 1]))
         child_ptr = np.concatenate([tree.child_ptr[inner], [children.stop]]) - children.start
         positive = levels[depth + 1].of(children.start - last, children.stop - last)
-        tasks.append(
-            (
-                _selected(reach, inner - first),
-                child_ptr,
-                positive,
-                seed + inner,
-            )
-        )
+        tasks.append(_NodesTask(_selected(reach, inner - first), child_ptr, positive, seed + inner))
     return tasks
 
 
@@ -294,21 +307,20 @@ def _selected(level: NodeRows, nodes: NDArray[np.int64]) -> NodeRows:
     return NodeRows(ptr, np.concatenate([part.rows for part in parts]), mass)
 
 
-def _train_task(problem: BlockProblem, solver: NodeSolver, task: tuple[Any, ...], stop: StopByte) -> Any:
-    reach, child_ptr, positive, seeds = task
+def _train_task(problem: BlockProblem, solver: NodeSolver, task: _NodesTask, stop: StopByte) -> Any:
     part = kernels.train_nodes(
         problem.rows,
         square_norms=problem.square_norms,
         feature_of=problem.feature_of,
         n_features=problem.n_features,
-        row_ptr=reach.ptr,
-        node_rows=reach.rows,
-        row_mass=reach.mass,
-        child_ptr=child_ptr,
-        positive_ptr=positive.ptr,
-        positives=positive.rows,
-        positive_mass=positive.mass,
-        seeds=seeds.astype(np.uint64),
+        row_ptr=task.reach.ptr,
+        node_rows=task.reach.rows,
+        row_mass=task.reach.mass,
+        child_ptr=task.child_ptr,
+        positive_ptr=task.positive.ptr,
+        positives=task.positive.rows,
+        positive_mass=task.positive.mass,
+        seeds=task.seeds.astype(np.uint64),
         loss=LOSSES.index(solver.loss),
         cost=solver.cost,
         eps=solver.eps,

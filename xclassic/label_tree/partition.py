@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -306,6 +306,15 @@ def _checked_vectors(vectors: Any) -> Features:
     return rows
 
 
+class _SplitTask(NamedTuple):
+    """Some nodes of a level, for one worker to split; `item_ptr` counts from the first of its items."""
+
+    item_ptr: NDArray[np.int64]
+    items: NDArray[np.int32]
+    arities: NDArray[np.int32]
+    seeds: NDArray[np.uint64]
+
+
 def _kmeans(
     rows: FeatureRows,
     items: NDArray[np.int32],
@@ -319,17 +328,22 @@ def _kmeans(
 ) -> NDArray[np.int32]:
     cuts = np.unique(np.searchsorted(pointers, np.linspace(0, pointers[-1], TASKS + 1)))
     tasks = [
-        (pointers[a : b + 1] - pointers[a], items[pointers[a] : pointers[b]], arities[a:b], seeds[a:b])
+        _SplitTask(pointers[a : b + 1] - pointers[a], items[pointers[a] : pointers[b]], arities[a:b], seeds[a:b])
         for a, b in itertools.pairwise(cuts)
     ]
     run = partial(_kmeans_task, rows, options)
     return np.concatenate(run_tasks(run, tasks, n_jobs=n_jobs, description="grouping labels", verbose=verbose))
 
 
-def _kmeans_task(rows: FeatureRows, options: dict[str, Any], task: tuple[Any, ...], stop: StopByte) -> Any:
-    pointers, items, arities, seeds = task
+def _kmeans_task(rows: FeatureRows, options: dict[str, Any], task: _SplitTask, stop: StopByte) -> Any:
     return kernels.split_nodes(
-        rows, item_ptr=pointers, items=items, n_clusters=arities, seeds=seeds, stop=stop, **options
+        rows,
+        item_ptr=task.item_ptr,
+        items=task.items,
+        n_clusters=task.arities,
+        seeds=task.seeds,
+        stop=stop,
+        **options,
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack, issparse
 
 import xclassic._kernels.cluster as kernels
@@ -85,6 +86,14 @@ def label_vectors(
     return unit_rows(csr_array(hstack(parts, format="csr")))
 
 
+class _SumsTask(NamedTuple):
+    """Some labels whose rows one worker sums."""
+
+    label_ptr: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+
 def _sums(rows: Features, Y: csr_array, *, max_entries: int, n_jobs: int | None, verbose: int) -> Any:
     """Return the sum of the rows of each label, scaled to unit length."""
     by_label = csr_array(Y.T)
@@ -94,7 +103,7 @@ def _sums(rows: Features, Y: csr_array, *, max_entries: int, n_jobs: int | None,
     cuts = np.unique(np.searchsorted(pointers, np.linspace(0, pointers[-1], TASKS + 1)[1:-1]))
     bounds = [0, *(cut for cut in cuts.tolist() if 0 < cut < Y.shape[1]), Y.shape[1]]
     tasks = [
-        (pointers[a : b + 1] - pointers[a], part.indices.astype(np.int32), part.data.astype(np.float32))
+        _SumsTask(pointers[a : b + 1] - pointers[a], part.indices.astype(np.int32), part.data.astype(np.float32))
         for a, b in pairwise(bounds)
         for part in [by_label[a:b]]
     ]
@@ -107,8 +116,12 @@ def _sums(rows: Features, Y: csr_array, *, max_entries: int, n_jobs: int | None,
     return sums
 
 
-def _sums_task(rows: FeatureRows, max_entries: int, task: tuple[Any, ...], stop: StopByte) -> Any:
-    pointers, label_rows, weights = task
+def _sums_task(rows: FeatureRows, max_entries: int, task: _SumsTask, stop: StopByte) -> Any:
     return kernels.label_vectors(
-        rows, label_ptr=pointers, label_rows=label_rows, weights=weights, max_entries=max_entries, stop=stop
+        rows,
+        label_ptr=task.label_ptr,
+        label_rows=task.rows,
+        weights=task.weights,
+        max_entries=max_entries,
+        stop=stop,
     )
