@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
@@ -14,14 +13,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 
 from xclassic.base import XMCClassifier
 from xclassic.label_tree.tree import LabelTree
 from xclassic.networks.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
+from xclassic.neural.targets import CodeTarget, FieldsTarget, NameTarget
+from xclassic.neural.trie import TokenTrie
 from xclassic.parallel import StopByte
+from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts
-from xclassic.taxonomy.field_text import format_fields, parse_fields
 from xclassic.topk import TopK
 from xclassic.validation.parameters import check_choice, check_number
 from xclassic.validation.records import check_texts, fill_template, is_records
@@ -30,11 +32,16 @@ if TYPE_CHECKING:
     from transformers import T5Config
 
 RECORD_PROMPT = "Retailer: {retailer} Price: {price} Description: {text}"
-FIELDS_INSTRUCTION = "Name the {fields} of this product. "
-TARGETS = ("name", "code", "fields")
-DTYPES = ("auto", "float32", "bfloat16")
-POSITIVES = ("one", "all")
-STOP_ON = ("P@1", "tail")
+CHOICES = {
+    "target": ("name", "code", "fields"),
+    "positives": ("one", "all"),
+    "stop_on": ("P@1", "tail"),
+    "dtype": ("auto", "float32", "bfloat16"),
+}
+LEAST = {
+    "branching": 2, "max_length": 2, "epochs": 1, "batch_size": 1, "accumulate": 1, "patience": 1, "beam": 1,
+    "tail_max": 0, "random_state": 0,
+}  # fmt: skip
 
 
 class T5Classifier(XMCClassifier):
@@ -252,15 +259,12 @@ class T5Classifier(XMCClassifier):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        check_choice("target", self.target, TARGETS)
-        check_number("branching", self.branching, minimum=2, integer=True)
-        check_number("max_length", self.max_length, minimum=2, integer=True)
-        for name in ("epochs", "batch_size", "accumulate", "patience", "beam"):
-            check_number(name, getattr(self, name), minimum=1, integer=True)
+        for name, choices in CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
+        for name, minimum in LEAST.items():
+            check_number(name, getattr(self, name), minimum=minimum, integer=True)
         check_number("learning_rate", self.learning_rate, minimum=0, inclusive=False)
         check_number("weight_decay", self.weight_decay, minimum=0)
-        check_number("tail_max", self.tail_max, minimum=0, integer=True)
-        check_number("random_state", self.random_state, minimum=0, integer=True)
         for name in ("warmup", "validation", "tail_share"):
             value = getattr(self, name)
             if value is not None or name != "tail_share":
@@ -269,9 +273,6 @@ class T5Classifier(XMCClassifier):
                     raise ValueError(f"{name} is {value}; it must be below 1.")
         if self.lora_rank is not None:
             check_number("lora_rank", self.lora_rank, minimum=1, integer=True)
-        check_choice("positives", self.positives, POSITIVES)
-        check_choice("stop_on", self.stop_on, STOP_ON)
-        check_choice("dtype", self.dtype, DTYPES)
         if self.target == "fields" and self.fields is None and not self._fitted and self.model is not None:
             raise ValueError("target='fields' writes several columns of y; name them by fields.")
 
@@ -287,11 +288,16 @@ class T5Classifier(XMCClassifier):
             if texts.size == 0:
                 raise ValueError("X has no rows; at least one text is needed.")
             self.n_features_in_ = 1  # one text a row
-            self._prefixes = list(_prefixes(self.fields)) if self.target == "fields" else []
-        if self._prefixes and self.prompt is None:
-            listed = ", ".join(prefix for _, prefix in self._prefixes)
-            texts = FIELDS_INSTRUCTION.format(fields=listed) + texts
-        return texts
+            self._target = self._new_target()
+        return texts if self.prompt is not None else self._target.instruction + texts
+
+    def _new_target(self) -> NameTarget:
+        if self.target == "fields":
+            return FieldsTarget(self.fields)
+        if self.target == "code":
+            encoder = {"device": self.device, "verbose": self.verbose}
+            return CodeTarget(self.tree, self.embeddings, self.branching, self.random_state, **encoder)
+        return NameTarget()
 
     # Training
 
@@ -322,131 +328,28 @@ class T5Classifier(XMCClassifier):
         MemoryError
             If a GPU has too little memory; the message says what to lower.
         """
+        self._fitted = False  # and so it stays if anything below fails
         import_transformers("T5Classifier")
-        if self.target == "fields" and self.fields is not None:
-            y = np.array(format_fields(y, dict(_prefixes(self.fields))))
-        return super().fit(X, y)
+        self._check_parameters()
+        return super().fit(X, self._new_target().encode(y))
 
     def _fit(self, X: Any, Y: csr_array) -> None:
+        from xclassic.neural.fitting import fit_network
         from xclassic.neural.network import load_network
 
         network = load_network(self.model, self.tokenizer, self.random_state)
-        self.trie_ = self._trie(network)
+        self.trie_ = self._target.trie(network, self.classes_, self.label_names)
         tokens, self.n_truncated_ = network.encode(X, self.max_length)
         _warn_of_cuts(self.n_truncated_, len(tokens), self.max_length)
         self._network, self._stored = network, None
         try:
             with memory_errors(TRAINING_KNOBS):
                 network.model.to(choose_device(self.device))
-                self.curve_ = self._train(tokens, Y)
+                self.curve_ = fit_network(self, tokens, Y)
         except BaseException:
             self._network = None
             del network  # or the error would hold its memory
             raise
-
-    def _trie(self, network: Any) -> Any:
-        """Return what is written for each label; a network that writes codes gets a token for each node of the tree."""
-        from xclassic.neural.network import add_tokens
-        from xclassic.neural.targets import name_sequences, node_words
-        from xclassic.neural.trie import TokenTrie
-
-        if self.target != "code":
-            return TokenTrie(name_sequences(self._names(), network.tokenizer))
-        tree = self._code_tree()
-        self.codes_ = tree.codes()
-        words = node_words(tree, self._names(), network.tokenizer) if self._is_named() else None
-        return TokenTrie.of_codes(tree, add_tokens(network.model, tree.n_nodes - 1, self.random_state), words)
-
-    def _is_named(self) -> bool:
-        return self.label_names is not None or self.classes_.dtype.kind in "US"
-
-    def _names(self) -> list[str]:
-        if self.label_names is not None:
-            names = check_texts(self.label_names, "label_names").tolist()
-            if len(names) != self.classes_.size:
-                raise ValueError(f"label_names has {len(names)} names, but there are {self.classes_.size} labels.")
-            return names
-        if not self._is_named():
-            raise ValueError(
-                f"Labels are numbers here, and target={self.target!r} needs their names: pass label_names, one for "
-                f"each of {self.classes_.size} labels{', or embeddings' if self.target == 'code' else ''}."
-            )
-        return [str(name) for name in self.classes_]
-
-    def _code_tree(self) -> LabelTree:
-        from xclassic.neural.targets import code_tree
-
-        if self.tree is not None:
-            if self.tree.n_labels != self.classes_.size:
-                raise ValueError(f"tree is of {self.tree.n_labels} labels, but there are {self.classes_.size}.")
-            return self.tree
-        vectors = self.embeddings
-        if vectors is None:
-            from xclassic.features import BertEncoder
-
-            vectors = BertEncoder(device=self.device, verbose=self.verbose)
-        if hasattr(vectors, "fit_transform"):
-            vectors = vectors.fit_transform(self._names())
-        return code_tree(vectors, self.classes_.size, self.branching, self.random_state)
-
-    def _train(self, tokens: list[list[int]], Y: csr_array) -> list[dict[str, float]]:
-        from xclassic.networks.batches import BatchSampler, split_rows
-        from xclassic.networks.lora import low_rank
-        from xclassic.networks.training import Plan, key_of, train
-        from xclassic.neural.path_loss import PathLoss
-        from xclassic.neural.texts import Texts
-        from xclassic.neural.vocabulary import tokens_in_use
-
-        assert self._network is not None
-        model = self._network.model
-        if self.gradient_checkpointing:
-            getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
-        trained_rows, held_rows = split_rows(Y, self.validation, self.random_state)
-        texts = Texts(tokens, self._network.tokenizer.pad_token_id)
-        sampler = BatchSampler(
-            Y,
-            texts.lengths,
-            rows=trained_rows,
-            batch_size=self.batch_size,
-            positives=self.positives,
-            tail_share=self.tail_share,
-            tail_max=self.tail_max,
-            seed=self.random_state,
-        )
-        plan = Plan(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            warmup=self.warmup,
-            weight_decay=self.weight_decay,
-            accumulate=self.accumulate,
-            patience=self.patience,
-            bfloat16=self._bfloat16(model.device),
-            seed=self.random_state,
-            checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
-            verbose=bool(self.verbose),
-        )
-        plain = {name: value for name, value in self.get_params().items() if name not in (*self._not_saved, *UNSEEN)}
-        written = (self.trie_.tokens, *(self.trie_.words or ()))
-        key = key_of(texts.flat, texts.starts, Y.indptr, Y.indices, *written, plain)
-        new = self.trie_.vocabulary if self.target == "code" else self.trie_.vocabulary[:0]
-        with (
-            low_rank(model, self.lora_rank, self.random_state),
-            tokens_in_use(model, texts.flat, self.trie_.used_tokens, new=new),
-        ):
-            validate = partial(self._validation_score, tokens, Y, held_rows) if held_rows.size else None
-            return train(model, PathLoss(model, self.trie_, texts), sampler, plan, validate, key)
-
-    def _validation_score(self, tokens: list[list[int]], Y: csr_array, rows: NDArray[np.int64]) -> float:
-        counts = np.bincount(Y.indices, minlength=Y.shape[1])
-        truth = Y[rows]
-        if self.stop_on == "tail":
-            tail = truth.multiply(counts <= self.tail_max).tocsr()
-            with_tail = np.flatnonzero(tail.sum(axis=1))
-            if with_tail.size:
-                rows, truth = rows[with_tail], tail[with_tail]
-        best = self._search([tokens[row] for row in rows], 1, None).to_csr(Y.shape[1])
-        best.data[:] = 1
-        return float(best.multiply(truth).sum() / rows.size)
 
     def _bfloat16(self, device: Any) -> bool:
         return self.dtype == "bfloat16" or (self.dtype == "auto" and has_bfloat16(device))
@@ -516,9 +419,8 @@ class T5Classifier(XMCClassifier):
         float
             In [0, 1].
         """
-        if self.target == "fields" and is_records(y):
-            y = np.array(format_fields(y, dict(self._prefixes)))
-        return super().score(X, y, sample_weight)
+        check_is_fitted(self)
+        return super().score(X, self._target.encode(y) if is_records(y) else y, sample_weight)
 
     def predict_fields(self, X: Any) -> list[dict[str, str | None]]:
         """Return the fields of the best answer for each row, after a fit with ``target="fields"``.
@@ -534,7 +436,12 @@ class T5Classifier(XMCClassifier):
         """
         if self.target != "fields":
             raise AttributeError(f"predict_fields needs target='fields'; this model has target={self.target!r}.")
-        return [parse_fields(str(label), dict(self._prefixes)) for label in self.predict(X)]
+        return [self._target.decode(str(label)) for label in self.predict(X)]
+
+    @property
+    def codes_(self) -> NDArray[np.int32]:
+        """The digits of each label, after a fit with ``target="code"``."""
+        return self._target.codes  # type: ignore[attr-defined, no-any-return]
 
     # Persistence
 
@@ -569,30 +476,15 @@ class T5Classifier(XMCClassifier):
         from xclassic.neural.network import network_arrays
 
         arrays, facts = network_arrays(self._ready())
-        arrays |= {"trie.child_ptr": self.trie_.tree.child_ptr, "trie.label": self.trie_.tree.label}
-        arrays["trie.tokens"] = self.trie_.tokens
-        if self.trie_.words is not None:
-            arrays |= {f"trie.words.{name}": array for name, array in self.trie_.words._asdict().items()}
-        if self.target == "code":
-            arrays["codes"] = self.codes_
-        facts |= {"curve": self.curve_, "n_truncated": self.n_truncated_, "prefixes": [list(p) for p in self._prefixes]}
-        return arrays, facts
+        arrays |= with_prefix("trie.", self.trie_.arrays()) | self._target.arrays()
+        prefixes = [list(pair) for pair in self._target.prefixes]
+        return arrays, facts | {"curve": self.curve_, "n_truncated": self.n_truncated_, "prefixes": prefixes}
 
     def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
-        from xclassic.neural.trie import TokenTrie, Words
-
-        words = None
-        if "trie.words.tokens" in arrays:
-            words = Words(arrays["trie.words.tokens"], arrays["trie.words.shares"])
-        self.trie_ = TokenTrie.from_arrays(
-            arrays["trie.child_ptr"], arrays["trie.label"], arrays["trie.tokens"], self.classes_.size, words
-        )
-        if self.target == "code":
-            self.codes_ = arrays["codes"]
-            if self.codes_.ndim != 2 or len(self.codes_) != self.classes_.size or self.codes_.dtype != np.int32:
-                raise ModelFileError(f"The codes of the model have shape {self.codes_.shape}.")
+        self.trie_ = TokenTrie.restored(without_prefix("trie.", arrays), self.classes_.size)
+        self._target = self._new_target()
+        self._target.restore(arrays, facts["prefixes"], self.classes_.size)
         self.curve_, self.n_truncated_ = list(facts["curve"]), int(facts["n_truncated"])
-        self._prefixes = [(str(field), str(prefix)) for field, prefix in facts["prefixes"]]
         self._network = None
         self._stored = ({name: arrays[name] for name in FILES}, {name: facts[name] for name in NETWORK_FACTS})
         if verify == "full":
@@ -629,14 +521,6 @@ TRAINING_KNOBS = (
 )
 FILES = ("weights.safetensors", "tokenizer.json")
 NETWORK_FACTS = ("config", "special_tokens")
-UNSEEN = ("verbose", "n_jobs", "beam", "accumulate", "gradient_checkpointing")  # by the weights that training ends with
-
-
-def _prefixes(fields: Sequence[str] | Mapping[str, str] | None) -> list[tuple[str, str]]:
-    """Return the columns of a target with what is written before their values."""
-    if isinstance(fields, Mapping):
-        return [(str(field), str(prefix)) for field, prefix in fields.items()]
-    return [(str(field), str(field)) for field in fields or ()]
 
 
 def _warn_of_cuts(n_cut: int, n_texts: int, max_length: int) -> None:

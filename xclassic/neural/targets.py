@@ -1,20 +1,195 @@
-"""What a text decoder is to write for each label: its name, or its code."""
+"""What a text decoder is to write for each label: its name, its code, or the fields of a record."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.tree import LabelTree
-from xclassic.neural.trie import Words
+from xclassic.neural.trie import TokenTrie, Words
 from xclassic.rows import unit_rows
+from xclassic.storage.folder import Arrays, ModelFileError
+from xclassic.taxonomy.field_text import format_fields, parse_fields
 from xclassic.topk import TopK
+from xclassic.validation.records import check_texts
 
+FIELDS_INSTRUCTION = "Name the {fields} of this product. "
 MOST_WORDS = 8
+
+
+class NameTarget:
+    """The name of the label is written.
+
+    Attributes
+    ----------
+    instruction : str
+        What stands before the texts.
+    prefixes : list of (str, str)
+        The fields that are written, each with what stands before its value.
+    """
+
+    instruction = ""
+    prefixes: list[tuple[str, str]]
+
+    def __init__(self) -> None:
+        self.prefixes = []
+
+    def encode(self, y: Any) -> Any:
+        """Return the labels of the rows as `XMCClassifier.fit` takes them."""
+        return y
+
+    def trie(self, network: Any, classes: NDArray[Any], label_names: Sequence[str] | None) -> TokenTrie:
+        """Return the sequences of all labels.
+
+        Parameters
+        ----------
+        network : Network
+            Gets the tokens that it lacks.
+        classes : ndarray, shape (n_labels,)
+        label_names : sequence of str, length n_labels, or None
+            By default `classes`, if they are strings.
+        """
+        return TokenTrie(name_sequences(_needed(classes, label_names, "target='name'"), network.tokenizer))
+
+    def new_tokens(self, trie: TokenTrie) -> NDArray[np.int64]:
+        """Return the tokens of the trie that `trie` gave the network."""
+        return trie.vocabulary[:0]
+
+    def decode(self, label: str) -> dict[str, str | None]:
+        """Return the fields of a label, which are none here."""
+        return {}
+
+    def arrays(self) -> Arrays:
+        """Return what a model folder holds of the target besides `prefixes`."""
+        return {}
+
+    def restore(self, arrays: Arrays, prefixes: Any, n_labels: int) -> None:
+        """Take what a model folder holds of the target; whatever is wrong with it raises an error."""
+        self.prefixes = [(str(field), str(prefix)) for field, prefix in prefixes]
+
+
+class CodeTarget(NameTarget):
+    """The code of the label in a tree is written.
+
+    Parameters
+    ----------
+    tree : LabelTree or None
+        The tree of codes; None makes one of `embeddings`.
+    embeddings : ndarray, transformer of texts, or None
+        Vectors of the labels, or what makes them of names; None is a `BertEncoder`.
+    branching : int
+        Children of a node at most.
+    seed : int
+        Of the tree and of the vectors of new tokens.
+    **encoder
+        Parameters of the `BertEncoder`.
+
+    Attributes
+    ----------
+    codes : ndarray of int32, shape (n_labels, depth)
+    """
+
+    codes: NDArray[np.int32]
+
+    def __init__(self, tree: LabelTree | None, embeddings: Any, branching: int, seed: int, **encoder: Any) -> None:
+        super().__init__()
+        self._tree = tree
+        self._embeddings = embeddings
+        self._branching = branching
+        self._seed = seed
+        self._encoder = encoder
+
+    def trie(self, network: Any, classes: NDArray[Any], label_names: Sequence[str] | None) -> TokenTrie:
+        """Return the codes of all labels; the network gets a token for each node of the tree."""
+        from xclassic.neural.network import add_tokens
+
+        tree = self._tree_of(classes, label_names)
+        self.codes = tree.codes()
+        names = _names(classes, label_names)
+        words = None if names is None else node_words(tree, names, network.tokenizer)
+        return TokenTrie.of_codes(tree, add_tokens(network.model, tree.n_nodes - 1, self._seed), words)
+
+    def _tree_of(self, classes: NDArray[Any], label_names: Sequence[str] | None) -> LabelTree:
+        if self._tree is not None:
+            if self._tree.n_labels != classes.size:
+                raise ValueError(f"tree is of {self._tree.n_labels} labels, but there are {classes.size}.")
+            return self._tree
+        vectors = self._embeddings
+        if vectors is None:
+            from xclassic.features import BertEncoder
+
+            vectors = BertEncoder(**self._encoder)
+        if hasattr(vectors, "fit_transform"):
+            vectors = vectors.fit_transform(_needed(classes, label_names, "target='code'", ", or embeddings"))
+        return code_tree(vectors, classes.size, self._branching, self._seed)
+
+    def new_tokens(self, trie: TokenTrie) -> NDArray[np.int64]:
+        """Return all tokens of the trie."""
+        return trie.vocabulary
+
+    def arrays(self) -> Arrays:
+        """Return the codes."""
+        return {"codes": self.codes}
+
+    def restore(self, arrays: Arrays, prefixes: Any, n_labels: int) -> None:
+        """Take the codes."""
+        super().restore(arrays, prefixes, n_labels)
+        self.codes = arrays["codes"]
+        if self.codes.ndim != 2 or len(self.codes) != n_labels or self.codes.dtype != np.int32:
+            raise ModelFileError(f"The codes of the model have shape {self.codes.shape}.")
+
+
+class FieldsTarget(NameTarget):
+    """Several fields of a record are written, which together name a label.
+
+    Parameters
+    ----------
+    fields : sequence of str, mapping of str to str, or None
+        The fields, with what is written before their values; None where a model folder will tell.
+    """
+
+    def __init__(self, fields: Sequence[str] | Mapping[str, str] | None) -> None:
+        pairs = fields.items() if isinstance(fields, Mapping) else [(field, field) for field in fields or ()]
+        self.prefixes = [(str(field), str(prefix)) for field, prefix in pairs]
+
+    @property
+    def instruction(self) -> str:  # type: ignore[override]
+        """A sentence that lists the fields."""
+        return FIELDS_INSTRUCTION.format(fields=", ".join(prefix for _, prefix in self.prefixes))
+
+    def encode(self, y: Any) -> Any:
+        """Return the records of a table as one text each."""
+        return np.array(format_fields(y, dict(self.prefixes)))
+
+    def decode(self, label: str) -> dict[str, str | None]:
+        """Return the record of a text."""
+        return parse_fields(label, dict(self.prefixes))
+
+
+def _names(classes: NDArray[Any], label_names: Sequence[str] | None) -> list[str] | None:
+    """Return the names of the labels; None if they are numbers without."""
+    if label_names is None:
+        return [str(name) for name in classes] if classes.dtype.kind in "US" else None
+    names: list[str] = check_texts(label_names, "label_names").tolist()
+    if len(names) != classes.size:
+        raise ValueError(f"label_names has {len(names)} names, but there are {classes.size} labels.")
+    return names
+
+
+def _needed(classes: NDArray[Any], label_names: Sequence[str] | None, target: str, instead: str = "") -> list[str]:
+    """Return the names of the labels."""
+    names = _names(classes, label_names)
+    if names is None:
+        raise ValueError(
+            f"Labels are numbers here, and {target} needs their names: pass label_names, one for each of "
+            f"{classes.size} labels{instead}."
+        )
+    return names
 
 
 def name_sequences(names: Sequence[str], tokenizer: Any) -> list[list[int]]:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xclassic.label_tree.tree import LabelTree
+from xclassic.storage.arrays import with_prefix
+from xclassic.storage.folder import Arrays
 
 
 class Paths(NamedTuple):
@@ -152,6 +154,17 @@ class TokenTrie:
         trie = cls.__new__(cls)
         trie._set(tree, tokens, words)
         return trie
+
+    def arrays(self) -> Arrays:
+        """Return the trie as arrays for a model folder."""
+        arrays: Arrays = {"child_ptr": self.tree.child_ptr, "label": self.tree.label, "tokens": self.tokens}
+        return arrays if self.words is None else arrays | with_prefix("words.", self.words._asdict())
+
+    @classmethod
+    def restored(cls, arrays: Arrays, n_labels: int) -> Self:
+        """Return the trie of `arrays`; whatever is wrong with them raises an error."""
+        words = Words(arrays["words.tokens"], arrays["words.shares"]) if "words.tokens" in arrays else None
+        return cls.from_arrays(arrays["child_ptr"], arrays["label"], arrays["tokens"], n_labels, words)
 
     def _set(self, tree: LabelTree, tokens: NDArray[np.int64], words: Words | None = None) -> None:
         self.tree, self.tokens, self.words = tree, tokens, words

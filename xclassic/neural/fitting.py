@@ -1,0 +1,91 @@
+"""How the network of a `T5Classifier` is trained."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from xclassic.networks.batches import BatchSampler, split_rows
+from xclassic.networks.lora import low_rank
+from xclassic.networks.training import Plan, key_of, train
+from xclassic.neural.path_loss import PathLoss
+from xclassic.neural.texts import Texts
+from xclassic.neural.vocabulary import tokens_in_use
+
+if TYPE_CHECKING:
+    from xclassic.neural.t5 import T5Classifier
+
+UNSEEN = ("verbose", "n_jobs", "beam", "accumulate", "gradient_checkpointing")  # by the weights that training ends with
+
+
+def fit_network(clf: T5Classifier, tokens: list[list[int]], Y: csr_array) -> list[dict[str, float]]:
+    """Train a network in place.
+
+    Parameters
+    ----------
+    clf : T5Classifier
+        With a network on its device, and the sequences of the labels.
+    tokens : list of list of int
+        Of each text.
+    Y : csr_array, shape (n_rows, n_labels)
+
+    Returns
+    -------
+    list of dict
+        What `T5Classifier` has as ``curve_``.
+    """
+    model = clf._network.model
+    if clf.gradient_checkpointing:
+        getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
+    trained_rows, held_rows = split_rows(Y, clf.validation, clf.random_state)
+    texts = Texts(tokens, clf._network.tokenizer.pad_token_id)
+    sampler = BatchSampler(
+        Y,
+        texts.lengths,
+        rows=trained_rows,
+        batch_size=clf.batch_size,
+        positives=clf.positives,
+        tail_share=clf.tail_share,
+        tail_max=clf.tail_max,
+        seed=clf.random_state,
+    )
+    plan = Plan(
+        epochs=clf.epochs,
+        learning_rate=clf.learning_rate,
+        warmup=clf.warmup,
+        weight_decay=clf.weight_decay,
+        accumulate=clf.accumulate,
+        patience=clf.patience,
+        bfloat16=clf._bfloat16(model.device),
+        seed=clf.random_state,
+        checkpoint=None if clf.checkpoint is None else Path(clf.checkpoint),
+        verbose=bool(clf.verbose),
+    )
+    plain = {name: value for name, value in clf.get_params().items() if name not in (*clf._not_saved, *UNSEEN)}
+    trie = clf.trie_
+    key = key_of(texts.flat, texts.starts, Y.indptr, Y.indices, trie.tokens, *(trie.words or ()), plain)
+    new = clf._target.new_tokens(trie)
+    with (
+        low_rank(model, clf.lora_rank, clf.random_state),
+        tokens_in_use(model, texts.flat, trie.used_tokens, new=new),
+    ):
+        validate = partial(_validation_score, clf, tokens, Y, held_rows) if held_rows.size else None
+        return train(model, PathLoss(model, trie, texts), sampler, plan, validate, key)
+
+
+def _validation_score(clf: T5Classifier, tokens: list[list[int]], Y: csr_array, rows: NDArray[np.int64]) -> float:
+    counts = np.bincount(Y.indices, minlength=Y.shape[1])
+    truth = Y[rows]
+    if clf.stop_on == "tail":
+        tail = truth.multiply(counts <= clf.tail_max).tocsr()
+        with_tail = np.flatnonzero(tail.sum(axis=1))
+        if with_tail.size:
+            rows, truth = rows[with_tail], tail[with_tail]
+    best = clf._search([tokens[row] for row in rows], 1, None).to_csr(Y.shape[1])
+    best.data[:] = 1
+    return float(best.multiply(truth).sum() / rows.size)
