@@ -90,6 +90,15 @@ def assert_well_formed(top, n_rows, k, n_labels):
         assert np.array_equal(np.lexsort((ids[:count], -scores[:count])), np.arange(count))  # ties: smaller id first
 
 
+def assert_writes_nothing(model, method, X):
+    """Check that a call sets, replaces and deletes no attribute, so that threads may share the model."""
+    before = dict(vars(model))
+    getattr(model, method)(X)
+    after = vars(model)
+    assert after.keys() == before.keys()
+    assert [name for name, value in before.items() if after[name] is not value] == []
+
+
 def parameters(model):
     """Return the parameters, with estimators as their class: the parameters of these are among them too."""
     return {name: without_estimators(value) for name, value in model.get_params().items()}
@@ -262,6 +271,13 @@ class Contract:
         assert_same_answers(model.predict_topk(given[0], 5), self.fitted.predict_topk(X, 5))
         for matrix, copy in zip((X, Y), before, strict=True):
             assert (matrix != copy).nnz == 0
+
+    @pytest.mark.parametrize("method", ["predict_topk", "predict", "decision_function", "predict_proba"])
+    def test_prediction_writes_no_attribute(self, method):
+        model = self.fitted
+        if not hasattr(model, method):
+            pytest.skip("its scores are no probabilities")
+        assert_writes_nothing(model, method, noisy()[0])
 
     # Copies
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contract import assert_writes_nothing
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -306,17 +307,27 @@ def test_long_texts_are_cut_and_counted(folder):
         rows = encoder.transform(texts)
     assert len(caught) == 1
     assert caught[0].filename == __file__
+    assert encoder.n_truncated_ == 0
+    assert encoder.fit(texts).n_truncated_ == 3
+    with pytest.warns(UserWarning, match=r"3 of 5 texts") as caught:
+        np.testing.assert_array_equal(encoder.fit([]).fit_transform(texts), rows)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
     assert encoder.n_truncated_ == 3
     np.testing.assert_allclose(rows[[1, 2, 4]], rows[[0, 0, 0]], atol=1e-6)
     np.testing.assert_allclose(rows, plain_rows(folder, texts, max_length=6), atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.* texts have more than")
+def test_transforming_writes_no_attribute(folder):
+    assert_writes_nothing(BertEncoder(folder, max_length=6).fit(["cat"]), "transform", some_texts())
+
+
 @pytest.mark.filterwarnings("error")
 def test_nothing_is_said_where_nothing_is_cut(folder):
     encoder = BertEncoder(folder, max_length=6).fit([])
-    encoder.n_truncated_ = 7
     encoder.transform(["cat dog sun cat"])
-    assert encoder.n_truncated_ == 0
+    assert encoder.fit(["cat dog sun cat"]).n_truncated_ == 0
 
 
 def test_the_limit_is_that_of_tokenizer_and_positions(folder, tmp_path):
@@ -350,8 +361,8 @@ def test_what_is_kept_is_not_encoded_again(folder, encoder, monkeypatch, tmp_pat
     counter.texts = 0
     restored = pickle.loads(pickle.dumps(cached))
     for same in (cached, clone(cached).fit([]), restored):
-        np.testing.assert_array_equal(same.transform(texts[::-1]), first[::-1])
-        assert same.n_truncated_ == 1
+        with pytest.warns(UserWarning, match="1 of 60 texts"):
+            np.testing.assert_array_equal(same.transform(texts[::-1]), first[::-1])
     assert counter.texts == 0
     rows = cached.transform(["something new", *texts])
     assert counter.texts == 1
@@ -480,7 +491,6 @@ def test_a_model_folder_gives_the_same_rows(folder, verify, mmap, tmp_path):
     assert loaded._network is None  # made at the first use, on the device that is set by then
     assert loaded.get_feature_names_out().size == 32
     np.testing.assert_array_equal(loaded.transform(texts), encoder.transform(texts))
-    assert loaded.n_truncated_ == encoder.n_truncated_ > 0
     again = through_a_folder(loaded, tmp_path / "model")  # over what it is mapped from
     np.testing.assert_array_equal(again.transform(texts), encoder.transform(texts))
 

@@ -88,7 +88,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     max_length_ : int
         Most tokens of a text.
     n_truncated_ : int
-        How many rows of the last ``transform`` are of texts that were longer.
+        How many of the texts of ``fit`` are longer. A model folder does not hold it: 0 in an encoder that was loaded.
 
     See Also
     --------
@@ -191,7 +191,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Parameters
         ----------
         X : sequence of str, or records
-            As for ``transform``; looked at only to refuse what could not be encoded.
+            As for ``transform``; looked at to refuse what could not be encoded, and to count what is too long.
         y : object, optional
             Not looked at.
 
@@ -210,8 +210,31 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         TypeError
             If `X` does not hold texts, or records with a template.
         """
+        distinct, inverse = _distinct(self._load(X))
+        self.n_truncated_ = int(self._ready().tokenize(distinct)[1][inverse].sum())
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> Vectors:
+        """Load the model and return the row of each text, as ``fit`` and ``transform`` do, with one look at the texts.
+
+        Parameters
+        ----------
+        X : sequence of str, or records
+            As for ``transform``.
+        y : object, optional
+            Not looked at.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_rows, n_dimensions)
+        """
+        vectors, self.n_truncated_ = self._rows(self._load(X))
+        return vectors
+
+    def _load(self, X: Any) -> Texts:
+        """Load the model; return the texts of `X`."""
         self._check_parameters()
-        self._texts(X)
+        texts = self._texts(X)
         import_transformers(type(self).__name__)
         if self.model is None and not hasattr(self, "_stored"):
             raise ValueError("model is None, which is for encoders that hold weights already; pass a folder or an id.")
@@ -222,7 +245,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.max_length_ = network.limit(self.max_length)
         self.n_dimensions_, self.n_truncated_ = network.n_dimensions, 0
         self._network, self._stored = network, stored
-        return self
+        return texts
 
     def transform(self, X: Any) -> Vectors:
         """Return the row of each text.
@@ -259,19 +282,20 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             If texts were longer than `max_length_` tokens.
         """
         check_is_fitted(self)
-        texts = self._texts(X)
-        places: dict[str, int] = {}
-        inverse = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.intp, texts.size)
-        distinct = np.fromiter(places, np.object_, len(places))
+        return self._rows(self._texts(X))[0]
+
+    def _rows(self, texts: Texts) -> tuple[Vectors, int]:
+        """Return the row of each text, and how many were cut; of these a warning tells."""
+        distinct, inverse = _distinct(texts)
         vectors, cut = self._encode(self._ready(), distinct)
-        self.n_truncated_ = int(cut[inverse].sum())
-        if self.n_truncated_:
+        n_cut = int(cut[inverse].sum())
+        if n_cut:
             warnings.warn(
-                f"{self.n_truncated_} of {texts.size} texts have more than {self.max_length_} tokens; the rest of each "
-                "was left out. n_truncated_ holds their number, max_length sets the limit.",
-                stacklevel=3,
+                f"{n_cut} of {texts.size} texts have more than {self.max_length_} tokens; the rest of each was left "
+                "out. max_length sets the limit.",
+                stacklevel=4,  # of what called transform, which scikit-learn wraps
             )
-        return vectors if distinct.size == texts.size else vectors[inverse]
+        return (vectors if distinct.size == texts.size else vectors[inverse]), n_cut
 
     def _texts(self, X: Any) -> Texts:
         if self.template is not None:
@@ -384,3 +408,10 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             import_transformers(type(self).__name__)
             with LOADING:
                 restored(arrays, facts, choose_device("cpu"), "float32").limit(self.max_length_)
+
+
+def _distinct(texts: Texts) -> tuple[Texts, NDArray[np.intp]]:
+    """Return each text once, in the order of first places, and for each text its place among these."""
+    places: dict[str, int] = {}
+    inverse = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.intp, texts.size)
+    return np.fromiter(places, np.object_, len(places)), inverse

@@ -134,7 +134,7 @@ class T5Classifier(XMCClassifier):
     curve_ : list of dict
         For each epoch its number, mean loss and validation score.
     n_truncated_ : int
-        Texts that were cut in the last call of ``fit`` or of a prediction.
+        Training texts that were cut.
     trie_ : TokenTrie
         The token sequences of the labels.
     codes_ : ndarray of int32, shape (n_labels, depth)
@@ -360,7 +360,6 @@ class T5Classifier(XMCClassifier):
         with memory_errors("the model itself does not fit; use device='cpu'"):
             network = self._ready()
         tokens, n_cut = network.encode(X, self.max_length)
-        self.n_truncated_ = n_cut
         _warn_of_cuts(n_cut, len(tokens), self.max_length)
         return self._search(tokens, k, labels)
 
