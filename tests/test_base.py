@@ -8,8 +8,6 @@ import sys
 import joblib
 import numpy as np
 import pytest
-from centroid import Centroid, Endless, ProbabilisticCentroid
-from contract import PATIENCE, Contract, assert_same_answers, assert_same_arrays, block_diagonal, interrupted_fit, noisy
 from scipy.sparse import csr_array, csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import accuracy_score
@@ -19,6 +17,16 @@ from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils import get_tags
 
 import xclassic
+from tests.helpers.centroid import Centroid, Endless, ProbabilisticCentroid
+from tests.helpers.contract import (
+    PATIENCE,
+    Contract,
+    assert_same_answers,
+    assert_same_arrays,
+    block_diagonal,
+    interrupted_fit,
+    noisy,
+)
 from xclassic import ModelFileError, TopK, load, predict_topk
 from xclassic.storage import registry
 from xclassic.storage.folder import load_model, save_model
@@ -457,7 +465,7 @@ def test_ctrl_c_stops_processes(backend):
     code = f"""
 import os, signal, sys, threading, time
 import joblib, numpy as np
-from centroid import Endless
+from tests.helpers.centroid import Endless
 
 def interrupt():
     time.sleep(3)

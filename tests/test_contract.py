@@ -1,9 +1,9 @@
-"""The contract of `tests/contract.py` for every public estimator, and what of it holds for transformers."""
+"""The contract of `tests/helpers/contract.py` for every public estimator, and what of it holds for transformers."""
 
 import pytest
-from contract import Contract, assert_writes_nothing, noisy
 
 import xclassic
+from tests.helpers.contract import Contract, assert_writes_nothing, noisy
 from xclassic import features
 from xclassic.storage import registry
 

@@ -1,9 +1,9 @@
 """scikit-learn's checks of every public estimator."""
 
-from centroid import Centroid, ProbabilisticCentroid
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import xclassic
+from tests.helpers.centroid import Centroid, ProbabilisticCentroid
 from xclassic.storage import registry
 
 # Checks that fail by design, each with its reason.

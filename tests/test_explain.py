@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 import pytest
-from contract import noisy
 from scipy.sparse import csr_array, csr_matrix
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -16,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
 
 import xclassic
+from tests.helpers.contract import noisy
 from xclassic import (
     PLT,
     Blend,

@@ -1,18 +1,16 @@
 """Models that earlier versions wrote are read, and say what they said; `golden/write.py` made them."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.golden import write
 from xclassic import load
 from xclassic.storage import registry
 
 GOLDEN = Path(__file__).parent / "golden"
-sys.path.insert(0, str(GOLDEN))
-import write  # noqa: E402
 
 FOLDERS = sorted(folder for folder in GOLDEN.glob("format-*/*") if (folder / "answers.npz").exists())
 NEEDS_TORCH = ("T5Classifier", "BertEncoder", "FeatureUnion")

@@ -2,13 +2,13 @@
 
 import pickle
 
-import naive_metrics as naive
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import coo_array, csr_array, csr_matrix
 
+from tests.helpers.naive import metrics as naive
 from xclassic import TopK
 
 NOT_SCORED = -np.inf

@@ -11,14 +11,14 @@ from importlib.util import find_spec
 
 from gpu_steps.common import ROOT, Result, Setting, result
 
-FILES = ("tests/test_t5.py", "tests/test_decoding.py", "tests/test_trie.py", "tests/test_bert.py")
+FILES = ("tests/neural", "tests/features/test_bert.py")
 WORKERS = 6  # a context on a card takes half a gibibyte each
 
 
 def run(setting: Setting) -> Iterator[Result]:
     """Yield how many tests passed, and the end of what they printed."""
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
-    command += setting.pick(list(FILES), ["tests/test_decoding.py", "-k", "single_label"])
+    command += setting.pick(list(FILES), ["tests/neural/test_decoding.py", "-k", "single_label"])
     if not setting.small and find_spec("xdist") is not None:
         command += ["--numprocesses", str(WORKERS)]
     environment = os.environ | {"XCLASSIC_TEST_DEVICE": setting.device}

@@ -1,6 +1,6 @@
 // Dual coordinate descent on a block of labels (Hsieh et al., ICML 2008, for the squared hinge; Yu, Huang and Lin, MLJ 2011, for
-// the logistic loss), N labels per visit of a row. Part of block_engine.h. `tests/naive_blocks.py` does the same for one label in
-// numpy, in some fifty lines: read it first.
+// the logistic loss), N labels per visit of a row. Part of block_engine.h. `tests/helpers/naive/blocks.py` does the same for one
+// label in numpy, in some fifty lines: read it first.
 //
 // A visit costs one pass over the row whether or not any lane moves, and on long-tailed data hardly any does: a rare label has
 // few rows near its boundary. So *passes* over all rows alternate with *sweeps* over the active ones. A pass only reads: it measures

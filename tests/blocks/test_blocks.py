@@ -1,0 +1,346 @@
+"""Label blocks: the trainers against slow twins and scikit-learn, the storage, and every instruction-set level."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.sparse import csr_array, random_array
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+
+from tests.helpers.naive import blocks as naive_blocks
+from tests.helpers.naive import linear as naive
+from xclassic._kernels import blocks as kernels
+from xclassic.blocks.problem import BlockProblem, by_falling_count
+from xclassic.blocks.training import ridge_blocks, train_blocks
+from xclassic.blocks.weights import BlockWeights
+from xclassic.storage.folder import ModelFileError
+
+
+@pytest.fixture(params=kernels.simd_levels())
+def level(request):
+    before = kernels.simd_level()
+    kernels.use_simd_level(request.param)
+    yield request.param
+    kernels.use_simd_level(before)
+
+
+def problem_data(n=120, d=40, n_labels=20, seed=0, density=0.2):
+    """Rows of unit length and labels that depend on them, of all frequencies, the last without a row."""
+    random = np.random.default_rng(seed)
+    X = random_array((n, d), density=density, rng=random, dtype=np.float32)
+    X = csr_array(X.multiply(1 / np.maximum(np.sqrt(X.multiply(X).sum(axis=1)), 1e-12)[:, None]), dtype=np.float32)
+    scores = X @ random.standard_normal((d, n_labels)) + 0.3 * random.standard_normal((n, n_labels))
+    share = np.linspace(0.4, 0.01, n_labels)
+    Y = scores > [np.quantile(column, 1 - q) for column, q in zip(scores.T, share, strict=True)]
+    Y[:, -1] = False
+    return X, csr_array(Y, dtype=np.float32)
+
+
+def train(X, Y, labels, *, C=1.0, loss="squared_hinge", eps=1e-6, positive_costs=None, bias=1.0, **options):
+    costs = np.full(len(labels), C, np.float32)
+    defaults = {"max_passes": 200, "prune": 0.0, "seed": 3}
+    return train_blocks(
+        BlockProblem(X, bias=bias),
+        Y,
+        labels,
+        loss=loss,
+        eps=eps,
+        positive_costs=costs if positive_costs is None else positive_costs,
+        negative_costs=costs,
+        **{**defaults, **options},
+    )
+
+
+def dense_weights(weights, n_labels):
+    """Weights of shape (n_features + 1, n_labels), the bias weight last (for a constant feature of value 1)."""
+    bias = np.zeros(n_labels)
+    used = weights.labels >= 0
+    bias[weights.labels[used]] = weights.bias[used]
+    return np.vstack([weights.to_csc(n_labels).toarray(), bias])
+
+
+def excess(trained, X, Y, labels, costs, loss):
+    """Objective of each label relative to its optimum, minus one."""
+    rows = naive.with_bias(X, 1)
+    found = dense_weights(trained.weights, Y.shape[1])
+    truth = Y.toarray() > 0
+    result = []
+    for label in labels:
+        cost = costs(truth[:, label])
+        best = naive.train_linear(rows, truth[:, label], cost, loss)
+        ours, _ = naive.linear_objective(found[:, label], rows, truth[:, label], cost, loss)
+        optimum, _ = naive.linear_objective(best, rows, truth[:, label], cost, loss)
+        result.append(ours / optimum - 1)
+    return np.array(result)
+
+
+# Training
+
+
+@pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
+@pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
+@pytest.mark.parametrize("n_labels", [2, 3, 7, 20], ids=lambda n: f"{n}-labels")
+@pytest.mark.parametrize("C", [0.3, 1.0, 10.0])
+def test_reaches_the_optimum(level, n_labels, loss, dense, C):
+    X, Y = problem_data()
+    labels = np.arange(n_labels - 1) if n_labels == 20 else np.linspace(0, 15, n_labels).astype(int)
+    trained = train(X.toarray() if dense else X, Y, labels, C=C, loss=loss)
+    error = excess(trained, X, Y, labels, lambda positive: np.full(len(positive), C), loss)
+    assert error.max() < 1e-4
+    assert trained.precision.max() < 1e-3
+
+
+def test_costs_of_rows_and_positives(level):
+    X, Y = problem_data()
+    labels = np.arange(10)
+    row_weights = np.random.default_rng(0).uniform(0.2, 3, X.shape[0]).astype(np.float32)
+    trained = train(X, Y, labels, C=0.5, positive_costs=np.full(10, 2.0, np.float32), row_weights=row_weights)
+
+    def costs(positive):
+        return np.where(positive, 2.0, 0.5) * row_weights
+
+    assert excess(trained, X, Y, labels, costs, "squared_hinge").max() < 1e-4
+
+
+@pytest.mark.parametrize("label", [0, 8, 15])
+@pytest.mark.parametrize("eps", [0.3, 0.01])
+def test_one_label_takes_the_steps_of_the_plain_version(label, eps, level):
+    X, Y = problem_data(n=300)
+    bound = {"loss": "squared_hinge", "eps": eps, "max_passes": 50, "prune": 0.0, "seed": 7}
+    costs = {"positive_costs": np.full(1, 2.0, np.float32), "negative_costs": np.full(1, 0.5, np.float32)}
+    problem = BlockProblem(X, bias=1.0)
+    problem.reading_order = None  # short rows are read by length, which the plain version knows nothing of
+    found = train_blocks(problem, Y, np.array([label]), **bound, **costs)
+    positive = Y[:, [label]].toarray()[:, 0] > 0
+    plain = naive_blocks.OneLabel(
+        naive.with_bias(X, 1.0), np.where(positive, 1.0, -1.0), np.where(positive, 2.0, 0.5), eps=eps, seed=7
+    )
+    gap = plain.train(50)
+    np.testing.assert_allclose(dense_weights(found.weights, Y.shape[1])[:, label], plain.w, atol=2e-5)
+    assert found.precision[0] == pytest.approx(gap, rel=1e-3, abs=1e-6)
+    np.testing.assert_allclose(found.work, list(plain.counts.values()), rtol=0.02)
+
+
+@pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
+def test_equals_liblinear(loss):
+    X, Y = problem_data()
+    labels = np.arange(12)
+    found = dense_weights(train(X, Y, labels, loss=loss, eps=1e-7, max_passes=500).weights, Y.shape[1])
+    for label in labels:
+        if loss == "squared_hinge":
+            reference = LinearSVC(tol=1e-9, max_iter=100_000)
+        else:
+            reference = LogisticRegression(solver="liblinear", tol=1e-9, max_iter=100_000)
+        reference.fit(X, Y[:, [label]].toarray().ravel())
+        expected = np.append(reference.coef_[0], reference.intercept_)
+        np.testing.assert_allclose(found[:, label], expected, atol=1e-3)
+
+
+def test_gap_bounds_the_error_and_vanishes():
+    X, Y = problem_data(n=400)
+    labels = np.arange(19)
+    optimum = dense_weights(train(X, Y, labels, eps=1e-7, max_passes=500).weights, 20)
+    for eps in (0.3, 0.03, 0.003):
+        trained = train(X, Y, labels, eps=eps)
+        found = dense_weights(trained.weights, 20)
+        assert (trained.precision <= eps).all()
+        error = ((found - optimum) ** 2).sum(axis=0)[labels] / (found**2).sum(axis=0)[labels]
+        assert (error <= eps).all()
+    assert trained.precision.max() > 1e-5
+    assert train(X, Y, labels, eps=1e-6, max_passes=300).precision.max() < 1e-5
+
+
+def test_passes_are_bounded():
+    X, Y = problem_data()
+    trained = train(X, Y, np.arange(16), eps=1e-9, max_passes=2)
+    assert trained.work[0] == 2
+
+
+def test_levels_agree():
+    X, Y = problem_data(n=300)
+    found = []
+    for name in kernels.simd_levels():
+        kernels.use_simd_level(name)
+        found.append(dense_weights(train(X, Y, np.arange(19), eps=1e-6).weights, 20))
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], atol=2e-3)
+
+
+def test_unknown_level_is_refused():
+    with pytest.raises(ValueError, match="can run: baseline"):
+        kernels.use_simd_level("v9")
+
+
+def test_stop_byte_ends_training():
+    X, Y = problem_data()
+    problem = BlockProblem(X, bias=1.0)
+    pointers, positives = problem.positives(Y, np.arange(16))
+    ones = np.ones(16, np.float32)
+    cells, *_ = kernels.train_labels(
+        problem.rows,
+        square_norms=problem.square_norms,
+        reading_order=problem.reading_order,
+        feature_of=problem.feature_of,
+        row_weights=None,
+        label_ptr=pointers,
+        label_rows=positives,
+        positive_costs=ones,
+        negative_costs=ones,
+        width=16,
+        loss=0,
+        eps=1e-3,
+        max_passes=20,
+        prune=0.0,
+        seed=0,
+        stop=np.ones(1, np.uint8),
+    )
+    assert cells.values == []
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_degenerate_rows(level, rows):
+    """Rows without features, and a label on every row."""
+    X = csr_array((4, 3), dtype=np.float32)
+    X[0, 1] = rows
+    X.eliminate_zeros()
+    Y = csr_array(np.array([[1, 1], [1, 0], [1, 0], [1, 1]]), dtype=np.float32)
+    trained = train(X, Y, np.array([0, 1]))
+    error = excess(trained, X, Y, [0, 1], lambda positive: np.ones(len(positive)), "squared_hinge")
+    assert error.max() < 1e-4
+
+
+# Ridge regression
+
+
+@pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
+@pytest.mark.parametrize("n_labels", [2, 7, 19])
+def test_conjugate_gradients(level, n_labels, dense):
+    X, Y = problem_data()
+    labels = np.arange(n_labels)
+    targets = np.linspace(1, 3, n_labels).astype(np.float32)
+    fitted = ridge_blocks(
+        BlockProblem(X.toarray() if dense else X, bias=1.0),
+        Y,
+        labels,
+        alpha=0.7,
+        targets=targets,
+        tolerance=1e-6,
+        max_sweeps=200,
+        prune=0.0,
+    )
+    expected = naive.ridge(naive.with_bias(X, 1), Y.toarray()[:, labels] * targets, 0.7)
+    np.testing.assert_allclose(dense_weights(fitted.weights, 20)[:, labels], expected, atol=1e-4)
+    assert fitted.precision.max() <= 1e-6
+
+
+# Storage
+
+
+def stored(weights, bias, labels=None):
+    labels = np.arange(weights.shape[1]) if labels is None else labels
+    return BlockWeights.from_dense(weights, bias, labels, prune=0.0)
+
+
+small = st.floats(-2, 2, width=16).map(lambda x: round(x, 1))
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=150)
+def test_topk_equals_naive(data):
+    d, n_labels, n = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 40)), data.draw(st.integers(1, 9))
+    W = data.draw(hnp.arrays(np.float32, (d, n_labels), elements=small | st.just(0.0)))
+    bias = data.draw(hnp.arrays(np.float32, n_labels, elements=st.sampled_from([0.0, -1.0])))
+    X = data.draw(hnp.arrays(np.float32, (n, d), elements=small | st.just(0.0)))
+    k = data.draw(st.integers(1, n_labels))
+    allowed = np.array(sorted(data.draw(st.sets(st.integers(0, n_labels - 1), min_size=1))), np.int32)
+    before = kernels.simd_level()
+    kernels.use_simd_level(data.draw(st.sampled_from(kernels.simd_levels())))
+    try:
+        top = stored(W, bias).topk(csr_array(X), k)
+        dense_top = stored(W, bias).topk(X, k)
+        restricted = stored(W, bias).topk(csr_array(X), k, allowed)
+    finally:
+        kernels.use_simd_level(before)
+    scores = np.full((n, n_labels), bias)
+    for f in range(d):  # in the order of the kernel, so that ties are ties
+        scores = np.float32(scores + X[:, [f]] * W[f])
+    np.testing.assert_allclose(top.scores, -np.sort(-scores, axis=1)[:, :k], atol=1e-5)
+    np.testing.assert_array_equal(top.ids, dense_top.ids)
+    assert (top.counts == k).all()
+    for i in range(n):
+        chosen = scores[i, top.ids[i]]
+        np.testing.assert_allclose(chosen, top.scores[i], atol=1e-5)
+        assert len(set(top.ids[i])) == k
+        ties = np.diff(top.scores[i]) == 0
+        assert (np.diff(top.ids[i])[ties] > 0).all()
+        assert set(restricted.ids[i][: restricted.counts[i]]) <= set(allowed)
+        assert restricted.counts[i] == min(k, len(allowed))
+
+
+def test_ties_go_to_the_smaller_label():
+    W = np.zeros((2, 5), np.float32)
+    top = stored(W, np.zeros(5, np.float32), np.array([4, 2, 0, 3, 1])).topk(csr_array(np.ones((1, 2), np.float32)), 3)
+    assert top.ids.tolist() == [[0, 1, 2]]
+
+
+def test_batch_equals_row_by_row(level):
+    X, Y = problem_data(n=40)
+    weights = train(X, Y, by_falling_count(Y)).weights
+    batch = weights.topk(X, 5)
+    for i in range(X.shape[0]):
+        row = weights.topk(X[[i]], 5)
+        assert (row.ids[0] == batch.ids[i]).all()
+        assert (row.scores[0] == batch.scores[i]).all()
+
+
+def test_many_chunks_hold_what_they_were_given():
+    """More labels than a chunk holds, most weights absent."""
+    random = np.random.default_rng(0)
+    W = np.where(random.random((5, 9_000)) < 0.2, random.standard_normal((5, 9_000)), 0).astype(np.float32)
+    weights = stored(W, np.zeros(9_000, np.float32), random.permutation(9_000))
+    assert len(weights.chunk_feature_ptr) == 4
+    np.testing.assert_array_equal(weights.to_csc(9_000).toarray()[:, weights.labels[weights.labels >= 0]], W)
+    X = random.standard_normal((6, 5)).astype(np.float32)
+    np.testing.assert_allclose(weights.topk(X, 9_000).scores, -np.sort(-(X @ W), axis=1), atol=1e-5)
+    weights.verify()
+
+
+def test_prune_while_training_equals_prune_afterwards():
+    X, Y = problem_data()
+    labels = by_falling_count(Y)
+    whole, small = train(X, Y, labels).weights, train(X, Y, labels, prune=0.2).weights
+    cut = whole.pruned(0.2)
+    assert 0 < cut.n_values < whole.n_values
+    for name, array in small.arrays().items():
+        np.testing.assert_array_equal(array, cut.arrays()[name])
+    assert (np.abs(cut.values[: cut.n_values]) > 0.2).all()
+
+
+def test_without_any_weight():
+    weights = stored(np.zeros((3, 2), np.float32), np.array([-1, -0.5], np.float32))
+    assert weights.topk(csr_array(np.ones((1, 3), np.float32)), 2).ids.tolist() == [[1, 0]]
+    weights.verify()
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=300)
+def test_damaged_arrays_are_refused_or_harmless(data):
+    """Whatever a stored array holds, the kernels are not let near an index that leaves its array."""
+    X, Y = problem_data(n=30, d=10, n_labels=20)
+    good = train(X, Y, by_falling_count(Y), eps=0.1).weights
+    arrays = {name: array.copy() for name, array in good.arrays().items()}
+    name = data.draw(st.sampled_from(sorted(arrays)))
+    if data.draw(st.booleans()):
+        arrays[name] = arrays[name][: data.draw(st.integers(0, len(arrays[name])))]
+    else:
+        raw = arrays[name].view(np.uint8)
+        at = data.draw(st.integers(0, len(raw) - 1))
+        raw[at] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        weights = BlockWeights.from_arrays(arrays, 10, 20, full=data.draw(st.booleans()))
+        top = weights.topk(X, 5)
+    except ModelFileError:
+        return
+    assert top.ids.max() < 20

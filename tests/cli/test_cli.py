@@ -1,0 +1,706 @@
+"""The command line, as scripts meet it."""
+
+import gzip
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import scipy.sparse
+import typer
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+
+import xclassic
+from tests.helpers.neural import SMALL
+from xclassic import DiSMEC, ModelFileError, datasets, metrics
+from xclassic.cli import app
+from xclassic.cli.commands import train
+from xclassic.cli.measure import align_labels, widen
+from xclassic.cli.models import TrainedModel, read_model
+from xclassic.cli.outputs import choose_format
+from xclassic.cli.parameters import DEFAULTS, OPTIONS, descriptions, parse, spell
+from xclassic.features import FourierFeatures, TextFeatures
+from xclassic.storage import registry
+
+PROGRAM = [sys.executable, "-m", "xclassic"]
+PACKAGE = str(Path(xclassic.__file__).parents[1])
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), PACKAGE]))}
+ENDLESS = ["--C", "1000", "--eps", "1e-12", "--max-passes", "1000000", "--verbose", "1"]
+BOOKS = [
+    ("a1", "The moons of Jupiter", ["astronomy", "nature"]),
+    ("a2", "Bread and butter", ["cooking"]),
+    ("a3", "A field guide to the planets", ["astronomy", "nature"]),
+    ("a4", "Baking bread with rye", ["cooking", "Brot: für Anfänger"]),
+    ("a5", "Jupiter, Saturn and their moons", ["astronomy"]),
+]
+
+
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfdbinary):
+    """Run a command in a temporary folder; `code` is the exit code that is expected of it."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_command(line, code=0):
+        with pytest.raises(SystemExit) as exit:
+            app(line.split() if isinstance(line, str) else line)
+        sys.stdout.flush()
+        out, err = capfdbinary.readouterr()
+        done = Done(exit.value.code, out.decode("utf-8", "replace"), err.decode())
+        assert done.code == code, done
+        return done
+
+    return run_command
+
+
+@pytest.fixture(scope="module")
+def bibtex():
+    return datasets.load_bibtex()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, bibtex):
+    """Return the path of a model of bibtex, made by the command."""
+    path = str(tmp_path_factory.mktemp("models") / "bibtex.model")
+    subprocess.run(
+        [*PROGRAM, "train", "DiSMEC", "bibtex", "--model", path], check=True, capture_output=True, env=ENVIRONMENT
+    )
+    return path
+
+
+@pytest.fixture
+def books(tmp_path):
+    """Write the books in each format of texts."""
+    lines = [json.dumps({"key": key, "title": title, "subjects": labels}) for key, title, labels in BOOKS]
+    (tmp_path / "books.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    rows = [f'{key},"{title}",{";".join(labels)}' for key, title, labels in BOOKS]
+    (tmp_path / "books.csv").write_text("\n".join(["key,title,subjects", *rows]), encoding="utf-8")
+    return "--text-field title --label-field subjects"
+
+
+# Train
+
+
+def test_train_evaluate_and_python_agree(run, model, bibtex):
+    fitted = DiSMEC().fit(bibtex.X, bibtex.Y)
+    counts = bibtex.Y.sum(axis=0)
+    expected = metrics.evaluate(
+        bibtex.Y_test,
+        fitted.predict_topk(bibtex.X_test, 5),
+        propensities=metrics.propensity(counts, bibtex.X.shape[0]),
+        train_counts=counts,
+    )
+    plain = {name: value for name, value in expected.items() if name.split()[0] not in ("head", "torso", "tail")}
+    assert run(["evaluate", model, "bibtex"]).out == metrics.format_table(plain) + "\n"
+    found = json.loads(run(["evaluate", model, "bibtex", "--json", "--by-frequency"]).out)
+    assert found["metrics"] == expected
+    assert (found["n_rows"], found["n_unknown_labels"]) == (2515, 0)
+
+
+@pytest.mark.parametrize("spelling", ["--max-passes", "--max_passes"])
+def test_parameters_reach_the_estimator(run, spelling):
+    run(f"train dismec bibtex --model m --C 2 --loss logistic {spelling} 3 --no-normalize --propensity 0.5,0.4")
+    params = json.loads(run("info m --json").out)["params"]
+    assert (params["C"], params["loss"], params["max_passes"]) == (2.0, "logistic", 3)
+    assert (params["normalize"], params["propensity"]) == (False, [0.5, 0.4])
+
+
+@pytest.mark.parametrize("name", [*registry.ESTIMATORS, *registry.TEXT_ESTIMATORS])
+def test_options_are_the_parameters_of_the_constructor(run, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "200")  # so that no option is broken over lines
+    estimator_class = getattr(xclassic, name)
+    parameters = inspect.signature(estimator_class).parameters
+    described = descriptions(inspect.getdoc(estimator_class))
+    options = {OPTIONS.get(parameter, parameter) for parameter in parameters}
+    assert not options & inspect.signature(train).parameters.keys()
+    assert described.keys() >= parameters.keys()
+    assert all(described.values())
+    for parameter in parameters.values():
+        default = DEFAULTS.get(parameter.name, parameter.default)
+        value = parse(parameter, default if isinstance(default, bool) else spell(default))
+        assert value == default
+        assert type(value) is type(default)
+    shown = run(f"train {name} --help").out
+    assert all("--" + option.replace("_", "-") in shown for option in options)
+
+
+def test_trees_and_arrays_are_read_from_files(tmp_path):
+    tree = xclassic.LabelTree.flat([0, 1])
+    tree.save(tmp_path / "tree")
+    np.save(tmp_path / "names.npy", np.eye(2))
+    parameters = inspect.signature(xclassic.PrefixTree).parameters
+    assert parse(parameters["tree"], str(tmp_path / "tree")) == tree
+    np.testing.assert_array_equal(parse(parameters["embeddings"], str(tmp_path / "names.npy")), np.eye(2))
+    for name in ("tree", "embeddings"):
+        with pytest.raises(typer.BadParameter, match=f"--{name} is"):
+            parse(parameters[name], str(tmp_path / "nowhere"))
+
+
+def test_parse_takes_the_strictest_type():
+    parameter = inspect.Parameter("x", inspect.Parameter.KEYWORD_ONLY, annotation="str | tuple[int, int] | None")
+    values = [parse(parameter, text) for text in ("None", "1,2.5", "3", "auto")]
+    assert values == [None, (1.0, 2.5), "3", "auto"]
+    untyped = inspect.Parameter("x", inspect.Parameter.KEYWORD_ONLY, default=0.5)
+    assert type(parse(untyped, "2")) is float
+
+
+def test_workers_and_progress_are_not_part_of_the_model(model):
+    loaded = xclassic.load(model)
+    assert (loaded.n_jobs, loaded.verbose) == (None, 0)
+
+
+def test_train_refuses_to_replace(run, model):
+    Path("other").mkdir()
+    Path("other/file").touch()
+    Path("m").mkdir()
+    Path("m/.lock").touch()  # as a saver leaves it that was killed
+    run("train DiSMEC bibtex --model m")
+    assert "--force" in run("train DiSMEC bibtex --model m --C 2", 2).err
+    assert "something else" in run("train DiSMEC bibtex --model other --force", 2).err
+    assert "a file" in run("train DiSMEC bibtex --model other/file --force", 2).err
+    assert "there is no folder" in run("train DiSMEC bibtex --model no/m", 2).err
+    assert json.loads(run("info m --json").out)["params"]["C"] == 1.0
+    run("train DiSMEC bibtex --model m --C 2 --force")
+    assert json.loads(run("info m --json --full").out)["params"]["C"] == 2.0
+    assert os.listdir("other") == ["file"]
+
+
+# Kinds of data
+
+
+def test_matrices(run, bibtex):
+    scipy.sparse.save_npz("X.npz", bibtex.X)
+    scipy.sparse.save_npz("Y.npz", bibtex.Y)
+    np.save("dense.npy", bibtex.X_test.toarray())
+    scipy.sparse.save_npz("Y_test.npz", bibtex.Y_test)
+    assert "--label-matrix" in run("train DiSMEC X.npz --model m", 2).err
+    run("train DiSMEC X.npz --label-matrix Y.npz --model m")
+    expected = DiSMEC().fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 2)
+    run("predict m dense.npy -k 2 -o top.npz")
+    found = np.load("top.npz")
+    np.testing.assert_array_equal(found["ids"], expected.ids)
+    np.testing.assert_allclose(found["scores"], expected.scores, rtol=1e-5)
+    table = run("evaluate m dense.npy --label-matrix Y_test.npz").out
+    assert run("evaluate m dense.npy --label-matrix Y_test.npz --train X.npz --train-label-matrix Y.npz").out == table
+    assert "PSP" in table
+
+
+def test_text_files_of_the_field(run, bibtex):
+    datasets.write_xmc("test.txt.xz", bibtex.X_test, bibtex.Y_test)
+    Path("tiny.svm").write_text("0 1:1\n1 2:1\n0,1 1:1 2:1\n")
+    Path("new.svm").write_text("0 1:1\n")
+    run("train DiSMEC bibtex --model m")
+    assert run("evaluate m test.txt.xz").out == run("evaluate m bibtex").out
+    assert "header" in run("train DiSMEC tiny.svm --model n", 1).err
+    run("train DiSMEC tiny.svm --one-based --model n")
+    assert run("predict n new.svm --one-based -k 1").out.startswith("0\t0:")
+    assert "features" in run("predict n bibtex", 1).err
+
+
+@pytest.mark.parametrize("file", ["books.jsonl", "books.csv"])
+def test_texts(run, books, file):
+    run(f"train DiSMEC {file} {books} --label-delimiter ; --model m --C 3 --ngram-range 1,2 --no-sublinear-tf")
+    texts, labels = [title for _, title, _ in BOOKS], [labels for _, _, labels in BOOKS]
+    pipe = make_pipeline(TextFeatures(ngram_range=(1, 2), sublinear_tf=False), DiSMEC(C=3)).fit(texts, labels)
+    expected = xclassic.predict_topk(pipe, texts, 2)
+    done = run(f"predict m {file} --text-field title --id-field key -k 2 --format jsonl")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [row["id"] for row in rows] == [key for key, _, _ in BOOKS]
+    assert [row["labels"] for row in rows] == [list(names) for names in pipe.classes_[expected.ids]]
+    np.testing.assert_allclose([row["scores"] for row in rows], expected.scores, rtol=1e-4)
+    assert not [path for path in Path("m").iterdir() if path.suffix in (".pkl", ".joblib")]
+    facts = json.loads(run("info m --json --full").out)
+    assert (facts["class"], facts["input"], facts["n_labels"]) == ("DiSMEC", "texts", 4)
+    assert facts["steps"] == {"textfeatures": "TextFeatures(ngram_range=(1, 2), sublinear_tf=False)"}
+    assert facts["training"]["n_rows"] == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "params"),
+    [
+        ("", {}),
+        ("--preset abstract --min-df 1", {"preset": "abstract", "min_df": 1}),
+        ("--ngram-range none --char-ngrams 2,4", {"ngram_range": (), "char_ngrams": (2, 4)}),
+        ("--char-ngrams none --max-features 7", {"char_ngrams": (), "max_features": 7}),
+        ("--stop-words english", {"stop_words": "english"}),
+        ("--sublinear-tf --stop-words none", {"sublinear_tf": True}),
+    ],
+    ids=str,
+)
+def test_options_of_texts_reach_the_encoder(run, books, options, params):
+    run(f"train DiSMEC books.jsonl {books} --model m {options}")
+    default = TextFeatures().get_params()
+    assert xclassic.load("m")[0].get_params() == default | params
+
+
+def test_the_field_of_the_texts_is_remembered(run, books):
+    run(f"train DiSMEC books.jsonl {books} --model m")
+    expected = run("predict m books.jsonl --text-field title").out
+    assert run("predict m books.jsonl").out == expected
+    assert run("predict m books.csv").out == expected
+    assert run("explain m books.jsonl").out
+    assert "P " in run("evaluate m books.jsonl --label-field subjects").out
+    assert "'text'" in run("predict m books.jsonl --text-field text", 1).err
+
+
+def test_a_model_of_text_wants_text(run, books, model):
+    run(f"train DiSMEC books.jsonl {books} --model m")
+    assert "trained on text" in run("predict m bibtex", 1).err
+    assert "trained on features" in run(["predict", model, "books.jsonl", "--text-field", "title"], 1).err
+
+
+def test_several_fields_and_whole_labels(run, books):
+    fields = "--text-field title --text-field key --label-field subjects"
+    run(f"train DiSMEC books.csv {fields} --label-delimiter= --model m")
+    assert "astronomy;nature" in xclassic.load("m").classes_
+    encoder = xclassic.load("m")[0]
+    assert "a3" in encoder.vectorizers_["key"][0].vocabulary_
+    assert "a3" not in encoder.vectorizers_["title"][0].vocabulary_
+    assert "leave --text-field out" in run("predict m books.csv --text-field nothing", 2).err
+    Path("new.csv").write_text("title,subjects\nRye,cooking\n")
+    assert "no field 'key'; found are subjects, title" in " ".join(run("predict m new.csv", 1).err.split())
+
+
+def test_records(run):
+    """A price decides where the title is the same."""
+    rows = [
+        {"name": "Watch", "note": None, "price": price, "kind": "toys" if price < 50 else "jewels"}
+        for price in range(9, 99)
+    ]
+    Path("shop.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    lines = [f"{row['name']},,{row['price']},{row['kind']}" for row in rows]
+    Path("shop.csv").write_text("\n".join(["name,note,price,kind", *lines, "Watch,,,toys"]))
+    run("train DiSMEC shop.jsonl --text-field name --numeric-field price --label-field kind --model m")
+    pipe = make_pipeline(TextFeatures(["name"], numeric=["price"]), DiSMEC()).fit(rows, [[row["kind"]] for row in rows])
+    expected = pipe.classes_[xclassic.predict_topk(pipe, rows, 1).ids[:, 0]].tolist()
+    assert expected == [row["kind"] for row in rows]
+    for file, count in (("shop.jsonl", 90), ("shop.csv", 91)):
+        found = [
+            json.loads(line)["labels"][0] for line in run(f"predict m {file} -k 1 --format jsonl").out.splitlines()
+        ]
+        assert len(found) == count
+        assert found[:90] == expected
+    assert json.loads(run("info m --json").out)["input"] == "records"
+    assert "price" in run("explain m shop.csv --row 2").out
+    assert json.loads(run("evaluate m shop.jsonl --label-field kind -k 1 --json").out)["metrics"]["P@1"] == 1
+    Path("bad.csv").write_text("name,price\nWatch,9 EUR\n")
+    assert "X['price'][0] is '9 EUR', no finite number" in run("predict m bad.csv", 1).err
+
+
+def test_presets_of_fields(run, books):
+    fields = "--text-field title --text-field key --preset title --preset abstract --min-df 1 --label-field subjects"
+    run(f"train DiSMEC books.jsonl {fields} --model m")
+    encoder = xclassic.load("m")[0]
+    assert {field: len(made) for field, made in encoder.vectorizers_.items()} == {"title": 2, "key": 1}
+
+
+# Predict
+
+
+def test_a_t5_reads_what_the_command_reads(run, books, t5_tokenizer):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.T5Config(**SMALL, decoder_start_token_id=0)
+    transformers.T5ForConditionalGeneration(config).save_pretrained("t5")
+    run("--version")  # and what was printed so far is read
+    how = f"--label-delimiter ; --base-model t5 --tokenizer {t5_tokenizer} --epochs 1 --device cpu --quiet"
+    trained = run(f"train t5classifier books.jsonl {books} --model m {how}")
+    assert "T5Classifier, 5 points, 4 labels" in trained.out
+    assert trained.err == ""
+    assert json.loads(run("info m --json").out)["input"] == "texts"
+    assert len(run("predict m books.jsonl --text-field title -k 2").out.splitlines()) == 5
+    done = run(
+        ["train", "t5classifier", "books.jsonl", *f"{books} --model n {how}".split(), "--prompt", "Book: {title}"]
+    )
+    assert "5 points" in done.out
+    assert json.loads(run("info n --json").out)["input"] == "records"
+    run("report n books.jsonl --label-field subjects --label-delimiter ; -o page.html --quiet")
+    assert "scores are probabilities" in Path("page.html").read_text(encoding="utf-8")
+    assert "reads texts; pass JSON lines" in run(f"train t5classifier bibtex --model o {how}", 2).err
+
+
+def test_predictions_as_text(run, model):
+    lines = run(["predict", model, "bibtex", "-k", "3"]).out.splitlines()
+    assert len(lines) == 2515
+    row, *answers = lines[7].split("\t")
+    assert row == "7"
+    assert len(answers) == 3
+    assert all(answer.startswith("TAG_") for answer in answers)
+    scores = [float(answer.rpartition(":")[2]) for answer in answers]
+    assert scores == sorted(scores, reverse=True)
+    by_id = run(["predict", model, "bibtex", "-k", "3", "--label-ids"]).out.splitlines()[7].split("\t")
+    assert [float(answer.rpartition(":")[2]) for answer in by_id[1:]] == scores
+    assert all(answer.rpartition(":")[0].isdigit() for answer in by_id[1:])
+
+
+def test_predictions_in_files(run, model):
+    to_stdout = run(["predict", model, "bibtex", "-o", "-"]).out
+    run(["predict", model, "bibtex", "-o", "top.txt"])
+    run(["predict", model, "bibtex", "-o", "top.jsonl.gz"])
+    assert Path("top.txt").read_text() == to_stdout
+    with gzip.open("top.jsonl.gz", "rt") as file:
+        assert len([json.loads(line) for line in file]) == 2515
+    assert "--force" in run(["predict", model, "bibtex", "-o", "top.txt", "-k", "1"], 2).err
+    assert Path("top.txt").read_text() == to_stdout
+    run(["predict", model, "bibtex", "-o", "top.txt", "-k", "1", "--force"])
+    assert Path("top.txt").read_text() != to_stdout
+    run(["predict", model, "bibtex", "-o", os.devnull])
+    assert not Path(os.devnull).is_file()
+    assert sorted(os.listdir()) == ["top.jsonl.gz", "top.txt"]
+
+
+def test_threshold(run, model):
+    kept = [line.split("\t")[1:] for line in run(["predict", model, "bibtex", "--threshold", "0"]).out.splitlines()]
+    scores = [float(answer.rpartition(":")[2]) for answers in kept for answer in answers]
+    assert min(scores) >= 0
+    assert min(map(len, kept)) == 0
+
+
+def test_labels_cannot_break_lines(run):
+    rows = [{"text": "tab", "labels": ["a\tb\nc\u2028d"]}, {"text": "colon", "labels": ["x:y z"]}]
+    Path("t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run("train DiSMEC t.jsonl --model m")
+    lines = run("predict m t.jsonl -k 1").out.splitlines()
+    assert [line.rpartition(":")[0] for line in lines] == ["0\ta\\tb\\nc\\u2028d", "1\tx:y z"]
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [("-", "text"), ("a.txt.gz", "text"), ("a.jsonl", "jsonl"), ("a.ndjson.xz", "jsonl"), ("a.npz", "npz")],
+)
+def test_the_suffix_tells_the_format(path, form):
+    assert choose_format(path, None) == form
+    assert choose_format(path, "npz") == "npz"
+
+
+# Evaluate
+
+
+def test_models_from_python_have_no_label_counts(run, bibtex):
+    DiSMEC().fit(bibtex.X, bibtex.Y).save("m")
+    assert "PSP" not in run("evaluate m bibtex").out
+    assert "PSP" in run("evaluate m bibtex --train bibtex").out
+    for option in ("--by-frequency", "--preset amazon"):
+        assert "--train" in run(f"evaluate m bibtex {option}", 1).err
+    assert json.loads(run("info m --json").out)["training"] == {}
+
+
+def test_presets(run, model, bibtex):
+    counts = bibtex.Y.sum(axis=0)
+    top = DiSMEC().fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
+    amazon = metrics.propensity(counts, bibtex.X.shape[0], preset="amazon")
+    expected = metrics.evaluate(bibtex.Y_test, top, ks=[5], propensities=amazon)
+    for options in (["--preset", "amazon"], ["--A", "0.6", "--B", "2.6"]):
+        found = json.loads(run(["evaluate", model, "bibtex", "-k", "5", "--json", *options]).out)
+        assert found["metrics"] == expected
+    for options in (
+        ["--preset", "none"],
+        ["--A", "0.6"],
+        ["--A", "1", "--B", "1", "--preset", "amazon"],
+        ["-k", "5,x"],
+    ):
+        run(["evaluate", model, "bibtex", *options], 2)
+
+
+def test_too_few_training_points_for_propensities(run):
+    Path("two.svm").write_text("0 0:1\n1 1:1\n")
+    run("train DiSMEC two.svm --zero-based --model m")
+    assert "PSP" not in run("evaluate m two.svm --zero-based -k 1 --by-frequency").out
+
+
+def test_unknown_labels_count_as_missed(run, books):
+    run(f"train DiSMEC books.jsonl {books} --model m --min-df 1")
+    Path("new.jsonl").write_text(json.dumps({"title": "moons", "subjects": ["astronomy", "orbit"]}))
+    found = json.loads(run(f"evaluate m new.jsonl {books} -k 1,9 --json").out)
+    assert found["n_unknown_labels"] == 1
+    assert (found["metrics"]["P@1"], found["metrics"]["R@9"]) == (1.0, 0.5)
+    Path("new.jsonl").write_text(json.dumps({"title": "moons", "subjects": ["orbit"]}))
+    assert "--label-field" in run(f"evaluate m new.jsonl {books}", 1).err
+
+
+def test_align_labels():
+    classes = np.array([2, 5, 10])
+    from_csv = align_labels([["10", "2"], [], ["7"]], classes)
+    np.testing.assert_array_equal(from_csv.toarray(), [[1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]])
+    matrix = scipy.sparse.csr_array(np.eye(6, dtype=np.float32)[[5, 0]])
+    aligned = align_labels(matrix, np.arange(6)[::2] + 1)
+    assert aligned.toarray()[:, :3].tolist() == [[0, 0, 1], [0, 0, 0]]
+    assert aligned.sum() == 2
+
+
+def test_widen():
+    top = xclassic.TopK.from_dense(np.array([[0.5, 1.0]]), 2)
+    wide = widen(top, 3)
+    assert wide.ids.tolist() == [[1, 0, -1]]
+    assert wide.counts.tolist() == [2]
+    assert widen(top, 1) is top
+
+
+# Model folders
+
+
+def test_python_loads_what_the_command_wrote(run, books, model, bibtex):
+    expected = DiSMEC().fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
+    np.testing.assert_array_equal(xclassic.load(model, verify="full").predict_topk(bibtex.X_test).ids, expected.ids)
+    run(f"train DiSMEC books.jsonl {books} --model m --stop-words english")
+    trained, _ = read_model("m", "full")
+    np.testing.assert_array_equal(trained.label_counts, [1, 3, 2, 2])
+    tagger = xclassic.load("m", verify="full")
+    assert type(tagger) is Pipeline
+    vocabulary = tagger[0].vectorizers_["text"][0].vocabulary_
+    assert "moons" in vocabulary
+    assert "of" not in vocabulary
+    lines = run("predict m books.jsonl -k 1").out.splitlines()
+    top = xclassic.predict_topk(tagger, [title for _, title, _ in BOOKS], 1)
+    assert [line.split("\t")[1].rpartition(":")[0] for line in lines] == tagger.classes_[top.ids[:, 0]].tolist()
+
+
+def test_the_command_reads_what_python_saved(run, books, bibtex):
+    titles, labels = [title for _, title, _ in BOOKS], [labels for _, _, labels in BOOKS]
+    records = [{"title": title} for title in titles]
+    views = FeatureUnion([("words", TextFeatures("title")), ("letters", TextFeatures("title", ngram_range=()))])
+    for pipe, X, kind in (
+        (make_pipeline(TextFeatures(), DiSMEC()), titles, "texts"),
+        (make_pipeline(views, DiSMEC()), records, "records"),
+    ):
+        xclassic.save(pipe.fit(X, labels), "m")
+        found = [json.loads(line)["labels"] for line in run(
+            f"predict m books.jsonl -k 1 --format jsonl {'--text-field title' if kind == 'texts' else ''}"
+        ).out.splitlines()]  # fmt: skip
+        assert found == pipe.classes_[xclassic.predict_topk(pipe, X, 1).ids].tolist()
+        assert json.loads(run("info m --json --full").out)["input"] == kind
+    pipe = make_pipeline(FourierFeatures(50), DiSMEC()).fit(bibtex.X, bibtex.Y)
+    xclassic.save(pipe, "m")
+    assert run("evaluate m bibtex").out
+    assert json.loads(run("info m --json").out)["input"] == "features"
+    xclassic.save(pipe[0], "m")
+    assert "holds a FourierFeatures, which ranks no labels" in run("info m", 1).err
+
+
+def damaged_encoder(**changes):
+    encoder = TextFeatures()
+    X = encoder.fit_transform([title for _, title, _ in BOOKS])
+    estimator = DiSMEC().fit(X, [labels for _, _, labels in BOOKS])
+    training = {"n_rows": 5} | changes.pop("training", {})
+    encoder.set_params(**changes)
+    return TrainedModel(make_pipeline(encoder, estimator), np.array([1, 3, 2, 2]), training=training)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"preset": "word2"},
+        {"ngram_range": [1, 2, 3]},
+        {"ngram_range": 3},
+        {"ngram_range": [1, "2"]},
+        {"text": "title"},
+        {"numeric": "price"},
+        {"stop_words": [[]]},
+        {"min_df": -1.0},
+        {"training": {"n_rows": 2}},
+        {"training": {"n_rows": "5"}},
+    ],
+    ids=str,
+)
+def test_damaged_facts_are_refused(tmp_path, changes):
+    damaged_encoder(**changes).save(str(tmp_path / "m"))
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_model(str(tmp_path / "m"))
+
+
+def test_info_full_finds_a_flipped_bit(run, books):
+    run(f"train DiSMEC books.jsonl {books} --model m")
+    run("info m --full")
+    for path in Path("m").glob("*.npy"):
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert "m" in run("info m --full", 1).err
+        path.write_bytes(content)
+    run("info m --full")
+
+
+def test_info(run, model):
+    table = run(["info", model, "--full"]).out
+    lines = dict(line.split(maxsplit=1) for line in table.splitlines() if len(line.split()) > 1)
+    assert lines["class"] == "DiSMEC"
+    assert lines["n_features"] == "1,836"
+    assert lines["n_rows"] == "4,880"
+    assert lines["checked"] == "everything"
+    facts = json.loads(run(["info", model, "--json"]).out)
+    assert facts["bytes"] == sum(path.stat().st_size for path in Path(model).iterdir())
+    assert facts["version"] == xclassic.__version__
+
+
+def test_explain(run, model, bibtex):
+    label = bibtex.label_names.index("TAG_web")
+    fitted = DiSMEC().fit(bibtex.X, bibtex.Y)
+    expected = fitted.explain(
+        bibtex.X_test[[3]],
+        label,
+        n_features=4,
+        label_names=bibtex.label_names,
+        feature_names=bibtex.feature_names,
+    )
+    chosen = f"explain {model} bibtex --row 3 --n-features 4"
+    assert run(f"{chosen} --label TAG_web").out == f"{expected}\n"
+    assert json.loads(run(f"{chosen} --label TAG_web --json").out) == json.loads(json.dumps(expected.to_dict()))
+    by_id = json.loads(run(f"{chosen} --label {label} --label-ids --json").out)
+    assert by_id["score"] == expected.score
+    assert (by_id["label"], by_id["name"]) == (label, str(label))
+    assert run(chosen).out.startswith(f"{expected.best_name}: score {expected.best_score:.4g} (the best)\n")
+
+
+def test_explain_texts(run, books):
+    run(f"train Parabel books.jsonl --model m {books}")
+    shown = json.loads(run("explain m books.csv --text-field title --row 1 --label cooking --json").out)
+    assert {effect["name"] for step in shown["steps"] for effect in step["features"]} >= {
+        "bread",
+        "butter",
+        "and butter",
+    }
+    assert "no row 5; books.csv has 5 rows" in run("explain m books.csv --text-field title --row 5", 2).err
+    unknown = run("explain m books.csv --text-field title --label sky", 2).err
+    assert "no label 'sky'; its labels are like Brot: für Anfänger, astronomy, cooking" in unknown
+
+
+# For scripts
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("trian", "No such command 'trian'"),
+        ("train Foo bibtex --model m", "there are DiSMEC"),
+        ("train DiSMEC bibtex", "--model"),
+        ("train DiSMEC bibtex --model m --depth 3", "No such option: --depth; accepted are --model"),
+        ("train DiSMEC bibtex --model m --C x", "--C is 'x'; accepted is float"),
+        ("train DiSMEC bibtex --model m --C -1", "C is -1.0"),
+        ("train DiSMEC bibtex --model m --loss hinge", "squared_hinge"),
+        ("train DiSMEC books.jsonl --model m --preset words", "preset is 'words'"),
+        ("train DiSMEC books.jsonl --model m --preset title --preset title", "preset has 2 entries for 1 text field"),
+        ("train DiSMEC books.jsonl --model m --ngram-range 1-2", "--ngram-range is '1-2'"),
+        ("train DiSMEC books.jsonl --model m --ngram-range none --char-ngrams none", "are both empty"),
+        ("train DiSMEC books.jsonl --model m --char-ngrams 3,2", "char_ngrams is (3, 2)"),
+        ("predict m", "DATA"),
+        ("predict m bibtex -k 0", "-k"),
+        ("predict m bibtex -o no/top.txt", "there is no folder"),
+        ("predict m bibtex --format xml", "there are text, jsonl, npz"),
+        ("evaluate m bibtex --preset wiki", "preset is 'wiki'"),
+    ],
+)
+def test_wrong_usage(run, books, line, problem):
+    if "books" in line:
+        line += f" {books}"
+    done = run(line, 2)
+    assert done.out == ""
+    assert done.err.count("\n") == 1
+    assert problem in done.err
+    assert not Path("m").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train DiSMEC none.txt --model m",
+        "predict none bibtex",
+        "evaluate none bibtex",
+        "explain none bibtex",
+        "info none",
+    ],
+)
+def test_failure_is_one_line(run, line):
+    done = run(line, 1)
+    assert done.out == ""
+    assert done.err.startswith("xclassic: error: ")
+    assert done.err.count("\n") == 1
+    assert "none" in done.err
+    debugged = run(f"{line} --debug", 1)
+    assert "Traceback" in debugged.err
+    assert debugged.err.endswith(done.err)
+
+
+def test_malformed_data_names_the_line(run):
+    Path("bad.txt").write_text("2 3 2\n0 0:1\n1 0:x\n")
+    assert "bad.txt, line 3" in run("train DiSMEC bad.txt --model m", 1).err
+
+
+def test_warnings_are_one_line(run):
+    Path("twice.txt").write_text("2 3 2\n0,0 0:1\n1 1:1\n")
+    done = run("train DiSMEC twice.txt --model m")
+    assert done.err.startswith("xclassic: warning: twice.txt")
+    assert done.err.count("\n") == 1
+
+
+def test_version(run):
+    assert run("--version").out == f"xclassic {xclassic.__version__}\n"
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys; from xclassic.cli import app\ntry: app(['--help'])\nfinally: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert "evaluate" in done.stdout
+    assert not {"numpy", "scipy", "sklearn", "joblib", "numba"} & set(done.stdout.splitlines()[-1].split())
+
+
+def interrupt(*arguments):
+    """Start an endless training, press Ctrl-C once it shows its progress, and wait for its end."""
+    command = [*PROGRAM, "train", "DiSMEC", "bibtex", *ENDLESS, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    seen = b""
+    while b"0%|" not in seen:
+        character = process.stderr.read(1)
+        assert character, seen
+        seen += character
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    pressed = time.monotonic()
+    out, err = process.communicate(timeout=30)
+    assert time.monotonic() - pressed < 5
+    assert out == b""
+    assert err.endswith(b"xclassic: interrupted\n")
+    assert b"Traceback" not in err
+    return process.returncode
+
+
+def test_ctrl_c_leaves_nothing(tmp_path):
+    assert interrupt("--model", str(tmp_path / "m")) == 130
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_keeps_the_old_model(run, tmp_path):
+    run("train DiSMEC bibtex --model m")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()}
+    assert interrupt("--model", str(tmp_path / "m"), "--force") == 130
+    assert {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()} == before
+
+
+def test_closed_pipe_is_silent(model):
+    command = [*PROGRAM, "predict", model, "bibtex", "-k", "50"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(timeout=30) == 141
+
+
+def test_failure_while_writing_leaves_nothing(run, model, monkeypatch):
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("xclassic.cli.outputs._text_line", fail)
+    assert "No space left on device" in run(["predict", model, "bibtex", "-o", "top.txt"], 1).err
+    assert os.listdir() == []

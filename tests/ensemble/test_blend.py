@@ -1,0 +1,389 @@
+"""Blend: the contract, scikit-learn's checks, what it computes, and a gain on real data."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import xclassic
+from tests.helpers.centroid import Centroid, ProbabilisticCentroid
+from tests.helpers.contract import Contract, assert_same_answers, assert_well_formed, noisy
+from tests.test_estimator_checks import EXPECTED_FAILURES
+from xclassic import Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, TopK, blend_topk, datasets, metrics
+from xclassic.ensemble.blend import _best_weights
+
+
+def two(**params):
+    return Blend([("margins", DiSMEC()), ("squares", OneVsRestLeastSquares())], **params)
+
+
+def centroids(**params):
+    return Blend([("near", Centroid()), ("shrunk", Centroid(shrink=3.0))], **params)
+
+
+class TestContract(Contract):
+    estimator = two()
+
+
+class TestContractOfRanks(Contract):
+    estimator = two(normalization="rank")
+
+
+@parametrize_with_checks([two(), two(normalization="none")], expected_failed_checks=lambda estimator: EXPECTED_FAILURES)
+def test_scikit_learn_check(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def bibtex():
+    return datasets.load_bibtex()
+
+
+def precisions(top, Y):
+    return np.array([100 * metrics.precision_at_k(Y, top, k) for k in (1, 3, 5)])
+
+
+# The weighted mean
+
+
+def naive_blend(tops, weights, k):
+    """Return the blended (label, score) pairs of each row."""
+    answers = []
+    for i in range(tops[0].n_rows):
+        total = {}
+        for top, weight in zip(tops, weights, strict=True):
+            for label, score in zip(top.ids[i, : top.counts[i]], top.scores[i, : top.counts[i]], strict=True):
+                total[label] = total.get(label, 0) + weight / sum(weights) * float(score)
+        ranked = sorted(total.items(), key=lambda pair: (-np.float32(pair[1]), pair[0]))
+        answers.append(ranked[:k])
+    return answers
+
+
+def random_tops(n_tops, rng, n_rows=20, n_labels=12, k=5):
+    """Answers with ties and rows of fewer answers, or none."""
+    tops = []
+    for _ in range(n_tops):
+        scores = rng.integers(0, 4, (n_rows, n_labels)) / 4
+        scores[rng.random(scores.shape) < 0.7] = -np.inf
+        tops.append(TopK.from_dense(scores, k))
+    return tops
+
+
+@pytest.mark.parametrize("weights", [[1, 1, 1], [0.5, 0.25, 0.25], [4, 0, 1]])
+def test_blended_answers_equal_those_of_a_dictionary(weights):
+    tops = random_tops(3, np.random.default_rng(0))
+    for k in (1, 4, 12, 50):
+        top = blend_topk(tops, weights, k, 12)
+        assert_well_formed(top, 20, min(k, 12), 12)
+        for (ids, scores, count), expected in zip(zip(*top, strict=True), naive_blend(tops, weights, k), strict=True):
+            assert ids[:count].tolist() == [label for label, _ in expected]
+            np.testing.assert_allclose(scores[:count], [score for _, score in expected], rtol=1e-6)
+
+
+def test_one_answer_blends_to_itself():
+    (top,) = random_tops(1, np.random.default_rng(1))
+    assert_same_answers(blend_topk([top], [3.0], 5, 12), top)
+
+
+@pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [1, np.nan], [1, np.inf], ["a", "b"], 1.0])
+def test_bad_weights_are_refused(weights):
+    tops = random_tops(2, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="weights is"):
+        blend_topk(tops, weights, 5, 12)
+    if weights != 1.0:
+        with pytest.raises(ValueError, match="weights is"):
+            two(weights=weights).fit(*noisy())
+
+
+def test_answers_that_do_not_fit_are_refused():
+    one, other = random_tops(2, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"have \[19, 20\] rows"):
+        blend_topk([one, TopK(*(array[1:] for array in other))], [1, 1], 5, 12)
+    with pytest.raises(ValueError, match="label ids from 0 to 11; there are 11"):
+        blend_topk([one, other], [1, 1], 5, 11)
+
+
+# Normalization
+
+
+def test_ranks_are_averaged():
+    X, Y = noisy()
+    blend = centroids(normalization="rank", weights=[3, 1], n_candidates=10).fit(X, Y)
+    expected = np.zeros((150, 37))
+    for share, member in zip((0.75, 0.25), blend.estimators_, strict=True):
+        top = member.predict_topk(X, 10)
+        np.add.at(expected, (np.arange(150)[:, None], top.ids), share / (1 + np.arange(1, 11)))
+    top = blend.predict_topk(X, 20)
+    expected[expected == 0] = -np.inf
+    np.testing.assert_allclose(top.scores, TopK.from_dense(expected, 20).scores, rtol=1e-6)
+    assert set(blend.predict_topk(X, 37).counts) <= set(range(10, 21))  # no labels but the candidates
+
+
+def test_scores_are_averaged_as_they_are():
+    X, Y = noisy()
+    blend = centroids(normalization="none", weights=None).fit(X, Y)
+    expected = np.mean([member.predict_topk(X, 37).to_csr(37).toarray() for member in blend.estimators_], axis=0)
+    np.testing.assert_allclose(blend.predict_topk(X, 37).to_csr(37).toarray(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_probabilities_are_calibrated(bibtex):
+    blend = two(weights=None).fit(bibtex.X, bibtex.Y)
+    found = blend.predict_proba(bibtex.X_test)
+    assert (found.data >= 0).all()
+    assert (found.data <= 1).all()
+    hits = np.asarray(bibtex.Y_test.toarray()[found.nonzero()])
+    values = found.toarray()[found.nonzero()]
+    for low, high in ((0.01, 0.1), (0.1, 0.3), (0.3, 0.6), (0.6, 1.0)):
+        within = (values >= low) & (values < high)
+        assert values[within].mean() == pytest.approx(hits[within].mean(), abs=0.06)
+
+
+def test_maps_equal_a_regression_on_the_held_out_rows(bibtex):
+    X, Y = bibtex.X[:1500], csr_array(bibtex.Y[:1500])
+    blend = two(validation_share=0.2).fit(X, Y)
+    train, held_out = datasets.stratified_split(Y, test_size=300, random_state=0)
+    top = DiSMEC().fit(X[train], Y[train]).predict_topk(X[held_out], 100)
+    features = np.column_stack([top.scores.ravel(), np.tile(np.log(np.arange(1, 101)), 300)])[top.filled().ravel()]
+    hits = Y[held_out].toarray()[np.repeat(np.arange(300), top.counts), top.ids[top.filled()]]
+    exact = LogisticRegression(C=1e6, tol=1e-8, max_iter=1000).fit(features, hits)
+    found, expected = (
+        features @ slopes + constant
+        for constant, slopes in ((blend.maps_[0, 0], blend.maps_[0, 1:]), (exact.intercept_[0], exact.coef_[0]))
+    )
+    np.testing.assert_allclose(found, expected, atol=0.1)
+
+
+def test_what_has_probabilities():
+    assert not hasattr(two(normalization="rank"), "predict_proba")
+    assert not hasattr(two(normalization="none"), "predict_proba")
+    assert hasattr(two(), "predict_proba")
+    assert hasattr(Blend([("a", ProbabilisticCentroid())], normalization="none"), "predict_proba")
+
+
+# Restrictions
+
+
+@pytest.mark.parametrize("normalization", ["rank", "probability", "none"])
+def test_a_restriction_reaches_labels_beyond_the_candidates(normalization):
+    X, Y = noisy()
+    blend = centroids(normalization=normalization, n_candidates=5).fit(X, Y)
+    wanted = [1, 8, 30]
+    assert (blend.predict_topk(X, 3).counts == 3).all()
+    assert not np.isin(blend.predict_topk(X, 10).ids, wanted).any(axis=1).all()
+    top = blend.predict_topk(X, 3, labels=wanted)
+    assert_well_formed(top, 150, 3, 37)
+    assert (top.counts == 3).all()
+    assert (np.sort(top.ids, axis=1) == wanted).all()
+
+
+def test_restricted_ranks_go_on_after_the_last_candidate():
+    X, Y = noisy()
+    blend = Blend([("only", Centroid())], normalization="rank", n_candidates=5).fit(X, Y)
+    wanted = list(range(0, 37, 2))
+    full = blend.estimators_[0].predict_topk(X, 37).ids
+    top = blend.predict_topk(X, 37, labels=wanted)
+    for i in range(150):
+        candidates = full[i, :5].tolist()
+        allowed = [label for label in full[i] if label in wanted][:5]
+        beyond = [label for label in allowed if label not in candidates]
+        ranks = [candidates.index(x) + 1 if x in candidates else 6 + beyond.index(x) for x in allowed]
+        assert top.ids[i, :5].tolist() == allowed
+        np.testing.assert_allclose(top.scores[i, :5], 1 / (1 + np.array(ranks)), rtol=1e-6)
+
+
+# Weights
+
+
+def test_weights_find_the_member_that_is_right():
+    X, Y = noisy()
+    blend = Blend([("noise", Centroid(noise=10.0)), ("signal", OneVsRestLeastSquares())], normalization="rank")
+    Y = csr_array(np.eye(37, dtype=np.float32)[np.asarray(X.toarray()[:, :37].argmax(axis=1))])
+    assert blend.fit(X, Y).weights_[1] > 0.5
+
+
+def test_weights_are_no_worse_than_any_on_a_grid():
+    rng = np.random.default_rng(0)
+    truth = csr_array((rng.random((60, 12)) < 0.2).astype(np.float32))
+    tops = [TopK.from_dense(truth.toarray() + noise * rng.standard_normal((60, 12)), 8) for noise in (0.8, 0.9, 1.0)]
+    tops = [top._replace(scores=np.where(top.filled(), top.scores + 5, -np.inf)) for top in tops]
+
+    def value(weights):
+        return precisions(blend_topk(tops, weights, 5, 12), truth).mean()
+
+    found = value(_best_weights(tops, truth))
+    assert found >= max(value(weights) for weights in [*np.eye(3), np.ones(3)]) - 1e-9
+    grid = [(a, b, 20 - a - b) for a in range(21) for b in range(21 - a)]
+    assert found >= max(value(weights) for weights in grid) - 1.0  # coordinate search may end at a local optimum
+    of_two = _best_weights(tops[:2], truth)
+    tops = tops[:2]
+    assert value(of_two) == pytest.approx(max(value((share, 1 - share)) for share in np.linspace(0, 1, 41)))
+
+
+def test_given_weights_need_no_held_out_rows(monkeypatch):
+    fits = []
+    fit = Centroid._fit
+    monkeypatch.setattr(Centroid, "_fit", lambda self, X, Y: (fits.append(X.shape[0]), fit(self, X, Y))[1])
+    X, Y = noisy()
+    centroids(normalization="rank", weights=[1, 2]).fit(X, Y)
+    assert fits == [150, 150]
+    fits.clear()
+    blend = centroids(validation_share=0.2).fit(X, Y)
+    assert fits[2:] == [150, 150]
+    assert fits[:2] == [fits[0]] * 2
+    assert fits[0] < 150
+    assert blend.weights_.sum() == pytest.approx(1)
+
+
+def test_members_of_weight_zero_are_not_asked():
+    X, Y = noisy()
+    blend = centroids(normalization="rank", weights=[0, 1]).fit(X, Y)
+    blend.estimators_[0] = None
+    assert_same_answers(
+        blend.predict_topk(X, 37),
+        Blend([("b", Centroid(shrink=3.0))], normalization="rank").fit(X, Y).predict_topk(X, 37),
+    )
+
+
+@pytest.mark.parametrize("normalization", ["probability", "rank"])
+def test_blend_is_no_worse_than_its_best_member_on_bibtex(bibtex, normalization):
+    members = [DiSMEC(), OneVsRestLeastSquares()]
+    alone = [precisions(m.fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5), bibtex.Y_test) for m in members]
+    blend = two(normalization=normalization).fit(bibtex.X, bibtex.Y)
+    found = precisions(blend.predict_topk(bibtex.X_test, 5), bibtex.Y_test)
+    assert (found >= np.max(alone, axis=0) - 0.1).all()  # a tenth of a point is two to three of 2,515 rows
+
+
+# Members
+
+
+def test_members_are_reached_by_name():
+    blend = two()
+    assert blend.get_params()["margins__C"] == 1.0
+    blend.set_params(margins__C=2.0, squares=Centroid(shrink=2.0), weights=None)
+    assert [type(member) for _, member in blend.estimators] == [DiSMEC, Centroid]
+    copy = clone(blend)
+    assert copy.get_params()["margins__C"] == 2.0
+    assert copy.get_params()["squares__shrink"] == 2.0
+    fitted = copy.fit(*noisy())
+    assert fitted.named_estimators_["margins"] is fitted.estimators_[0]
+    assert fitted.estimators_[0].C == 2.0
+    assert not hasattr(copy.estimators[0][1], "weights_")  # the members that were passed stay unfitted
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"estimators": []}, ValueError, "estimators is empty"),
+        ({"estimators": None}, TypeError, "must be a list of"),
+        ({"estimators": [DiSMEC()]}, TypeError, "must be a list of"),
+        ({"estimators": [("a", LogisticRegression())]}, TypeError, "Member 'a' is a LogisticRegression"),
+        ({"estimators": [("a", DiSMEC), ("b", DiSMEC())]}, TypeError, "Member 'a' is a"),
+        ({"estimators": [("a", DiSMEC()), ("a", DiSMEC())]}, ValueError, "not unique"),
+        ({"estimators": [("weights", DiSMEC())]}, ValueError, "conflict"),
+        ({"estimators": [("a", DiSMEC(C=-1))]}, ValueError, "C is -1"),
+        ({"weights": "best"}, ValueError, "weights is 'best'"),
+        ({"normalization": "softmax"}, ValueError, "normalization is 'softmax'"),
+        ({"n_candidates": 0}, ValueError, "n_candidates is 0"),
+        ({"validation_share": 0.0}, ValueError, "validation_share is 0"),
+        ({"validation_share": 1.0}, ValueError, "validation_share is 1"),
+    ],
+)
+def test_bad_parameters_are_refused(params, error, message):
+    with pytest.raises(error, match=message):
+        Blend(**{"estimators": [("a", DiSMEC())], **params}).fit(*noisy())
+
+
+# Model folders
+
+
+def saved(tmp_path, **params):
+    inner = Blend([("a", DiSMEC(propensity=(0.5, 1.0))), ("b", OneVsRestLeastSquares())], normalization="rank")
+    X, Y = noisy()
+    model = Blend([("inner", inner), ("c", DiSMEC(C=0.5))], **params).fit(X, Y)
+    model.save(tmp_path / "model")
+    return model
+
+
+def test_nested_blends_come_back(tmp_path):
+    model = saved(tmp_path, weights=np.array([0.25, 0.75]))
+    copy = xclassic.load(tmp_path / "model", verify="full")
+    X, _ = noisy()
+    assert_same_answers(copy.predict_topk(X, 37), model.predict_topk(X, 37))
+    assert copy.get_params()["inner__a__propensity"] == (0.5, 1.0)
+    np.testing.assert_array_equal(copy.weights, [0.25, 0.75])
+    assert_same_answers(copy.fit(*noisy()).predict_topk(X, 37), model.predict_topk(X, 37))
+
+
+def damage(header, case):
+    members = header["facts"]["members"]
+    if case == "another class":
+        members[0]["class"] = "Pipeline"
+    elif case == "no class":
+        del members[1]["class"]
+    elif case == "other features":
+        members[1]["n_features"] = 59
+    elif case == "a member less":
+        del members[1]
+    elif case == "no members":
+        members.clear()
+    elif case == "members of another kind":
+        header["facts"]["members"] = {"a": 1}
+    elif case == "a name twice":
+        members[1]["name"] = members[0]["name"]
+    elif case == "a name that is none":
+        members[1]["name"] = ["c"]
+    elif case == "bad parameter":
+        members[1]["params"]["C"] = "high"
+    elif case == "endless nesting":
+        for _ in range(300):
+            header["facts"]["members"] = [{**members[0], "facts": {"members": header["facts"]["members"]}}]
+
+
+@pytest.mark.parametrize("verify", ["lazy", "full"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "another class",
+        "no class",
+        "other features",
+        "a member less",
+        "no members",
+        "members of another kind",
+        "a name twice",
+        "a name that is none",
+        "bad parameter",
+        "endless nesting",
+    ],
+)
+def test_damaged_headers_are_refused(case, verify, tmp_path):
+    saved(tmp_path)
+    file = tmp_path / "model" / "model.json"
+    header = json.loads(file.read_text())
+    damage(header, case)
+    file.write_text(json.dumps(header))
+    with pytest.raises(ModelFileError):
+        xclassic.load(tmp_path / "model", verify=verify)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("weights", [0.5, np.nan]),
+        ("weights", [-1.0, 2.0]),
+        ("weights", [1.0]),
+        ("maps", [[0.0, 1.0, 0.0], [0.0, np.inf, 0.0]]),
+        ("maps", [[0.0, 1.0, 0.0]]),
+    ],
+)
+def test_damaged_arrays_are_refused(name, array, tmp_path):
+    model = saved(tmp_path)
+    arrays, facts = model._get_arrays()
+    arrays[name] = np.array(array)
+    model._get_arrays = lambda: (arrays, facts)
+    model.save(tmp_path / "model")
+    with pytest.raises(ModelFileError):
+        xclassic.load(tmp_path / "model")

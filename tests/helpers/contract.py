@@ -1,0 +1,552 @@
+"""What holds for every estimator: a test class to derive from."""
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from functools import cached_property
+from itertools import pairwise
+
+import joblib
+import numpy as np
+import pytest
+from scipy.sparse import csc_array, csr_array
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+import xclassic
+from xclassic import TopK, encode_labels, predict_topk
+from xclassic.base import ROWS_PER_TASK
+
+FORMS = ["unsorted", "duplicates", "int64", "float64", "read-only", "csc", "memory-mapped"]
+N_LABELS = 20
+FEATURES_PER_LABEL = 3
+
+
+def block_diagonal(n_rows=120, seed=0):
+    """Rows of one label each, or of two neighbors, whose features occur with no other label."""
+    rng = np.random.default_rng(seed)
+    first = rng.permutation(np.arange(n_rows) % N_LABELS)
+    Y = np.zeros((n_rows, N_LABELS), np.float32)
+    Y[np.arange(n_rows), first] = 1
+    both = rng.random(n_rows) < 0.3
+    Y[both, (first[both] + 1) % N_LABELS] = 1
+    X = np.repeat(Y, FEATURES_PER_LABEL, axis=1) * rng.uniform(0.5, 1.5, (n_rows, N_LABELS * FEATURES_PER_LABEL))
+    return csr_array(X.astype(np.float32)), csr_array(Y)
+
+
+def noisy(n_rows=150, n_features=60, n_labels=37, seed=0):
+    """A sparse problem without much order in it, so that scores are all different."""
+    rng = np.random.default_rng(seed)
+    X = random_sparse((n_rows, n_features), 0.15, rng)
+    Y = random_sparse((n_rows, n_labels), 0.08, rng)
+    Y.data[:] = 1
+    return X, Y
+
+
+def random_sparse(shape, density, rng):
+    """Return a matrix of at most this density, with values in (0, 1]."""
+    n_entries = int(density * shape[0] * shape[1])
+    rows, columns = (rng.integers(size, size=n_entries) for size in shape)
+    matrix = csr_array((np.ones(n_entries, np.float32), (rows, columns)), shape=shape)
+    matrix.data = 1 - rng.random(matrix.nnz, dtype=np.float32)
+    return matrix
+
+
+def assert_same_arrays(model, other):
+    """Compare the fitted state byte by byte."""
+    arrays, facts = model._get_arrays()
+    other_arrays, other_facts = other._get_arrays()
+    assert facts == other_facts
+    assert arrays.keys() == other_arrays.keys()
+    for name, array in arrays.items():
+        assert array.dtype == other_arrays[name].dtype, name
+        assert array.shape == other_arrays[name].shape, name
+        assert array.tobytes() == other_arrays[name].tobytes(), name
+
+
+def assert_same_answers(top, other):
+    for array, other_array in zip(top, other, strict=True):
+        np.testing.assert_array_equal(array, other_array)
+
+
+def assert_well_formed(top, n_rows, k, n_labels):
+    """Check everything that `TopK` promises."""
+    assert isinstance(top, TopK)
+    assert top.ids.shape == top.scores.shape == (n_rows, k)
+    assert top.counts.shape == (n_rows,)
+    assert (top.ids.dtype, top.scores.dtype, top.counts.dtype) == (np.int32, np.float32, np.int32)
+    assert ((top.counts >= 0) & (top.counts <= k)).all()
+    filled = top.filled()
+    assert (top.ids[~filled] == -1).all()
+    assert (top.scores[~filled] == -np.inf).all()
+    assert np.isfinite(top.scores[filled]).all()
+    assert ((top.ids[filled] >= 0) & (top.ids[filled] < n_labels)).all()
+    for ids, scores, count in zip(top.ids, top.scores, top.counts, strict=True):
+        assert np.unique(ids[:count]).size == count
+        assert np.array_equal(np.lexsort((ids[:count], -scores[:count])), np.arange(count))  # ties: smaller id first
+
+
+def assert_writes_nothing(model, method, X):
+    """Check that a call sets, replaces and deletes no attribute, so that threads may share the model."""
+    before = dict(vars(model))
+    getattr(model, method)(X)
+    after = vars(model)
+    assert after.keys() == before.keys()
+    assert [name for name, value in before.items() if after[name] is not value] == []
+
+
+def parameters(model):
+    """Return the parameters, with estimators as their class: the parameters of these are among them too."""
+    return {name: without_estimators(value) for name, value in model.get_params().items()}
+
+
+def without_estimators(value):
+    if isinstance(value, (list, tuple)):
+        return [without_estimators(item) for item in value]
+    return type(value) if isinstance(value, xclassic.XMCClassifier) else value
+
+
+class Contract:
+    """Derive a class named ``Test...`` with `estimator`, an unfitted instance that is quick on a hundred rows."""
+
+    estimator: xclassic.XMCClassifier
+    fits_at_once = False  # in well under a second on any data
+
+    def make(self, **params):
+        return clone(self.estimator).set_params(**params)
+
+    @cached_property
+    def fitted(self):
+        return self.make().fit(*noisy())
+
+    # Learning
+
+    @pytest.mark.parametrize("container", [csr_array, csr_array.toarray])
+    def test_block_diagonal_problem_is_solved(self, container):
+        X, Y = block_diagonal()
+        X_test, Y_test = block_diagonal(seed=1)
+        model = self.make().fit(container(X), Y)
+        assert model.score(container(X), Y) == 1
+        assert model.score(container(X_test), Y_test) == 1
+
+    def test_sparse_and_dense_features_rank_alike(self):
+        X, Y = block_diagonal()
+        model = self.make().fit(X, Y)
+        sparse, dense = model.predict_topk(X, 1), model.predict_topk(X.toarray(), 1)
+        np.testing.assert_array_equal(sparse.ids, dense.ids)
+        np.testing.assert_allclose(sparse.scores, dense.scores, rtol=1e-5)
+        # Two fits agree as far as the solver is exact; rows with two labels may name the other one first.
+        refitted = self.make().fit(X.toarray(), Y).predict_topk(X, 1)
+        assert (refitted.ids == sparse.ids).mean() > 0.9
+        np.testing.assert_allclose(refitted.scores, sparse.scores, rtol=0.2)
+
+    def test_permuted_labels_permute_the_answers(self):
+        X, Y = block_diagonal()
+        single = np.diff(Y.indptr) == 1  # scores may saturate, so that the two labels of other rows tie
+        X, Y = X[single], Y[single]
+        order = np.random.default_rng(0).permutation(N_LABELS)
+        top = self.make().fit(X, Y).predict_topk(X, 1)
+        permuted = self.make().fit(X, csr_array(Y[:, order])).predict_topk(X, 1)
+        np.testing.assert_array_equal(order[permuted.ids], top.ids)
+
+    def test_named_labels_and_class_vectors_train_the_same_model(self):
+        X, Y = noisy()
+        names = np.array([f"label {i:02d}" for i in range(Y.shape[1])])
+        lists = [names[Y[[i]].indices].tolist() for i in range(Y.shape[0])]
+        seen = np.unique(Y.indices)
+        matrix = self.make().fit(X, csr_array(Y[:, seen]))
+        named = self.make().fit(X, lists)
+        assert_same_arrays(matrix, named)
+        np.testing.assert_array_equal(named.classes_, names[seen])
+        assert named.predict_topk(X[:1], 1).named(named.classes_)[0][0][0] in names
+
+        classes = np.arange(X.shape[0]) % 7
+        vector = self.make().fit(X, classes * 10)
+        one_hot = self.make().fit(X, csr_array(np.eye(7)[classes]))
+        assert_same_arrays(vector, one_hot)
+        np.testing.assert_array_equal(vector.predict(X), one_hot.predict_topk(X, 1).ids[:, 0] * 10)
+
+    # Answers
+
+    @pytest.mark.parametrize("k", [1, 5, 37, 1000])
+    def test_answers_are_well_formed(self, k):
+        X, Y = noisy()
+        assert_well_formed(self.fitted.predict_topk(X, k), X.shape[0], min(k, Y.shape[1]), Y.shape[1])
+
+    def test_fewer_answers_are_the_first_of_more(self):
+        X, _ = noisy()
+        assert_same_answers(self.fitted.predict_topk(X, 3), self.fitted.predict_topk(X, 37).head(3))
+
+    def test_a_batch_is_answered_like_its_rows(self):
+        X, _ = noisy()
+        rows = TopK.concat([self.fitted.predict_topk(X[i : i + 1], 5) for i in range(X.shape[0])])
+        assert_same_answers(self.fitted.predict_topk(X, 5), rows)
+
+    def test_chunks_do_not_show(self):
+        X, _ = noisy(n_rows=2 * ROWS_PER_TASK + 7)
+        top = self.fitted.predict_topk(X, 5)
+        assert_same_answers(clone_fitted(self.fitted, n_jobs=3).predict_topk(X, 5), top)
+        assert_same_answers(TopK.concat([self.fitted.predict_topk(part, 5) for part in (X[:500], X[500:])]), top)
+
+    def test_no_rows(self):
+        X, _ = noisy()
+        assert_well_formed(self.fitted.predict_topk(X[:0], 5), 0, 5, 37)
+        assert self.fitted.predict(X[:0]).shape == (0, 37)
+        assert self.fitted.decision_function(X[:0]).shape == (0, 37)
+
+    @pytest.mark.parametrize("wanted", [[3], [0, 5, 6, 36], list(range(37)), []])
+    def test_restricted_answers(self, wanted):
+        X, _ = noisy()
+        full = self.fitted.predict_topk(X, 37)
+        excluded = np.setdiff1d(np.arange(37), wanted)
+        top = self.fitted.predict_topk(X, 37, labels=wanted)
+        assert_well_formed(top, X.shape[0], 37, 37)
+        assert_same_answers(self.fitted.predict_topk(X, 37, exclude=excluded), top)
+        for ids, scores, count, full_ids, full_scores in zip(*top, full.ids, full.scores, strict=True):
+            assert set(ids[:count]) <= set(wanted)
+            allowed = np.isin(full_ids, wanted)  # a restricted search may find more, but it loses nothing
+            found = dict(zip(ids[:count], scores[:count], strict=True))
+            assert {label: found.get(label) for label in full_ids[allowed]} == dict(
+                zip(full_ids[allowed], full_scores[allowed], strict=True)
+            )
+
+    def test_restriction_prefers_the_best_allowed(self):
+        X, _ = noisy()
+        all_allowed = self.fitted.predict_topk(X, 37, labels=[1, 2, 3, 4])
+        assert_same_answers(self.fitted.predict_topk(X, 2, labels=[1, 2, 3, 4]), all_allowed.head(2))
+
+    # The same model whatever the circumstances
+
+    @pytest.mark.parametrize("n_jobs", [1, 2, 4])
+    def test_the_model_does_not_depend_on_n_jobs(self, n_jobs):
+        assert_same_arrays(self.make(n_jobs=n_jobs).fit(*noisy()), self.fitted)
+
+    def test_the_model_does_not_depend_on_the_backend(self):
+        with joblib.parallel_config("loky", n_jobs=2):
+            elsewhere = self.make().fit(*noisy())
+        assert_same_arrays(elsewhere, self.fitted)
+
+    def test_answers_do_not_depend_on_the_backend(self):
+        X, _ = noisy(n_rows=ROWS_PER_TASK + 1)
+        with joblib.parallel_config("loky", n_jobs=2):
+            elsewhere = self.fitted.predict_topk(X, 5)
+        assert_same_answers(elsewhere, self.fitted.predict_topk(X, 5))
+
+    def test_refitting_leaves_no_trace(self):
+        model = self.make().fit(*noisy(seed=1, n_features=20, n_labels=5))
+        assert_same_arrays(model.fit(*noisy()), self.fitted)
+
+    def test_python_threads_fit_and_predict_at_once(self):
+        X, Y = noisy()
+        fitted = self.fitted
+        expected = fitted.predict_topk(X, 5)
+        outcomes = []
+
+        def work():
+            outcomes.extend((self.make(n_jobs=2).fit(X, Y), fitted.predict_topk(X, 5)) for _ in range(3))
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(outcomes) == 12
+        for model, top in outcomes:
+            assert_same_arrays(model, self.fitted)
+            assert_same_answers(top, expected)
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_the_form_of_the_input_does_not_matter(self, form, tmp_path):
+        X, Y = noisy()
+        before = [matrix.copy() for matrix in (X, Y)]
+        given = [reformed(matrix, form, tmp_path / str(i)) for i, matrix in enumerate((X, Y))]
+        if form == "duplicates":
+            given[1] = Y  # a label stored twice is refused
+        model = self.make().fit(*given)
+        assert_same_arrays(model, self.fitted)
+        assert_same_answers(model.predict_topk(given[0], 5), self.fitted.predict_topk(X, 5))
+        for matrix, copy in zip((X, Y), before, strict=True):
+            assert (matrix != copy).nnz == 0
+
+    @pytest.mark.parametrize("method", ["predict_topk", "predict", "decision_function", "predict_proba"])
+    def test_prediction_writes_no_attribute(self, method):
+        model = self.fitted
+        if not hasattr(model, method):
+            pytest.skip("its scores are no probabilities")
+        assert_writes_nothing(model, method, noisy()[0])
+
+    # Copies
+
+    def test_clone_has_the_same_parameters_and_is_unfitted(self):
+        copy = clone(self.fitted)
+        assert parameters(copy) == parameters(self.fitted)
+        with pytest.raises(NotFittedError):
+            copy.predict_topk(noisy()[0])
+
+    def test_pickle(self):
+        X, _ = noisy()
+        copy = pickle.loads(pickle.dumps(self.fitted))
+        assert_same_arrays(copy, self.fitted)
+        assert_same_answers(copy.predict_topk(X, 5), self.fitted.predict_topk(X, 5))
+
+    @pytest.mark.parametrize("mmap", [True, False])
+    @pytest.mark.parametrize("verify", ["lazy", "full"])
+    def test_save_and_load(self, mmap, verify, tmp_path):
+        X, _ = noisy()
+        self.fitted.save(tmp_path / "model")
+        copy = xclassic.load(tmp_path / "model", mmap=mmap, verify=verify)
+        assert type(copy) is type(self.fitted)
+        assert parameters(copy) == parameters(self.fitted)
+        assert copy.n_features_in_ == self.fitted.n_features_in_
+        assert_same_arrays(copy, self.fitted)
+        for k in (1, 37):
+            assert_same_answers(copy.predict_topk(X, k), self.fitted.predict_topk(X, k))
+        np.testing.assert_array_equal(copy.predict(X).toarray(), self.fitted.predict(X).toarray())
+        again = pickle.loads(pickle.dumps(copy))
+        assert_same_answers(again.predict_topk(X, 5), self.fitted.predict_topk(X, 5))
+        copy.save(tmp_path / "model")  # over the arrays that it has mapped
+        assert_same_answers(copy.predict_topk(X, 5), self.fitted.predict_topk(X, 5))
+        assert_same_arrays(xclassic.load(tmp_path / "model"), self.fitted)
+
+    # Unusual data
+
+    @pytest.mark.parametrize("dense", [False, True])
+    @pytest.mark.parametrize(
+        "case",
+        ["one label", "label on every row", "labels without rows", "no labels on any row", "one row", "no features"],
+    )
+    def test_unusual_data_have_an_answer(self, case, dense):
+        X, Y = noisy()
+        if case == "one label":
+            Y = csr_array(Y[:, :1])
+        elif case == "label on every row":
+            Y = csr_array(np.hstack([np.ones((Y.shape[0], 1)), Y.toarray()]))
+        elif case == "labels without rows":
+            Y = csr_array((Y.data, Y.indices, Y.indptr), shape=(Y.shape[0], 200))
+        elif case == "no labels on any row":
+            Y = csr_array(Y.shape, dtype=np.float32)
+        elif case == "one row":
+            X, Y = X[:1], Y[:1]
+        elif case == "no features":
+            X = csr_array(X.shape, dtype=np.float32)
+        X = X.toarray() if dense else X
+        model = self.make().fit(X, Y)
+        n_labels = Y.shape[1]
+        assert_well_formed(model.predict_topk(X, 5), X.shape[0], min(5, n_labels), n_labels)
+        assert 0 <= model.score(X, Y) <= 1
+
+    def test_rows_without_features_and_labels(self):
+        X, Y = block_diagonal()
+        X = csr_array(np.vstack([X.toarray(), np.zeros((30, X.shape[1]))]))
+        Y = csr_array(np.vstack([Y.toarray(), np.zeros((30, Y.shape[1]))]))
+        model = self.make().fit(X, Y)
+        assert model.score(X[:120], Y[:120]) == 1
+        assert_well_formed(model.predict_topk(X[120:], 5), 30, 5, N_LABELS)
+
+    @pytest.mark.parametrize("dense", [False, True])
+    @pytest.mark.parametrize(
+        ("case", "message"),
+        [
+            ("NaN", "NaN"),
+            ("infinite", "infinity"),
+            ("too large", "float32"),
+            ("negative labels", "only 0 and 1"),
+            ("fractional labels", "only 0 and 1"),
+            ("missing row", "150 rows but Y has 149"),
+            ("no rows", "0 sample"),
+            ("no columns", "0 feature"),
+            ("no labels", "no label"),
+        ],
+    )
+    def test_bad_training_data_are_refused(self, case, message, dense):
+        X, Y = (matrix.toarray().astype(np.float64) for matrix in noisy())
+        values = {"NaN": np.nan, "infinite": -np.inf, "too large": 1e300}
+        if case in values:
+            X[3, 2] = values[case]
+        Y[2, 1] = {"negative labels": -1, "fractional labels": 0.5}.get(case, Y[2, 1])
+        if case == "missing row":
+            Y = Y[:-1]
+        elif case == "no rows":
+            X, Y = X[:0], Y[:0]
+        elif case == "no columns":
+            X = X[:, :0]
+        elif case == "no labels":
+            Y = Y[:, :0]
+        with pytest.raises(ValueError, match=message):
+            self.make().fit(X if dense else csr_array(X), Y if dense else csr_array(Y))
+
+    @pytest.mark.parametrize("method", ["predict_topk", "predict", "decision_function"])
+    def test_bad_queries_are_refused(self, method):
+        X, _ = noisy()
+        with pytest.raises(ValueError, match="59 features"):
+            getattr(self.fitted, method)(X[:, :59])
+        bad = X.toarray()
+        bad[7, 5] = np.nan
+        with pytest.raises(ValueError, match=r"NaN.*X\[7, 5\]"):
+            getattr(self.fitted, method)(bad)
+        with pytest.raises(NotFittedError):
+            getattr(self.make(), method)(X)
+
+    def test_bad_restrictions_and_k_are_refused(self):
+        X, _ = noisy()
+        with pytest.raises(ValueError, match="k is 0"):
+            self.fitted.predict_topk(X, 0)
+        with pytest.raises(ValueError, match=r"does not know.*37"):
+            self.fitted.predict_topk(X, labels=[1, 37])
+
+    def test_unfitted_use_is_refused(self, tmp_path):
+        X, Y = noisy()
+        with pytest.raises(NotFittedError):
+            self.make().score(X, Y)
+        with pytest.raises(NotFittedError):
+            self.make().save(tmp_path / "model")
+        assert not (tmp_path / "model").exists()
+
+    def test_a_failed_fit_leaves_the_estimator_unfitted(self):
+        X, Y = noisy()
+        model = self.make().fit(X, Y)
+        with pytest.raises(ValueError, match="150 rows but Y has 149"):
+            model.fit(X, Y[:-1])
+        with pytest.raises(NotFittedError):
+            model.predict_topk(X)
+
+    @pytest.mark.parametrize("n_jobs", [0, "two"])
+    def test_bad_parameters_are_refused_by_fit(self, n_jobs):
+        with pytest.raises((TypeError, ValueError), match="n_jobs is"):
+            self.make(n_jobs=n_jobs).fit(*noisy())
+
+    # Services
+
+    def test_estimate_memory(self):
+        X, Y = noisy()
+        estimate = self.make().estimate_memory(X, Y)
+        assert type(estimate) is int
+        assert estimate > 0
+        larger = self.make().estimate_memory(*noisy(n_rows=1500, n_features=600, n_labels=370))
+        assert larger > estimate
+        dense, lists = X.toarray(), [Y[[i]].indices.tolist() for i in range(Y.shape[0])]
+        assert self.make().estimate_memory(dense, lists) > 0
+        with pytest.raises(ValueError, match="X has 1 dimensions"):
+            self.make().estimate_memory(["a text"], [["a"]])
+
+    def test_prune_weights(self):
+        if not hasattr(self.estimator, "prune_weights"):
+            pytest.skip("has no weights")
+        X, _ = noisy()
+        top = self.fitted.predict_topk(X, 5)
+        model = pickle.loads(pickle.dumps(self.fitted))
+        assert model.prune_weights(0) is model
+        assert_same_answers(model.predict_topk(X, 5), top)
+        model.prune_weights(1e30)
+        assert_well_formed(model.predict_topk(X, 5), X.shape[0], 5, 37)
+        assert not np.array_equal(model.predict_topk(X, 5).scores, top.scores)
+        assert_same_answers(self.fitted.predict_topk(X, 5), top)
+        with pytest.raises(ValueError, match="threshold is -1"):
+            model.prune_weights(-1)
+        with pytest.raises(NotFittedError):
+            self.make().prune_weights(0.1)
+
+    def test_cross_validation(self):
+        X, Y = block_diagonal()
+        encoded, _ = encode_labels([[f"{label}" for label in Y[[i]].indices] for i in range(Y.shape[0])])
+        search = GridSearchCV(self.make(), {"n_jobs": [1, 2]}, cv=3).fit(X, encoded)
+        assert search.cv_results_["mean_test_score"].min() > 0.95
+        assert_same_answers(predict_topk(search, X, 3), search.best_estimator_.predict_topk(X, 3))
+        with config_context(skip_parameter_validation=True):  # scikit-learn would refuse a sparse y here
+            assert cross_val_score(self.make(), X, Y, cv=3).mean() > 0.95
+        assert cross_val_score(self.make(), X, Y.toarray(), cv=3).mean() > 0.95
+
+    @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+    @pytest.mark.parametrize("n_jobs", [1, 2])
+    def test_ctrl_c_stops_a_fit(self, n_jobs):
+        if self.fits_at_once:
+            pytest.skip("its fit is over before Ctrl-C would matter")
+        seconds, threads = interrupted_fit(self.make(n_jobs=n_jobs))
+        assert seconds < PATIENCE
+        assert threads == 1
+
+
+def clone_fitted(model, **params):
+    return pickle.loads(pickle.dumps(model)).set_params(**params)
+
+
+def reformed(matrix, form, path):
+    """Return the same matrix in another form."""
+    data, indices, indptr = matrix.data.copy(), matrix.indices.copy(), matrix.indptr.copy()
+    if form == "unsorted":
+        for start, stop in pairwise(indptr):
+            data[start:stop], indices[start:stop] = data[start:stop][::-1].copy(), indices[start:stop][::-1].copy()
+    elif form == "duplicates":
+        data, indices, indptr = np.repeat(data / 2, 2), np.repeat(indices, 2), indptr * 2
+    elif form == "int64":
+        indices, indptr = indices.astype(np.int64), indptr.astype(np.int64)
+    elif form == "float64":
+        data = data.astype(np.float64)
+    elif form == "csc":
+        return csc_array(matrix)
+    elif form == "read-only":
+        for array in (data, indices, indptr):
+            array.setflags(write=False)
+    elif form == "memory-mapped":
+        parts = []
+        for name, array in (("data", data), ("indices", indices), ("indptr", indptr)):
+            np.save(f"{path}-{name}.npy", array)
+            parts.append(np.load(f"{path}-{name}.npy", mmap_mode="r"))
+        data, indices, indptr = parts
+    return csr_array((data, indices, indptr), shape=matrix.shape)
+
+
+# Seconds that a fit may run on after Ctrl-C; another worker of the tests takes its share of the cores.
+PATIENCE = 3 if "PYTEST_XDIST_WORKER" in os.environ else 1
+
+INTERRUPTED = """
+import os, pickle, signal, sys, threading, time
+import numpy as np
+from tests.helpers.contract import random_sparse
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job starts without
+estimator = pickle.load(sys.stdin.buffer)
+rng = np.random.default_rng(0)
+X = random_sparse((40_000, 5_000), 0.01, rng)
+Y = random_sparse((40_000, 20_000), 0.0003, rng)
+Y.data[:] = 1
+sent = []
+
+def interrupt():
+    time.sleep(1)
+    sent.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+
+killer = threading.Thread(target=interrupt)
+killer.start()
+try:
+    estimator.fit(X, Y)
+    print("finished too early")
+except KeyboardInterrupt:
+    seconds = time.perf_counter() - sent[0]
+    killer.join()
+    for _ in range(30):  # for the threads of a pool to return after their last task
+        time.sleep(0.1)
+        if threading.active_count() == 1:
+            break
+    print(seconds, threading.active_count())
+"""
+
+
+def interrupted_fit(estimator):
+    """Send SIGINT to a process that fits for long; return the seconds that it ran on and its number of threads then."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        input=pickle.dumps(estimator),
+        capture_output=True,
+        env=environment,
+        timeout=120,
+        check=True,
+    )
+    seconds, threads = done.stdout.split()
+    return float(seconds), int(threads)

@@ -1,0 +1,1 @@
+"""Slow twins: what the package computes, written the obvious way."""

@@ -1,0 +1,157 @@
+"""Search over a trie on the device of the model: against loops over labels and beams, and against transformers."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from tests.helpers.naive import neural as naive_neural  # noqa: E402
+from tests.helpers.neural import DEVICE  # noqa: E402
+from xclassic import LabelTree  # noqa: E402
+from xclassic.neural import scoring  # noqa: E402
+from xclassic.neural.decoding import search  # noqa: E402
+from xclassic.neural.scoring import TrieOnDevice  # noqa: E402
+from xclassic.neural.texts import Texts  # noqa: E402
+from xclassic.neural.trie import TokenTrie, Words  # noqa: E402
+
+END = 1
+SMALL = {"vocab_size": 40, "d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 2, "num_heads": 4}
+
+
+def random_model(seed=0, **options):
+    torch.manual_seed(seed)
+    config = transformers.T5Config(**{**SMALL, **options}, decoder_start_token_id=0, dropout_rate=0.0)
+    return transformers.T5ForConditionalGeneration(config).eval().to(DEVICE)
+
+
+def random_sequences(n, rng, longest=4):
+    distinct = {tuple(rng.integers(2, 8, rng.integers(1, longest + 1)).tolist()) for _ in range(20 * n)}
+    chosen = sorted(distinct)
+    rng.shuffle(chosen)
+    return [[*s, END] for s in chosen[:n]]
+
+
+def random_rows(n, rng):
+    return [[*rng.integers(2, 40, rng.integers(0, 9)).tolist(), END] for _ in range(n)]
+
+
+def run(model, sequences, rows, k, beam, allowed=None):
+    return search_trie(model, TokenTrie(sequences), rows, k, beam, allowed)
+
+
+def search_trie(model, trie, rows, k, beam, allowed=None):
+    ids, mask = Texts(rows, pad=0).batch(np.arange(len(rows)), torch.device(DEVICE))
+    nodes = None if allowed is None else torch.from_numpy(trie.allowed_nodes(np.array(allowed))).to(DEVICE)
+    placed = TrieOnDevice.place(trie, model)
+    labels, scores = search(model, placed, trie.widths, ids, mask, k=k, beam=beam, allowed=nodes)
+    return labels.cpu().numpy(), scores.cpu().numpy()
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("options", [{}, {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}])
+@pytest.mark.parametrize("gather", [0, 1000])
+def test_a_beam_as_wide_as_the_labels_is_exhaustive(seed, options, gather, monkeypatch):
+    monkeypatch.setattr(scoring, "GATHER", gather)  # products with the children alone, or with the whole vocabulary
+    rng = np.random.default_rng(seed)
+    model, sequences, rows = random_model(seed, **options), random_sequences(15, rng), random_rows(6, rng)
+    expected = naive_neural.log_probabilities(model, rows, sequences)
+    np.testing.assert_allclose(np.exp(expected).sum(axis=1), 1, rtol=1e-5)
+    labels, scores = run(model, sequences, rows, k=15, beam=15)
+    assert [sorted(row) for row in labels.tolist()] == [list(range(15))] * 6
+    np.testing.assert_allclose(scores, np.take_along_axis(expected, labels, axis=1), atol=2e-4)
+    assert (np.diff(scores, axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize("gather", [0, 1000])
+def test_words_have_a_part_in_the_scores_of_codes(gather, monkeypatch):
+    monkeypatch.setattr(scoring, "GATHER", gather)
+    rng = np.random.default_rng(0)
+    model, rows = random_model(), random_rows(6, rng)
+    tree = LabelTree.from_codes([(0, 0), (0, 1), (1, 0), (1, 1, 0), (1, 1, 1), (2,)])
+    shares = rng.random((tree.n_nodes, 3)).astype(np.float32)
+    words = Words(rng.integers(2, 20, shares.shape), shares)
+    trie = TokenTrie.of_codes(tree, 20, words)
+    labels, scores = search_trie(model, trie, rows, k=6, beam=6)
+    table = model.shared.weight.detach().clone()
+    for node in range(1, tree.n_nodes):
+        table[19 + node] += sum(
+            share * table[word] for word, share in zip(*(part[node] for part in words), strict=True)
+        )
+        table[19 + node] *= 0.5**0.5
+    model.lm_head.weight = torch.nn.Parameter(table)  # those of words are read no more, and codes are written alone
+    sequences = [trie.tokens[path[path >= 0]].tolist() for path in tree.paths()[:, 1:]]
+    expected = naive_neural.log_probabilities(model, rows, sequences)
+    np.testing.assert_allclose(scores, np.take_along_axis(expected, labels, axis=1), atol=2e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("beam", "k"), [(1, 1), (2, 1), (3, 3), (6, 2)])
+def test_search_keeps_what_a_loop_over_beams_keeps(seed, beam, k):
+    rng = np.random.default_rng(seed)
+    model, sequences, rows = random_model(seed), random_sequences(20, rng), random_rows(7, rng)
+    labels, scores = run(model, sequences, rows, k=k, beam=beam)
+    for row, found, score in zip(rows, labels, scores, strict=True):
+        expected = naive_neural.beam_search(model, row, sequences, beam, k)
+        assert found[found >= 0].tolist() == [label for label, _ in expected]
+        np.testing.assert_allclose(score[found >= 0], [value for _, value in expected], atol=2e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_restricted_search_finds_allowed_labels_with_their_scores(seed):
+    rng = np.random.default_rng(seed)
+    model, sequences, rows = random_model(seed), random_sequences(20, rng), random_rows(5, rng)
+    allowed = sorted(rng.choice(20, 4, replace=False).tolist())
+    expected = naive_neural.log_probabilities(model, rows, sequences)[:, allowed]
+    labels, scores = run(model, sequences, rows, k=6, beam=6, allowed=allowed)
+    assert (labels[:, 4:] == -1).all()
+    assert np.isneginf(scores[:, 4:]).all()
+    assert [sorted(row) for row in labels[:, :4].tolist()] == [allowed] * 5
+    np.testing.assert_allclose(np.sort(scores[:, :4]), np.sort(expected), atol=2e-4)
+
+
+def test_answers_do_not_depend_on_the_rows_beside():
+    rng = np.random.default_rng(0)
+    model, sequences, rows = random_model(), random_sequences(20, rng), random_rows(30, rng)
+    labels, scores = run(model, sequences, rows, k=3, beam=4)
+    for i in (0, 7, 29):
+        alone = run(model, sequences, [rows[i]], k=3, beam=4)
+        assert alone[0][0].tolist() == labels[i].tolist()
+        np.testing.assert_allclose(alone[1][0], scores[i], atol=1e-4)
+
+
+def test_of_equal_scores_the_smaller_label_comes_first():
+    model = random_model()
+    with torch.no_grad():
+        model.shared.weight[5] = model.shared.weight[4]
+        model.shared.weight[6] = model.shared.weight[4]
+    labels, scores = run(model, [[6, END], [4, END], [5, END]], [[9, END]], k=3, beam=3)
+    assert labels.tolist() == [[0, 1, 2]]
+    assert len(set(scores[0].tolist())) == 1
+
+
+def test_a_single_label_is_certain():
+    labels, scores = run(random_model(), [[4, 5, END]], [[7, END], [END]], k=1, beam=1)
+    assert labels.tolist() == [[0], [0]]
+    assert scores.tolist() == [[0.0], [0.0]]
+
+
+@pytest.mark.parametrize("options", [{}, {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}])
+def test_agrees_with_generate_of_transformers(options):
+    """The same beam search by a Python function per path and step, with scores among allowed tokens only."""
+    rng = np.random.default_rng(3)
+    model, sequences, rows = random_model(3, **options), random_sequences(12, rng), random_rows(4, rng)
+    sequences = [s[:-1] for s in sequences if len(s) == 4]  # of one length, so that no length penalty comes in
+    ids, mask = Texts(rows, pad=0).batch(np.arange(4), torch.device(DEVICE))
+
+    def allowed(_, prefix):
+        return naive_neural.continuations(sequences, prefix[1:].tolist()) or [END]
+
+    found = model.generate(
+        input_ids=ids, attention_mask=mask, prefix_allowed_tokens_fn=allowed, num_beams=4, num_return_sequences=4,
+        max_new_tokens=3, renormalize_logits=True, output_scores=True, return_dict_in_generate=True, length_penalty=0.0,
+    )  # fmt: skip
+    expected = [sequences.index(s[1:4].tolist()) for s in found.sequences]
+    labels, scores = run(model, sequences, rows, k=4, beam=4)
+    assert labels.ravel().tolist() == expected
+    np.testing.assert_allclose(scores.ravel(), found.sequences_scores.cpu().numpy(), atol=2e-4)

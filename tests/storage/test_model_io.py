@@ -1,0 +1,516 @@
+"""The model folder: what is stored, what is refused, and that nothing is lost or let in."""
+
+import errno
+import json
+import os
+import pickle
+import random
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xclassic import ModelFileError, load
+from xclassic.storage.folder import HEADER, load_model, save_model
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "format-1" / "plain"
+posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and file types")
+
+
+def names(folder):
+    return {entry.name for entry in os.scandir(folder)}
+
+
+def edit(folder, change):
+    """Change the header of a model with a function of its dict."""
+    header = json.loads((folder / HEADER).read_text())
+    change(header)
+    (folder / HEADER).write_text(json.dumps(header))
+
+
+def file_of(folder, name):
+    return folder / json.loads((folder / HEADER).read_text())["arrays"][name]["file"]
+
+
+@pytest.fixture
+def model(tmp_path):
+    folder = tmp_path / "model"
+    save_model(folder, {"class": "X", "version": 1}, {"w.values": np.arange(100, dtype=np.float32), "n": np.arange(3)})
+    return folder
+
+
+def script(code, *arguments):
+    """Run Python code in a process of its own."""
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run_script(code, *arguments):
+    process = script(code, *arguments)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+# What is stored
+
+
+@pytest.mark.parametrize("mmap", [True, False])
+@pytest.mark.parametrize("verify", ["lazy", "full"])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=np.int32).reshape(2, 3),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(10)[::3],
+        np.arange(3, dtype=">i4"),
+        np.array(7.5, np.float16),
+        np.zeros((0, 4), np.float32),
+        np.array([True, False]),
+        np.array(["", "grün", "a longer label"]),
+        np.array([b"bytes"]),
+    ],
+    ids=lambda array: f"{array.dtype.str}{array.shape}",
+)
+def test_arrays_come_back(tmp_path, array, mmap, verify):
+    save_model(tmp_path / "m", {}, {"a.b-c_d": array})
+    found = load_model(tmp_path / "m", mmap=mmap, verify=verify)[1]["a.b-c_d"]
+    np.testing.assert_array_equal(found, array)
+    assert found.dtype == array.dtype.newbyteorder("<")
+    assert found.shape == array.shape
+    assert not mmap or found.size == 0 or not found.flags.writeable
+
+
+def test_header_comes_back(tmp_path):
+    header = {"class": "DiSMEC", "params": {"C": 1.5, "loss": None, "names": ["ä", "\n"], "deep": {"x": [True]}}}
+    save_model(tmp_path / "m", header, {})
+    assert load_model(tmp_path / "m") == (header, {})
+
+
+@pytest.mark.parametrize(
+    ("header", "arrays", "error", "message"),
+    [
+        ({"a": {1, 2}}, {}, TypeError, "plain JSON"),
+        ({"a": float("nan")}, {}, ValueError, "plain JSON"),
+        ({}, {"a": np.array([None])}, TypeError, "dtype object"),
+        ({}, {"a": np.zeros(2, [("x", "i4")])}, TypeError, "bools, numbers, bytes and text"),
+        ({}, {"../a": np.zeros(2)}, ValueError, "cannot name an array"),
+        ({}, {"": np.zeros(2)}, ValueError, "cannot name an array"),
+        ({"arrays": 3}, {}, ValueError, "the key 'arrays'"),
+        ({"a": "\ud800"}, {}, ValueError, "surrogates not allowed"),
+        ({"a": {1: 0, "1": 1}}, {}, ValueError, "names a key twice"),
+        ({"a": "x" * 2**26}, {}, ValueError, "is larger than"),
+        ({}, {"a": np.zeros((1,) * 9)}, ValueError, "has shape"),
+        ({}, {f"a{i}": np.zeros(0) for i in range(10_001)}, ValueError, "no list of arrays"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_cannot_be_stored_or_loaded_again_is_refused_before_anything_is_written(
+    tmp_path, model, header, arrays, error, message
+):
+    before = names(model)
+    for folder in (tmp_path / "new", model):
+        with pytest.raises(error, match=message):
+            save_model(folder, header, arrays)
+    assert names(tmp_path) == {"model"}
+    assert names(model) == before
+    assert load_model(model)[0]["version"] == 1
+
+
+def test_a_golden_model_of_format_1_loads():
+    """Made by `save_model` with this header and the arrays w (float32) and names; never to be rewritten."""
+    header, arrays = load_model(GOLDEN, verify="full")
+    assert header == {"class": "X", "facts": {"n": 2}}
+    assert arrays["w"].tolist() == [[0.5, -1.0]]
+    assert arrays["w"].dtype == np.float32
+    assert arrays["names"].tolist() == ["a", "bc"]
+
+
+# Saving over something
+
+
+def test_a_replaced_model_leaves_no_files(model):
+    before = names(model)
+    save_model(model, {"version": 2}, {"other": np.ones(2)})
+    assert load_model(model)[0] == {"version": 2}
+    assert len(names(model)) == 3  # header, array, lock
+    assert names(model) & before == {HEADER, ".lock"}
+
+
+def test_a_reader_keeps_what_it_has_mapped(model):
+    values = load_model(model)[1]["w.values"]
+    save_model(model, {}, {"w.values": np.zeros(100, np.float32)})
+    np.testing.assert_array_equal(values, np.arange(100))
+
+
+def test_leftovers_of_a_killed_save_are_swept_and_the_files_of_users_kept(model):
+    for name in ("w.0123456789abcdef.npy", "model.json.0123456789abcdef", "notes.txt", "w.npy"):
+        (model / name).write_text("x")
+    save_model(model, {}, {})
+    assert names(model) == {HEADER, ".lock", "notes.txt", "w.npy"}
+
+
+@pytest.mark.parametrize("header", ["", "{", "[]"])
+def test_a_damaged_model_can_be_replaced(model, header):
+    (model / HEADER).write_text(header)
+    save_model(model, {"version": 2}, {"a": np.ones(1)})
+    assert load_model(model)[0] == {"version": 2}
+    assert len(names(model)) == 3
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(FileExistsError, match=r"holds 'thesis.tex' and no model; save to a new or empty folder"):
+        save_model(tmp_path, {}, {})
+    with pytest.raises(FileExistsError, match="is a file; a model is saved as a folder"):
+        save_model(tmp_path / "thesis.tex", {}, {})
+    assert names(tmp_path) == {"thesis.tex"}
+
+
+@posix
+def test_a_full_disk_leaves_the_old_model(model):
+    """The limit on the size of files stands in for the disk."""
+    before = names(model)
+    code = """
+        import resource, sys
+        import numpy as np
+        from xclassic.storage.folder import save_model
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+        try:
+            save_model(sys.argv[1], {"version": 2}, {"small": np.zeros(10), "large": np.zeros(100_000)})
+        except OSError as error:
+            print(error.errno, error)
+        """
+    message = run_script(code, model)
+    assert message.startswith(f"{errno.EFBIG} ")
+    assert "could not save the model" in message
+    assert "what was there is unchanged" in message
+    assert names(model) == before
+    assert load_model(model, verify="full")[0]["version"] == 1
+
+
+def test_an_interrupted_save_leaves_the_old_model(model, monkeypatch):
+    before = names(model)
+
+    def interrupt(*paths):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(model, {}, {"a": np.ones(3)})
+    assert names(model) == before
+
+
+# Several processes
+
+SAVER = """
+    import sys, time
+    import numpy as np
+    from xclassic.storage.folder import save_model
+    version, pause = int(sys.argv[2]), float(sys.argv[3])
+    print("ready", flush=True)
+    while True:
+        version += 1
+        arrays = {f"a{i}": np.full(3000, version) for i in range(4)}
+        save_model(sys.argv[1], {"version": version}, arrays)
+        time.sleep(pause)
+    """
+
+
+def check_one_version(folder):
+    """Load the model and return its version, which every array must carry."""
+    header, arrays = load_model(folder, verify="full")
+    assert len(arrays) == 4
+    for array in arrays.values():
+        assert (array == header["version"]).all()
+    return header["version"]
+
+
+@posix
+def test_kill_at_any_moment_leaves_the_old_model_or_the_new_one(tmp_path):
+    folder = tmp_path / "m"
+    moments = random.Random(0)
+    start = time.perf_counter()
+    save_model(folder, {"version": 0}, {f"a{i}": np.zeros(3000, int) for i in range(4)})
+    one_save = time.perf_counter() - start  # a window in seconds would miss the saves of a slow disk
+    version = n_cut_short = 0
+    for _ in range(60):
+        process = script(SAVER, folder, version, 0)
+        process.stdout.readline()
+        time.sleep(min(moments.uniform(0, 3 * one_save), 0.3))
+        process.kill()
+        process.communicate()
+        found = check_one_version(folder)
+        assert found >= version
+        version = found
+        n_cut_short += len(names(folder)) > 6  # header, lock, four arrays
+    assert version > 5
+    assert n_cut_short > 5
+    save_model(folder, {}, {})
+    assert names(folder) == {HEADER, ".lock"}
+
+
+def both(versions):
+    """Whether each of the two savers wrote a version that was read."""
+    return {version > 1_000_000 for version in versions if version} == {False, True}
+
+
+@posix
+def test_two_savers_and_a_reader(tmp_path):
+    folder = tmp_path / "m"
+    save_model(folder, {"version": 0}, {f"a{i}": np.zeros(3000, int) for i in range(4)})
+    # Who waits for the lock looks every 50 ms, so without a pause one saver might keep it.
+    savers = [script(SAVER, folder, start, 0.02) for start in (0, 1_000_000)]
+    seen = set()
+    try:
+        for saver in savers:
+            saver.stdout.readline()
+        start = time.monotonic()
+        while (waited := time.monotonic() - start) < 3 or (waited < 20 and not both(seen)):
+            seen.add(check_one_version(folder))
+    finally:
+        alive = [saver.poll() is None for saver in savers]
+        for saver in savers:
+            saver.kill()
+            saver.communicate()
+    assert all(alive)
+    assert both(seen)
+
+
+# Loading what is damaged or hostile
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no valid JSON"),
+        (b"\x80\x04]", "no valid JSON"),
+        (b"[]", "is not the header of a model"),
+        (b'{"format": 1}', "no list of arrays"),
+        (b'{"format": 1, "arrays": []}', "no list of arrays"),
+        (b'{"format": true, "arrays": {}}', "is not the header of a model"),
+        (b'{"format": 0, "arrays": {}}', "is not the header of a model"),
+        (b'{"format": 1.0, "arrays": {}}', "is not the header of a model"),
+        (b'{"format": 99, "arrays": {}}', r"has format 99; this version reads up to 1. Upgrade xclassic"),
+        (b'{"format": 1, "arrays": {}, "x": NaN}', "no finite number"),
+        (b'{"format": 1, "arrays": {}, "x": 1e999}', "no finite number"),
+        (b'{"format": 1, "format": 1, "arrays": {}}', "names a key twice"),
+        (b'{"format": 1, "arrays": {}, "x": "\\ud800"}', "no valid JSON"),
+        (b'{"format": 1, "arrays": {}, "x": ' + b"9" * 10_000 + b"}", "no valid JSON"),
+        (b'{"format": 1, "arrays": {}, "x": ' + b"[" * 200_000, "no valid JSON"),
+        (b'{"format": 1, "arrays": {"a": 5}}', "is not valid"),
+        (b'{"format": 1, "arrays": {"a/b": {}}}', "is not valid"),
+    ],
+)
+def test_hostile_headers(model, content, message):
+    (model / HEADER).write_bytes(content)
+    with pytest.raises(ModelFileError, match=message):
+        load_model(model)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("file", "../../etc/passwd", "names the file"),
+        ("file", "n.0123456789abcdef.npy", "names the file"),
+        ("file", None, "names the file"),
+        ("dtype", "|O", "has dtype"),
+        ("dtype", "float32", "has dtype"),
+        ("dtype", "<U0", "has dtype"),
+        ("dtype", "<f8", "its header says"),
+        ("dtype", "<f3", "is damaged"),
+        ("shape", [-1], "has shape"),
+        ("shape", [99], "its header says"),
+        ("shape", [2**62], "has shape"),
+        ("shape", [1.0], "has shape"),
+        ("shape", 100, "has shape"),
+        ("crc32", "x", "has checksum"),
+    ],
+)
+def test_hostile_entries(model, key, value, message):
+    edit(model, lambda header: header["arrays"]["w.values"].update({key: value}))
+    with pytest.raises(ModelFileError, match=message):
+        load_model(model)
+
+
+def make_pipe(file):
+    os.mkfifo(file)
+
+
+@posix
+@pytest.mark.parametrize("make", [make_pipe, Path.mkdir, lambda file: file.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("of_header", [True, False])
+def test_only_regular_files_are_read(model, make, of_header):
+    file = model / HEADER if of_header else file_of(model, "n")
+    file.unlink()
+    make(file)
+    with pytest.raises(ModelFileError, match="cannot be read" if of_header else "is damaged"):
+        load_model(model)
+    if of_header and make is make_pipe:
+        save_model(model, {}, {})  # does not wait for the pipe either
+        assert load_model(model) == ({}, {})
+
+
+def test_missing_things(model, tmp_path):
+    with pytest.raises(ModelFileError, match=r"There is no model in .*nowhere: model.json is missing"):
+        load_model(tmp_path / "nowhere")
+    with pytest.raises(ModelFileError, match=r"model\.json is missing"):
+        load_model(tmp_path)
+    with pytest.raises(ModelFileError, match="There is no model"):
+        load_model(model / HEADER)
+    file = file_of(model, "n")
+    file.unlink()
+    with pytest.raises(ModelFileError, match=f"lacks the file {file.name}"):
+        load_model(model)
+
+
+@pytest.mark.parametrize("size", [0, 5, 60, 127, 128, 140, 151, 153, 1000])
+def test_files_of_another_length(model, size):
+    os.truncate(file_of(model, "n"), size)
+    with pytest.raises(ModelFileError, match="is damaged"):
+        load_model(model)
+
+
+def test_a_pickle_is_never_read(model):
+    class Bomb:
+        def __reduce__(self):
+            return os.abort, ()
+
+    file = file_of(model, "n")
+    file.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(ModelFileError, match="is damaged"):
+        load_model(model)
+    np.save(file, np.array([Bomb()], dtype=object))
+    with pytest.raises(ModelFileError, match="is damaged"):
+        load_model(model)
+
+
+def test_a_flipped_bit_in_the_data_is_found_by_the_checksum(model):
+    file = file_of(model, "w.values")
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    load_model(model)
+    with pytest.raises(ModelFileError, match="its checksum differs"):
+        load_model(model, verify="full")
+
+
+def test_a_large_model_loads_at_once(model):
+    """An array of a gigabyte, all hole, loads in under 20 ms."""
+    file = file_of(model, "w.values")
+    with open(file, "wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": (2**28,)})
+        stream.truncate(stream.tell() + 4 * 2**28)
+    edit(model, lambda header: header["arrays"]["w.values"].update(shape=[2**28]))
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        values = load_model(model)[1]["w.values"]
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.02
+    assert values[-1] == 0
+
+
+FUZZER = """
+    import json, os, random, shutil, sys
+    import numpy as np
+    from xclassic import DiSMEC, ModelFileError, datasets, load
+
+    folder, tries, chance = sys.argv[1], int(sys.argv[2]), random.Random(int(sys.argv[3]))
+    data = datasets.load_bibtex()
+    X = data.X_test[:20]
+    DiSMEC(eps=1).fit(data.X[:200], data.Y[:200]).save(folder)
+    files = [entry.path for entry in os.scandir(folder) if entry.name != ".lock"]
+    contents = {file: open(file, "rb").read() for file in files}
+    expected = load(folder).predict_topk(X, 5)
+    refused = answered = 0
+    for _ in range(tries):
+        file = chance.choice(files)
+        content = bytearray(contents[file])
+        kind = chance.randrange(4)
+        if kind == 0:
+            content = content[: chance.randrange(len(content))]
+        elif kind == 1:
+            content = bytearray(contents[chance.choice(files)])
+        else:  # often near the start, where headers and first offsets are
+            reach = len(content) if kind == 2 else min(len(content), 300)
+            for _ in range(chance.randint(1, 3)):
+                content[chance.randrange(reach)] ^= 1 << chance.randrange(8)
+        with open(file, "wb") as stream:
+            stream.write(content)
+        verify = chance.choice(["lazy", "full"])
+        try:
+            model = load(folder, mmap=chance.random() < 0.5, verify=verify)
+            rows = X.copy()
+            rows.resize((X.shape[0], model.n_features_in_))  # a digit of it may have changed, which no check can tell
+            top = model.predict_topk(rows, 5)
+        except ModelFileError:
+            refused += 1
+        else:
+            answered += 1
+            assert top.ids.min() >= -1 and top.ids.max() < data.Y.shape[1]
+            if verify == "full" and file.endswith(".npy"):
+                assert np.array_equal(top.ids, expected.ids) and np.array_equal(top.scores, expected.scores)
+        with open(file, "wb") as stream:
+            stream.write(contents[file])
+    print(refused, answered)
+    """
+
+
+def test_fuzzed_models_are_refused_or_answer(tmp_path):
+    """In a process of its own, so that a crash would be seen as one."""
+    refused, answered = map(int, run_script(FUZZER, tmp_path / "m", 2500, 0).split())
+    assert refused > 1000
+    assert answered > 50
+
+
+def test_a_foreign_class_is_not_made(model):
+    with pytest.raises(ModelFileError, match="class 'X'"):
+        load(model)
+
+
+def test_copies_of_a_folder_are_models(model, tmp_path):
+    shutil.copytree(model, tmp_path / "copy")
+    shutil.rmtree(model)
+    assert load_model(tmp_path / "copy", verify="full")[0]["version"] == 1
+
+
+# Files of other kinds
+
+
+def test_bytes_can_be_files_that_other_programs_read(tmp_path):
+    content = np.frombuffer(b'{"a": 1}', np.uint8)
+    save_model(tmp_path / "m", {}, {"tokenizer.json": content, "w.safetensors": content[:0], "x": np.arange(3)})
+    file = next((tmp_path / "m").glob("tokenizer.*.json"))
+    assert json.loads(file.read_text()) == {"a": 1}
+    for mmap in (True, False):
+        _, arrays = load_model(tmp_path / "m", mmap=mmap, verify="full")
+        assert bytes(arrays["tokenizer.json"]) == b'{"a": 1}'
+        assert arrays["w.safetensors"].size == 0
+    save_model(tmp_path / "m", {}, {"tokenizer.json": content[:2]})
+    assert len(list((tmp_path / "m").glob("tokenizer.*.json"))) == 1
+    file = next((tmp_path / "m").glob("tokenizer.*.json"))
+    file.write_bytes(b"[")
+    with pytest.raises(ModelFileError, match="has 1 bytes, not 2"):
+        load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize("array", [np.arange(3), np.zeros((2, 2), np.uint8)])
+def test_only_rows_of_bytes_can_be_such_files(tmp_path, array):
+    with pytest.raises(TypeError, match="row of bytes"):
+        save_model(tmp_path / "m", {}, {"w.safetensors": array})
+
+
+@pytest.mark.parametrize("change", [{"dtype": "<f4"}, {"file": "w.0123456789abcdef.npy"}, {"shape": [2, 2]}])
+def test_entries_of_such_files_are_checked(tmp_path, change):
+    save_model(tmp_path / "m", {}, {"w.safetensors": np.zeros(4, np.uint8)})
+    header = json.loads((tmp_path / "m" / "model.json").read_text())
+    header["arrays"]["w.safetensors"] |= change
+    (tmp_path / "m" / "model.json").write_text(json.dumps(header))
+    with pytest.raises(ModelFileError):
+        load_model(tmp_path / "m")

@@ -1,0 +1,453 @@
+"""What users pass, and what the rest of the package gets."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import coo_array, csc_array, csr_array, csr_matrix
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+from tests.helpers.centroid import Centroid
+from xclassic import encode_labels
+from xclassic.validation.features import check_features
+from xclassic.validation.labels import check_restriction, check_target, find_labels, truth_matrix
+from xclassic.validation.parameters import check_choice, check_k, check_n_jobs, check_number
+
+DENSE = np.array([[0, 1.5, 0], [2, 0, 0], [0, 0, 0], [-1, 0, 3]])
+
+
+def features(X, reset=True):
+    return check_features(BaseEstimator(), X, reset=reset)
+
+
+# Features
+
+
+@pytest.mark.parametrize("container", [csr_array, csr_matrix, csc_array, coo_array])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.longdouble, np.int64, np.int8, bool])
+def test_sparse_features_become_canonical_float32(container, dtype):
+    X = features(container(DENSE.astype(dtype)))
+    assert isinstance(X, csr_array)
+    assert X.dtype == np.float32
+    assert X.indices.dtype == X.indptr.dtype == np.int32
+    assert X.has_canonical_format
+    np.testing.assert_array_equal(X.toarray(), DENSE.astype(dtype).astype(np.float32))
+
+
+@pytest.mark.parametrize("given_as", [DENSE.tolist(), DENSE.astype(object), np.asfortranarray(DENSE), DENSE[::1, ::-1]])
+def test_dense_features_stay_dense(given_as):
+    X = features(given_as)
+    assert type(X) is np.ndarray
+    assert X.dtype == np.float32
+    assert X.flags.c_contiguous
+    np.testing.assert_array_equal(X, np.asarray(given_as, dtype=np.float32))
+
+
+def test_features_in_the_right_form_are_not_copied():
+    dense = DENSE.astype(np.float32)
+    assert np.shares_memory(features(dense), dense)
+    sparse = csr_array(dense)
+    checked = features(sparse)
+    for name in ("data", "indices", "indptr"):
+        assert np.shares_memory(getattr(checked, name), getattr(sparse, name))
+
+
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+def test_unsorted_and_duplicate_entries_are_put_in_order(index_dtype):
+    data = np.array([1, 2, 4, 8], np.float32)
+    indices = np.array([2, 0, 2, 1], index_dtype)
+    indptr = np.array([0, 3, 4], index_dtype)
+    for array in (data, indices, indptr):
+        array.setflags(write=False)
+    X = features(csr_array((data, indices, indptr), shape=(2, 3)))
+    np.testing.assert_array_equal(X.indices, [0, 2, 1])
+    np.testing.assert_array_equal(X.data, [2, 5, 8])
+    assert X.indices.dtype == np.int32
+    np.testing.assert_array_equal(indices, [2, 0, 2, 1])  # the caller's arrays are as they were
+
+
+ENTRIES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(-9, 9)), max_size=30)
+
+
+@given(ENTRIES, st.sampled_from([np.int32, np.int64]))
+def test_any_csr_becomes_the_matrix_that_it_means(entries, index_dtype):
+    entries.sort(key=lambda entry: entry[0])  # by row only: columns stay unsorted and repeated
+    rows, columns, values = np.array(entries, index_dtype).reshape(-1, 3).T
+    indptr = np.searchsorted(rows, np.arange(6)).astype(index_dtype)
+    expected = np.zeros((5, 4))
+    np.add.at(expected, (rows, columns), values)
+    X = features(csr_array((values.astype(np.float64), columns.copy(), indptr), shape=(5, 4)))
+    assert X.has_canonical_format
+    np.testing.assert_array_equal(X.toarray(), expected)
+
+
+def test_a_stale_flag_on_the_callers_matrix_is_not_believed():
+    X = csr_array(DENSE)
+    assert X.has_canonical_format
+    X.indices[:] = [2, 0, 2, 0]  # row 3 is now out of order
+    assert features(X).indices.tolist() == [2, 0, 0, 2]
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(("value", "message"), [(np.nan, "contains NaN"), (np.inf, "infinity"), (-np.inf, "infinity")])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values_that_are_no_numbers_are_located(sparse, value, message, dtype):
+    X = DENSE.astype(dtype)
+    X[3, 2] = value
+    with pytest.raises(ValueError, match=rf"{message}.*X\[3, 2\]"):
+        features(csr_array(X) if sparse else X)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_values_beyond_float32_are_located(sparse):
+    X = DENSE.copy()
+    X[1, 0] = -1e39
+    with pytest.raises(ValueError, match=r"X\[1, 0\] is -1e\+39, beyond the range of float32"):
+        features(csr_array(X) if sparse else X)
+
+
+def test_duplicates_that_overflow_only_in_sum_are_found():
+    X = csr_array((np.full(2, 3e38, np.float32), [1, 1], [0, 0, 2]), shape=(2, 3))
+    with pytest.raises(ValueError, match=r"X\[1, 1\]"):
+        features(X)
+
+
+@pytest.mark.parametrize(
+    ("indices", "indptr"),
+    [([0, 3, 0, 2], [0, 1, 2, 2, 4]), ([0, -1, 0, 2], [0, 1, 2, 2, 4]), ([1, 0, 0, 2], [0, 3, 2, 2, 4])],
+)
+def test_broken_index_arrays_are_refused(indices, indptr):
+    X = csr_array(DENSE)
+    X.indices = np.array(indices, np.int32)
+    X.indptr = np.array(indptr, np.int32)
+    with pytest.raises(ValueError, match="index arrays of X are broken"):
+        features(X)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
+@pytest.mark.parametrize("container", [np.array, csr_array])
+def test_fit_needs_rows_and_features(shape, container):
+    with pytest.raises(ValueError, match=r"0 (sample|feature)\(s\)"):
+        features(container(np.empty(shape)))
+
+
+@pytest.mark.parametrize("X", [[1.0, 2.0], np.float32(3), np.zeros((2, 2, 2))])
+def test_features_have_two_dimensions(X):
+    with pytest.raises(ValueError, match=r"2D array|dim 3"):
+        features(X)
+
+
+@pytest.mark.parametrize("X", ["a text", ["a text", "another"]])
+def test_text_is_no_features(X):
+    with pytest.raises(ValueError, match="transformer of texts before the classifier"):
+        features(X)
+
+
+def test_memory_mapped_features(tmp_path):
+    np.save(tmp_path / "X.npy", DENSE.astype(np.float32))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    np.testing.assert_array_equal(features(mapped), mapped)
+
+
+def test_predicting_checks_the_number_of_features():
+    model = Centroid().fit(DENSE, [[0], [1], [], [1]])
+    with pytest.raises(ValueError, match="X has 2 features, but Centroid is expecting 3 features"):
+        model.predict_topk(DENSE[:, :2])
+
+
+def test_predicting_needs_a_fit():
+    with pytest.raises(NotFittedError):
+        Centroid().predict_topk(DENSE)
+
+
+# Labels
+
+TRUTH = np.array([[1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 1]])
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int64, np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("container", [np.array, csr_array, csr_matrix, csc_array, coo_array, np.ndarray.tolist])
+def test_label_matrices(dtype, container):
+    given_as = container(TRUTH.astype(dtype))
+    target = check_target(given_as, 4)
+    assert isinstance(target.Y, csr_array)
+    assert target.Y.dtype == np.float32
+    assert target.Y.has_canonical_format
+    np.testing.assert_array_equal(target.Y.toarray(), TRUTH)
+    assert target.Y.nnz == TRUTH.sum()
+    np.testing.assert_array_equal(target.classes, [0, 1, 2])
+    assert target.kind == ("dense" if isinstance(given_as, (np.ndarray, list)) else "sparse")
+    assert (
+        target.dtype
+        == np.asarray(TRUTH.astype(dtype).tolist() if isinstance(given_as, list) else TRUTH.astype(dtype)).dtype
+    )
+
+
+def test_stored_zeros_are_no_labels_and_the_callers_matrix_stays():
+    Y = csr_array((np.array([1.0, 0.0, 1.0], np.float32), [0, 1, 2], [0, 2, 3]), shape=(2, 3))
+    assert check_target(Y, 2).Y.nnz == 2
+    assert Y.nnz == 3
+
+
+def test_a_label_matrix_in_the_right_form_is_not_copied():
+    Y = csr_array(TRUTH.astype(np.float32))
+    assert np.shares_memory(check_target(Y, 4).Y.indices, Y.indices)
+
+
+@pytest.mark.parametrize("container", [np.array, csr_array])
+@pytest.mark.parametrize("value", [-1, 2, 0.5, np.nan, np.inf])
+def test_other_values_than_0_and_1_are_located(container, value):
+    Y = TRUTH.astype(np.float64)
+    Y[3, 1] = value
+    with pytest.raises(ValueError, match=rf"Y\[3, 1\] is {value}.*only 0 and 1"):
+        check_target(container(Y), 4)
+
+
+def test_a_label_stored_twice_is_no_0_1_matrix():
+    Y = csr_array((np.ones(2), [1, 1], [0, 0, 2]), shape=(2, 3))
+    with pytest.raises(ValueError, match=r"Y\[1, 1\] is 2.*stored twice are summed"):
+        check_target(Y, 2)
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        [["b", "a"], ["c"], [], ["a"]],
+        (("b", "a"), ("c",), (), ("a",)),
+        [{"b", "a"}, {"c"}, set(), frozenset("a")],
+        [np.array(["b", "a", "b"]), np.array(["c"]), np.array([]), np.array(["a"])],
+        np.array([["b", "a"], ["c"], [], ["a"]], dtype=object),
+    ],
+)
+def test_label_collections(lists):
+    target = check_target(lists, 4)
+    assert target.classes.tolist() == ["a", "b", "c"]
+    assert target.kind == "sparse"
+    np.testing.assert_array_equal(target.Y.toarray(), [[1, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]])
+    assert target.Y.has_canonical_format
+
+
+class Column:
+    """As pandas and polars have them."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def to_list(self):
+        return self.values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype=dtype)
+
+
+def test_columns_of_data_frames():
+    target = check_target(Column([["b", "a"], [], ["a"]]), 3)
+    np.testing.assert_array_equal(target.Y.toarray(), [[1, 1], [0, 0], [1, 0]])
+    assert check_target(Column(["b", "a", "b"]), 3).kind == "vector"
+    assert check_target(Column([2.0, 1.0, 2.0]), 3).classes.dtype == np.float64
+
+
+def test_integer_labels_are_names_and_not_columns():
+    target = check_target([[30, 10], [20]], 2)
+    assert target.classes.tolist() == [10, 20, 30]
+    assert target.classes.dtype == np.int64
+    np.testing.assert_array_equal(target.Y.toarray(), [[1, 0, 1], [0, 1, 0]])
+
+
+def test_nested_zeros_and_ones_are_a_matrix_only_if_no_collection_could_look_so():
+    assert check_target([[0, 1, 1], [1, 0, 0]], 2).kind == "dense"
+    assert check_target([[0, 1], [1, 0]], 2).kind == "sparse"
+    assert check_target([[0, 1, 2], [1, 0, 3]], 2).classes.size == 4
+
+
+@given(
+    st.lists(st.lists(st.text(st.characters(exclude_characters="\0"), max_size=3), max_size=5), min_size=1, max_size=8)
+)
+def test_encoded_labels_are_those_of_the_lists(lists):
+    Y, classes = encode_labels(lists)
+    assert classes.tolist() == sorted({label for row in lists for label in row})
+    assert [set(classes[Y[[i]].indices].tolist()) if Y.shape[1] else set() for i in range(len(lists))] == [
+        set(r) for r in lists
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lists", "error", "message"),
+    [
+        ([["a"], "b"], TypeError, r"Y\[1\] is 'b', not a collection"),
+        ([["a"], [1]], TypeError, "int, str"),
+        ([["a"], [None]], TypeError, "NoneType, str"),
+        ([[True], [False]], TypeError, "bool"),
+        (["a", 1], TypeError, "int, str"),
+        ([[1.5]], TypeError, "float"),
+        ([["a", ["b"]]], TypeError, r"Y\[0\].*unhashable"),
+        ([[2**70]], ValueError, "64 bits"),
+        ([["a\0"]], ValueError, "null character"),
+    ],
+)
+def test_label_collections_that_are_refused(lists, error, message):
+    with pytest.raises(error, match=message):
+        check_target(lists, len(lists))
+
+
+@pytest.mark.parametrize(
+    ("y", "classes"),
+    [
+        (["b", "a", "b"], ["a", "b"]),
+        ([3, 1, 3], [1, 3]),
+        (np.array(["b", "a", "b"], dtype=object), ["a", "b"]),
+        (np.array([3, 1, 3], dtype=object), [1, 3]),
+        ([2.0, 1.0, 2.0], [1.0, 2.0]),
+        ([True, False, True], [False, True]),
+        (("b", "a", "b"), ["a", "b"]),
+    ],
+)
+def test_class_vectors(y, classes):
+    target = check_target(y, 3)
+    assert target.kind == "vector"
+    assert target.classes.tolist() == classes
+    np.testing.assert_array_equal(target.Y.toarray(), [[0, 1], [1, 0], [0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([0.5, 1.25, 3.1], "continuous"),
+        ([1.0, np.nan, 2.0], r"NaN.*y\[1\]"),
+        (np.array(["a", None, "b"], dtype=object), "Unknown label type: None"),
+        (np.array([1j, 2, 3]), "Unknown label type.*complex"),
+        (np.zeros((3, 2, 2)), "3 dimensions"),
+        (np.array([["a", "b"]] * 3), "Unknown label type"),
+        (None, "y to be passed"),
+        ([], "rows"),
+        (7, "int of 0 dimensions"),
+        (iter([["a"]]), "list_iterator of 0 dimensions"),
+        (coo_array(np.ones(3)), r"sparse array of shape \(3,\)|Y has 1"),  # SciPy before 1.13 reads one row
+    ],
+)
+def test_targets_that_are_refused(y, message):
+    with pytest.raises(ValueError, match=message):
+        check_target(y, 3)
+
+
+def test_mixed_classes_are_refused():
+    with pytest.raises(TypeError, match="int, str"):
+        check_target(np.array(["a", 1, "b"], dtype=object), 3)
+
+
+@pytest.mark.parametrize("Y", [np.empty((2, 0)), csr_array((2, 0)), [[], []]])
+def test_no_label_at_all_is_refused(Y):
+    with pytest.raises(ValueError, match="no label"):
+        check_target(Y, 2)
+
+
+@pytest.mark.parametrize("Y", [TRUTH, csr_array(TRUTH), [["a"]] * 4, [1, 2, 3, 4]])
+def test_rows_must_agree(Y):
+    with pytest.raises(ValueError, match="X has 5 rows but Y has 4"):
+        check_target(Y, 5)
+
+
+def test_truth_is_aligned_by_class_and_unknown_labels_are_left_out():
+    classes = np.array(["a", "b", "c"])
+    np.testing.assert_array_equal(
+        truth_matrix([["c", "z"], ["b"], []], classes).toarray(), [[0, 0, 1], [0, 1, 0], [0, 0, 0]]
+    )
+    np.testing.assert_array_equal(truth_matrix(["c", "z"], classes).toarray(), [[0, 0, 1], [0, 0, 0]])
+    np.testing.assert_array_equal(truth_matrix(csr_array(TRUTH), classes).toarray(), TRUTH)
+    with pytest.raises(ValueError, match=r"2 columns.* 3 labels"):
+        truth_matrix(TRUTH[:, :2], classes)
+
+
+# Restrictions
+
+
+def test_restrictions_speak_the_users_labels():
+    classes = np.array([10, 20, 30, 40])
+    assert check_restriction(None, None, classes) is None
+    np.testing.assert_array_equal(check_restriction([30, 10, 30], None, classes), [0, 2])
+    np.testing.assert_array_equal(check_restriction(None, {20}, classes), [0, 2, 3])
+    np.testing.assert_array_equal(check_restriction([10, 20], [20], classes), [0])
+    assert check_restriction([], None, classes).size == 0
+    allowed = check_restriction(np.array(["b"], dtype=object), None, np.array(["a", "b"]))
+    assert allowed.tolist() == [1]
+    assert allowed.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([10, 11, 12], r"2 labels.*first: \[11, 12\]"),
+        (["10"], "does not know"),
+        ("10", "string '10'"),
+        ([[10]], "2 dimensions"),
+    ],
+)
+def test_restrictions_that_are_refused(labels, message):
+    classes = np.array([10, 20])
+    with pytest.raises(ValueError, match=rf"^labels .*{message}"):
+        check_restriction(labels, None, classes)
+    with pytest.raises(ValueError, match=rf"^exclude .*{message}"):
+        check_restriction(None, labels, classes)
+
+
+def test_labels_are_found_by_value():
+    assert find_labels(np.array(["b", "x", ""]), np.array(["a", "b"])).tolist() == [1, -1, -1]
+    assert find_labels(np.array([1.5, 2.0, 99.0]), np.array([1, 2])).tolist() == [-1, 1, -1]
+    assert find_labels(np.array([1]), np.array([])).tolist() == [-1]
+
+
+# Parameters
+
+
+def test_numbers():
+    check_number("C", 1, minimum=0, inclusive=False)
+    check_number("C", np.float32(0.5), maximum=0.5)
+    check_number("k", np.int64(3), integer=True)
+
+
+@pytest.mark.parametrize("value", ["1", None, True, np.True_, [1], 1j])
+def test_what_is_no_number(value):
+    with pytest.raises(TypeError, match=r"^C is .*must be a number"):
+        check_number("C", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [(0, "above 0 and at most 2"), (2.5, "at most 2"), (np.nan, "above"), (np.inf, "above")]
+)
+def test_numbers_out_of_range(value, message):
+    with pytest.raises(ValueError, match=rf"^C is .*must be.*{message}"):
+        check_number("C", value, minimum=0, maximum=2, inclusive=False)
+
+
+def test_choices():
+    check_choice("loss", "logistic", ["logistic", "hinge"])
+    check_choice("power", None, ["auto", None])
+    with pytest.raises(ValueError, match=r"^loss is 'log'; it must be one of 'logistic', 'hinge'"):
+        check_choice("loss", "log", ["logistic", "hinge"])
+    with pytest.raises(ValueError, match="must be one of 1"):
+        check_choice("n", True, [1])
+    with pytest.raises(ValueError, match="must be one of"):
+        check_choice("loss", np.zeros(3), ["logistic"])
+
+
+@pytest.mark.parametrize(
+    ("k", "error"), [(0, ValueError), (-1, ValueError), (1.0, TypeError), ("5", TypeError), (True, TypeError)]
+)
+def test_k_that_is_refused(k, error):
+    with pytest.raises(error, match=r"^k is"):
+        check_k(k)
+
+
+@pytest.mark.parametrize(("n_jobs", "error"), [(0, ValueError), (1.5, TypeError), ("all", TypeError)])
+def test_n_jobs_that_is_refused(n_jobs, error):
+    check_n_jobs(None)
+    check_n_jobs(-1)
+    with pytest.raises(error, match=r"^n_jobs is"):
+        check_n_jobs(n_jobs)
+
+
+def test_as_many_classes_as_rows_are_no_reason_to_warn(recwarn):
+    target = check_target(np.array([f"class {i}" for i in range(30)]), 30)
+    assert target.classes.size == 30
+    assert not recwarn.list
