@@ -1,4 +1,33 @@
-"""Set-up of the tests."""
+"""Fixtures of several test modules."""
 
-from tests.helpers.neural import device_of_tests as device_of_tests
-from tests.helpers.neural import t5_tokenizer as t5_tokenizer
+import pytest
+
+from tests.helpers.neural import DEVICE, unpack_tokenizer
+from xclassic._kernels import blocks as kernels
+
+
+@pytest.fixture(scope="session", autouse=True)
+def device_of_tests():
+    """Let a GPU compute in float32 unless a test says otherwise, and the same bits each time."""
+    if DEVICE != "cpu":
+        import torch
+
+        torch.use_deterministic_algorithms(True)
+        torch.cuda.is_bf16_supported = lambda including_emulation=True: including_emulation  # as `autocast` asks
+
+
+@pytest.fixture(scope="session")
+def t5_tokenizer(tmp_path_factory):
+    """Folder of the tokenizer of T5; models so small are fastest on one thread."""
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+    return unpack_tokenizer(tmp_path_factory.mktemp("t5_tokenizer"))
+
+
+@pytest.fixture(params=kernels.simd_levels())
+def level(request):
+    """Run a test with each instruction set that the machine has."""
+    before = kernels.simd_level()
+    kernels.use_simd_level(request.param)
+    yield request.param
+    kernels.use_simd_level(before)

@@ -7,6 +7,7 @@ from pathlib import Path
 import xclassic
 
 PACKAGE = Path(xclassic.__file__).parent
+TESTS = Path(__file__).parent
 FAMILIES = {"linear", "label_tree", "instance_tree", "neighbors", "compression", "coding"}
 FLOORS = [
     {"__main__", "cli", "serving", "distributed", "html_report"},
@@ -53,7 +54,7 @@ def test_every_room_has_a_floor():
 
 
 def test_the_design_page_lists_the_rooms():
-    design = Path(__file__).parents[1] / "docs" / "design.md"
+    design = TESTS.parent / "docs" / "design.md"
     block = design.read_text().split("    xclassic/\n")[1].split("\n\n")[0]
     listed = {line.split()[0].strip(",").removesuffix("/").removesuffix(".py") for line in block.splitlines()}
     rooms = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.is_dir() or path.suffix == ".py"}
@@ -72,3 +73,12 @@ def test_families_import_of_each_other_the_label_tree_alone():
 def test_no_two_rooms_import_each_other():
     arrows = {(room, module.split(".")[0]) for room, _, module in imports()}
     assert [pair for pair in combinations(FLOOR_OF, 2) if {pair, pair[::-1]} <= arrows] == []
+
+
+def test_test_modules_import_no_other_test_module():
+    modules = {path.stem for path in TESTS.rglob("test_*.py")}
+    for path in TESTS.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+                assert not {name.split(".")[-1] for name in names} & modules, path

@@ -4,12 +4,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import xclassic
 from tests.helpers.centroid import Centroid, ProbabilisticCentroid
+from tests.helpers.contract import EXPECTED_FAILURES
 from xclassic.storage import registry
-
-# Checks that fail by design, each with its reason.
-EXPECTED_FAILURES = {
-    "check_supervised_y_2d": "a two-dimensional y is a 0-1 label matrix here, not a column of class ids",
-}
 
 ESTIMATORS = [getattr(xclassic, name)() for name in registry.ESTIMATORS]
 

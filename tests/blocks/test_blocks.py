@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.sparse import csr_array, random_array
+from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
+from tests.helpers.blocks import dense_weights, problem_data, train
 from tests.helpers.naive import blocks as naive_blocks
 from tests.helpers.naive import linear as naive
 from xclassic._kernels import blocks as kernels
@@ -16,49 +17,6 @@ from xclassic.blocks.problem import BlockProblem, by_falling_count
 from xclassic.blocks.training import ridge_blocks, train_blocks
 from xclassic.blocks.weights import BlockWeights
 from xclassic.storage.folder import ModelFileError
-
-
-@pytest.fixture(params=kernels.simd_levels())
-def level(request):
-    before = kernels.simd_level()
-    kernels.use_simd_level(request.param)
-    yield request.param
-    kernels.use_simd_level(before)
-
-
-def problem_data(n=120, d=40, n_labels=20, seed=0, density=0.2):
-    """Rows of unit length and labels that depend on them, of all frequencies, the last without a row."""
-    random = np.random.default_rng(seed)
-    X = random_array((n, d), density=density, rng=random, dtype=np.float32)
-    X = csr_array(X.multiply(1 / np.maximum(np.sqrt(X.multiply(X).sum(axis=1)), 1e-12)[:, None]), dtype=np.float32)
-    scores = X @ random.standard_normal((d, n_labels)) + 0.3 * random.standard_normal((n, n_labels))
-    share = np.linspace(0.4, 0.01, n_labels)
-    Y = scores > [np.quantile(column, 1 - q) for column, q in zip(scores.T, share, strict=True)]
-    Y[:, -1] = False
-    return X, csr_array(Y, dtype=np.float32)
-
-
-def train(X, Y, labels, *, C=1.0, loss="squared_hinge", eps=1e-6, positive_costs=None, bias=1.0, **options):
-    costs = np.full(len(labels), C, np.float32)
-    defaults = {"max_passes": 200, "prune": 0.0, "seed": 3}
-    return train_blocks(
-        BlockProblem(X, bias=bias),
-        Y,
-        labels,
-        loss=loss,
-        eps=eps,
-        positive_costs=costs if positive_costs is None else positive_costs,
-        negative_costs=costs,
-        **{**defaults, **options},
-    )
-
-
-def dense_weights(weights, n_labels):
-    """Weights of shape (n_features + 1, n_labels), the bias weight last (for a constant feature of value 1)."""
-    bias = np.zeros(n_labels)
-    used = weights.labels >= 0
-    bias[weights.labels[used]] = weights.bias[used]
-    return np.vstack([weights.to_csc(n_labels).toarray(), bias])
 
 
 def excess(trained, X, Y, labels, costs, loss):

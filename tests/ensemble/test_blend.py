@@ -11,8 +11,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import xclassic
 from tests.helpers.centroid import Centroid, ProbabilisticCentroid
-from tests.helpers.contract import Contract, assert_same_answers, assert_well_formed, noisy
-from tests.test_estimator_checks import EXPECTED_FAILURES
+from tests.helpers.contract import EXPECTED_FAILURES, Contract, assert_same_answers, assert_well_formed, noisy
 from xclassic import Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, TopK, blend_topk, datasets, metrics
 from xclassic.ensemble.blend import _best_weights
 

@@ -8,8 +8,6 @@ import os
 import shutil
 from pathlib import Path
 
-import pytest
-
 DEVICE = os.environ.get("XCLASSIC_TEST_DEVICE", "cpu")
 if DEVICE == "cpu":
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what chooses a device by itself takes the CPU too
@@ -63,21 +61,3 @@ def _snapshot(folder, name, make=True):
     if make:
         snapshot.mkdir(exist_ok=True)
     return snapshot
-
-
-@pytest.fixture(scope="session")
-def t5_tokenizer(tmp_path_factory):
-    """Folder of the tokenizer of T5; models so small are fastest on one thread."""
-    torch = pytest.importorskip("torch")
-    torch.set_num_threads(1)
-    return unpack_tokenizer(tmp_path_factory.mktemp("t5_tokenizer"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def device_of_tests():
-    """Let a GPU compute in float32 unless a test says otherwise, and the same bits each time."""
-    if DEVICE != "cpu":
-        import torch
-
-        torch.use_deterministic_algorithms(True)
-        torch.cuda.is_bf16_supported = lambda including_emulation=True: including_emulation  # as `autocast` asks

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from tests.helpers.naive import trees as naive_trees
-from tests.label_tree.test_tree_core import unit_random
+from tests.helpers.trees import unit_random
 from xclassic import LabelTree
 from xclassic.label_tree.partition import huffman_tree, kmeans_tree, random_tree
 from xclassic.label_tree.vectors import label_vectors

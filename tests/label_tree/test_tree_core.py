@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.sparse import csr_array, csr_matrix
 
-from tests.blocks.test_blocks import level, problem_data  # noqa: F401 - a fixture
+from tests.helpers.blocks import problem_data
 from tests.helpers.naive import linear as naive
+from tests.helpers.trees import random_shape, unit_random, weights_of_node
 from xclassic import LabelTree
 from xclassic.blocks.problem import BlockProblem
 from xclassic.label_tree.nodes import Matcher, NodeSolver, _truncated, _united, rows_by_level, train_tree
@@ -21,43 +22,6 @@ from xclassic.label_tree.vectors import label_vectors
 from xclassic.storage.folder import ModelFileError
 
 EXACT = {"eps": 1e-5, "max_passes": 1000, "prune": 0.0}
-
-
-def unit_random(n, d, seed=0, density=0.3):
-    random = np.random.default_rng(seed)
-    rows = random.random((n, d)) * (random.random((n, d)) < density)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return csr_array(rows.astype(np.float32))
-
-
-def random_shape(n_labels, seed):
-    """A tree of random arity, with leaves at different depths, over a random order of the labels."""
-    random = np.random.default_rng(seed)
-    labels = random.permutation(n_labels).tolist()
-    parents, ids, open_nodes = [-1], [-1], [0]
-    for label in labels:
-        if random.random() < 0.4:
-            parents.append(int(random.choice(open_nodes)))
-            ids.append(-1)
-            open_nodes.append(len(parents) - 1)
-        parents.append(int(random.choice(open_nodes)) if random.random() < 0.6 else open_nodes[-1])
-        ids.append(label)
-    childless = [node for node in open_nodes[1:] if node not in parents]
-    while childless:  # an inner node without children is no node
-        for node in childless:
-            parents[node], ids[node] = None, None
-        keep = [i for i, parent in enumerate(parents) if parent is not None]
-        number = {old: new for new, old in enumerate(keep)}
-        parents = [-1 if parents[i] == -1 else number[parents[i]] for i in keep]
-        ids = [ids[i] for i in keep]
-        childless = [node for node, label in enumerate(ids) if label < 0 and node and node not in parents]
-    return LabelTree.from_parents(parents, ids, n_labels=n_labels)
-
-
-def weights_of_node(model, node):
-    """Weights and bias of one node."""
-    weights = model.weights.to_csc(model.tree.n_nodes)[:, [node]].toarray().ravel()
-    return weights, float(model.weights.bias[np.flatnonzero(model.weights.labels == node)[0]])
 
 
 def node_margins(model, X):
@@ -165,7 +129,7 @@ def test_two_blobs_are_found_and_a_cap_on_shares_holds():
     assert np.bincount(capped)[1:].max() == 60
 
 
-def test_trees_do_not_depend_on_workers_and_dense_equals_sparse(level):  # noqa: F811
+def test_trees_do_not_depend_on_workers_and_dense_equals_sparse(level):
     vectors = unit_random(400, 50)
     one = kmeans_tree(vectors, branching=4, max_leaf=9, n_jobs=1)
     assert one == kmeans_tree(vectors, branching=4, max_leaf=9, n_jobs=3)
@@ -248,7 +212,7 @@ def test_label_vectors(view):
 
 @pytest.mark.parametrize("loss", ["squared_hinge", "logistic", "least_squares"])
 @pytest.mark.parametrize("dense", [False, True])
-def test_nodes_are_trained_on_the_rows_that_have_a_label_under_them(loss, dense, level):  # noqa: F811
+def test_nodes_are_trained_on_the_rows_that_have_a_label_under_them(loss, dense, level):
     X, Y = problem_data()
     tree = kmeans_tree(label_vectors(X, Y), branching=3, max_leaf=4)
     solver = NodeSolver(loss, 2.0, **EXACT)
@@ -308,7 +272,7 @@ def test_graded_relevance_is_the_weighted_mean_where_rows_are_alike():
     np.testing.assert_allclose(top.scores[0][np.argsort(top.ids[0])], expected, atol=2e-3)
 
 
-def test_multinomial_nodes_are_softmax_regressions(level):  # noqa: F811
+def test_multinomial_nodes_are_softmax_regressions(level):
     X, _ = problem_data(n=150, d=20)
     random = np.random.default_rng(0)
     classes = np.argmax(X.toarray() @ random.normal(size=(20, 5)) + random.gumbel(size=(150, 5)) * 0.2, axis=1)
@@ -436,7 +400,7 @@ def test_pruning_and_fewer_bytes_keep_what_they_should(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
-def test_scores_are_those_of_the_stored_weights(dtype, level):  # noqa: F811
+def test_scores_are_those_of_the_stored_weights(dtype, level):
     model, X = trained_model(dtype=dtype)
     top = search([model], X, 40, score="hinge2", beam=None)
     expected = exhaustive([model], X, "hinge2")
@@ -448,7 +412,7 @@ def test_scores_are_those_of_the_stored_weights(dtype, level):  # noqa: F811
 
 @pytest.mark.parametrize("score", PATH_SCORES)
 @pytest.mark.parametrize("n_trees", [1, 3])
-def test_a_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(score, n_trees, level):  # noqa: F811
+def test_a_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(score, n_trees, level):
     models, X = [], None
     for seed in range(n_trees):
         model, _ = trained_model(seed)

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from tests.blocks.test_blocks import dense_weights, level, problem_data, train  # noqa: F401 - a fixture
+from tests.helpers.blocks import dense_weights, problem_data, train
 from tests.helpers.naive import linear as naive
 from tests.helpers.naive import trees as naive_trees
-from tests.label_tree.test_tree_core import random_shape, weights_of_node
+from tests.helpers.trees import random_shape, weights_of_node
 from xclassic import LabelTree
 from xclassic.blocks.problem import BlockProblem
 from xclassic.blocks.weights import BlockWeights
@@ -56,7 +56,7 @@ def check_node(model, node, rows, own, loss, cost):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
 @pytest.mark.parametrize("seed", range(3))
-def test_nodes_of_uneven_trees_solve_the_problem_of_their_rows(loss, dense, seed, level):  # noqa: F811
+def test_nodes_of_uneven_trees_solve_the_problem_of_their_rows(loss, dense, seed, level):
     X, Y = problem_data(n=80, d=25, seed=seed)
     tree = random_shape(20, seed)
     model = fit(X.toarray() if dense else X, Y, tree, loss, 1.5)
@@ -124,7 +124,7 @@ def test_more_children_than_cells_can_number_are_refused():
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_labels_on_every_row_on_none_and_alike(loss, level):  # noqa: F811
+def test_labels_on_every_row_on_none_and_alike(loss, level):
     X, Y = problem_data(n=60, d=20, n_labels=8)
     Y = Y.toarray()
     Y[:, 0], Y[:, 1], Y[:, 2] = 1, 0, Y[:, 3]
@@ -208,7 +208,7 @@ def test_relevances_and_rows_without_any_exclude_each_other(options):
 
 @pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
 @pytest.mark.parametrize("n_children", [2, 5, 20])
-def test_shares_of_relevance_are_costs(loss, n_children, level):  # noqa: F811
+def test_shares_of_relevance_are_costs(loss, n_children, level):
     X, Y = problem_data(n=60, d=15, n_labels=n_children + 1)
     random = np.random.default_rng(n_children)
     relevance = Y.toarray() * random.uniform(0.05, 1, Y.shape).astype(np.float32)

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 import xclassic
-from tests.blocks.test_blocks import level  # noqa: F401 - a fixture
 from tests.helpers.naive import trees as naive_trees
-from tests.label_tree.test_tree_core import random_shape
+from tests.helpers.trees import random_shape
 from xclassic import LabelTree, XRLinear
 from xclassic._kernels.arguments import LANES
 from xclassic.blocks.weights import BlockWeights
@@ -106,7 +105,7 @@ def check(top, models, margins, score, beam, allowed=None, ids=True):
 @pytest.mark.parametrize("score", ["hinge2", "hinge3"])
 @pytest.mark.parametrize("beam", [1, 2, 5, 1000, None])
 @pytest.mark.parametrize("k", [1, 4, 30])
-def test_ids_are_those_of_the_twin(score, beam, k, level):  # noqa: F811
+def test_ids_are_those_of_the_twin(score, beam, k, level):
     for seed in range(4):
         model, X, margins = random_problem(seed)
         for rows in (X, X.toarray()):
@@ -126,7 +125,7 @@ def test_random_trees_are_searched_as_by_the_twin(seed, n_labels, beam, k, restr
 
 @pytest.mark.parametrize("score", PATH_SCORES)
 @pytest.mark.parametrize("spread", [0.1, 1.0, 30.0])
-def test_scores_of_every_kind_and_size(score, spread, level):  # noqa: F811
+def test_scores_of_every_kind_and_size(score, spread, level):
     for seed in range(3):
         model, X, margins = random_problem(seed, coarse=False, spread=spread)
         for beam in (1000, None):
@@ -200,7 +199,7 @@ def test_a_beam_wider_than_any_tree_takes_no_memory(beam):
 
 
 @pytest.mark.parametrize("n", [1, 4, 31, 33, 200])
-def test_batches_answer_as_single_rows_do(n, level):  # noqa: F811
+def test_batches_answer_as_single_rows_do(n, level):
     model, X, _ = random_problem(3, n=200, coarse=False)
     top = search([model, model], X, 5, score="sigmoid", beam=3)
     for start in range(0, 200, n):
