@@ -46,14 +46,14 @@ def imports():
     return [(room, file, module) for room, file, module in found if module.split(".")[0] != room]
 
 
-def test_every_room_has_a_floor():
+def test_rooms_have_a_floor_each():
     rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert rooms - {"__init__"} <= FLOOR_OF.keys()
     assert ("linear", "linear/dismec.py", "blocks.training") in imports()
     assert ("cli", "cli/report_command.py", "html_report") in imports()  # inside a function
 
 
-def test_the_design_page_lists_the_rooms():
+def test_design_page_lists_the_rooms():
     design = TESTS.parent / "docs" / "design.md"
     block = design.read_text().split("    xclassic/\n")[1].split("\n\n")[0]
     listed = {line.split()[0].strip(",").removesuffix("/").removesuffix(".py") for line in block.splitlines()}
@@ -70,7 +70,7 @@ def test_families_import_of_each_other_the_label_tree_alone():
     assert {(file, module) for file, module in between if module != "label_tree.tree"} == set()
 
 
-def test_no_two_rooms_import_each_other():
+def test_rooms_do_not_import_each_other():
     arrows = {(room, module.split(".")[0]) for room, _, module in imports()}
     assert [pair for pair in combinations(FLOOR_OF, 2) if {pair, pair[::-1]} <= arrows] == []
 

@@ -69,7 +69,7 @@ def problem():
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float32, bool])
 @pytest.mark.parametrize("container", [csr_array, csr_matrix])
-def test_sparse_in_sparse_out(problem, container, dtype):
+def test_predict_returns_sparse_for_sparse(problem, container, dtype):
     X, Y = problem
     model = Centroid().fit(X, container(Y.astype(dtype)))
     answer = model.predict(X)
@@ -82,7 +82,7 @@ def test_sparse_in_sparse_out(problem, container, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float32, bool])
-def test_dense_in_dense_out(problem, dtype):
+def test_predict_returns_dense_for_dense(problem, dtype):
     X, Y = problem
     model = Centroid().fit(X, Y.toarray().astype(dtype))
     answer = model.predict(X)
@@ -92,7 +92,7 @@ def test_dense_in_dense_out(problem, dtype):
 
 
 @pytest.mark.parametrize("labels", [["b", "a", "c"], [30, 10, 20], [True, False, True], [1.0, 2.0, 3.0]])
-def test_classes_in_classes_out(labels):
+def test_predict_returns_classes_for_classes(labels):
     y = np.repeat(labels, 5)
     X = np.repeat(np.eye(3), 5, axis=0)
     model = Centroid().fit(X, y)
@@ -104,7 +104,7 @@ def test_classes_in_classes_out(labels):
         model.predict(X, threshold=0.5)
 
 
-def test_label_lists_in_sparse_out():
+def test_predict_returns_sparse_for_label_lists():
     X = np.repeat(np.eye(3), 2, axis=0)
     model = Centroid().fit(X, [["b"], ["b"], ["a"], ["a"], ["c"], ["c"]])
     np.testing.assert_array_equal(model.classes_[model.predict(X).indices], ["b", "b", "a", "a", "c", "c"])
@@ -122,7 +122,7 @@ def test_score_is_the_weighted_precision_at_1(problem):
         model.score(X, Y[:-1])
 
 
-def test_scores_of_a_sparse_fit_are_the_best_of_each_row(problem):
+def test_decision_function_of_a_sparse_fit_has_the_best_of_each_row(problem):
     X, Y = problem
     model = Centroid().fit(X, Y)
     scores = model.decision_function(X, max_scores=4)
@@ -137,7 +137,7 @@ def test_scores_of_a_sparse_fit_are_the_best_of_each_row(problem):
         model.decision_function(X, max_scores=0)
 
 
-def test_a_score_of_zero_is_stored():
+def test_decision_function_stores_a_score_of_zero():
     model = Centroid(noise=0).fit(csr_array(np.eye(2)), csr_array(np.eye(2)))
     model.centroids_[:] = 0
     scores = model.decision_function(np.eye(2))
@@ -145,7 +145,7 @@ def test_a_score_of_zero_is_stored():
     assert not scores.data.any()
 
 
-def test_scores_of_a_dense_fit_are_an_array(problem):
+def test_decision_function_of_a_dense_fit_is_an_array(problem):
     X, Y = problem
     model = Centroid().fit(X, Y.toarray())
     scores = model.decision_function(X)
@@ -229,7 +229,7 @@ def test_predict_takes_the_best_k(problem):
         model.predict(X, threshold="high")
 
 
-def test_the_default_number_of_predicted_labels_is_the_mean_rounded():
+def test_predict_takes_the_rounded_mean_number_of_labels_by_default():
     X = np.eye(4)
     Y = csr_array(np.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]]))
     np.testing.assert_array_equal(Centroid().fit(X, Y).predict(X).sum(axis=1), round(10 / 4))
@@ -437,7 +437,7 @@ def damage(header, arrays, case):
         "no method arrays",
     ],
 )
-def test_damaged_models_are_refused(case, tmp_path):
+def test_load_rejects_damaged_models(case, tmp_path):
     Centroid().fit(np.eye(3), csr_array(np.eye(3))).save(tmp_path / "model")
     header, arrays = load_model(tmp_path / "model", mmap=False)
     save_model(tmp_path / "same", header, arrays)

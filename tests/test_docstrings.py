@@ -66,7 +66,7 @@ def test_docstring_is_complete(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", module_names())
-def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docstring_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     try:
         module = importlib.import_module(name)

@@ -13,5 +13,5 @@ ESTIMATORS = [getattr(xclassic, name)() for name in registry.ESTIMATORS]
 @parametrize_with_checks(
     [*ESTIMATORS, Centroid(), ProbabilisticCentroid()], expected_failed_checks=lambda estimator: EXPECTED_FAILURES
 )
-def test_scikit_learn_check(estimator, check):
+def test_estimator_passes_scikit_learn_check(estimator, check):
     check(estimator)

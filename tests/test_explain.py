@@ -78,7 +78,7 @@ def check_sums(clf, X, labels):
 
 
 @pytest.mark.parametrize("name", [name for name in registry.ESTIMATORS if hasattr(getattr(xclassic, name), "explain")])
-def test_everything_sums_to_the_score(bibtex, name):
+def test_explanation_sums_to_the_score(bibtex, name):
     clf = getattr(xclassic, name)().fit(bibtex.X, bibtex.Y)
     best = clf.predict_topk(bibtex.X_test[:15], 1).ids[:, 0].tolist()
     for explanation in check_sums(clf, bibtex.X_test[:15], best):
@@ -88,7 +88,7 @@ def test_everything_sums_to_the_score(bibtex, name):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("loss", ["squared_hinge", "logistic", "least_squares"])
-def test_every_loss_and_dtype(bibtex, dtype, loss):
+def test_explanation_of_every_loss_and_dtype(bibtex, dtype, loss):
     clf = Bonsai(n_trees=2, loss=loss, weight_dtype=dtype, beam=2).fit(bibtex.X[:1000], bibtex.Y[:1000])
     explanations = check_sums(clf, bibtex.X_test[:30], range(0, 150, 5))
     assert any(not step.kept for explanation in explanations for step in explanation.steps)
@@ -162,14 +162,14 @@ def test_ranks_and_beam_agree_with_a_naive_search(method, score):
     assert 5 < n_lost < 40
 
 
-def test_without_a_beam_nothing_is_lost():
+def test_search_without_a_beam_loses_nothing():
     X, Y = noisy()
     clf = Parabel(n_trees=2, max_leaf=2, beam=None).fit(X, Y)
     for explanation in check_sums(clf, X, range(37)):
         assert all(step.kept and step.level_rank is None for step in explanation.steps)
 
 
-def test_a_lost_label_has_the_score_zero_and_its_path():
+def test_lost_label_has_the_score_zero_and_its_path():
     X, Y = noisy()
     clf = Parabel(n_trees=1, max_leaf=2, beam=1).fit(X, Y)
     label = next(label for label in range(37) if label not in clf.predict_topk(X[:1], ALL).ids)
@@ -220,7 +220,7 @@ def test_one_vs_rest_step(bibtex, method):
         assert effect.contribution == effect.value * effect.weight
 
 
-def test_many_labels_in_several_chunks():
+def test_labels_in_several_chunks_are_explained():
     rng = np.random.default_rng(0)
     labels = rng.permutation(5000)
     Y = csr_array((np.ones(5000), (np.arange(5000) % 300, labels)), shape=(300, 5000))
@@ -241,7 +241,7 @@ def test_offsets_beyond_32_bits():
 # Rows, names, pipelines
 
 
-def test_forms_of_a_row(bibtex):
+def test_row_may_have_any_form(bibtex):
     clf = XRLinear().fit(bibtex.X, bibtex.Y)
     row = bibtex.X_test[[3]]
     expected = clf.explain(row, 5)
@@ -253,7 +253,7 @@ def test_forms_of_a_row(bibtex):
         assert found.label == expected.label
 
 
-def test_a_pipeline_names_its_features(pipe):
+def test_pipeline_names_its_features(pipe):
     explanation = explain(pipe, "planets made of bread", "sky")
     assert explanation == explain(pipe, ["planets made of bread"], "sky")
     assert {effect.name for step in explanation.steps for effect in step.features} == {"planets", "bread", "of"}
@@ -264,7 +264,7 @@ def test_a_pipeline_names_its_features(pipe):
     assert pipe[-1].explain(pipe[0].transform(["planets"]), "sky").steps[-1].features[0].name == 5
 
 
-def test_a_search_explains_by_its_best_estimator():
+def test_search_explains_by_its_best_estimator():
     search = GridSearchCV(make_pipeline(TfidfVectorizer(), DiSMEC()), {"dismec__C": [0.1, 1.0]}, cv=2)
     search.fit(TEXTS, [topics[0] for topics in TOPICS])
     explanation = explain(search, "bread and planets", "food")
@@ -284,7 +284,7 @@ def test_names_pass_through_selection_and_stop_at_nameless_steps():
     assert explanation.steps[0].features[0].name == f"f{nameless[0].vocabulary_['bread']}"
 
 
-def test_a_pipeline_of_vectors_takes_one_vector():
+def test_pipeline_of_vectors_takes_one_vector():
     X, Y = noisy()
     pipe = make_pipeline(MaxAbsScaler(), DiSMEC()).fit(X, Y)
     assert explain(pipe, X[[4]].toarray()[0], 3).score == pytest.approx(explain(pipe, X[[4]], 3).score, abs=1e-6)
@@ -405,7 +405,7 @@ def test_text_adds_up(pipe):
         assert len(set(map(len, lines))) == 1
 
 
-def test_to_dict_is_for_json(pipe, bibtex):
+def test_explanation_to_dict_is_for_json(pipe, bibtex):
     for explanation in [
         explain(pipe, "rye bread", "grain"),
         DiSMEC().fit(bibtex.X[:500], bibtex.Y[:500]).explain(bibtex.X_test[:1], 3),
@@ -423,7 +423,7 @@ def test_to_dict_is_for_json(pipe, bibtex):
 
 
 @pytest.mark.parametrize("method", [DiSMEC, XRLinear, HierarchicalXC])
-def test_a_loaded_model_explains_the_same(bibtex, tmp_path, method):
+def test_loaded_model_explains_the_same(bibtex, tmp_path, method):
     clf = method().fit(bibtex.X[:800], bibtex.Y[:800])
     clf.save(tmp_path / "model")
     loaded = xclassic.load(tmp_path / "model")
@@ -431,7 +431,7 @@ def test_a_loaded_model_explains_the_same(bibtex, tmp_path, method):
 
 
 @pytest.mark.parametrize("method", [DiSMEC, XRLinear])
-def test_a_damaged_model_is_refused_before_it_is_read(bibtex, tmp_path, method):
+def test_damaged_model_is_rejected_before_it_is_read(bibtex, tmp_path, method):
     clf = method().fit(bibtex.X[:500], bibtex.Y[:500])
     clf.save(tmp_path / "model")
     arrays = json.loads((tmp_path / "model" / "model.json").read_text())["arrays"]
@@ -455,7 +455,7 @@ def fitted(request):
 
 
 @pytest.mark.parametrize("label", ["sky", 37, -1, 2.5, None, (1, 2), [3]])
-def test_unknown_labels(fitted, label):
+def test_label_must_be_known(fitted, label):
     clf, X = fitted
     with pytest.raises(ValueError, match=r"does not know the label .*classes_ lists its 37 labels"):
         clf.explain(X[:1], label)
@@ -471,13 +471,13 @@ def test_labels_without_a_model(fitted):
 
 
 @pytest.mark.parametrize("n", [0, 2])
-def test_one_row_is_needed(fitted, n):
+def test_explain_needs_one_row(fitted, n):
     clf, X = fitted
     with pytest.raises(ValueError, match=f"X has {n} rows; explain takes one"):
         clf.explain(X[:n], 3)
 
 
-def test_other_wrong_arguments(fitted):
+def test_explain_rejects_bad_arguments(fitted):
     clf, X = fitted
     with pytest.raises(ValueError, match="n_features"):
         clf.explain(X[:1], 3, n_features=0)
@@ -495,7 +495,7 @@ def test_other_wrong_arguments(fitted):
         explain(Blend([("one", DiSMEC()), ("two", Parabel())]), X[:1], 3)
 
 
-def test_a_row_of_zeros_leaves_the_bias(fitted):
+def test_row_of_zeros_leaves_the_bias(fitted):
     clf, X = fitted
     for step in clf.explain(np.zeros(X.shape[1]), 3).steps:
         assert step.margin == step.bias

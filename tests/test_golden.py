@@ -17,7 +17,7 @@ NEEDS_TORCH = ("T5Classifier", "BertEncoder", "FeatureUnion")
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
-def test_golden_models_answer_as_they_did(folder):
+def test_golden_models_predict_as_they_did(folder):
     if folder.name.startswith(NEEDS_TORCH):
         pytest.importorskip("transformers")
     found = write.answers(load(folder, verify="full"), write.read_rows(folder))
@@ -30,7 +30,7 @@ def test_golden_models_answer_as_they_did(folder):
                 np.testing.assert_array_equal(array, expected[name], err_msg=name)
 
 
-def test_every_class_that_a_folder_can_hold_has_a_golden_model():
+def test_golden_models_cover_every_class_that_a_folder_can_hold():
     held = {json.loads((folder / "model.json").read_text())["class"] for folder in FOLDERS}
     assert held == {
         *registry.ESTIMATORS, *registry.TEXT_ESTIMATORS, *registry.COMPOSITES, *registry.RECORD_MODELS,

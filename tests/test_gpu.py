@@ -20,7 +20,7 @@ def step(**found):
     return {"step": "training", "results": [], "seconds": 1.2, **found}
 
 
-def test_every_step_runs_and_meets_its_bars(tmp_path):
+def test_steps_run_and_meet_their_bars(tmp_path):
     for package in ("torch", "transformers", "accelerate", "peft", "sentence_transformers"):
         pytest.importorskip(package)
     command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--device", "cpu", "--out", str(tmp_path)]
@@ -38,7 +38,7 @@ def test_every_step_runs_and_meets_its_bars(tmp_path):
     assert "torch 2" in table.splitlines()[0]
 
 
-def test_operations_of_a_step_are_those_that_torch_counts():
+def test_step_operations_are_those_that_torch_counts():
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     from torch.utils.flop_counter import FlopCounterMode
@@ -61,7 +61,7 @@ def test_operations_of_a_step_are_those_that_torch_counts():
         assert training.step_flops(config, 7, 11, 5) == 3 * forward
 
 
-def test_a_step_that_breaks_costs_itself_alone(tmp_path):
+def test_step_that_breaks_costs_itself_alone(tmp_path):
     gpu = import_module("gpu")
     broken = gpu.run("training", [sys.executable, "-c", "raise SystemError('no luck')"], {}, 60)
     assert broken["results"] == []
@@ -75,7 +75,7 @@ def test_a_step_that_breaks_costs_itself_alone(tmp_path):
     assert gpu.run("training", ["true"], {}, 0)["error"] == "no time was left"
 
 
-def test_the_report_is_written_after_each_step(tmp_path, capsys):
+def test_report_is_written_after_each_step(tmp_path, capsys):
     gpu = import_module("gpu")
     report = gpu.Report(tmp_path, {"device": "cuda", "small": False, "scale": 1.0})
     facts = {"card": "a card", "torch": "9.9"}

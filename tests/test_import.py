@@ -29,7 +29,7 @@ def test_importing_takes_little_more_than_numpy_and_scipy():
     assert min(float(in_a_new_process(code)) for _ in range(3)) < 0.15
 
 
-def test_estimators_need_neither_numba_nor_torch():
+def test_estimators_load_neither_numba_nor_torch():
     code = """
 import sys, xclassic
 from xclassic.storage.registry import ESTIMATORS
@@ -45,7 +45,7 @@ def test_public_names_exist(name):
     assert getattr(xclassic, name) is getattr(xclassic, name)
 
 
-def test_all_names_what_users_need():
+def test_public_names_include_what_users_need():
     assert {
         "DiSMEC",
         "ModelFileError",
@@ -61,12 +61,12 @@ def test_all_names_what_users_need():
     } <= set(xclassic.__all__)
 
 
-def test_unknown_names_are_refused():
+def test_unknown_name_is_rejected():
     with pytest.raises(AttributeError, match="No xclassic attribute Parrot"):
         xclassic.Parrot  # noqa: B018
 
 
-def test_what_models_may_hold_is_public():
+def test_registry_holds_public_names():
     assert set(registry.known_names()) <= {*xclassic.__all__, *xclassic.features.__all__}
     assert all(registry.find_class(name).__name__ == name for name in registry.known_names())
     assert registry.find_class("load") is None

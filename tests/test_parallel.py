@@ -36,21 +36,21 @@ def process_of(task, stop):
 
 
 @pytest.mark.parametrize("n_jobs", [None, 1, 2, 4, -1])
-def test_results_are_in_the_order_of_the_tasks(n_jobs):
+def test_run_tasks_returns_results_in_the_order_of_the_tasks(n_jobs):
     assert run_tasks(square, range(50), n_jobs=n_jobs) == [i * i for i in range(50)]
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_no_task_runs_in_the_main_thread(n_jobs):
+def test_tasks_leave_the_main_thread_free(n_jobs):
     assert threading.main_thread().ident not in run_tasks(thread_of, range(4), n_jobs=n_jobs)
 
 
-def test_no_tasks():
+def test_run_tasks_without_tasks():
     assert run_tasks(square, [], n_jobs=2) == []
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_the_error_of_a_task_is_raised_and_the_others_are_told_to_stop(n_jobs):
+def test_error_of_a_task_is_raised_and_the_others_are_told_to_stop(n_jobs):
     running = []
 
     def run(task, stop):
@@ -67,7 +67,7 @@ def test_the_error_of_a_task_is_raised_and_the_others_are_told_to_stop(n_jobs):
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky"])
-def test_the_callers_backend_is_respected(backend):
+def test_backend_of_the_caller_is_respected(backend):
     with joblib.parallel_config(backend, n_jobs=2):
         assert run_tasks(partial(add, 10), range(20)) == list(range(10, 30))
         with pytest.raises(ZeroDivisionError, match="three"):
@@ -146,7 +146,7 @@ def test_blas_is_limited_and_restored():
 
 
 @needs_two_blas_threads
-def test_overlapping_blas_limits_in_any_order():
+def test_blas_limits_overlap_in_any_order():
     before = blas_thread_counts()
     first, second = blas_threads(1), blas_threads(2)
     first.__enter__()

@@ -56,7 +56,7 @@ def test_ranking_is_the_plain_one_from_dense_and_from_csr(scores, k):
 
 
 @given(SCORES, st.integers(1, 12))
-def test_csr_and_back(scores, k):
+def test_topk_to_csr_and_back(scores, k):
     top = TopK.from_dense(np.array(scores), k)
     matrix = top.to_csr(len(scores[0]))
     assert matrix.has_canonical_format
@@ -64,26 +64,26 @@ def test_csr_and_back(scores, k):
     assert_same(TopK.from_csr(matrix, top.k), top)
 
 
-def test_ties_go_to_the_smaller_id_also_where_selection_cuts_through_them():
+def test_topk_ties_go_to_the_smaller_id_also_where_selection_cuts_through_them():
     scores = np.full((1, 1000), 0.5)
     scores[0, 700] = 0.75
     assert TopK.from_dense(scores, 4).ids.tolist() == [[700, 0, 1, 2]]
 
 
-def test_scores_that_are_equal_in_float32_are_ties():
+def test_topk_ties_are_scores_that_are_equal_in_float32():
     scores = np.array([[1.0, 1.0 + 1e-12]])
     assert TopK.from_dense(scores, 2).ids.tolist() == [[0, 1]]
     assert TopK.from_csr(csr_array(scores), 2).ids.tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float64])
-def test_any_numeric_type(dtype):
+def test_topk_takes_any_numeric_type(dtype):
     scores = np.array([[0, 1, 0, 1]], dtype=dtype)
     assert TopK.from_dense(scores, 3).ids.tolist() == [[1, 3, 0]]
     assert TopK.from_csr(csr_array(scores), 3).ids.tolist() == [[1, 3, -1]]
 
 
-def test_csr_with_unsorted_and_doubled_entries_stays_as_it_was():
+def test_from_csr_leaves_unsorted_and_doubled_entries_as_they_were():
     scores = csr_matrix((np.array([1.0, 3.0, 2.5]), np.array([2, 1, 2]), np.array([0, 3])), shape=(1, 4))
     before = scores.indices.copy(), scores.data.copy()
     assert TopK.from_csr(scores, 2).ids.tolist() == [[2, 1]]  # 1.0 + 2.5 against 3.0
@@ -91,7 +91,7 @@ def test_csr_with_unsorted_and_doubled_entries_stays_as_it_was():
     np.testing.assert_array_equal(scores.data, before[1])
 
 
-def test_other_sparse_formats_and_empty_matrices():
+def test_from_csr_takes_other_sparse_formats_and_empty_matrices():
     assert TopK.from_csr(coo_array(np.array([[0.0, 2.0]])), 1).ids.tolist() == [[1]]
     assert_same(TopK.from_csr(csr_array((2, 3)), 2), TopK.empty(2, 2))
     assert_same(TopK.from_csr(csr_array((0, 3)), 2), TopK.empty(0, 2))
@@ -99,7 +99,7 @@ def test_other_sparse_formats_and_empty_matrices():
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
-def test_nan_is_refused(k):
+def test_topk_rejects_nan(k):
     scores = np.array([[0.0, 1.0, 2.0], [3.0, np.nan, 4.0]])
     with pytest.raises(ValueError, match="row 1, label 1 is NaN"):
         TopK.from_dense(scores, k)
@@ -108,14 +108,14 @@ def test_nan_is_refused(k):
 
 
 @pytest.mark.parametrize("k", [0, -1])
-def test_k_below_one_is_refused(k):
+def test_topk_rejects_k_below_one(k):
     with pytest.raises(ValueError, match="at least 1"):
         TopK.from_dense(np.zeros((1, 2)), k)
     with pytest.raises(ValueError, match="at least 1"):
         TopK.from_csr(csr_array((1, 2)), k)
 
 
-def test_a_vector_of_scores_is_refused():
+def test_topk_rejects_a_vector_of_scores():
     with pytest.raises(ValueError, match="1 dimensions"):
         TopK.from_dense(np.zeros(3), 1)
 
@@ -123,14 +123,14 @@ def test_a_vector_of_scores_is_refused():
 TOP = TopK.from_dense(np.array([[0.9, 0.1, 0.5], [NOT_SCORED, 0.2, NOT_SCORED], [NOT_SCORED] * 3]), 3)
 
 
-def test_head():
+def test_topk_head():
     head = TOP.head(2)
     assert head.ids.tolist() == [[0, 2], [1, -1], [-1, -1]]
     assert head.counts.tolist() == [2, 1, 0]
     assert_same(TOP.head(7), TOP)
 
 
-def test_above_keeps_scores_at_the_threshold():
+def test_topk_above_keeps_scores_at_the_threshold():
     kept = TOP.above(0.5)
     assert kept.ids.tolist() == [[0, 2, -1], [-1, -1, -1], [-1, -1, -1]]
     assert kept.counts.tolist() == [2, 0, 0]
@@ -138,7 +138,7 @@ def test_above_keeps_scores_at_the_threshold():
     assert_same(TOP.above(-np.inf), TOP)
 
 
-def test_concat():
+def test_topk_concat():
     both = TopK.concat([TOP, TopK.empty(2, 3)])
     assert both.ids.tolist() == [*TOP.ids.tolist(), [-1] * 3, [-1] * 3]
     assert both.counts.tolist() == [3, 1, 0, 0, 0]
@@ -149,16 +149,16 @@ def test_concat():
         TopK.concat([])
 
 
-def test_named():
+def test_topk_named():
     names = np.array(["ant", "bee", "cat"])
     assert [[name for name, _ in row] for row in TOP.named(names)] == [["ant", "cat", "bee"], ["bee"], []]
     assert TOP.named(["ant", "bee", "cat"])[1] == [("bee", pytest.approx(0.2))]
 
 
-def test_to_csr_refuses_too_few_columns():
+def test_topk_to_csr_rejects_too_few_columns():
     with pytest.raises(ValueError, match="from 0 to 2; there are 2 labels"):
         TOP.to_csr(2)
 
 
-def test_pickle():
+def test_topk_pickle():
     assert_same(pickle.loads(pickle.dumps(TOP)), TOP)

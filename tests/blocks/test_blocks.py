@@ -41,7 +41,7 @@ def excess(trained, X, Y, labels, costs, loss):
 @pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
 @pytest.mark.parametrize("n_labels", [2, 3, 7, 20], ids=lambda n: f"{n}-labels")
 @pytest.mark.parametrize("C", [0.3, 1.0, 10.0])
-def test_reaches_the_optimum(level, n_labels, loss, dense, C):
+def test_training_reaches_the_optimum(level, n_labels, loss, dense, C):
     X, Y = problem_data()
     labels = np.arange(n_labels - 1) if n_labels == 20 else np.linspace(0, 15, n_labels).astype(int)
     trained = train(X.toarray() if dense else X, Y, labels, C=C, loss=loss)
@@ -64,7 +64,7 @@ def test_costs_of_rows_and_positives(level):
 
 @pytest.mark.parametrize("label", [0, 8, 15])
 @pytest.mark.parametrize("eps", [0.3, 0.01])
-def test_one_label_takes_the_steps_of_the_plain_version(label, eps, level):
+def test_training_takes_the_steps_of_the_plain_version(label, eps, level):
     X, Y = problem_data(n=300)
     bound = {"loss": "squared_hinge", "eps": eps, "max_passes": 50, "prune": 0.0, "seed": 7}
     costs = {"positive_costs": np.full(1, 2.0, np.float32), "negative_costs": np.full(1, 0.5, np.float32)}
@@ -82,7 +82,7 @@ def test_one_label_takes_the_steps_of_the_plain_version(label, eps, level):
 
 
 @pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
-def test_equals_liblinear(loss):
+def test_training_equals_liblinear(loss):
     X, Y = problem_data()
     labels = np.arange(12)
     found = dense_weights(train(X, Y, labels, loss=loss, eps=1e-7, max_passes=500).weights, Y.shape[1])
@@ -116,7 +116,7 @@ def test_passes_are_bounded():
     assert trained.work[0] == 2
 
 
-def test_levels_agree():
+def test_instruction_sets_agree():
     X, Y = problem_data(n=300)
     found = []
     for name in kernels.simd_levels():
@@ -126,7 +126,7 @@ def test_levels_agree():
         np.testing.assert_allclose(other, found[0], atol=2e-3)
 
 
-def test_unknown_level_is_refused():
+def test_instruction_set_must_be_known():
     with pytest.raises(ValueError, match="can run: baseline"):
         kernels.use_simd_level("v9")
 
@@ -158,7 +158,7 @@ def test_stop_byte_ends_training():
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_degenerate_rows(level, rows):
+def test_training_on_degenerate_rows(level, rows):
     """Rows without features, and a label on every row."""
     X = csr_array((4, 3), dtype=np.float32)
     X[0, 1] = rows
@@ -174,7 +174,7 @@ def test_degenerate_rows(level, rows):
 
 @pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
 @pytest.mark.parametrize("n_labels", [2, 7, 19])
-def test_conjugate_gradients(level, n_labels, dense):
+def test_ridge_blocks_equal_the_solution(level, n_labels, dense):
     X, Y = problem_data()
     labels = np.arange(n_labels)
     targets = np.linspace(1, 3, n_labels).astype(np.float32)
@@ -253,7 +253,7 @@ def test_batch_equals_row_by_row(level):
         assert (row.scores[0] == batch.scores[i]).all()
 
 
-def test_many_chunks_hold_what_they_were_given():
+def test_chunks_hold_what_they_were_given():
     """More labels than a chunk holds, most weights absent."""
     random = np.random.default_rng(0)
     W = np.where(random.random((5, 9_000)) < 0.2, random.standard_normal((5, 9_000)), 0).astype(np.float32)
@@ -265,7 +265,7 @@ def test_many_chunks_hold_what_they_were_given():
     weights.verify()
 
 
-def test_prune_while_training_equals_prune_afterwards():
+def test_pruning_while_training_equals_pruning_afterwards():
     X, Y = problem_data()
     labels = by_falling_count(Y)
     whole, small = train(X, Y, labels).weights, train(X, Y, labels, prune=0.2).weights
@@ -276,7 +276,7 @@ def test_prune_while_training_equals_prune_afterwards():
     assert (np.abs(cut.values[: cut.n_values]) > 0.2).all()
 
 
-def test_without_any_weight():
+def test_weights_may_all_be_zero():
     weights = stored(np.zeros((3, 2), np.float32), np.array([-1, -0.5], np.float32))
     assert weights.topk(csr_array(np.ones((1, 3), np.float32)), 2).ids.tolist() == [[1, 0]]
     weights.verify()
@@ -284,7 +284,7 @@ def test_without_any_weight():
 
 @given(st.data())
 @settings(deadline=None, max_examples=300)
-def test_damaged_arrays_are_refused_or_harmless(data):
+def test_damaged_arrays_are_rejected_or_harmless(data):
     """Whatever a stored array holds, the kernels are not let near an index that leaves its array."""
     X, Y = problem_data(n=30, d=10, n_labels=20)
     good = train(X, Y, by_falling_count(Y), eps=0.1).weights

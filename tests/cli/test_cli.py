@@ -163,7 +163,7 @@ def test_workers_and_progress_are_not_part_of_the_model(model):
     assert (loaded.n_jobs, loaded.verbose) == (None, 0)
 
 
-def test_train_refuses_to_replace(run, model):
+def test_train_rejects_replacing_a_model(run, model):
     Path("other").mkdir()
     Path("other/file").touch()
     Path("m").mkdir()
@@ -182,7 +182,7 @@ def test_train_refuses_to_replace(run, model):
 # Kinds of data
 
 
-def test_matrices(run, bibtex):
+def test_data_in_matrices(run, bibtex):
     scipy.sparse.save_npz("X.npz", bibtex.X)
     scipy.sparse.save_npz("Y.npz", bibtex.Y)
     np.save("dense.npy", bibtex.X_test.toarray())
@@ -199,7 +199,7 @@ def test_matrices(run, bibtex):
     assert "PSP" in table
 
 
-def test_text_files_of_the_field(run, bibtex):
+def test_data_in_text_files_of_the_field(run, bibtex):
     datasets.write_xmc("test.txt.xz", bibtex.X_test, bibtex.Y_test)
     Path("tiny.svm").write_text("0 1:1\n1 2:1\n0,1 1:1 2:1\n")
     Path("new.svm").write_text("0 1:1\n")
@@ -212,7 +212,7 @@ def test_text_files_of_the_field(run, bibtex):
 
 
 @pytest.mark.parametrize("file", ["books.jsonl", "books.csv"])
-def test_texts(run, books, file):
+def test_data_in_texts(run, books, file):
     run(f"train DiSMEC {file} {books} --label-delimiter ; --model m --C 3 --ngram-range 1,2 --no-sublinear-tf")
     texts, labels = [title for _, title, _ in BOOKS], [labels for _, _, labels in BOOKS]
     pipe = make_pipeline(TextFeatures(ngram_range=(1, 2), sublinear_tf=False), DiSMEC(C=3)).fit(texts, labels)
@@ -241,13 +241,13 @@ def test_texts(run, books, file):
     ],
     ids=str,
 )
-def test_options_of_texts_reach_the_encoder(run, books, options, params):
+def test_text_options_reach_the_encoder(run, books, options, params):
     run(f"train DiSMEC books.jsonl {books} --model m {options}")
     default = TextFeatures().get_params()
     assert xclassic.load("m")[0].get_params() == default | params
 
 
-def test_the_field_of_the_texts_is_remembered(run, books):
+def test_text_field_is_remembered(run, books):
     run(f"train DiSMEC books.jsonl {books} --model m")
     expected = run("predict m books.jsonl --text-field title").out
     assert run("predict m books.jsonl").out == expected
@@ -257,13 +257,13 @@ def test_the_field_of_the_texts_is_remembered(run, books):
     assert "'text'" in run("predict m books.jsonl --text-field text", 1).err
 
 
-def test_a_model_of_text_wants_text(run, books, model):
+def test_text_model_wants_text(run, books, model):
     run(f"train DiSMEC books.jsonl {books} --model m")
     assert "trained on text" in run("predict m bibtex", 1).err
     assert "trained on features" in run(["predict", model, "books.jsonl", "--text-field", "title"], 1).err
 
 
-def test_several_fields_and_whole_labels(run, books):
+def test_text_of_several_fields_and_whole_labels(run, books):
     fields = "--text-field title --text-field key --label-field subjects"
     run(f"train DiSMEC books.csv {fields} --label-delimiter= --model m")
     assert "astronomy;nature" in xclassic.load("m").classes_
@@ -275,7 +275,7 @@ def test_several_fields_and_whole_labels(run, books):
     assert "no field 'key'; found are subjects, title" in " ".join(run("predict m new.csv", 1).err.split())
 
 
-def test_records(run):
+def test_data_in_records(run):
     """A price decides where the title is the same."""
     rows = [
         {"name": "Watch", "note": None, "price": price, "kind": "toys" if price < 50 else "jewels"}
@@ -301,7 +301,7 @@ def test_records(run):
     assert "X['price'][0] is '9 EUR', no finite number" in run("predict m bad.csv", 1).err
 
 
-def test_presets_of_fields(run, books):
+def test_field_presets(run, books):
     fields = "--text-field title --text-field key --preset title --preset abstract --min-df 1 --label-field subjects"
     run(f"train DiSMEC books.jsonl {fields} --model m")
     encoder = xclassic.load("m")[0]
@@ -311,7 +311,7 @@ def test_presets_of_fields(run, books):
 # Predict
 
 
-def test_a_t5_reads_what_the_command_reads(run, books, t5_tokenizer):
+def test_t5_reads_what_the_command_reads(run, books, t5_tokenizer):
     transformers = pytest.importorskip("transformers")
     config = transformers.T5Config(**SMALL, decoder_start_token_id=0)
     transformers.T5ForConditionalGeneration(config).save_pretrained("t5")
@@ -362,7 +362,7 @@ def test_predictions_in_files(run, model):
     assert sorted(os.listdir()) == ["top.jsonl.gz", "top.txt"]
 
 
-def test_threshold(run, model):
+def test_predict_threshold(run, model):
     kept = [line.split("\t")[1:] for line in run(["predict", model, "bibtex", "--threshold", "0"]).out.splitlines()]
     scores = [float(answer.rpartition(":")[2]) for answers in kept for answer in answers]
     assert min(scores) >= 0
@@ -381,7 +381,7 @@ def test_labels_cannot_break_lines(run):
     ("path", "form"),
     [("-", "text"), ("a.txt.gz", "text"), ("a.jsonl", "jsonl"), ("a.ndjson.xz", "jsonl"), ("a.npz", "npz")],
 )
-def test_the_suffix_tells_the_format(path, form):
+def test_suffix_tells_the_format(path, form):
     assert choose_format(path, None) == form
     assert choose_format(path, "npz") == "npz"
 
@@ -398,7 +398,7 @@ def test_models_from_python_have_no_label_counts(run, bibtex):
     assert json.loads(run("info m --json").out)["training"] == {}
 
 
-def test_presets(run, model, bibtex):
+def test_propensity_presets(run, model, bibtex):
     counts = bibtex.Y.sum(axis=0)
     top = DiSMEC().fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     amazon = metrics.propensity(counts, bibtex.X.shape[0], preset="amazon")
@@ -415,7 +415,7 @@ def test_presets(run, model, bibtex):
         run(["evaluate", model, "bibtex", *options], 2)
 
 
-def test_too_few_training_points_for_propensities(run):
+def test_propensities_need_training_points(run):
     Path("two.svm").write_text("0 0:1\n1 1:1\n")
     run("train DiSMEC two.svm --zero-based --model m")
     assert "PSP" not in run("evaluate m two.svm --zero-based -k 1 --by-frequency").out
@@ -468,7 +468,7 @@ def test_python_loads_what_the_command_wrote(run, books, model, bibtex):
     assert [line.split("\t")[1].rpartition(":")[0] for line in lines] == tagger.classes_[top.ids[:, 0]].tolist()
 
 
-def test_the_command_reads_what_python_saved(run, books, bibtex):
+def test_command_reads_what_python_saved(run, books, bibtex):
     titles, labels = [title for _, title, _ in BOOKS], [labels for _, _, labels in BOOKS]
     records = [{"title": title} for title in titles]
     views = FeatureUnion([("words", TextFeatures("title")), ("letters", TextFeatures("title", ngram_range=()))])
@@ -515,7 +515,7 @@ def damaged_encoder(**changes):
     ],
     ids=str,
 )
-def test_damaged_facts_are_refused(tmp_path, changes):
+def test_damaged_metadata_are_rejected(tmp_path, changes):
     damaged_encoder(**changes).save(str(tmp_path / "m"))
     with pytest.raises(ModelFileError, match="damaged"):
         read_model(str(tmp_path / "m"))
@@ -601,7 +601,7 @@ def test_explain_texts(run, books):
         ("evaluate m bibtex --preset wiki", "preset is 'wiki'"),
     ],
 )
-def test_wrong_usage(run, books, line, problem):
+def test_usage_errors_are_explained(run, books, line, problem):
     if "books" in line:
         line += f" {books}"
     done = run(line, 2)
@@ -632,7 +632,7 @@ def test_failure_is_one_line(run, line):
     assert debugged.err.endswith(done.err)
 
 
-def test_malformed_data_names_the_line(run):
+def test_data_errors_name_the_line(run):
     Path("bad.txt").write_text("2 3 2\n0 0:1\n1 0:x\n")
     assert "bad.txt, line 3" in run("train DiSMEC bad.txt --model m", 1).err
 

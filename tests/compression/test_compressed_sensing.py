@@ -65,7 +65,7 @@ def test_hadamard_codes_are_columns_of_that_matrix(n):
 
 @every_recovery
 @pytest.mark.parametrize("code", CODES)
-def test_three_of_200_labels_are_recovered_from_60_numbers(code, recovery):
+def test_recovery_finds_three_of_200_labels_from_60_numbers(code, recovery):
     exact = 0
     for seed in range(20):
         random = np.random.default_rng(seed)
@@ -103,7 +103,7 @@ def test_orthogonal_codes_give_the_best_subset(recovery, s):
 
 
 @every_recovery
-def test_rows_do_not_depend_on_their_neighbors(recovery):
+def test_recovery_does_not_depend_on_neighboring_rows(recovery):
     random = np.random.default_rng(0)
     codes, targets = random_codes("sign", 40, 15, random), random.standard_normal((30, 15)).astype(np.float32)
     together = recovered(recovery, targets, codes, 4)
@@ -112,7 +112,7 @@ def test_rows_do_not_depend_on_their_neighbors(recovery):
 
 
 @every_recovery
-def test_targets_of_zeros_have_no_labels_and_equal_codes_share(recovery):
+def test_recovery_of_zeros_is_empty_and_equal_codes_share(recovery):
     codes = np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
     found = recovered(recovery, np.array([[0, 0, 0], [1, 0, 2]], np.float32), codes, 3)
     assert not found[0].any()
@@ -149,7 +149,7 @@ def test_orthonormal_codes_of_full_length_give_one_vs_rest_ridge_regression():
 
 
 @pytest.mark.parametrize("decoder", RECOVERIES)
-def test_no_more_labels_than_asked_for_and_none_without_rows(decoder):
+def test_predictions_are_at_most_k_labels_and_leave_out_those_without_rows(decoder):
     X, Y, queries = problem()
     Y[:, [0, 5]] = 0
     clf = CompressedSensing(14, decoder=decoder, n_positives=4).fit(X, csr_array(Y))
@@ -162,13 +162,13 @@ def test_no_more_labels_than_asked_for_and_none_without_rows(decoder):
 
 
 @pytest.mark.parametrize("name", ["n_positives", "code", "decoder"])
-def test_what_is_no_parameter(name):
+def test_compressed_sensing_rejects_bad_parameters(name):
     with pytest.raises(ValueError, match=name):
         CompressedSensing(**{name: 0}).fit(np.eye(2), [["a"], ["b"]])
 
 
 @pytest.mark.parametrize(("decoder", "least"), [("correlation", 0.57), ("omp", 0.59), ("cosamp", 0.59)])
-def test_accuracy_on_bibtex(decoder, least):
+def test_compressed_sensing_accuracy_on_bibtex(decoder, least):
     bibtex = datasets.load_bibtex()
     top = CompressedSensing(decoder=decoder).fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     assert precision_at_k(bibtex.Y_test, top, 1) > least

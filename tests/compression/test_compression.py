@@ -53,7 +53,7 @@ def test_scores_are_those_of_dense_algebra(method, k, form):
     np.testing.assert_allclose(clf.decision_function(form(queries.astype(np.float32))), expected, atol=1e-3)
 
 
-def test_all_components_give_one_vs_rest_ridge_regression():
+def test_full_codes_give_one_vs_rest_ridge_regression():
     X, Y, queries = problem()
     mean = Y.mean(axis=0)
     ridge = queries @ np.linalg.solve(X.T @ X + 0.5 * np.eye(8), X.T @ (Y - mean)) + mean
@@ -65,7 +65,7 @@ def test_all_components_give_one_vs_rest_ridge_regression():
 
 
 @pytest.mark.parametrize("k", [1, 5, 11])
-def test_what_plst_loses_is_the_tail_of_the_spectrum(k):
+def test_plst_loses_the_tail_of_the_spectrum(k):
     X, Y, _ = problem()
     Z = Y - Y.mean(axis=0)
     V = directions(PLST(k).fit(X, Y), 12)
@@ -84,7 +84,7 @@ def test_cplst_is_plst_where_features_can_predict_everything():
 
 
 @pytest.mark.parametrize("k", [1, 3, 6])
-def test_the_training_loss_of_cplst(k):
+def test_cplst_training_loss(k):
     X, Y, _ = problem()
     Z, alpha = Y - Y.mean(axis=0), 0.5
     losses = {}
@@ -116,7 +116,7 @@ def test_conjugate_gradients_end_where_the_factor_does(monkeypatch):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_singular_regression_names_the_remedy(method):
+def test_singular_regression_names_the_remedy(method):
     X = np.ones((6, 3))
     with pytest.raises(ValueError, match="Set it higher"):
         method(2, alpha=0, normalize=False).fit(X, np.eye(6, 4))
@@ -124,14 +124,14 @@ def test_a_singular_regression_names_the_remedy(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_labels_without_rows_are_never_answered(method):
+def test_labels_without_rows_are_never_predicted(method):
     X, Y, queries = problem()
     Y[:, [0, 5]] = 0
     assert not np.isin(method(3).fit(X, csr_array(Y)).predict_topk(queries, 12).ids, [0, 5]).any()
 
 
 @pytest.mark.parametrize("method", STORED_ALIKE)
-def test_damaged_arrays_are_refused(method):
+def test_compression_rejects_damaged_arrays(method):
     X, Y, _ = problem()
     clf = method(3).fit(X, Y)
     arrays, facts = clf._get_arrays()
@@ -148,7 +148,7 @@ def test_damaged_arrays_are_refused(method):
 
 
 @pytest.mark.parametrize(("method", "least"), [(PLST, 0.605), (CPLST, 0.615), (Rembrandt, 0.615)])
-def test_accuracy_on_bibtex(method, least):
+def test_compression_accuracy_on_bibtex(method, least):
     bibtex = datasets.load_bibtex()
     top = method().fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     assert precision_at_k(bibtex.Y_test, top, 1) > least

@@ -40,7 +40,7 @@ def objective(clf, X, Y, loss="squared"):
 
 @pytest.mark.parametrize("k", [1, 3, 8])
 @pytest.mark.parametrize("form", [csr_array, np.asarray])
-def test_without_penalty_it_is_reduced_rank_regression(k, form):
+def test_leml_without_penalty_is_reduced_rank_regression(k, form):
     X, Y, queries = problem()
     clf = fitted(form(X.astype(np.float32)), Y, k, alpha=1e-3, rounds=300)
     expected = queries @ naive.reduced_rank_regression(X, Y, k)
@@ -48,14 +48,14 @@ def test_without_penalty_it_is_reduced_rank_regression(k, form):
 
 
 @pytest.mark.parametrize("alpha", [0.5, 3.0])
-def test_at_full_rank_the_penalty_is_the_nuclear_norm(alpha):
+def test_penalty_at_full_rank_is_the_nuclear_norm(alpha):
     X, Y, queries = problem()
     clf = fitted(X, Y, 12, alpha=alpha, rounds=300)
     expected = queries @ naive.nuclear_norm_regression(X, Y, alpha)
     np.testing.assert_allclose(clf.decision_function(queries), expected, atol=5e-3)
 
 
-def test_more_rounds_never_raise_the_objective():
+def test_leml_rounds_never_raise_the_objective():
     X, Y, _ = problem()
     values = [objective(fitted(X, Y, 4, rounds=rounds), X, Y) for rounds in (1, 2, 3, 5, 10, 30)]
     assert (np.diff(values) <= 1e-4).all()
@@ -92,7 +92,7 @@ def test_losses_are_those_of_plain_loops_and_slopes_their_gradient(loss, n_negat
 
 @every_loss
 @pytest.mark.parametrize("n_negatives", [None, 20])
-def test_more_steps_never_raise_the_objective(loss, n_negatives):
+def test_leml_steps_never_raise_the_objective(loss, n_negatives):
     X, Y, _ = problem()
     values = []
     for steps in (0, 1, 3, 10, 40):
@@ -127,7 +127,7 @@ def test_squared_loss_ends_at_the_same_with_either_method():
 # What users may come upon
 
 
-def test_a_rank_above_that_of_the_labels():
+def test_leml_rank_above_that_of_the_labels():
     X, Y, queries = problem()
     Y[:, [0, 5]] = 0
     clf = fitted(X, csr_array(Y), 50)
@@ -138,7 +138,7 @@ def test_a_rank_above_that_of_the_labels():
 
 
 @pytest.mark.parametrize(("name", "value"), [("alpha", 0), ("rounds", 0), ("n_negatives", 0), ("loss", "hinge")])
-def test_what_is_no_parameter(name, value):
+def test_leml_rejects_bad_parameters(name, value):
     with pytest.raises(ValueError, match=name):
         LEML(**{name: value}).fit(np.eye(2), [["a"], ["b"]])
 
@@ -151,7 +151,7 @@ def test_what_is_no_parameter(name, value):
         ({"loss": "logistic", "alpha": 3.0, "steps": 50}, 0.6),
     ],
 )
-def test_accuracy_on_bibtex(parameters, least):
+def test_leml_accuracy_on_bibtex(parameters, least):
     bibtex = datasets.load_bibtex()
     top = LEML(**parameters).fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     assert precision_at_k(bibtex.Y_test, top, 1) > least

@@ -50,7 +50,7 @@ def objective(clf, X, Y):
 
 @pytest.mark.parametrize("l1", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("form", [csr_array, np.asarray])
-def test_the_kernel_finds_the_least_objective(l1, form):
+def test_kernel_finds_the_least_objective(l1, form):
     random = np.random.default_rng(0)
     X, T = (random.standard_normal((25, width)).astype(np.float32) for width in (6, 5))
     X[4] = 0
@@ -84,14 +84,14 @@ def test_seventeen_labels_are_two_blocks():
 # Limits
 
 
-def test_without_the_first_part_and_l1_it_is_ridge_regression():
+def test_reml_without_the_first_part_and_l1_is_ridge_regression():
     X, Y, queries = problem()
     clf = fitted(X, Y, 0, l1=0, sparse_alpha=0.5)
     ridge = queries @ np.linalg.solve(X.T @ X + 0.5 * np.eye(8), X.T @ Y)
     np.testing.assert_allclose(clf.decision_function(queries), ridge, atol=5e-3)
 
 
-def test_with_a_large_l1_it_is_leml():
+def test_reml_with_a_large_l1_is_leml():
     X, Y, queries = problem()
     clf = fitted(X, Y, 4, alpha=1.0, l1=1e4, rounds=60)
     assert not parts(clf, 20)[2].any()
@@ -100,7 +100,7 @@ def test_with_a_large_l1_it_is_leml():
 
 
 @pytest.mark.parametrize("l1", [0.01, 0.3])
-def test_more_rounds_never_raise_the_objective(l1):
+def test_reml_rounds_never_raise_the_objective(l1):
     X, Y, _ = problem()
     values = [objective(fitted(X, Y, 4, l1=l1, rounds=rounds), X, Y) for rounds in (1, 2, 3, 6)]
     assert (np.diff(values) <= 1e-3).all()
@@ -124,7 +124,7 @@ def test_planted_outliers_are_found(seed):
 # What users may come upon
 
 
-def test_a_rank_above_that_of_the_labels():
+def test_reml_rank_above_that_of_the_labels():
     X, Y, queries = problem()
     Y[:, [0, 5]] = 0
     clf = fitted(X, csr_array(Y), 50)
@@ -142,12 +142,12 @@ def test_small_weights_are_dropped():
 
 
 @pytest.mark.parametrize(("name", "value"), [("alpha", 0), ("sparse_alpha", 0), ("l1", -1), ("sweeps", 0)])
-def test_what_is_no_parameter(name, value):
+def test_reml_rejects_bad_parameters(name, value):
     with pytest.raises(ValueError, match=name):
         REML(**{name: value}).fit(np.eye(2), [["a"], ["b"]])
 
 
-def test_damaged_arrays_are_refused():
+def test_reml_rejects_damaged_arrays():
     X, Y, _ = problem()
     clf = REML(3).fit(X, Y)
     arrays, facts = clf._get_arrays()
@@ -160,7 +160,7 @@ def test_damaged_arrays_are_refused():
 
 
 @pytest.mark.parametrize(("k", "least"), [(0, 0.63), (100, 0.63)])
-def test_accuracy_on_bibtex(k, least):
+def test_reml_accuracy_on_bibtex(k, least):
     bibtex = datasets.load_bibtex()
     top = REML(k).fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     assert precision_at_k(bibtex.Y_test, top, 1) > least

@@ -83,7 +83,7 @@ def test_text_names(folder, train, test):
     assert data.label_names is data.feature_names is None
 
 
-def test_compressed_with_names(folder):
+def test_folder_of_compressed_files_with_names(folder):
     path = folder(label_names__txt="first\nsecond one\n", vocab__txt="a\nb\r\nc")
     write_xmc(path / "train.txt.xz", X, Y)
     write_xmc(path / "test.txt.gz", X[:1], Y[:1])
@@ -101,12 +101,12 @@ def test_labels_tsv_names_in_its_last_column(folder):
     ]
 
 
-def test_test_goes_before_dev(folder):
+def test_test_file_goes_before_dev(folder):
     data = load(folder(train__txt=TRAIN, test__txt=TEST, dev__txt=TRAIN))
     assert data.X_test.shape[0] == 1
 
 
-def test_train_alone(folder):
+def test_folder_of_train_alone(folder):
     data = load(folder(train__txt=TRAIN))
     assert data.X_test is data.Y_test is None
 
@@ -140,7 +140,7 @@ def test_split_files(folder):
 
 @pytest.mark.parametrize("name", ["{}.npz", "{}_train.npz", "{}.trn.npz"])
 @pytest.mark.parametrize("test", ["{}_test.npz", "{}.tst.npz", "dev-{}.npz"])
-def test_matrices(tmp_path, name, test):
+def test_folder_of_matrices(tmp_path, name, test):
     for matrix, letter in ((X, "X"), (Y, "Y")):
         save_npz(tmp_path / name.format(letter), matrix)
         save_npz(tmp_path / test.format(letter), csr_matrix(matrix[:1]))
@@ -151,7 +151,7 @@ def test_matrices(tmp_path, name, test):
     assert same(data.Y_test, Y[:1])
 
 
-def test_labels_without_features_are_no_test_part(tmp_path):
+def test_labels_without_features_make_no_test_set(tmp_path):
     save_npz(tmp_path / "X.npz", X)
     for name in ("Y.npz", "Y_test.npz"):
         save_npz(tmp_path / name, Y)
@@ -186,18 +186,18 @@ def test_dense_features(tmp_path):
         ({"data.txt": TRAIN, "trSplit.txt": "1\n"}, "it holds no file for its test rows"),
     ],
 )
-def test_bad_folders(folder, files, message):
+def test_folder_of_bad_files_is_rejected(folder, files, message):
     with pytest.raises(DataFileError, match=re.escape(message)):
         load(folder(**files))
 
 
-def test_no_folder(tmp_path):
+def test_folder_that_is_missing_names_what_was_looked_for(tmp_path):
     for path in (tmp_path / "absent", "eurlex-4k", __file__):
         with pytest.raises(FileNotFoundError, match=r"there is no folder .* comes with the package is 'bibtex'"):
             load(path)
 
 
-def test_name_that_is_not_utf8(folder):
+def test_names_must_be_utf8(folder):
     path = folder(train__txt=TRAIN)
     (path / "label_names.txt").write_bytes(b"fine\nna\xefve\n")
     with pytest.raises(DataFileError, match=r"label_names.txt, line 2: byte 0xef is not UTF-8"):
@@ -227,14 +227,14 @@ def test_npz_is_made_canonical(tmp_path):
         ([[1.0], [2.0]], [[1]], "Y.npz: X has 2 rows and Y has 1"),
     ],
 )
-def test_bad_matrices(tmp_path, features, labels, message):
+def test_read_npz_rejects_bad_matrices(tmp_path, features, labels, message):
     save_npz(tmp_path / "X.npz", csr_array(np.array(features)))
     save_npz(tmp_path / "Y.npz", csr_array(np.array(labels)))
     with pytest.raises(DataFileError, match=message):
         read_npz(tmp_path / "X.npz", tmp_path / "Y.npz")
 
 
-def test_foreign_and_damaged_matrices(tmp_path):
+def test_read_npz_rejects_foreign_and_damaged_files(tmp_path):
     x, y = tmp_path / "X.npz", tmp_path / "Y.npz"
     save_npz(y, Y)
     save_npz(x, X, compressed=False)
@@ -257,7 +257,7 @@ def test_foreign_and_damaged_matrices(tmp_path):
         read_npz(tmp_path / "X.npy", y)
 
 
-def test_flipped_bytes_never_crash(tmp_path):
+def test_read_npz_survives_flipped_bytes(tmp_path):
     x, y = tmp_path / "X.npz", tmp_path / "Y.npz"
     save_npz(y, Y)
     save_npz(x, X, compressed=False)

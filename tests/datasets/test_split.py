@@ -40,7 +40,7 @@ def test_kernel_equals_the_twin(Y, data):
 
 @settings(deadline=None, max_examples=300)
 @given(LABEL_MATRICES, st.data(), st.integers(0, 100))
-def test_guarantees(Y, data, seed):
+def test_split_guarantees(Y, data, seed):
     n_rows = Y.shape[0]
     n_test = data.draw(st.integers(1, n_rows - 1))
     train, test = split_quietly(csr_array(Y.astype(np.float32)), test_size=n_test, random_state=seed)
@@ -54,7 +54,7 @@ def test_guarantees(Y, data, seed):
         assert Y[train][:, needed].any(axis=1).all()
 
 
-def test_too_many_needed_rows_are_reported():
+def test_split_reports_too_many_needed_rows():
     Y = csr_array(np.eye(10, dtype=np.float32))
     with pytest.warns(UserWarning, match="test has 0 rows, not the 3 asked for"):
         train, test = stratified_split(Y, test_size=3, random_state=0)
@@ -64,7 +64,7 @@ def test_too_many_needed_rows_are_reported():
 
 @pytest.mark.parametrize("test_size", [0.1, 0.3, 0.5, 0.8])
 @pytest.mark.parametrize("seed", range(3))
-def test_labels_are_spread_better_than_at_random(test_size, seed):
+def test_split_spreads_labels_better_than_at_random(test_size, seed):
     Y = load_bibtex().Y
     _, test = stratified_split(Y, test_size=test_size, random_state=seed)
     assert len(test) == np.ceil(test_size * Y.shape[0])
@@ -77,7 +77,7 @@ def test_labels_are_spread_better_than_at_random(test_size, seed):
     assert spread(test) < spread(shuffled[: len(test)]) / 3
 
 
-def test_rare_labels_stay_in_train():
+def test_split_keeps_rare_labels_in_train():
     rng = np.random.default_rng(0)
     labels = rng.zipf(1.5, size=(3000, 3)).clip(max=5000) - 1
     rows = np.repeat(np.arange(3000), 3)
@@ -89,7 +89,7 @@ def test_rare_labels_stay_in_train():
     assert len(np.setdiff1d(Y.indices, Y[rng.permutation(3000)[600:]].indices)) > 50  # what chance would lose
 
 
-def test_seed_decides():
+def test_split_seed_decides():
     Y = load_bibtex().Y
     first, again, other = (stratified_split(Y, random_state=seed)[1] for seed in (1, 1, 2))
     assert np.array_equal(first, again)
@@ -98,7 +98,7 @@ def test_seed_decides():
     assert np.array_equal(first, stratified_split(Y, random_state=generator)[1])
 
 
-def test_sizes():
+def test_split_sizes():
     Y = csr_array(np.ones((10, 1), np.float32))
     assert [len(stratified_split(Y, test_size=size)[1]) for size in (0.2, 0.21, 0.01, 0.9, 1, 9)] == [2, 3, 1, 9, 1, 9]
     for size in (0, 10, 1.0, 0.0, -0.5, 0.95, 11):
@@ -108,7 +108,7 @@ def test_sizes():
             stratified_split(Y, test_size=size)
 
 
-def test_containers_agree_and_are_left_alone():
+def test_split_containers_agree_and_are_left_alone():
     Y = csr_array(random_array((40, 6), density=0.3, format="csr", rng=0) > 0, dtype=np.float32)
     expected = stratified_split(Y, random_state=0)
     lists = [Y.indices[a:b].tolist() for a, b in zip(Y.indptr[:-1], Y.indptr[1:], strict=True)]
@@ -120,19 +120,19 @@ def test_containers_agree_and_are_left_alone():
         assert all(map(np.array_equal, stratified_split(container, random_state=0), expected))
 
 
-def test_class_vector():
+def test_split_of_a_class_vector():
     y = np.array(["a"] * 50 + ["b"] * 10 + ["c"])
     train, test = stratified_split(y, test_size=0.2, random_state=0)
     assert [(y[test] == name).sum() for name in "abc"] == [11, 2, 0]
     assert len(train) == 48
 
 
-def test_rows_without_labels_are_spread_too():
+def test_split_spreads_rows_without_labels():
     Y = csr_array(np.repeat(np.eye(3, dtype=np.float32), [40, 40, 40], axis=0)[:, :2])
     _, test = stratified_split(Y, test_size=30, random_state=0)
     assert [((test >= a) & (test < a + 40)).sum() for a in (0, 40, 80)] == [10, 10, 10]
 
 
-def test_fractional_labels_are_refused():
+def test_split_rejects_fractional_labels():
     with pytest.raises(ValueError, match="only 0 and 1"):
         stratified_split(csr_array(np.array([[0.5], [1.0]])))

@@ -88,12 +88,12 @@ def test_long_cells(file):
         ("a.tsv", "text\tlabels\na\n", "line 2: expected 2 cells"),
     ],
 )
-def test_malformed(file, name, content, message):
+def test_read_texts_rejects_malformed_files(file, name, content, message):
     with pytest.raises(DataFileError, match=message):
         read_texts(file(name, content))
 
 
-def test_unknown_suffix(file):
+def test_suffix_must_be_known(file):
     for name in ("a.txt", "a.npz", "a", "a.gz"):
         with pytest.raises(
             ValueError, match=r"accepted are \.jsonl, \.ndjson, \.json, \.csv, \.tsv, plain or followed by \.gz"

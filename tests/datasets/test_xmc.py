@@ -57,7 +57,7 @@ def points(X, Y):
 # Reading
 
 
-def test_reads_the_format(file):
+def test_read_xmc_reads_the_format(file):
     X, Y = read_xmc(file("3 4 3\n0,2 1:0.5 3:2\n 0:1e-1\n1\n"))
     assert X.toarray().tolist() == [[0, 0.5, 0, 2], [np.float32(0.1), 0, 0, 0], [0, 0, 0, 0]]
     assert Y.toarray().tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
@@ -115,7 +115,7 @@ def test_layout_does_not_matter(file, text):
     assert Y.toarray().tolist() == [[1, 0], [0, 1]]
 
 
-def test_unsorted_ids_are_sorted_and_stored_zeros_kept(file):
+def test_ids_are_sorted_and_stored_zeros_kept(file):
     X, Y = read_xmc(file("1 9 9\n8,0,4 7:1 2:0 5:-0\n"))
     assert X.indices.tolist() == [2, 5, 7]
     assert X.data.tolist() == [0, 0, 1]
@@ -123,7 +123,7 @@ def test_unsorted_ids_are_sorted_and_stored_zeros_kept(file):
     assert Y.indices.tolist() == [0, 4, 8]
 
 
-def test_repeated_label_counts_once_with_a_warning(file):
+def test_label_given_twice_counts_once_with_a_warning(file):
     path = file("3 1 3\n0\n2,1,2,2\n1,1\n")
     with pytest.warns(UserWarning, match=r"data.txt: 3 labels are repeated .* line 3"):
         _, Y = read_xmc(path)
@@ -136,7 +136,7 @@ def test_points_without_labels_or_features(file):
     assert Y.toarray().tolist() == [[0, 0], [0, 0], [0, 0], [0, 0], [0, 1]]
 
 
-def test_no_points(file):
+def test_file_without_points(file):
     X, Y = read_xmc(file("0 5 3\n"))
     assert X.shape == (0, 5)
     assert Y.shape == (0, 3)
@@ -160,7 +160,7 @@ def test_lshtc_style_blank_after_comma(file):
     assert X.indices.tolist() == [8, 18]
 
 
-def test_given_widths(file):
+def test_widths_may_be_given(file):
     X, Y = read_xmc(file("0 1:2\n"), zero_based=True, n_features=7, n_labels=5)
     assert (X.shape, Y.shape) == ((1, 7), (1, 5))
     with_header = file("1 2 1\n0 1:2\n")
@@ -237,7 +237,7 @@ def test_ten_times_faster_than_plain_python(tmp_path):
         ("# a\n1 3 2\n# b\n0 5:2\n", "line 4: the feature of '5:2'"),
     ],
 )
-def test_malformed_files(file, text, message):
+def test_read_xmc_rejects_malformed_files(file, text, message):
     path = file(text)
     with pytest.raises(DataFileError, match=f"^{path}.*{message}") as caught:
         read_xmc(path)
@@ -256,12 +256,12 @@ def test_malformed_files(file, text, message):
         ("2147483647 1:2\n", "line 1: label '2147483647' is out of range"),
     ],
 )
-def test_malformed_headerless_files(file, text, message):
+def test_headerless_files_that_are_malformed_are_rejected(file, text, message):
     with pytest.raises(DataFileError, match=message):
         read_xmc(file(text), zero_based=False)
 
 
-def test_foreign_and_damaged_files(file, tmp_path):
+def test_read_xmc_rejects_foreign_and_damaged_files(file, tmp_path):
     with pytest.raises(DataFileError, match="there is no header"):
         read_xmc(file("1 2 1\n0 1:1\n".encode("utf-16")))
     for compress in (gzip.compress, lzma.compress, bz2.compress):
@@ -273,7 +273,7 @@ def test_foreign_and_damaged_files(file, tmp_path):
         read_xmc(tmp_path / "absent.txt")
 
 
-def test_an_error_far_down_is_cheap_and_clipped(file):
+def test_error_far_down_is_cheap_and_clipped(file):
     good = "0,1 " + " ".join(f"{i}:0.5" for i in range(100)) + "\n"
     path = file("20001 100 2\n" + good * 20000 + "0 " + "x" * 10**6 + "\n")
     start = time.perf_counter()
@@ -293,7 +293,7 @@ def test_error_names_the_line_in_any_block(file, monkeypatch):
 
 @FUZZ
 @given(arrays(np.float32, 30, elements=st.floats(width=32, allow_nan=False, allow_infinity=False)))
-def test_every_float_survives(tmp_path, values):
+def test_floats_survive(tmp_path, values):
     X = csr_array((values, np.arange(30), [0, 30]), shape=(1, 30))
     write_xmc(tmp_path / "x.txt", X, csr_array((1, 0)))
     back, _ = read_xmc(tmp_path / "x.txt")
@@ -403,7 +403,7 @@ def test_write_takes_any_container_and_leaves_it_alone(tmp_path):
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow")
-def test_write_refuses(tmp_path, X, Y, message):
+def test_write_rejects_bad_data(tmp_path, X, Y, message):
     with pytest.raises(ValueError, match=message):
         write_xmc(tmp_path / "x.txt", np.array(X), np.array(Y))
     assert not list(tmp_path.iterdir())
@@ -456,7 +456,7 @@ HEADERS = st.sampled_from(["", "0 3 3\n", "1 3 3\n", "2 5 3\n", "3 8 8\r\n", "2 
     st.sampled_from([None, True, False]),
     st.sampled_from([3, 1 << 20]),
 )
-def test_parses_like_the_twin(tmp_path, header, body, zero_based, block):
+def test_read_xmc_equals_the_twin(tmp_path, header, body, zero_based, block):
     text = (header + body).encode()
     (tmp_path / "x.txt").write_bytes(text)
     with pytest.MonkeyPatch.context() as patch:
@@ -466,7 +466,7 @@ def test_parses_like_the_twin(tmp_path, header, body, zero_based, block):
 
 @settings(FUZZ, max_examples=300)
 @given(st.binary(max_size=60).filter(lambda text: not text.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00"))))
-def test_survives_any_bytes(tmp_path, text):
+def test_read_xmc_survives_any_bytes(tmp_path, text):
     for content in (text, b"2 9 9\n" + text):
         (tmp_path / "x.txt").write_bytes(content)
         compare_with_twin(tmp_path / "x.txt", content, True)
@@ -518,7 +518,7 @@ def test_split_files(file):
         ("", "the file is empty"),
     ],
 )
-def test_bad_split_files(file, text, message):
+def test_split_files_that_are_bad_are_rejected(file, text, message):
     with pytest.raises(DataFileError, match=message):
         read_split(file(text), n_points=4)
 

@@ -33,7 +33,7 @@ class TestContractOfRanks(Contract):
 
 
 @parametrize_with_checks([two(), two(normalization="none")], expected_failed_checks=lambda estimator: EXPECTED_FAILURES)
-def test_scikit_learn_check(estimator, check):
+def test_blend_passes_scikit_learn_check(estimator, check):
     check(estimator)
 
 
@@ -73,7 +73,7 @@ def random_tops(n_tops, rng, n_rows=20, n_labels=12, k=5):
 
 
 @pytest.mark.parametrize("weights", [[1, 1, 1], [0.5, 0.25, 0.25], [4, 0, 1]])
-def test_blended_answers_equal_those_of_a_dictionary(weights):
+def test_blend_topk_equals_a_loop_over_dictionaries(weights):
     tops = random_tops(3, np.random.default_rng(0))
     for k in (1, 4, 12, 50):
         top = blend_topk(tops, weights, k, 12)
@@ -83,13 +83,13 @@ def test_blended_answers_equal_those_of_a_dictionary(weights):
             np.testing.assert_allclose(scores[:count], [score for _, score in expected], rtol=1e-6)
 
 
-def test_one_answer_blends_to_itself():
+def test_blend_topk_of_one_ranking_is_that_ranking():
     (top,) = random_tops(1, np.random.default_rng(1))
     assert_same_answers(blend_topk([top], [3.0], 5, 12), top)
 
 
 @pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [1, np.nan], [1, np.inf], ["a", "b"], 1.0])
-def test_bad_weights_are_refused(weights):
+def test_blend_topk_rejects_bad_weights(weights):
     tops = random_tops(2, np.random.default_rng(0))
     with pytest.raises(ValueError, match="weights is"):
         blend_topk(tops, weights, 5, 12)
@@ -98,7 +98,7 @@ def test_bad_weights_are_refused(weights):
             two(weights=weights).fit(*noisy())
 
 
-def test_answers_that_do_not_fit_are_refused():
+def test_blend_topk_rejects_rankings_that_do_not_fit():
     one, other = random_tops(2, np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"have \[19, 20\] rows"):
         blend_topk([one, TopK(*(array[1:] for array in other))], [1, 1], 5, 12)
@@ -109,7 +109,7 @@ def test_answers_that_do_not_fit_are_refused():
 # Normalization
 
 
-def test_ranks_are_averaged():
+def test_blend_averages_ranks():
     X, Y = noisy()
     blend = centroids(normalization="rank", weights=[3, 1], n_candidates=10).fit(X, Y)
     expected = np.zeros((150, 37))
@@ -122,14 +122,14 @@ def test_ranks_are_averaged():
     assert set(blend.predict_topk(X, 37).counts) <= set(range(10, 21))  # no labels but the candidates
 
 
-def test_scores_are_averaged_as_they_are():
+def test_blend_averages_scores_as_they_are():
     X, Y = noisy()
     blend = centroids(normalization="none", weights=None).fit(X, Y)
     expected = np.mean([member.predict_topk(X, 37).to_csr(37).toarray() for member in blend.estimators_], axis=0)
     np.testing.assert_allclose(blend.predict_topk(X, 37).to_csr(37).toarray(), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_probabilities_are_calibrated(bibtex):
+def test_blend_calibrates_probabilities(bibtex):
     blend = two(weights=None).fit(bibtex.X, bibtex.Y)
     found = blend.predict_proba(bibtex.X_test)
     assert (found.data >= 0).all()
@@ -141,7 +141,7 @@ def test_probabilities_are_calibrated(bibtex):
         assert values[within].mean() == pytest.approx(hits[within].mean(), abs=0.06)
 
 
-def test_maps_equal_a_regression_on_the_held_out_rows(bibtex):
+def test_blend_maps_equal_a_regression_on_the_held_out_rows(bibtex):
     X, Y = bibtex.X[:1500], csr_array(bibtex.Y[:1500])
     blend = two(validation_share=0.2).fit(X, Y)
     train, held_out = datasets.stratified_split(Y, test_size=300, random_state=0)
@@ -156,7 +156,7 @@ def test_maps_equal_a_regression_on_the_held_out_rows(bibtex):
     np.testing.assert_allclose(found, expected, atol=0.1)
 
 
-def test_what_has_probabilities():
+def test_blend_has_probabilities_if_calibrated():
     assert not hasattr(two(normalization="rank"), "predict_proba")
     assert not hasattr(two(normalization="none"), "predict_proba")
     assert hasattr(two(), "predict_proba")
@@ -167,7 +167,7 @@ def test_what_has_probabilities():
 
 
 @pytest.mark.parametrize("normalization", ["rank", "probability", "none"])
-def test_a_restriction_reaches_labels_beyond_the_candidates(normalization):
+def test_restriction_reaches_labels_beyond_the_candidates(normalization):
     X, Y = noisy()
     blend = centroids(normalization=normalization, n_candidates=5).fit(X, Y)
     wanted = [1, 8, 30]
@@ -179,7 +179,7 @@ def test_a_restriction_reaches_labels_beyond_the_candidates(normalization):
     assert (np.sort(top.ids, axis=1) == wanted).all()
 
 
-def test_restricted_ranks_go_on_after_the_last_candidate():
+def test_restriction_ranks_go_on_after_the_last_candidate():
     X, Y = noisy()
     blend = Blend([("only", Centroid())], normalization="rank", n_candidates=5).fit(X, Y)
     wanted = list(range(0, 37, 2))
@@ -197,14 +197,14 @@ def test_restricted_ranks_go_on_after_the_last_candidate():
 # Weights
 
 
-def test_weights_find_the_member_that_is_right():
+def test_blend_weights_find_the_member_that_is_right():
     X, Y = noisy()
     blend = Blend([("noise", Centroid(noise=10.0)), ("signal", OneVsRestLeastSquares())], normalization="rank")
     Y = csr_array(np.eye(37, dtype=np.float32)[np.asarray(X.toarray()[:, :37].argmax(axis=1))])
     assert blend.fit(X, Y).weights_[1] > 0.5
 
 
-def test_weights_are_no_worse_than_any_on_a_grid():
+def test_blend_weights_match_the_best_of_a_grid():
     rng = np.random.default_rng(0)
     truth = csr_array((rng.random((60, 12)) < 0.2).astype(np.float32))
     tops = [TopK.from_dense(truth.toarray() + noise * rng.standard_normal((60, 12)), 8) for noise in (0.8, 0.9, 1.0)]
@@ -222,7 +222,7 @@ def test_weights_are_no_worse_than_any_on_a_grid():
     assert value(of_two) == pytest.approx(max(value((share, 1 - share)) for share in np.linspace(0, 1, 41)))
 
 
-def test_given_weights_need_no_held_out_rows(monkeypatch):
+def test_given_weights_need_only_the_training_rows(monkeypatch):
     fits = []
     fit = Centroid._fit
     monkeypatch.setattr(Centroid, "_fit", lambda self, X, Y: (fits.append(X.shape[0]), fit(self, X, Y))[1])
@@ -237,7 +237,7 @@ def test_given_weights_need_no_held_out_rows(monkeypatch):
     assert blend.weights_.sum() == pytest.approx(1)
 
 
-def test_members_of_weight_zero_are_not_asked():
+def test_members_of_weight_zero_are_not_queried():
     X, Y = noisy()
     blend = centroids(normalization="rank", weights=[0, 1]).fit(X, Y)
     blend.estimators_[0] = None
@@ -248,7 +248,7 @@ def test_members_of_weight_zero_are_not_asked():
 
 
 @pytest.mark.parametrize("normalization", ["probability", "rank"])
-def test_blend_is_no_worse_than_its_best_member_on_bibtex(bibtex, normalization):
+def test_blend_reaches_its_best_member_on_bibtex(bibtex, normalization):
     members = [DiSMEC(), OneVsRestLeastSquares()]
     alone = [precisions(m.fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5), bibtex.Y_test) for m in members]
     blend = two(normalization=normalization).fit(bibtex.X, bibtex.Y)
@@ -291,7 +291,7 @@ def test_members_are_reached_by_name():
         ({"validation_share": 1.0}, ValueError, "validation_share is 1"),
     ],
 )
-def test_bad_parameters_are_refused(params, error, message):
+def test_blend_rejects_bad_parameters(params, error, message):
     with pytest.raises(error, match=message):
         Blend(**{"estimators": [("a", DiSMEC())], **params}).fit(*noisy())
 
@@ -358,7 +358,7 @@ def damage(header, case):
         "endless nesting",
     ],
 )
-def test_damaged_headers_are_refused(case, verify, tmp_path):
+def test_blend_rejects_damaged_headers(case, verify, tmp_path):
     saved(tmp_path)
     file = tmp_path / "model" / "model.json"
     header = json.loads(file.read_text())
@@ -378,7 +378,7 @@ def test_damaged_headers_are_refused(case, verify, tmp_path):
         ("maps", [[0.0, 1.0, 0.0]]),
     ],
 )
-def test_damaged_arrays_are_refused(name, array, tmp_path):
+def test_blend_rejects_damaged_arrays(name, array, tmp_path):
     model = saved(tmp_path)
     arrays, facts = model._get_arrays()
     arrays[name] = np.array(array)

@@ -24,7 +24,7 @@ ACTIVATIONS = pytest.mark.parametrize("activation", [None, "tanh", "relu"])
 
 
 @parametrize_with_checks([Autoencoder(1), *([Autoencoder(1, activation="tanh", epochs=2)] if HAS_TORCH else [])])
-def test_scikit_learn_check(estimator, check):
+def test_autoencoder_passes_scikit_learn_check(estimator, check):
     check(estimator)
 
 
@@ -49,7 +49,7 @@ def error(X, rebuilt):
 
 @CONTAINERS
 @pytest.mark.parametrize("k", [1, 20, 128])
-def test_no_linear_codes_rebuild_better(bibtex, k, container):
+def test_linear_codes_rebuild_best(bibtex, k, container):
     X = csr_array(bibtex.X[:1000])
     singular_values = np.linalg.svd(X.toarray().astype(np.float64), compute_uv=False)
     best = (singular_values[k:] ** 2).sum() / 1000
@@ -74,7 +74,7 @@ def test_biases_keep_the_start_of_relu_exact():
     assert relu.errors_[0] == pytest.approx(linear.errors_[0], rel=1e-3)
 
 
-def test_the_start_of_tanh_is_nearly_exact():
+def test_start_of_tanh_is_nearly_exact():
     X = far_from_zero()
     linear, tanh = Autoencoder(5).fit(X), Autoencoder(5, activation="tanh").fit(X)
     assert np.abs(tanh.transform(X)).max() <= np.tanh(0.5) + 1e-6
@@ -87,7 +87,7 @@ def test_the_start_of_tanh_is_nearly_exact():
 
 @ACTIVATIONS
 @pytest.mark.parametrize("epochs", [0, pytest.param(2, marks=needs_torch)])
-def test_a_code_belongs_to_its_row(bibtex, activation, epochs):
+def test_code_belongs_to_its_row(bibtex, activation, epochs):
     X = csr_array(bibtex.X[:600])
     encoder = Autoencoder(100, activation=activation, epochs=epochs, batch_size=100).fit(X)
     codes = encoder.transform(X)
@@ -106,7 +106,7 @@ def test_a_code_belongs_to_its_row(bibtex, activation, epochs):
 
 @CONTAINERS
 @pytest.mark.parametrize("k", [1, 3])
-def test_a_code_does_not_depend_on_the_rows_beside(k, container):
+def test_code_does_not_depend_on_the_rows_beside(k, container):
     for seed in range(20):
         X = container(far_from_zero(50, seed=seed))
         coder = Autoencoder(k).fit(X)
@@ -116,7 +116,7 @@ def test_a_code_does_not_depend_on_the_rows_beside(k, container):
         np.testing.assert_array_equal(np.vstack([coder.transform(X[[i]]) for i in range(50)]), codes)
 
 
-def test_codes_train_and_answer_in_a_pipeline(bibtex):
+def test_codes_train_and_predict_in_a_pipeline(bibtex):
     pipe = make_pipeline(Autoencoder(128), DiSMEC(C=10)).fit(bibtex.X, bibtex.Y)
     found = predict_topk(pipe, bibtex.X_test, 1)
     hits = bibtex.Y_test.toarray()[np.arange(2515), found.ids[:, 0]]
@@ -124,18 +124,18 @@ def test_codes_train_and_answer_in_a_pipeline(bibtex):
     assert pipe[:-1].get_feature_names_out()[:2].tolist() == ["autoencoder0", "autoencoder1"]
 
 
-def test_no_rows_have_no_codes():
+def test_codes_of_zero_rows():
     encoder = Autoencoder(3).fit(far_from_zero())
     assert encoder.transform(np.empty((0, 20))).shape == (0, 3)
 
 
 @pytest.mark.parametrize("form", [csr_matrix, csc_array, lambda X: X.astype(np.float64)])
-def test_the_form_of_sparse_features_does_not_matter(form):
+def test_sparse_features_of_any_form_have_the_same_codes(form):
     X = far_from_zero()
     np.testing.assert_array_equal(Autoencoder(4).fit(form(X)).transform(form(X)), Autoencoder(4).fit(X).transform(X))
 
 
-def test_the_same_seed_gives_the_same_codes():
+def test_seed_decides_the_codes():
     X = far_from_zero()
     encoder = Autoencoder(4, random_state=3)
     np.testing.assert_array_equal(encoder.fit(X).encoder_, clone(encoder).fit(X).encoder_)
@@ -174,7 +174,7 @@ def test_training_reaches_the_principal_components(activation, container):
 @needs_torch
 @CONTAINERS
 @ACTIVATIONS
-def test_the_error_of_a_batch_is_that_of_its_rebuilt_rows(activation, container):
+def test_batch_error_is_that_of_its_rebuilt_rows(activation, container):
     import torch
 
     from xclassic.features.autoencoder import _batch_error
@@ -203,7 +203,7 @@ def test_training_that_harms_is_undone():
     np.testing.assert_array_equal(wild.encoder_, Autoencoder(3).fit(X).encoder_)
 
 
-def test_training_without_torch_is_refused(monkeypatch):
+def test_training_without_torch_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert Autoencoder(3).fit(far_from_zero()).transform(far_from_zero()).shape == (300, 3)
     with pytest.raises(ImportError, match=r"xclassic\[neural\]"):
@@ -225,12 +225,12 @@ def test_training_without_torch_is_refused(monkeypatch):
         ({"learning_rate": 0.0}, ValueError, "learning_rate is 0"),
     ],
 )
-def test_bad_parameters_are_refused(params, error_class, message):
+def test_autoencoder_rejects_bad_parameters(params, error_class, message):
     with pytest.raises(error_class, match=message):
         Autoencoder(**{"n_components": 3, **params}).fit(far_from_zero())
 
 
-def test_bad_features_are_refused():
+def test_autoencoder_rejects_bad_features():
     X = far_from_zero().toarray()
     encoder = Autoencoder(3)
     for method in (encoder.transform, encoder.inverse_transform, encoder.reconstruction_error):
@@ -259,7 +259,7 @@ def test_rows_of_zeros_have_codes(activation):
 
 @ACTIVATIONS
 @pytest.mark.parametrize("mmap", [True, False])
-def test_arrays_go_through_a_model_folder(activation, mmap, tmp_path):
+def test_autoencoder_arrays_go_through_a_model_folder(activation, mmap, tmp_path):
     X = far_from_zero()
     encoder = Autoencoder(3, activation=activation).fit(X)
     save_model(tmp_path / "model", {}, encoder.arrays())
@@ -285,7 +285,7 @@ def test_arrays_go_through_a_model_folder(activation, mmap, tmp_path):
         ("encoder_bias", np.array([0, np.nan, 0], np.float32)),
     ],
 )
-def test_damaged_arrays_are_refused(name, array):
+def test_autoencoder_rejects_damaged_arrays(name, array):
     arrays = Autoencoder(3).fit(far_from_zero()).arrays()
     if array is None:
         del arrays[name]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contract import assert_writes_nothing
+from tests.helpers.contract import assert_writes_nothing
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -165,7 +165,7 @@ def test_rows_of_pretrained_weights():
 
 
 @pytest.mark.parametrize("kind", ["roberta", "distilbert", "mpnet", "modernbert"])
-def test_other_encoders(kind, tmp_path):
+def test_encoders_of_other_kinds(kind, tmp_path):
     names = {"distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}}
     save_weights(tmp_path, kind, pad_token_id=0, **names.get(kind, {}))
     save_tokenizer(tmp_path, limit=None)
@@ -189,14 +189,14 @@ def test_rows_do_not_depend_on_batches_and_order(folder, encoder):
     np.testing.assert_allclose(np.concatenate([encoder.transform([text]) for text in texts]), rows, atol=1e-5)
 
 
-def test_a_text_is_encoded_once(encoder, monkeypatch):
+def test_text_is_encoded_once(encoder, monkeypatch):
     counter = Counter(monkeypatch)
     rows = encoder.transform(["cat", "dog", "cat", "cat", "sun", "dog"])
     assert counter.texts == 3
     np.testing.assert_array_equal(rows, rows[[0, 1, 0, 0, 4, 1]])
 
 
-def test_empty_and_missing_texts_and_none_at_all(folder, encoder):
+def test_texts_may_be_empty_or_missing_or_zero_in_number(folder, encoder):
     rows = encoder.transform(["", None, float("nan"), "cat", "  "])
     np.testing.assert_allclose(rows[[0, 1, 2, 4]], np.repeat(plain_rows(folder, [""]), 4, axis=0), atol=1e-5)
     for nothing in ([], np.array([], dtype=object)):
@@ -205,7 +205,7 @@ def test_empty_and_missing_texts_and_none_at_all(folder, encoder):
         assert none.dtype == np.float32
 
 
-def test_columns_and_arrays_of_texts(encoder):
+def test_texts_in_columns_and_arrays(encoder):
     pd = pytest.importorskip("pandas")
     texts = ["a cat", "the dog", "sun"]
     rows = encoder.transform(texts)
@@ -246,7 +246,7 @@ def test_threads_leave_no_trace(encoder):
     assert threading.active_count() == running
 
 
-def test_an_error_stops_all_threads(folder, monkeypatch):
+def test_error_stops_all_threads(folder, monkeypatch):
     encoded = []
 
     def vectors(network, batch, *args):
@@ -281,7 +281,7 @@ def test_progress_is_shown(folder, capsys):
     assert "encoding" in capsys.readouterr().err
 
 
-def test_names_of_columns(folder, encoder):
+def test_column_names(folder, encoder):
     assert encoder.get_feature_names_out()[[0, -1]].tolist() == ["bertencoder0", "bertencoder31"]
     pd = pytest.importorskip("pandas")
     frame = BertEncoder(folder).set_output(transform="pandas").fit_transform(pd.Series(["cat", "dog"], index=[7, 3]))
@@ -290,7 +290,7 @@ def test_names_of_columns(folder, encoder):
 
 
 @pytest.mark.parametrize("classifier", [OneVsRestLeastSquares(), DiSMEC(C=100)], ids=["squares", "dismec"])
-def test_texts_train_and_answer_in_a_pipeline(folder, classifier):
+def test_texts_train_and_predict_in_a_pipeline(folder, classifier):
     pairs = [(word, letter) for word in ("cat", "dog", "sun") for letter in LETTERS]
     texts, labels = [f"{word} {letter} {word} {word}" for word, letter in pairs], [word for word, _ in pairs]
     pipe = make_pipeline(BertEncoder(folder), classifier).fit(texts[::2], labels[::2])
@@ -325,13 +325,13 @@ def test_transforming_writes_no_attribute(folder):
 
 
 @pytest.mark.filterwarnings("error")
-def test_nothing_is_said_where_nothing_is_cut(folder):
+def test_short_texts_raise_no_warning(folder):
     encoder = BertEncoder(folder, max_length=6).fit([])
     encoder.transform(["cat dog sun cat"])
     assert encoder.fit(["cat dog sun cat"]).n_truncated_ == 0
 
 
-def test_the_limit_is_that_of_tokenizer_and_positions(folder, tmp_path):
+def test_limit_is_that_of_tokenizer_and_positions(folder, tmp_path):
     assert BertEncoder(folder).fit([]).max_length_ == LIMIT
     save_weights(tmp_path)
     save_tokenizer(tmp_path, limit=1000)
@@ -340,7 +340,7 @@ def test_the_limit_is_that_of_tokenizer_and_positions(folder, tmp_path):
     assert np.isfinite(encoder.transform(["cat " * 1000])).all()
 
 
-def test_a_model_without_a_limit_needs_one(tmp_path):
+def test_model_without_a_limit_needs_one(tmp_path):
     relative = {"max_position_embeddings": 0, "relative_attention": True, "position_biased_input": False}
     save_weights(tmp_path, "deberta-v2", **relative)
     save_tokenizer(tmp_path, limit=None)
@@ -351,7 +351,7 @@ def test_a_model_without_a_limit_needs_one(tmp_path):
 # The cache
 
 
-def test_what_is_kept_is_not_encoded_again(folder, encoder, monkeypatch, tmp_path):
+def test_cache_saves_encoding_again(folder, encoder, monkeypatch, tmp_path):
     counter = Counter(monkeypatch)
     texts = some_texts()
     cached = BertEncoder(folder, cache=tmp_path / "deep" / "cache", batch_tokens=100).fit([])
@@ -373,7 +373,7 @@ def test_what_is_kept_is_not_encoded_again(folder, encoder, monkeypatch, tmp_pat
 @pytest.mark.parametrize(
     "change", [{"pooling": "cls"}, {"max_length": 7}, {"normalize": False}, {"dtype": "bfloat16"}, {"model": "other"}]
 )
-def test_other_settings_have_other_rows(folder, change, tmp_path):
+def test_cache_keeps_settings_apart(folder, change, tmp_path):
     texts = some_texts(20)
     BertEncoder(folder, cache=tmp_path / "cache").fit_transform(texts)
     if "model" in change:
@@ -386,7 +386,7 @@ def test_other_settings_have_other_rows(folder, change, tmp_path):
     )
 
 
-def test_rows_from_before_an_error_are_kept(folder, monkeypatch, tmp_path):
+def test_cache_keeps_rows_from_before_an_error(folder, monkeypatch, tmp_path):
     texts = some_texts(40)
     encoder = BertEncoder(folder, cache=tmp_path, batch_tokens=1).fit([])
     with monkeypatch.context() as patch:
@@ -406,7 +406,7 @@ def filled_cache(folder, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["bit", "length", "type", "swap"])
-def test_damaged_rows_are_computed_anew(folder, damage, tmp_path, monkeypatch):
+def test_cache_computes_damaged_rows_anew(folder, damage, tmp_path, monkeypatch):
     encoder, rows, file = filled_cache(folder, tmp_path)
     with sqlite3.connect(file) as connection:
         (a, x), (b, y) = connection.execute("SELECT key, value FROM vectors LIMIT 2").fetchall()
@@ -422,7 +422,7 @@ def test_damaged_rows_are_computed_anew(folder, damage, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["foreign", "cut", "overwritten", "folder"])
-def test_a_damaged_cache_is_refused(folder, damage, tmp_path):
+def test_cache_rejects_damaged_files(folder, damage, tmp_path):
     encoder, rows, file = filled_cache(folder, tmp_path)
     content = file.read_bytes()
     file.unlink()
@@ -437,13 +437,13 @@ def test_a_damaged_cache_is_refused(folder, damage, tmp_path):
     np.testing.assert_array_equal(encoder.transform(some_texts()), rows)
 
 
-def test_a_cache_folder_must_be_one(folder, tmp_path):
+def test_cache_folder_must_be_a_folder(folder, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"The cache folder .*file cannot be made"):
         BertEncoder(folder, cache=tmp_path / "file").fit_transform(["cat"])
 
 
-def test_processes_and_threads_share_a_cache(tmp_path):
+def test_cache_is_shared_by_processes_and_threads(tmp_path):
     code = (
         "import sys, numpy as np; from pathlib import Path; from xclassic.features.vector_cache import VectorCache\n"
         "for i in range(40):\n"
@@ -484,7 +484,7 @@ def through_a_folder(encoder, path, verify="lazy", mmap=True):
 
 @pytest.mark.parametrize("verify", ["lazy", "full"])
 @pytest.mark.parametrize("mmap", [True, False])
-def test_a_model_folder_gives_the_same_rows(folder, verify, mmap, tmp_path):
+def test_model_folder_gives_the_same_rows(folder, verify, mmap, tmp_path):
     texts = some_texts()
     encoder = BertEncoder(folder, pooling="cls", max_length=20, normalize=False, batch_tokens=77).fit([])
     loaded = through_a_folder(encoder, tmp_path / "model", verify, mmap)
@@ -513,7 +513,7 @@ def test_loading_needs_no_torch_yet(encoder, tmp_path):
 
 @pytest.mark.parametrize("name", ["weights", "tokenizer"])
 @pytest.mark.parametrize("damage", ["flip", "cut"])
-def test_damaged_files_are_refused(encoder, name, damage, tmp_path):
+def test_loading_rejects_damaged_files(encoder, name, damage, tmp_path):
     through_a_folder(encoder, tmp_path / "model")
     (file,) = (tmp_path / "model").glob(f"{name}.*")
     content = bytearray(file.read_bytes())
@@ -553,7 +553,7 @@ def not_finite(arrays):
         (lambda a: {**a, "tokenizer.json": a["tokenizer.json"][:-9]}, "damaged"),
     ],
 )
-def test_damaged_arrays_are_refused(encoder, change, message):
+def test_loading_rejects_damaged_arrays(encoder, change, message):
     arrays, facts = encoder._get_arrays()
     with pytest.raises(ModelFileError, match=message):
         BertEncoder(None)._set_arrays(change(arrays), facts, "full")
@@ -580,7 +580,7 @@ def test_damaged_arrays_are_refused(encoder, change, message):
         ({"is_decoder": True}, "decoder"),
     ],
 )
-def test_damaged_facts_are_refused(encoder, change, message):
+def test_loading_rejects_damaged_metadata(encoder, change, message):
     arrays, facts = encoder._get_arrays()
     if not change.keys() & facts.keys():
         change = {"config": {**facts["config"], **change}}
@@ -594,12 +594,12 @@ def test_damaged_facts_are_refused(encoder, change, message):
             loaded.transform(["cat"])
 
 
-def test_a_limit_beyond_the_model_is_refused(encoder):
+def test_limit_beyond_the_model_is_rejected(encoder):
     with pytest.raises(ModelFileError, match="reads 48 tokens, but max_length is 49"):
         BertEncoder(None, max_length=49)._set_arrays(*encoder._get_arrays(), "lazy")
 
 
-def test_a_model_folder_names_no_code(encoder):
+def test_model_folder_names_no_code(encoder):
     arrays, facts = encoder._get_arrays()
     code = {
         "auto_map": {"AutoModel": "evil.Evil"},
@@ -611,7 +611,7 @@ def test_a_model_folder_names_no_code(encoder):
     np.testing.assert_array_equal(loaded.transform(["cat"]), encoder.transform(["cat"]))
 
 
-def test_copies_and_pickles_need_the_folder_no_more(own):
+def test_copies_and_pickles_stand_without_the_folder(own):
     texts = some_texts(20)
     encoder = BertEncoder(own, max_length=9).fit([])
     rows = encoder.transform(texts)
@@ -632,7 +632,7 @@ def test_copies_and_pickles_need_the_folder_no_more(own):
 # Models that are none
 
 
-def test_a_missing_pooler_does_not_matter(own, encoder):
+def test_missing_pooler_does_not_matter(own, encoder):
     weights = load((own / "model.safetensors").read_bytes())
     kept = {name: tensor for name, tensor in weights.items() if not name.startswith("pooler")}
     assert len(kept) < len(weights)
@@ -710,7 +710,7 @@ def of_type(kind, **fields):
         (lambda folder: save_tokenizer(folder, specials=False), ValueError, r"no tokens such as \[CLS\]"),
     ],
 )  # fmt: skip
-def test_bad_models_are_refused(own, damage, error, message):
+def test_encoder_rejects_bad_models(own, damage, error, message):
     damage(own)
     with pytest.raises(error, match=message) as caught:
         BertEncoder(own).fit(["cat"])
@@ -718,14 +718,14 @@ def test_bad_models_are_refused(own, damage, error, message):
     assert "\n" not in str(caught.value)
 
 
-def test_code_of_a_model_is_not_run(own):
+def test_model_code_is_not_run(own):
     (own / "evil.py").write_text("raise SystemExit('run')")
     configured(model_type="evil", auto_map={"AutoConfig": "evil.Config", "AutoModel": "evil.Model"})(own)
     with pytest.raises(ValueError, match="contains custom code"):
         BertEncoder(own).fit(["cat"])
 
 
-def test_numbers_that_are_none_are_refused(folder):
+def test_encoder_rejects_weights_that_are_not_finite(folder):
     encoder = BertEncoder(folder).fit([])
     with torch.no_grad():
         encoder._network.module.embeddings.word_embeddings.weight[VOCABULARY.index("dog")] = math.nan
@@ -734,7 +734,7 @@ def test_numbers_that_are_none_are_refused(folder):
         encoder.transform(["cat", "a dog", "sun"])
 
 
-def test_memory_of_the_gpu(encoder, monkeypatch):
+def test_gpu_memory_error_names_the_knobs(encoder, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore lines.")
 
@@ -744,7 +744,7 @@ def test_memory_of_the_gpu(encoder, monkeypatch):
 
 
 @pytest.mark.parametrize("package", ["torch", "transformers"])
-def test_without_the_extra(folder, package, monkeypatch):
+def test_encoder_without_the_extra_says_what_to_install(folder, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r"BertEncoder needs .* pip install 'xclassic\[neural\]'"):
         BertEncoder(folder).fit(["cat"])
@@ -774,7 +774,7 @@ def test_without_the_extra(folder, package, monkeypatch):
         ({"cache": 3}, TypeError, "cache is 3"),
     ],
 )
-def test_bad_parameters_are_refused(folder, params, error, message):
+def test_encoder_rejects_bad_parameters(folder, params, error, message):
     with pytest.raises(error, match=message):
         BertEncoder(**{"model": folder, **params}).fit([{"a": "cat"}] if "template" in params else ["cat"])
 
@@ -792,7 +792,7 @@ def test_bad_parameters_are_refused(folder, params, error, message):
         ([{"name": "cat"}], {"template": "{title}"}, ValueError, "no field 'title'"),
     ],
 )
-def test_bad_texts_are_refused(folder, X, params, error, message):
+def test_encoder_rejects_bad_texts(folder, X, params, error, message):
     encoder = BertEncoder(folder, **params)
     with pytest.raises(error, match=message):
         encoder.fit(X)
@@ -801,13 +801,13 @@ def test_bad_texts_are_refused(folder, X, params, error, message):
         encoder.transform(X)
 
 
-def test_a_table_is_not_taken_for_its_column_names(encoder):
+def test_table_is_not_taken_for_its_column_names(encoder):
     pd = pytest.importorskip("pandas")
     with pytest.raises(TypeError, match="X holds records"):
         encoder.transform(pd.DataFrame({"title": ["cat", "dog"]}))
 
 
-def test_transform_before_fit_is_refused(folder):
+def test_transform_before_fit_is_rejected(folder):
     for method in (BertEncoder(folder).transform, BertEncoder(folder).get_feature_names_out):
         with pytest.raises(NotFittedError):
             method(["cat"])

@@ -14,13 +14,13 @@ from xclassic.features import FourierFeatures
 
 
 @parametrize_with_checks([FourierFeatures(3)])
-def test_scikit_learn_check(estimator, check):
+def test_fourier_passes_scikit_learn_check(estimator, check):
     check(estimator)
 
 
 @pytest.mark.parametrize("form", [csr_array, np.asarray])
 @pytest.mark.parametrize("gamma", [0.05, None])
-def test_products_are_those_of_the_kernel(form, gamma):
+def test_fourier_products_are_those_of_the_kernel(form, gamma):
     X = np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32)
     encoder = FourierFeatures(20_000, gamma=gamma).fit(form(X))
     Z = encoder.transform(form(X))
@@ -28,7 +28,7 @@ def test_products_are_those_of_the_kernel(form, gamma):
     np.testing.assert_allclose(Z @ Z.T, rbf_kernel(X, gamma=encoder.gamma_), atol=0.05)
 
 
-def test_the_width_follows_the_scale_of_the_rows():
+def test_fourier_width_follows_the_scale_of_the_rows():
     X = np.random.default_rng(0).standard_normal((700, 5))
     narrow, wide = FourierFeatures(10).fit(X), FourierFeatures(10).fit(10 * X)
     assert narrow.gamma_ == pytest.approx(100 * wide.gamma_, rel=1e-4)
@@ -36,7 +36,7 @@ def test_the_width_follows_the_scale_of_the_rows():
     assert FourierFeatures(10).fit(np.ones((3, 2))).gamma_ == 0.25
 
 
-def test_a_linear_method_learns_a_circle():
+def test_fourier_lets_a_linear_method_learn_a_circle():
     X = np.random.default_rng(0).uniform(-1, 1, (600, 2))
     Y = ((X**2).sum(axis=1) < 0.5).astype(int)
     plain = OneVsRestLeastSquares(normalize=False).fit(X[:400], Y[:400]).score(X[400:], Y[400:])
@@ -45,12 +45,12 @@ def test_a_linear_method_learns_a_circle():
 
 
 @pytest.mark.parametrize("params", [{"n_components": 0}, {"gamma": 0}, {"gamma": -1.0}])
-def test_bad_parameters_are_refused(params):
+def test_fourier_rejects_bad_parameters(params):
     with pytest.raises(ValueError, match=next(iter(params))):
         FourierFeatures(**params).fit(np.eye(3))
 
 
-def test_features_do_not_depend_on_the_rows_beside():
+def test_fourier_rows_do_not_depend_on_the_rows_beside():
     for seed in range(20):
         rng = np.random.default_rng(seed)
         X, order = rng.standard_normal((40, 15)), rng.permutation(40)

@@ -83,7 +83,7 @@ def test_blocks_are_what_the_vectorizer_of_scikit_learn_makes(params, words, cha
     assert encoder.get_feature_names_out().size == X.shape[1] == encoder._n_features_out
 
 
-def test_features_are_canonical_float32():
+def test_text_features_are_canonical_float32():
     for X in (TextFeatures().fit_transform(TEXTS), TextFeatures().fit(TEXTS).transform(TEXTS[::-1])):
         assert isinstance(X, csr_array)
         assert X.dtype == X.data.dtype == np.float32
@@ -93,7 +93,7 @@ def test_features_are_canonical_float32():
         assert (X.data > 0).all()
 
 
-def test_a_field_weighs_one_whatever_blocks_it_has():
+def test_field_weighs_one_whatever_blocks_it_has():
     """The product of two full rows is the weighted mean of the cosines of their fields."""
     params = {"numeric": "price", "numeric_weight": 0.5, "preset": ("title", "abstract"), "min_df": 1}
     X = TextFeatures(("title", "blurb"), **params).fit_transform(RECORDS)
@@ -120,7 +120,7 @@ def test_missing_and_empty_texts_are_zeros():
     assert TextFeatures().fit(TEXTS).transform(["zzzz"]).nnz == 0
 
 
-def test_no_rows_have_features_too():
+def test_text_features_of_zero_rows():
     encoder = TextFeatures("title", numeric="price").fit(RECORDS)
     X = encoder.transform([])
     assert X.shape == (0, encoder.transform(RECORDS).shape[1])
@@ -131,7 +131,7 @@ def test_no_rows_have_features_too():
 # Numbers
 
 
-def test_numbers_fall_into_bins_of_equally_many_rows():
+def test_number_bins_have_equally_many_rows():
     values = np.random.default_rng(0).lognormal(size=400)
     rows = [{"text": "a text", "n": value} for value in values.tolist()]
     encoder = TextFeatures("text", numeric="n", n_bins=4).fit(rows)
@@ -145,13 +145,13 @@ def test_numbers_fall_into_bins_of_equally_many_rows():
     assert np.argmax(found, axis=1).tolist() == [0, 1, 3, 3, 4]
 
 
-def test_bins_do_not_depend_on_the_scale():
+def test_number_bins_do_not_depend_on_the_scale():
     values = np.random.default_rng(0).lognormal(size=50)
     one, other = ([{"t": "word", "n": factor * value} for value in values] for factor in (1, 1e6))
     assert_same(TextFeatures("t", numeric="n").fit_transform(one), TextFeatures("t", numeric="n").fit_transform(other))
 
 
-def test_equal_numbers_share_a_bin():
+def test_number_bins_are_shared_by_equal_numbers():
     rows = [{"t": "word", "n": n} for n in (7, 7, 7, 7, 9)]
     encoder = TextFeatures("t", numeric="n", n_bins=5).fit(rows)
     assert encoder.get_feature_names_out()[-len(encoder.edges_["n"]) - 2 :][0] == "n < 7.0"
@@ -177,7 +177,7 @@ def test_missing_numbers_have_a_bin(value):
 
 
 @pytest.mark.parametrize("value", ["1,299", "3 EUR", "inf", float("inf"), [3], "1e999"])
-def test_what_is_no_number_is_refused(value):
+def test_numbers_reject_other_values(value):
     message = r"X\['price'\]\[1\] is .*, no finite number\. Write it as 1299\.5"
     with pytest.raises(ValueError, match=message):
         TextFeatures("title", numeric="price").fit([RECORDS[0], {"title": "x", "price": value}])
@@ -211,7 +211,7 @@ def test_frames_and_columns():
     assert_same(encoder.fit_transform(frame), clone(encoder).fit_transform(RECORDS))
 
 
-def test_half_surrogate_pairs_do_no_harm():
+def test_half_surrogate_pairs_are_read():
     """JSON may hold them."""
     X = TextFeatures().fit_transform(["moon \ud83d light", "moon"])
     assert np.isfinite(X.data).all()
@@ -240,7 +240,7 @@ def test_clone_and_pickle():
         clone(encoder).get_feature_names_out()
 
 
-def test_names_are_distinct_and_readable():
+def test_feature_names_are_distinct_and_readable():
     names = TextFeatures(["title", "blurb"], numeric="price").fit(RECORDS).get_feature_names_out().tolist()
     assert len(set(names)) == len(names)
     assert {"title: moons", "title: bread and", "title: 'brea'", "blurb: ' moo'", "price missing"} <= set(names)
@@ -263,12 +263,12 @@ def test_names_are_distinct_and_readable():
     ],
     ids=lambda check: check.__name__,
 )
-def test_scikit_learn_check(check):
+def test_text_features_pass_scikit_learn_check(check):
     """Those that pass no table; scikit-learn leaves out the others for transformers of text."""
     check("TextFeatures", TextFeatures())
 
 
-def test_a_search_chooses_the_preset():
+def test_search_chooses_the_preset():
     Y, _ = encode_labels(LABELS * 3)
     pipe = make_pipeline(TextFeatures(), DiSMEC())
     search = GridSearchCV(pipe, {"textfeatures__preset": list(PRESETS)}, cv=2).fit(TEXTS * 3, Y)
@@ -329,7 +329,7 @@ def test_fields_in_a_union():
     ],
     ids=str,
 )
-def test_bad_parameters(params, error, message):
+def test_text_features_reject_bad_parameters(params, error, message):
     with pytest.raises(error, match=message):
         TextFeatures(**params).fit(RECORDS if "text" in params else TEXTS)
 
@@ -362,12 +362,12 @@ def test_bad_parameters(params, error, message):
     ],
     ids=str,
 )
-def test_bad_input(params, X, error, message):
+def test_text_features_reject_bad_input(params, X, error, message):
     with pytest.raises(error, match=message):
         TextFeatures(**params).fit(X)
 
 
-def test_a_failed_fit_leaves_no_half():
+def test_fit_that_fails_leaves_no_half():
     encoder = TextFeatures("title", numeric="price")
     with pytest.raises(ValueError, match="All 1 values"):
         encoder.fit([{"title": "bread", "price": None}])

@@ -130,14 +130,14 @@ class Contract:
     # Learning
 
     @pytest.mark.parametrize("container", [csr_array, csr_array.toarray])
-    def test_block_diagonal_problem_is_solved(self, container):
+    def test_fit_solves_the_block_diagonal_problem(self, container):
         X, Y = block_diagonal()
         X_test, Y_test = block_diagonal(seed=1)
         model = self.make().fit(container(X), Y)
         assert model.score(container(X), Y) == 1
         assert model.score(container(X_test), Y_test) == 1
 
-    def test_sparse_and_dense_features_rank_alike(self):
+    def test_features_sparse_and_dense_rank_the_same(self):
         X, Y = block_diagonal()
         model = self.make().fit(X, Y)
         sparse, dense = model.predict_topk(X, 1), model.predict_topk(X.toarray(), 1)
@@ -148,7 +148,7 @@ class Contract:
         assert (refitted.ids == sparse.ids).mean() > 0.9
         np.testing.assert_allclose(refitted.scores, sparse.scores, rtol=0.2)
 
-    def test_permuted_labels_permute_the_answers(self):
+    def test_labels_permuted_permute_the_predictions(self):
         X, Y = block_diagonal()
         single = np.diff(Y.indptr) == 1  # scores may saturate, so that the two labels of other rows tie
         X, Y = X[single], Y[single]
@@ -157,7 +157,7 @@ class Contract:
         permuted = self.make().fit(X, csr_array(Y[:, order])).predict_topk(X, 1)
         np.testing.assert_array_equal(order[permuted.ids], top.ids)
 
-    def test_named_labels_and_class_vectors_train_the_same_model(self):
+    def test_labels_by_name_and_class_vectors_train_the_same_model(self):
         X, Y = noisy()
         names = np.array([f"label {i:02d}" for i in range(Y.shape[1])])
         lists = [names[Y[[i]].indices].tolist() for i in range(Y.shape[0])]
@@ -177,33 +177,33 @@ class Contract:
     # Answers
 
     @pytest.mark.parametrize("k", [1, 5, 37, 1000])
-    def test_answers_are_well_formed(self, k):
+    def test_predict_topk_is_well_formed(self, k):
         X, Y = noisy()
         assert_well_formed(self.fitted.predict_topk(X, k), X.shape[0], min(k, Y.shape[1]), Y.shape[1])
 
-    def test_fewer_answers_are_the_first_of_more(self):
+    def test_predict_topk_of_a_smaller_k_is_the_first_of_a_larger(self):
         X, _ = noisy()
         assert_same_answers(self.fitted.predict_topk(X, 3), self.fitted.predict_topk(X, 37).head(3))
 
-    def test_a_batch_is_answered_like_its_rows(self):
+    def test_predict_topk_of_a_batch_equals_that_of_its_rows(self):
         X, _ = noisy()
         rows = TopK.concat([self.fitted.predict_topk(X[i : i + 1], 5) for i in range(X.shape[0])])
         assert_same_answers(self.fitted.predict_topk(X, 5), rows)
 
-    def test_chunks_do_not_show(self):
+    def test_predict_topk_does_not_depend_on_chunks(self):
         X, _ = noisy(n_rows=2 * ROWS_PER_TASK + 7)
         top = self.fitted.predict_topk(X, 5)
         assert_same_answers(clone_fitted(self.fitted, n_jobs=3).predict_topk(X, 5), top)
         assert_same_answers(TopK.concat([self.fitted.predict_topk(part, 5) for part in (X[:500], X[500:])]), top)
 
-    def test_no_rows(self):
+    def test_predict_of_zero_rows(self):
         X, _ = noisy()
         assert_well_formed(self.fitted.predict_topk(X[:0], 5), 0, 5, 37)
         assert self.fitted.predict(X[:0]).shape == (0, 37)
         assert self.fitted.decision_function(X[:0]).shape == (0, 37)
 
     @pytest.mark.parametrize("wanted", [[3], [0, 5, 6, 36], list(range(37)), []])
-    def test_restricted_answers(self, wanted):
+    def test_restriction_keeps_allowed_labels_and_scores(self, wanted):
         X, _ = noisy()
         full = self.fitted.predict_topk(X, 37)
         excluded = np.setdiff1d(np.arange(37), wanted)
@@ -226,15 +226,15 @@ class Contract:
     # The same model whatever the circumstances
 
     @pytest.mark.parametrize("n_jobs", [1, 2, 4])
-    def test_the_model_does_not_depend_on_n_jobs(self, n_jobs):
+    def test_model_does_not_depend_on_n_jobs(self, n_jobs):
         assert_same_arrays(self.make(n_jobs=n_jobs).fit(*noisy()), self.fitted)
 
-    def test_the_model_does_not_depend_on_the_backend(self):
+    def test_model_does_not_depend_on_the_backend(self):
         with joblib.parallel_config("loky", n_jobs=2):
             elsewhere = self.make().fit(*noisy())
         assert_same_arrays(elsewhere, self.fitted)
 
-    def test_answers_do_not_depend_on_the_backend(self):
+    def test_predictions_do_not_depend_on_the_backend(self):
         X, _ = noisy(n_rows=ROWS_PER_TASK + 1)
         with joblib.parallel_config("loky", n_jobs=2):
             elsewhere = self.fitted.predict_topk(X, 5)
@@ -244,7 +244,7 @@ class Contract:
         model = self.make().fit(*noisy(seed=1, n_features=20, n_labels=5))
         assert_same_arrays(model.fit(*noisy()), self.fitted)
 
-    def test_python_threads_fit_and_predict_at_once(self):
+    def test_threads_fit_and_predict_at_once(self):
         X, Y = noisy()
         fitted = self.fitted
         expected = fitted.predict_topk(X, 5)
@@ -264,7 +264,7 @@ class Contract:
             assert_same_answers(top, expected)
 
     @pytest.mark.parametrize("form", FORMS)
-    def test_the_form_of_the_input_does_not_matter(self, form, tmp_path):
+    def test_model_does_not_depend_on_the_form_of_the_input(self, form, tmp_path):
         X, Y = noisy()
         before = [matrix.copy() for matrix in (X, Y)]
         given = [reformed(matrix, form, tmp_path / str(i)) for i, matrix in enumerate((X, Y))]
@@ -323,7 +323,7 @@ class Contract:
         "case",
         ["one label", "label on every row", "labels without rows", "no labels on any row", "one row", "no features"],
     )
-    def test_unusual_data_have_an_answer(self, case, dense):
+    def test_fit_takes_unusual_data(self, case, dense):
         X, Y = noisy()
         if case == "one label":
             Y = csr_array(Y[:, :1])
@@ -366,7 +366,7 @@ class Contract:
             ("no labels", "no label"),
         ],
     )
-    def test_bad_training_data_are_refused(self, case, message, dense):
+    def test_fit_rejects_bad_data(self, case, message, dense):
         X, Y = (matrix.toarray().astype(np.float64) for matrix in noisy())
         values = {"NaN": np.nan, "infinite": -np.inf, "too large": 1e300}
         if case in values:
@@ -384,7 +384,7 @@ class Contract:
             self.make().fit(X if dense else csr_array(X), Y if dense else csr_array(Y))
 
     @pytest.mark.parametrize("method", ["predict_topk", "predict", "decision_function"])
-    def test_bad_queries_are_refused(self, method):
+    def test_predict_rejects_bad_queries(self, method):
         X, _ = noisy()
         with pytest.raises(ValueError, match="59 features"):
             getattr(self.fitted, method)(X[:, :59])
@@ -395,14 +395,14 @@ class Contract:
         with pytest.raises(NotFittedError):
             getattr(self.make(), method)(X)
 
-    def test_bad_restrictions_and_k_are_refused(self):
+    def test_predict_topk_rejects_bad_restrictions_and_k(self):
         X, _ = noisy()
         with pytest.raises(ValueError, match="k is 0"):
             self.fitted.predict_topk(X, 0)
         with pytest.raises(ValueError, match=r"does not know.*37"):
             self.fitted.predict_topk(X, labels=[1, 37])
 
-    def test_unfitted_use_is_refused(self, tmp_path):
+    def test_unfitted_use_is_rejected(self, tmp_path):
         X, Y = noisy()
         with pytest.raises(NotFittedError):
             self.make().score(X, Y)
@@ -410,7 +410,7 @@ class Contract:
             self.make().save(tmp_path / "model")
         assert not (tmp_path / "model").exists()
 
-    def test_a_failed_fit_leaves_the_estimator_unfitted(self):
+    def test_failed_fit_leaves_the_estimator_unfitted(self):
         X, Y = noisy()
         model = self.make().fit(X, Y)
         with pytest.raises(ValueError, match="150 rows but Y has 149"):
@@ -419,7 +419,7 @@ class Contract:
             model.predict_topk(X)
 
     @pytest.mark.parametrize("n_jobs", [0, "two"])
-    def test_bad_parameters_are_refused_by_fit(self, n_jobs):
+    def test_fit_rejects_bad_parameters(self, n_jobs):
         with pytest.raises((TypeError, ValueError), match="n_jobs is"):
             self.make(n_jobs=n_jobs).fit(*noisy())
 

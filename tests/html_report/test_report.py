@@ -168,7 +168,7 @@ SMALL = {
 # Numbers
 
 
-def test_metrics_are_those_of_evaluate(page, case):
+def test_report_metrics_are_those_of_evaluate(page, case):
     counts = case["train_counts"]
     expected = metrics.evaluate(
         case["Y_true"],
@@ -187,7 +187,7 @@ def test_metrics_are_those_of_evaluate(page, case):
     assert found == {name: f"{100 * value:.2f}" for name, value in expected.items()}
 
 
-def test_metrics_without_training_counts(page):
+def test_report_metrics_without_training_counts(page):
     shown = page(**SMALL)
     table = shown.tables["Metrics at depth k, in percent"]
     assert [len(row) for row in table] == [3] * 6
@@ -195,7 +195,7 @@ def test_metrics_without_training_counts(page):
     assert "Label frequency" not in [name for _, name in shown.headings]
 
 
-def test_bounds_of_the_groups_are_those_of_label_groups(page):
+def test_group_bounds_are_those_of_label_groups(page):
     counts = [101, 100, 25]
     groups = metrics.label_groups(counts)
     assert [groups[name].tolist() for name in ("head", "torso", "tail")] == [[0], [1], [2]]
@@ -208,7 +208,7 @@ def test_bounds_of_the_groups_are_those_of_label_groups(page):
     ]
 
 
-def test_a_group_without_true_labels_is_named(page, tmp_path):
+def test_group_without_true_labels_is_named(page, tmp_path):
     page(**SMALL, train_counts=[200, 150, 120])
     assert "No label of the torso and tail is true in any row." in (tmp_path / "page.html").read_text("utf-8")
 
@@ -274,7 +274,7 @@ def test_calibration_is_that_of_scikit_learn(seed, tenth):
 
 
 @given(st.lists(st.sampled_from([0.1, 0.2, 0.5, -np.inf, np.inf]), min_size=1, max_size=40))
-def test_answers_of_one_score_share_a_bin(scores):
+def test_calibration_puts_equal_scores_into_one_bin(scores):
     top = answers([[0]] * len(scores), scores=[[score] for score in scores])
     bins = by_score(read_case(np.ones((len(scores), 1)), top, 1))
     finite = np.array([score for score in scores if np.isfinite(score)], np.float32)
@@ -329,7 +329,7 @@ def test_confusions_are_shown_by_name(page):
 
 
 @given(ranked_cases(), st.integers(1, 10), st.integers(0, 5))
-def test_sample_has_right_and_wrong_rows(drawn, count, seed):
+def test_sample_rows_has_right_and_wrong_rows(drawn, count, seed):
     n_labels, true, ranked = drawn
     judged = read_case(truth(true, n_labels), answers(ranked, n_labels), n_labels)
     chosen = sample_rows(judged, count, seed)
@@ -342,7 +342,7 @@ def test_sample_has_right_and_wrong_rows(drawn, count, seed):
     assert (~right[chosen]).sum() >= min(n_wrong, count // 2)
 
 
-def test_samples_show_labels_answers_and_text(page):
+def test_samples_show_labels_predictions_and_text(page):
     shown = page(**SMALL, texts=["one", {"title": "two", "price": 3}, "three", "four"], row_names=["r0", "r1", "r2", 3])
     assert [text for tag, text in shown.headings if tag == "h3"] == [
         "Row r0: first answer right",
@@ -356,14 +356,14 @@ def test_samples_show_labels_answers_and_text(page):
     ]
 
 
-def test_samples_can_be_left_out_and_drawn_anew(page, case, tmp_path):
+def test_samples_can_be_omitted_and_drawn_anew(page, case, tmp_path):
     assert "Sample predictions" not in [text for _, text in page(**case, samples=0).headings]
     rows = [[text for tag, text in page(**case, samples=6, seed=seed).headings if tag == "h3"] for seed in (0, 0, 1)]
     assert len(rows[0]) == 6
     assert rows[0] == rows[1] != rows[2]
 
 
-def test_many_true_labels_are_cut(page):
+def test_samples_cut_many_true_labels(page):
     shown = page(Y_true=np.ones((1, 50)), top=answers([[3]]), label_names=range(50), ks=[1])
     assert "and 30 more" in shown.items
 
@@ -382,7 +382,7 @@ def test_prefix_credit_by_depth(page, bibtex):
     assert rows[1][:2] == ["1", f"{100 * np.mean(near):.2f}"]
 
 
-def test_deep_codes_are_thinned(page):
+def test_prefix_credit_thins_deep_codes(page):
     codes = np.arange(3)[:, None] == np.arange(60)
     rows = page(**SMALL, codes=codes.astype(int)).tables["Prefix credit by depth, in percent"]
     assert len(rows) == 11
@@ -401,7 +401,7 @@ def test_deep_codes_are_thinned(page):
         ([], np.inf, "∞"),
     ],
 )
-def test_scores_are_written_alike(scores, value, shown):
+def test_score_format_is_one_for_all_scores(scores, value, shown):
     assert score_format(np.array(scores, np.float32))(value) == shown
 
 
@@ -427,7 +427,7 @@ def scopes(shown):
 
 
 @pytest.mark.parametrize("media", ["light", "dark"])
-def test_colors_have_contrast(page, tmp_path, media):
+def test_page_colors_have_contrast(page, tmp_path, media):
     page(**SMALL)
     blocks = re.findall(r":root \{(.*?)\}", (tmp_path / "page.html").read_text("utf-8"), re.DOTALL)
     colors = dict(re.findall(r"--(\w+): #(\w+);", blocks[media == "dark"]))
@@ -448,7 +448,7 @@ def luminance(color):
     return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
 
 
-def test_same_input_gives_the_same_bytes(case, tmp_path):
+def test_page_bytes_follow_from_the_input(case, tmp_path):
     for name in ("one.html", "two.html"):
         write_report(tmp_path / name, **case)
         # A user's settings of matplotlib do not reach the page.
@@ -458,7 +458,7 @@ def test_same_input_gives_the_same_bytes(case, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["label_names", "row_names", "texts", "title", "facts"])
-def test_hostile_text_is_harmless(page, tmp_path, where):
+def test_page_escapes_hostile_text(page, tmp_path, where):
     n = len(HOSTILE)
     true, top = truth([{i} for i in range(n)], n), answers([[(i + 1) % n] for i in range(n)])
     arguments = {"Y_true": true, "top": top, "label_names": [f"name {i}" for i in range(n)], "ks": [1]}
@@ -475,14 +475,14 @@ def test_hostile_text_is_harmless(page, tmp_path, where):
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
 
 
-def test_long_names_are_cut():
+def test_page_cuts_long_names():
     assert safe("n" * 81, 80) == "n" * 79 + "…"
     assert safe("n" * 80, 80) == "n" * 80
     assert safe("&" * 4, 3) == "&amp;&amp;…"
     assert safe(" a \n\t b\u2028c ", 80) == "a b c"
 
 
-def test_failure_leaves_the_old_page(case, tmp_path, monkeypatch):
+def test_write_report_that_fails_leaves_the_old_page(case, tmp_path, monkeypatch):
     path = tmp_path / "page.html"
     path.write_text("old")
 
@@ -499,7 +499,7 @@ def test_failure_leaves_the_old_page(case, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["page.html"]
 
 
-def test_a_page_is_replaced_behind_a_link(tmp_path):
+def test_write_report_replaces_a_page_behind_a_link(tmp_path):
     (tmp_path / "real.html").write_text("old")
     (tmp_path / "link.html").symlink_to("real.html")
     write_report(tmp_path / "link.html", **SMALL)
@@ -510,7 +510,7 @@ def test_a_page_is_replaced_behind_a_link(tmp_path):
 # Edge cases
 
 
-def test_no_row_has_labels(page, tmp_path):
+def test_report_on_rows_without_labels(page, tmp_path):
     shown = page(
         Y_true=truth([set()] * 3, 2), top=answers([[0], [1], [0]]), label_names=["a", "b"], train_counts=[5, 0], ks=[1]
     )
@@ -522,7 +522,7 @@ def test_no_row_has_labels(page, tmp_path):
 @pytest.mark.parametrize("true", [0, 1])
 @pytest.mark.parametrize("score", [0.5, 0.0, -np.inf, np.inf, np.nan])
 @pytest.mark.parametrize("count", [0, 1, 20])
-def test_one_row_and_one_label(page, true, score, count):
+def test_report_on_one_row_and_one_label(page, true, score, count):
     shown = page(
         Y_true=[[true]], top=answers([[0]], scores=[[score]]), label_names=["only"], train_counts=[count], n_train=20
     )
@@ -531,7 +531,7 @@ def test_one_row_and_one_label(page, true, score, count):
 
 
 @pytest.mark.parametrize("probabilities", [False, True])
-def test_every_answer_is_empty(page, probabilities, tmp_path):
+def test_report_on_empty_rankings(page, probabilities, tmp_path):
     shown = page(
         Y_true=truth([{0}, {1}], 2),
         top=TopK.empty(2, 2),
@@ -545,14 +545,14 @@ def test_every_answer_is_empty(page, probabilities, tmp_path):
     assert shown.tables["Label frequency: shares in percent, and counts"][1][1:3] == [DASH, "0.00"]
 
 
-def test_infinite_scores_are_left_out_of_the_calibration(page, tmp_path):
+def test_calibration_omits_infinite_scores(page, tmp_path):
     top = answers([[0, 1], [1, 0]], scores=[[1.5, -np.inf], [np.inf, 0.5]])
     rows = page(Y_true=np.eye(2), top=top, label_names=["a", "b"], ks=[2]).tables["Answers by score"]
     assert sum(int(row[1]) for row in rows[1:]) == 2
     assert "Answers without a finite score are left out: 2." in (tmp_path / "page.html").read_text("utf-8")
 
 
-def test_labels_unknown_to_the_model(page):
+def test_report_counts_labels_unknown_to_the_model(page):
     shown = page(
         Y_true=truth([{0, 3}, {2}], 4),
         top=answers([[1], [1]]),
@@ -569,7 +569,7 @@ def test_labels_unknown_to_the_model(page):
     assert bins[1][-1] == "3"
 
 
-def test_a_million_labels_stay_sparse(page):
+def test_report_keeps_a_million_labels_sparse(page):
     n_labels = 1_000_000
     labels = np.random.default_rng(0).choice(n_labels, (200, 4), replace=False)
     true, top = truth(labels[:, :3].tolist(), n_labels), answers(labels[:, [3, 1, 2]].tolist())
@@ -602,13 +602,13 @@ def test_a_million_labels_stay_sparse(page):
         ({"train_counts": [9, 1, 0], "n_train": 10, "preset": "other"}, ValueError, "preset"),
     ],
 )
-def test_errors_come_before_the_page(tmp_path, changed, error, message):
+def test_report_errors_come_before_the_page(tmp_path, changed, error, message):
     with pytest.raises(error, match=message):
         write_report(tmp_path / "page.html", **SMALL | changed)
     assert not os.listdir(tmp_path)
 
 
-def test_missing_matplotlib_is_said(tmp_path, monkeypatch):
+def test_write_report_names_missing_matplotlib(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'xclassic\[report\]'"):
         write_report(tmp_path / "page.html", **SMALL)
@@ -656,7 +656,7 @@ def test_command_and_python_agree(run, model, case, tmp_path):
     assert Path("page.html").read_bytes() == first
 
 
-def test_command_refuses_to_replace(run, model):
+def test_command_rejects_replacing_a_file(run, model):
     Path("page.html").write_text("mine")
     Path("folder").mkdir()
     assert "--force" in run(f"{model} bibtex -o page.html", 2).output

@@ -92,7 +92,7 @@ def test_points_go_to_the_nearest_mean_row_of_their_clusters(seed, dense):
     np.testing.assert_allclose(scores[np.arange(60), child], scores.max(axis=1), rtol=1e-5)
 
 
-def test_a_few_entries_of_a_mean_row_are_kept():
+def test_mean_rows_keep_a_few_entries():
     X = np.random.default_rng(0).random((40, 30)).astype(np.float32)
     labels = np.eye(2)[np.arange(40) % 2]
     for share, least, most, kept in ((0.2, 1, 30, 6), (0.0, 4, 30, 4), (1.0, 1, 30, 30), (1.0, 1, 7, 7)):
@@ -100,7 +100,7 @@ def test_a_few_entries_of_a_mean_row_are_kept():
         assert (sizes == kept).all()
 
 
-def test_clusters_have_like_labels():
+def test_clusters_have_similar_labels():
     random = np.random.default_rng(2)
     groups = random.integers(0, 4, 300)
     Y = np.zeros((300, 40))
@@ -127,7 +127,7 @@ def test_rows_without_labels_are_sent_on_but_not_clustered():
     assert 2 not in features
 
 
-def test_a_sample_decides_for_all_points():
+def test_sample_decides_for_all_points():
     random = np.random.default_rng(0)
     groups = np.arange(400) % 2
     X = (np.eye(2)[groups] + 0.1 * random.random((400, 2))).astype(np.float32)
@@ -149,7 +149,7 @@ def test_nodes_that_cannot_be_split_are_leaves(same):
     assert not len(features)
 
 
-def test_as_many_clusters_as_points_memorise_the_labels():
+def test_clusters_as_many_as_points_memorize_the_labels():
     random = np.random.default_rng(0)
     X = random.standard_normal((40, 30))
     Y = (random.random((40, 12)) < 0.4).astype(float)
@@ -169,7 +169,7 @@ def test_trees_see_other_projections():
     assert one.weights.tobytes() != other.weights.tobytes()
 
 
-def test_accuracy_on_bibtex():
+def test_craftml_accuracy_on_bibtex():
     bibtex = datasets.load_bibtex()
     top = CRAFTML(n_trees=20).fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     assert precision_at_k(bibtex.Y_test, top, 1) > 0.6

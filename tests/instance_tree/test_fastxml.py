@@ -74,7 +74,7 @@ def test_assignment_is_the_best_of_all_sides(seed):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_objective_rises_round_by_round_to_that_of_the_plain_loops(seed):
+def test_objective_increases_round_by_round_to_that_of_the_plain_loops(seed):
     random = np.random.default_rng(seed)
     n, n_labels = int(random.integers(2, 60)), int(random.integers(2, 30))
     rows = label_rows(random, n, n_labels, least=0)
@@ -86,7 +86,7 @@ def test_the_objective_rises_round_by_round_to_that_of_the_plain_loops(seed):
     assert naive.objective(rows, split(rows, sides, n_labels), n_labels) > 0.97 * expected
 
 
-def test_the_loops_stay_in_bounds_and_compile_to_the_same(monkeypatch):
+def test_loops_stay_in_bounds_and_compile_to_the_same(monkeypatch):
     random = np.random.default_rng(0)
     rows = label_rows(random, 25, 9, least=0)
     sides = random.integers(0, 2, 25)
@@ -98,7 +98,7 @@ def test_the_loops_stay_in_bounds_and_compile_to_the_same(monkeypatch):
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1, 1e12])
-def test_many_labels_of_any_weight_are_ranked(scale):
+def test_labels_of_any_weight_are_ranked(scale):
     random = np.random.default_rng(1)
     n, n_labels = 300, 700
     Y = random.random((n, n_labels)) < 0.02
@@ -156,7 +156,7 @@ def test_hyperplane_reaches_the_objective_of_liblinear(cost, dense):
     np.testing.assert_array_equal(went, X @ w + b < 0)
 
 
-def test_a_loose_hyperplane_is_near_the_best():
+def test_hyperplane_at_a_loose_tolerance_is_near_the_best():
     bibtex = datasets.load_bibtex()
     X = unit_rows(bibtex.X)
     sides = (bibtex.Y[:, [3, 8, 50]].sum(axis=1) == 0).astype(np.uint8)
@@ -166,7 +166,7 @@ def test_a_loose_hyperplane_is_near_the_best():
     assert values[1] < 1.12 * values[0]
 
 
-def test_a_plane_without_use_is_empty():
+def test_hyperplane_without_use_is_empty():
     w, b, went = train_plane(csr_array(np.ones((6, 2), np.float32)), [0, 1, 0, 1, 0, 1])
     assert not w.any()
     assert b == 0
@@ -178,7 +178,7 @@ def test_a_plane_without_use_is_empty():
 # The forest
 
 
-def test_two_clusters_with_labels_of_their_own_are_one_split():
+def test_clusters_with_labels_of_their_own_are_one_split():
     random = np.random.default_rng(0)
     X = random.random((80, 6)).astype(np.float32)
     X[:40, :3] = 0
@@ -192,14 +192,14 @@ def test_two_clusters_with_labels_of_their_own_are_one_split():
     assert clf.score(X, csr_array(Y)) == 1
 
 
-def test_accuracy_on_bibtex():
+def test_fastxml_accuracy_on_bibtex():
     bibtex = datasets.load_bibtex()
     top = FastXML(n_trees=25).fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     assert precision_at_k(bibtex.Y_test, top, 1) > 0.61
     assert precision_at_k(bibtex.Y_test, top, 5) > 0.27
 
 
-def test_the_scale_of_the_features_changes_nothing():
+def test_scale_of_the_features_changes_nothing():
     bibtex = datasets.load_bibtex()
     X, Y = bibtex.X[:500], bibtex.Y[:500]
     one, other = FastXML(n_trees=2).fit(X, Y), FastXML(n_trees=2).fit(4 * X, Y)

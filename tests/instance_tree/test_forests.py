@@ -82,7 +82,7 @@ def test_partial_fit_moves_the_means_of_leaves(forest, bibtex):
 
 
 @every_forest
-def test_further_labels_must_be_known(forest):
+def test_partial_fit_needs_known_labels(forest):
     clf = new(forest, n_trees=1).fit(np.eye(3), [["a"], ["b"], ["a"]])
     with pytest.raises(ValueError, match="'c'"):
         clf.partial_fit(np.eye(3), [["a"], ["c"], ["b"]])
@@ -150,27 +150,27 @@ def test_identical_rows_are_one_leaf(forest):
 
 
 @every_forest
-def test_identical_label_sets_are_answered_everywhere(forest):
+def test_identical_label_sets_are_predicted_everywhere(forest):
     X = np.random.default_rng(0).random((50, 3))
     clf = new(forest, n_trees=3, max_leaf=5).fit(X, np.ones((50, 4), int))
     np.testing.assert_allclose(clf.decision_function(X), 1, atol=1e-3)
 
 
 @every_forest
-def test_one_label_and_one_row(forest):
+def test_forest_of_one_label_and_one_row(forest):
     clf = new(forest, n_trees=2).fit(np.ones((1, 1)), [["only"]])
     assert clf.predict_topk(np.ones((1, 1))).named(clf.classes_)[0] == [("only", 1.0)]
 
 
 @every_forest
-def test_labels_never_seen_are_never_answered(forest):
+def test_labels_never_seen_are_never_predicted(forest):
     Y = csr_array(([1.0] * 6, ([0, 1, 2, 3, 4, 5], [1, 3, 1, 3, 1, 3])), shape=(6, 5))
     top = new(forest, n_trees=3, max_leaf=1).fit(np.eye(6), Y).predict_topk(np.eye(6), 5)
     assert set(top.ids[top.ids >= 0].tolist()) <= {1, 3}
 
 
 @every_forest
-def test_a_damaged_forest_is_refused(forest):
+def test_damaged_forest_is_rejected(forest):
     clf = new(forest, n_trees=2, max_leaf=1).fit(np.eye(2).repeat(4, axis=0), [["a"]] * 4 + [["b"]] * 4)
     arrays, facts = clf._get_arrays()
     assert arrays["features"].size

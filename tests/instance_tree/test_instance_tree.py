@@ -33,7 +33,7 @@ def forest():
     return FastXML(n_trees=3).fit(bibtex.X, bibtex.Y)
 
 
-def test_a_row_walks_to_the_child_with_the_highest_score_and_to_the_first_of_equals():
+def test_row_walks_to_the_child_with_the_highest_score_and_to_the_first_of_equals():
     X = np.array([[1, 0], [0.5, 9], [0.4, 0]], np.float32)
     assert stump().leaf_of(X).tolist() == [1, 1, 2]
     assert stump().leaf_of(csr_array(X)).tolist() == [1, 1, 2]
@@ -41,7 +41,7 @@ def test_a_row_walks_to_the_child_with_the_highest_score_and_to_the_first_of_equ
         stump().leaf_of(np.zeros((1, 3), np.float32))
 
 
-def test_statistics():
+def test_tree_statistics():
     tree = stump()
     assert (tree.n_nodes, tree.depth, tree.mean_depth) == (3, 1, 1.0)
     assert tree.leaves.tolist() == [1, 2]
@@ -75,12 +75,12 @@ def test_drawing_names_features_and_labels():
         ({"n_points": np.array([0, -1, 2])}, "n_points"),
     ],
 )
-def test_arrays_that_are_no_tree_are_refused(changes, message):
+def test_arrays_that_make_no_tree_are_rejected(changes, message):
     with pytest.raises(ValueError, match=message):
         stump(**changes)
 
 
-def test_saving_and_loading(tmp_path, forest):
+def test_tree_saves_and_loads(tmp_path, forest):
     for number, tree in enumerate((stump(), forest.trees_[0])):
         tree.save(tmp_path / str(number))
         loaded = InstanceTree.load(tmp_path / str(number))

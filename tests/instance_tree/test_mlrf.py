@@ -46,7 +46,7 @@ def small_problem(seed, negative=True):
 @pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("min_leaf", [1, 4])
 @pytest.mark.parametrize("seed", range(25))
-def test_a_split_is_the_best_of_all(seed, min_leaf, dense):
+def test_split_is_the_best_of_all(seed, min_leaf, dense):
     X, Y = small_problem(seed)
     feature, threshold, went = find(X if dense else csr_array(X), Y, min_leaf=min_leaf)
     best, splits = naive.best_threshold(X, Y, min_leaf)
@@ -59,7 +59,7 @@ def test_a_split_is_the_best_of_all(seed, min_leaf, dense):
     assert naive.likeness(Y[went == 0]) + naive.likeness(Y[went == 1]) == pytest.approx(best)
 
 
-def test_a_share_of_the_points_stays_on_either_side():
+def test_split_leaves_a_share_of_the_points_on_either_side():
     X = np.zeros((100, 2), np.float32)
     X[:5, 0] = X[:30, 1] = 1
     Y = np.zeros((100, 2))
@@ -103,7 +103,7 @@ def test_thresholds_between_floats_that_touch():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_one_tree_equals_that_of_scikit_learn(seed):
+def test_tree_equals_that_of_scikit_learn(seed):
     random = np.random.default_rng(seed)
     X = random.standard_normal((300, 6)).astype(np.float32)
     Y = np.column_stack([X[:, 0] > 0, X[:, 1] + X[:, 2] > 0.5, random.random(300) < 0.2]).astype(int)
@@ -130,7 +130,7 @@ def test_bootstrap_draws_other_rows_for_each_tree():
     assert 600 < len(np.unique(rows)) < 670
 
 
-def test_accuracy_on_bibtex():
+def test_mlrf_accuracy_on_bibtex():
     bibtex = datasets.load_bibtex()
     top = MLRF(n_trees=20).fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     assert precision_at_k(bibtex.Y_test, top, 1) > 0.595
@@ -138,6 +138,6 @@ def test_accuracy_on_bibtex():
 
 
 @pytest.mark.parametrize("bad", [0, 1.5, "log2", None])
-def test_bad_split_features_is_refused(bad):
+def test_split_features_that_is_bad_is_rejected(bad):
     with pytest.raises((ValueError, TypeError), match="split_features"):
         MLRF(split_features=bad).fit(np.eye(3), np.eye(3))

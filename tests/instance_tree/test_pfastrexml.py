@@ -49,7 +49,7 @@ def test_scores_far_apart_keep_their_order():
     assert tail.rerank(np.array([[0, 0.9, 0.1]]), top_of([[1, 1, 1]])).ids.tolist() == [[1, 2, 0]]
 
 
-def test_margins_other_rows_and_other_labels_are_refused():
+def test_reranker_rejects_margins_other_rows_and_other_labels():
     tail = TailReranker().fit(X3, Y3)
     with pytest.raises(ValueError, match="expit"):
         tail.rerank(X3, top_of([[-1, 1, 1]] * 3))
@@ -87,7 +87,7 @@ def test_alpha_one_is_the_forest_alone(bibtex):
     np.testing.assert_array_equal(top.ids, forest.ids)
 
 
-def test_equal_weights_and_the_normalizer_give_fastxml(bibtex):
+def test_pfastrexml_with_equal_weights_and_the_normalizer_is_fastxml(bibtex):
     X, Y = bibtex.X[:800], bibtex.Y[:800]
     clf = PfastreXML(n_trees=3, propensity=None, normalized_gain=True, alpha=1.0, random_state=5).fit(X, Y)
     fast = FastXML(n_trees=3, random_state=5).fit(X, Y)
@@ -109,7 +109,7 @@ def test_leaves_hold_weighted_means(bibtex):
     np.testing.assert_allclose(tree.shares[entries], mean[tree.labels[entries]], rtol=1e-3)
 
 
-def test_rare_labels_gain_and_accuracy_on_bibtex(bibtex):
+def test_pfastrexml_gain_on_rare_labels_and_accuracy_on_bibtex(bibtex):
     p = propensity(np.bincount(bibtex.Y.indices, minlength=159), bibtex.X.shape[0])
     fast = FastXML(n_trees=20).fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     pfast = PfastreXML(n_trees=20).fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
@@ -118,12 +118,12 @@ def test_rare_labels_gain_and_accuracy_on_bibtex(bibtex):
 
 
 @pytest.mark.parametrize("propensity", ["unknown", (0.5, -1.0), (float("nan"), 1.0)])
-def test_bad_propensities_are_refused(propensity):
+def test_propensities_that_are_bad_are_rejected(propensity):
     with pytest.raises(ValueError, match=r"preset|A|B"):
         PfastreXML(propensity=propensity).fit(X3, Y3)
 
 
-def test_a_damaged_reranker_is_refused(bibtex):
+def test_damaged_reranker_is_rejected(bibtex):
     clf = PfastreXML(n_trees=1).fit(bibtex.X[:50], bibtex.Y[:50])
     arrays, facts = clf._get_arrays()
     for name, bad in {

@@ -36,7 +36,7 @@ def random_labels(n_rows=80, n_labels=20, seed=0, density=0.15):
 @pytest.mark.parametrize("method", LINKAGES)
 @settings(max_examples=40, deadline=None)
 @given(n=st.integers(2, 25), seed=st.integers(0, 10**6), density=st.sampled_from([0.1, 0.5, 1.0]))
-def test_without_ties_heights_and_merges_are_those_of_scipy(method, n, seed, density):
+def test_heights_and_merges_without_ties_are_those_of_scipy(method, n, seed, density):
     similarity = random_similarity(n, seed, density)
     ours = agglomerate(csr_array(similarity), method, 1.0)
     theirs = dense_linkage(similarity, method)
@@ -47,7 +47,7 @@ def test_without_ties_heights_and_merges_are_those_of_scipy(method, n, seed, den
 
 @settings(max_examples=40, deadline=None)
 @given(n=st.integers(2, 20), seed=st.integers(0, 10**6), levels=st.integers(1, 4))
-def test_with_ties_single_linkage_has_the_heights_of_scipy(n, seed, levels):
+def test_single_linkage_with_ties_has_the_heights_of_scipy(n, seed, levels):
     # Only for single linkage do heights not depend on which of several equally near pairs is merged first.
     similarity = random_similarity(n, seed, 0.6, levels)
     ours = agglomerate(csr_array(similarity), "single", 1.0)
@@ -55,7 +55,7 @@ def test_with_ties_single_linkage_has_the_heights_of_scipy(n, seed, levels):
 
 
 @pytest.mark.parametrize("method", LINKAGES)
-def test_every_merge_has_the_similarity_of_its_groups(method):
+def test_merges_have_the_similarity_of_their_groups(method):
     similarity = random_similarity(24, 3, 0.4, levels=3)
     of_pairs = {"average": np.mean, "complete": np.min, "single": np.max}[method]
     groups = [[i] for i in range(24)]
@@ -77,7 +77,7 @@ def test_items_that_share_nothing_form_a_balanced_tree(method):
     assert depth[-1] == 6
 
 
-def test_one_and_two_items():
+def test_agglomerate_one_and_two_items():
     assert agglomerate(csr_array((1, 1), dtype=np.float64)).shape == (0, 4)
     np.testing.assert_allclose(agglomerate(csr_array([[0, 0.25], [0.25, 0]]), farthest=1.0), [[0, 1, 0.75, 2]])
 
@@ -91,7 +91,7 @@ def test_label_similarity_is_that_of_sets_of_rows(distance):
     np.testing.assert_allclose(label_similarity(Y, None, distance).toarray(), expected)
 
 
-def test_beyond_exact_each_label_keeps_its_nearest(monkeypatch):
+def test_labels_beyond_exact_keep_their_nearest(monkeypatch):
     monkeypatch.setattr(module, "EXACT", 10)
     monkeypatch.setattr(module, "NEIGHBORS", 4)
     rng = np.random.default_rng(0)
@@ -112,7 +112,7 @@ def leaves_under(tree, node):
 
 @pytest.mark.parametrize("distance", ["jaccard", "iou", "count", "pifa"])
 @pytest.mark.parametrize("method", LINKAGES)
-def test_every_label_with_a_row_is_in_the_tree_once(distance, method):
+def test_tree_holds_every_label_with_a_row_once(distance, method):
     Y = random_labels().toarray()
     Y[:, [3, 7]] = 0
     Y = csr_array(Y)
@@ -123,7 +123,7 @@ def test_every_label_with_a_row_is_in_the_tree_once(distance, method):
 
 
 @pytest.mark.parametrize("max_share", [0.5, 0.7, 0.9])
-def test_no_node_but_the_root_was_a_chain(max_share):
+def test_tree_has_no_chains_below_the_root(max_share):
     tree = cooccurrence_tree(random_labels(300, 60, density=0.05), max_share=max_share, max_depth=100)
     sizes = [len(leaves_under(tree, node)) for node in range(tree.n_nodes)]
     for node in tree.inner[1:]:
@@ -131,7 +131,7 @@ def test_no_node_but_the_root_was_a_chain(max_share):
         assert max(sizes[child] for child in children) <= max_share * sizes[node]
 
 
-def test_small_groups_have_labels_only():
+def test_groups_that_are_small_have_labels_alone():
     tree = cooccurrence_tree(random_labels(300, 60, density=0.05), max_leaf=8)
     for node in tree.inner[1:]:
         if len(leaves_under(tree, node)) <= 8:
@@ -146,7 +146,7 @@ def test_depth_is_capped(max_depth):
     assert cooccurrence_tree(Y, max_share=1.0, max_depth=max_depth).depth == max_depth
 
 
-def test_default_depth_cap_holds_for_a_chain():
+def test_depth_cap_by_default_holds_for_a_chain():
     # Label j is on rows 0 .. j only: single linkage splits off one label after another.
     Y = csr_array(np.triu(np.ones((64, 64), np.float32)))
     assert cooccurrence_tree(Y, linkage="single", max_share=1.0, max_depth=100).depth > 12
@@ -163,12 +163,12 @@ def test_identical_columns_and_a_label_on_every_row():
 
 
 @pytest.mark.parametrize("n_labels", [1, 2])
-def test_one_and_two_labels(n_labels):
+def test_tree_of_one_and_two_labels(n_labels):
     tree = cooccurrence_tree(csr_array(np.eye(2, n_labels, dtype=np.float32)))
     assert (tree.depth, tree.n_nodes) == (1, 1 + n_labels)
 
 
-def test_the_tree_does_not_depend_on_the_number_of_workers(monkeypatch):
+def test_tree_does_not_depend_on_the_number_of_workers(monkeypatch):
     monkeypatch.setattr(module, "BLOCK", 7)
     Y = random_labels(300, 60)
     vectors = label_vectors(csr_array(np.random.default_rng(1).random((300, 9)).astype(np.float32)), Y)
@@ -196,7 +196,7 @@ def test_identical_vectors_beyond_exact_do_not_fill_the_matrix(monkeypatch, max_
         (np.ones((2, 3)), r"shape \(2, 3\)"),
     ],
 )
-def test_similarities_that_are_none_are_refused(similarity, message):
+def test_similarities_that_are_unusable_are_rejected(similarity, message):
     with pytest.raises(ValueError, match=message):
         agglomerate(csr_array(similarity))
 
@@ -219,7 +219,7 @@ def test_entries_given_twice_are_summed_and_the_argument_stays():
         ({"distance": "pifa", "vectors": np.ones((5, 2), np.float32)}, r"vectors is of shape \(5, 2\)"),
     ],
 )
-def test_unusable_parameters_are_refused(parameters, message):
+def test_parameters_that_are_unusable_are_rejected(parameters, message):
     with pytest.raises(ValueError, match=message):
         cooccurrence_tree(random_labels(), **parameters)
 
@@ -230,6 +230,6 @@ def test_targets_must_be_ones(Y):
         cooccurrence_tree(Y)
 
 
-def test_other_sparse_formats_give_the_same_tree():
+def test_tree_does_not_depend_on_the_sparse_format():
     Y = random_labels()
     assert cooccurrence_tree(Y.tocsc()) == cooccurrence_tree(Y)

@@ -49,7 +49,7 @@ def test_precision_on_bibtex(bibtex, fitted):
     assert p_at(fitted, bibtex, 5) >= 27.5
 
 
-def test_three_trees_are_better_than_one(bibtex, fitted):
+def test_trees_are_better_by_three_than_alone(bibtex, fitted):
     three = HierarchicalXC(n_trees=3).fit(bibtex.X, bibtex.Y)
     assert len(three.trees_) == 3
     assert p_at(three, bibtex) > p_at(fitted, bibtex)
@@ -66,7 +66,7 @@ def test_rows_and_labels_stay_paired(bibtex, encoder):
     assert p_at(parted, bibtex) < 1.5 * popularity(bibtex) < 30
 
 
-def test_moving_rows_and_labels_together_changes_little(bibtex, fitted):
+def test_rows_and_labels_may_be_moved_together(bibtex, fitted):
     order = np.random.default_rng(0).permutation(bibtex.X.shape[0])
     moved = HierarchicalXC().fit(bibtex.X[order], bibtex.Y[order])
     assert moved.trees_[0] == fitted.trees_[0]
@@ -98,7 +98,7 @@ def test_targets_are_any_label_under_the_node(bibtex, fitted):
             np.testing.assert_array_equal(rows, np.flatnonzero(expected[:, node]))
 
 
-def test_rows_get_answers_of_their_own(bibtex, fitted):
+def test_rows_get_predictions_of_their_own(bibtex, fitted):
     # Defect 5: the same labels for every row.
     ids = fitted.predict_topk(bibtex.X_test, k=5).ids
     assert len({tuple(sorted(row)) for row in ids.tolist()}) > 0.5 * len(ids)
@@ -124,7 +124,7 @@ def test_depth_is_logarithmic(bibtex, fitted):
 
 
 @pytest.mark.parametrize("n_trees", [1, 3])
-def test_no_beam_is_full_traversal(bibtex, n_trees):
+def test_search_without_a_beam_is_full_traversal(bibtex, n_trees):
     # Defect 8: one wrong decision high up lost all labels below. Scores here are products over whole paths.
     X, Y = csr_array(bibtex.X[:800]), csr_array(bibtex.Y[:800])
     clf = HierarchicalXC(n_trees, beam=None, weight_dtype="float32").fit(X, Y)
@@ -153,7 +153,7 @@ def dense_weights(model, n_features):
 
 
 @pytest.mark.parametrize("encoder", [TruncatedSVD(20, random_state=0), StandardScaler(with_mean=False)])
-def test_any_transformer_encodes(small, encoder):
+def test_encoder_may_be_any_transformer(small, encoder):
     X, Y = small
     clf = HierarchicalXC(encoder=encoder).fit(X, Y)
     assert not hasattr(encoder, "n_features_in_")  # the parameter stays unfitted
@@ -162,7 +162,7 @@ def test_any_transformer_encodes(small, encoder):
     assert truth[np.arange(len(first)), first].mean() > 0.4
 
 
-def test_only_transformers_encode(small):
+def test_encoder_must_be_a_transformer(small):
     with pytest.raises(TypeError, match="encoder"):
         HierarchicalXC(encoder=3).fit(*small)
     with pytest.raises(ValueError, match="encoder"):
@@ -179,7 +179,7 @@ def test_saved_and_loaded_models_agree(small, encoded, encoder, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_other_encoders_cannot_be_saved(small, tmp_path):
+def test_encoders_of_others_cannot_be_saved(small, tmp_path):
     clf = HierarchicalXC(encoder=TruncatedSVD(5)).fit(*small)
     with pytest.raises(TypeError, match="TruncatedSVD"):
         clf.save(tmp_path / "model")
@@ -190,7 +190,7 @@ def test_clone_keeps_parameters():
     assert clone(clf).get_params() == clf.get_params()
 
 
-def test_a_given_tree_is_used(small):
+def test_given_tree_is_used(small):
     X, Y = small
     tree = LabelTree.flat(np.arange(Y.shape[1]), Y.shape[1])
     assert HierarchicalXC(tree=tree).fit(X, Y).trees_[0] == tree
@@ -198,7 +198,7 @@ def test_a_given_tree_is_used(small):
         HierarchicalXC(tree=LabelTree.flat(np.arange(3), 3)).fit(X, Y)
 
 
-def test_as_many_trees_as_asked_for_or_an_error(small):
+def test_trees_are_as_many_as_given_or_an_error(small):
     with pytest.raises(ValueError, match="n_trees"):
         HierarchicalXC(4).fit(*small)
     assert len(HierarchicalXC(4, distance="count").fit(*small).trees_) == 4

@@ -81,7 +81,7 @@ def test_labels_are_the_nodes_without_children_by_default():
     assert tree == LabelTree.from_parents([2, 2, 4, 4, -1], [0, 1, -1, 2, -1])
 
 
-def test_a_single_label_has_a_root_above_it():
+def test_single_label_has_a_root_above_it():
     tree = LabelTree.from_parents([-1], names=["only"])
     assert unfold(tree) == [0]
     assert tree.names.tolist() == ["", "only"]
@@ -100,7 +100,7 @@ def test_from_edges_is_from_parents_by_name(hierarchy):
     assert tree == LabelTree.from_edges(edges, np.array(ids))
 
 
-def test_from_edges_leaves_out_branches_without_labels():
+def test_from_edges_omits_branches_without_labels():
     edges = [("a", "A"), ("b", "A"), ("c", "B"), ("d", "c"), ("A", "top"), ("B", "top"), ("e", "E"), ("E", "top")]
     tree = LabelTree.from_edges(edges, ["c", "a"])
     assert unfold(tree) == [[1], [0]]
@@ -137,7 +137,7 @@ def test_from_codes_grows_the_plain_prefix_tree(codes):
 
 
 @given(CODES.filter(begins_another))
-def test_codes_that_begin_others_are_refused(codes):
+def test_from_codes_rejects_codes_that_begin_others(codes):
     named = re.compile(
         r"Labels (\d+) and (\d+) both|of label (\d+) begins that of label (\d+),|no code that is not empty"
     )
@@ -188,7 +188,7 @@ def test_flat():
     assert LabelTree.flat(np.array([3, 0, 2], np.int32)) == LabelTree.flat([3, 0, 2], 4)
 
 
-def test_a_deep_chain():
+def test_deep_chain():
     n = 500
     tree = LabelTree.from_linkage([[i + n - 1 if i else n - 1, n - 1 - i - 1, i, i + 2] for i in range(n - 1)])
     assert tree.depth == n - 1
@@ -281,7 +281,7 @@ def test_arrays_cannot_be_changed():
 
 
 @given(trees())
-def test_equality_copies_and_pickles(tree):
+def test_tree_equality_copies_and_pickles(tree):
     tree.paths()
     for other in (copy.copy(tree), copy.deepcopy(tree), pickle.loads(pickle.dumps(tree))):
         assert other is not tree
@@ -318,7 +318,7 @@ def test_equality_copies_and_pickles(tree):
         (([-1, 0], [-1, 2**40]), "n_labels is 1099511627777; it must be .*at most"),
     ],
 )
-def test_from_parents_refuses(arguments, message):
+def test_from_parents_rejects(arguments, message):
     with pytest.raises(ValueError, match=message):
         LabelTree.from_parents(*arguments)
 
@@ -336,7 +336,7 @@ def test_from_parents_refuses(arguments, message):
         ([("a", "A")], [], "labels is empty"),
     ],
 )
-def test_from_edges_refuses(edges, labels, message):
+def test_from_edges_rejects(edges, labels, message):
     with pytest.raises(ValueError, match=message):
         LabelTree.from_edges(edges, labels)
 
@@ -358,7 +358,7 @@ def test_from_edges_refuses(edges, labels, message):
         (np.array([[-1, 1], [1, 0]]), "The code of label 0 has -1 at position 0"),
     ],
 )
-def test_from_codes_refuses(codes, message):
+def test_from_codes_rejects(codes, message):
     with pytest.raises(ValueError, match=message):
         LabelTree.from_codes(codes)
 
@@ -376,7 +376,7 @@ def test_from_codes_refuses(codes, message):
         ([[0, 1, 1, 2]], [1, 1], "Label 1 stands at node 0 and at node 1"),
     ],
 )
-def test_from_linkage_refuses(Z, labels, message):
+def test_from_linkage_rejects(Z, labels, message):
     with pytest.raises(ValueError, match=message):
         LabelTree.from_linkage(np.array(Z, np.float64), labels)
 
@@ -398,13 +398,13 @@ def test_from_linkage_refuses(Z, labels, message):
         (([1, 3, 3, 3], [-1, 0, 1], True), "n_labels is True of type bool"),
     ],
 )
-def test_arrays_that_are_no_tree_are_refused(arguments, message):
+def test_arrays_that_make_no_tree_are_rejected(arguments, message):
     with pytest.raises((ValueError, TypeError), match=message):
         LabelTree(*arguments)
 
 
 @given(st.lists(st.integers(-1, 6), min_size=1, max_size=6), st.lists(st.integers(-2, 4), min_size=1, max_size=5))
-def test_what_is_accepted_is_a_tree(child_ptr, label):
+def test_arrays_that_are_accepted_make_a_tree(child_ptr, label):
     """From the root of an accepted tree each node is reached once, in order."""
     try:
         tree = LabelTree(child_ptr, label, 4)
@@ -417,12 +417,12 @@ def test_what_is_accepted_is_a_tree(child_ptr, label):
     assert tree.labels.tolist() == sorted(naive.labels_under(unfold(tree)))
 
 
-def test_node_targets_refuse_another_number_of_labels():
+def test_node_targets_reject_another_number_of_labels():
     with pytest.raises(ValueError, match="Y has 3 columns; the tree is made for 2 labels"):
         LabelTree.flat([0, 1]).node_targets(np.ones((1, 3)))
 
 
-def test_unknown_labels_and_codes_are_refused():
+def test_labels_and_codes_must_be_known():
     tree = LabelTree.from_codes([(0, 0), (0, 1), (1,), ()])
     for label in (-1, 3, 4):
         with pytest.raises(ValueError, match=f"Label {label} is not in the tree"):
@@ -473,7 +473,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_arrays_are_refused(damage):
+def test_load_rejects_damaged_arrays(damage):
     change, message = DAMAGES[damage]
     arrays = dict(LabelTree.from_edges([("a", "A"), ("b", "A"), ("A", "top"), ("c", "top")]).arrays())
     change(arrays)
@@ -482,12 +482,12 @@ def test_damaged_arrays_are_refused(damage):
 
 
 @pytest.mark.parametrize("n_labels", [0, -3, 2.0, "3", None, True, 2**31, 2])
-def test_a_damaged_number_of_labels_is_refused(n_labels):
+def test_load_rejects_a_damaged_number_of_labels(n_labels):
     with pytest.raises(ModelFileError, match="labels"):
         LabelTree.from_arrays(LabelTree.flat([0, 1, 2]).arrays(), n_labels)
 
 
-def test_contents_are_checked_later_on_demand():
+def test_load_checks_contents_later_on_demand():
     arrays = LabelTree.flat([0, 1, 2]).arrays()
     assert LabelTree.from_arrays(arrays, 3, verify=False) == LabelTree.flat([0, 1, 2])
     damaged = LabelTree.from_arrays({**arrays, "label": np.array([-1, 0, 0, 2], np.int32)}, 3, verify=False)
@@ -497,7 +497,7 @@ def test_contents_are_checked_later_on_demand():
         LabelTree.from_arrays({**arrays, "label": np.array([-1, 0, 0, 2])}, 3, verify=False)
 
 
-def test_a_changed_file_and_another_class_are_refused(tmp_path):
+def test_load_rejects_a_changed_file_and_another_class(tmp_path):
     LabelTree.flat([0, 1]).save(tmp_path / "tree")
     header = tmp_path / "tree" / "model.json"
     text = header.read_text()
@@ -520,7 +520,7 @@ CATALOG = LabelTree.from_edges(
 )
 
 
-def test_text():
+def test_tree_as_text():
     drawn = CATALOG.draw(max_children=3)
     assert drawn.splitlines() == [
         "goods (5 labels)",
@@ -537,7 +537,7 @@ def test_text():
     assert CATALOG.draw(["A", "B", "C", "D", "stool"]).splitlines()[-1] == "    └── stool"
 
 
-def test_text_without_names():
+def test_tree_as_text_without_names():
     tree = LabelTree.from_codes([(0, 0), (0, 1), (1, 0), (1, 1, 0), (1, 1, 1)])
     assert tree.draw(np.array(["a", "b", "c", "d", "e"]), max_depth=1).splitlines() == [
         "5 labels: a, b, c, ...",
@@ -604,7 +604,7 @@ def test_plot_says_what_to_install(monkeypatch):
         ({"max_children": 0}, "max_children is 0; it must be at least 1"),
     ],
 )
-def test_drawings_refuse(arguments, message):
+def test_drawings_reject_bad_arguments(arguments, message):
     for draw in (CATALOG.draw, CATALOG.to_graphviz, CATALOG.plot):
         with pytest.raises(ValueError, match=message):
             draw(**arguments)

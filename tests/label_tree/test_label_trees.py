@@ -54,7 +54,7 @@ def test_precision_on_bibtex(bibtex, clf, low, high):
     assert low <= 100 * precision_at_k(bibtex.Y_test, top, k=1) <= high
 
 
-def test_more_trees_and_wider_beams_lose_nothing(bibtex):
+def test_trees_and_beams_lose_nothing_by_more(bibtex):
     one, three = (Parabel(n_trees, max_leaf=10).fit(bibtex.X, bibtex.Y) for n_trees in (1, 3))
 
     def precision(clf, beam):
@@ -115,7 +115,7 @@ def test_labels_of_a_given_tree_may_lack_rows(cls):
 
 @pytest.mark.parametrize("cls", METHODS, ids=named)
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
-def test_saved_models_answer_alike(cls, dtype, tmp_path):
+def test_saved_models_predict_the_same(cls, dtype, tmp_path):
     X, Y = small()
     clf = cls(2, max_leaf=4, weight_dtype=dtype).fit(X, Y)
     clf.save(tmp_path / "model")
@@ -130,7 +130,7 @@ def test_saved_models_answer_alike(cls, dtype, tmp_path):
 
 
 @pytest.mark.parametrize("cls", METHODS, ids=named)
-def test_fewer_bytes_change_little(cls):
+def test_weights_of_fewer_bytes_change_little(cls):
     X, Y = small(n=200)
     options = {"max_leaf": 4, "prune": 0, "eps": 1e-3}
     tops = [cls(1, weight_dtype=d, **options).fit(X, Y).predict_topk(X, k=30) for d in ("float32", "float16", "int8")]
@@ -159,7 +159,7 @@ def test_pruned_models_are_those_trained_with_the_threshold(cls):
 
 
 @pytest.mark.parametrize("cls", METHODS, ids=named)
-def test_dense_rows_and_rows_normalized_before_make_the_same_model(cls):
+def test_rows_dense_or_normalized_before_make_the_same_model(cls):
     X, Y = small(n=200)
     options = {"n_trees": 1, "max_leaf": 4, "eps": 1e-5, "max_passes": 2000, "prune": 0, "weight_dtype": "float32"}
     options |= {"beam": None, "tree": random_tree(30, branching=3, max_leaf=4)}
@@ -199,7 +199,7 @@ def test_labels_of_no_row_of_one_row_and_of_all_rows(cls, Y):
 
 
 @pytest.mark.parametrize("options", [{"beam": 0}, {"C": 0}, {"max_leaf": 0}, {"n_trees": 0}, {"prune": -1}, {"eps": 0}])
-def test_parameters_out_of_range_are_refused(options):
+def test_parameters_out_of_range_are_rejected(options):
     X, Y = small()
     name = next(iter(options))
     for cls in METHODS:

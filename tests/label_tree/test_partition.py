@@ -39,7 +39,7 @@ def best_split(vectors):
 
 @given(st.sampled_from(TREES), st.integers(1, 60), st.integers(2, 20), st.integers(1, 15), st.integers(0, 5))
 @settings(max_examples=150, deadline=None)
-def test_every_label_stands_once_and_no_node_is_too_wide(kind, n, branching, max_leaf, seed):
+def test_partition_holds_every_label_once_in_nodes_of_bounded_width(kind, n, branching, max_leaf, seed):
     tree = grouped(kind, n, branching, max_leaf, seed)
     widest = 2 if branching == 2 else 2 * branching
     assert sorted(naive_trees.labels_under(shape(tree))) == list(range(n))
@@ -55,7 +55,7 @@ def test_every_label_stands_once_and_no_node_is_too_wide(kind, n, branching, max
 
 
 @pytest.mark.parametrize("kind", TREES)
-def test_one_label_and_fewer_labels_than_a_node_holds(kind):
+def test_partition_of_one_label_and_of_fewer_than_a_node_holds(kind):
     assert shape(grouped(kind, 1, 2, 100)) == [0]
     assert shape(grouped(kind, 5, 16, 100)) == [0, 1, 2, 3, 4]
     assert shape(grouped(kind, 2, 16, 1)) in ([[0], [1]], [[1], [0]])
@@ -110,7 +110,7 @@ def test_depth_is_limited(max_depth):
 
 
 @pytest.mark.parametrize("max_share", [0.3, 0.5, 0.9])
-def test_no_cluster_takes_more_than_its_share(max_share):
+def test_clusters_take_at_most_their_share(max_share):
     vectors = unit_random(400, 12)
     vectors[:350] = vectors[[0] * 350]  # one dense crowd
     tree = kmeans_tree(csr_array(vectors), branching=4, max_leaf=20, balanced=False, max_share=max_share)
@@ -149,7 +149,7 @@ def test_huffman_codes_are_as_short_as_the_naive_ones(counts, branching):
     assert np.diff(tree.child_ptr).max() <= branching
 
 
-def test_frequent_labels_never_have_longer_huffman_codes():
+def test_huffman_codes_of_frequent_labels_are_never_longer():
     counts = np.random.default_rng(0).zipf(1.5, 500)
     tree = huffman_tree(counts, labels=np.arange(500) * 2, n_labels=1000)
     lengths = (tree.codes()[::2] >= 0).sum(axis=1)

@@ -51,7 +51,7 @@ def exhaustive(clf, X):
 
 
 @pytest.mark.parametrize("partition", ["kmeans", "huffman", "random"])
-def test_best_first_search_is_exhaustive_search(partition):
+def test_search_by_best_first_is_exhaustive_search(partition):
     rng = np.random.default_rng(1)
     X = rng.normal(size=(300, 6)).astype(np.float32)
     Y = csr_array((rng.random((300, 40)) < 0.1).astype(np.float32))

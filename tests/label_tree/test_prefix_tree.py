@@ -56,7 +56,7 @@ def test_branching_bounds_the_children(bibtex, branching):
     check_codes(PrefixTree(branching=branching, max_passes=1).fit(bibtex.X, bibtex.Y).trees_[0], branching)
 
 
-def test_identical_embeddings_do_not_make_it_deep():
+def test_depth_stays_small_for_identical_embeddings():
     # Recursion on equal vectors must end, and in a tree about as deep as 2000 labels need: 6**4 < 2000 < 6**5.
     n = 2000
     X = np.ones((n, 1), np.float32)
@@ -65,14 +65,14 @@ def test_identical_embeddings_do_not_make_it_deep():
     assert clf.trees_[0].depth <= 6
 
 
-def test_fewer_labels_than_branching():
+def test_branching_may_exceed_the_labels():
     X, y = classes(n_classes=4)
     tree = PrefixTree().fit(X, y).trees_[0]
     assert tree.depth == 1
     assert code_list(tree) == [(0,), (1,), (2,), (3,)]
 
 
-def test_embeddings_decide_which_codes_begin_alike():
+def test_embeddings_decide_which_codes_share_a_prefix():
     X, y = classes(n_classes=12)
     groups = np.arange(12) % 3
     clf = PrefixTree(branching=3, view="embeddings", embeddings=np.eye(3)[groups]).fit(X, y)
@@ -84,7 +84,7 @@ def test_embeddings_decide_which_codes_begin_alike():
     check_codes(both.trees_[0], 3)
 
 
-def test_embeddings_that_do_not_fit_are_refused():
+def test_embeddings_that_do_not_fit_are_rejected():
     X, y = classes()
     for view in ("embeddings", "both"):
         with pytest.raises(ValueError, match="pass embeddings"):
@@ -138,7 +138,7 @@ def test_softmax_takes_16_children():
     PrefixTree(loss="softmax", branching=16).fit(X, y)
 
 
-def test_every_answer_has_a_code(bibtex, fitted):
+def test_predicted_labels_have_codes(bibtex, fitted):
     top = fitted.predict_topk(bibtex.X_test[:50], k=5)
     codes = set(code_list(fitted.trees_[0]))
     assert all(fitted.trees_[0].encode(int(label)) in codes for label in top.ids[top.filled()])

@@ -93,7 +93,7 @@ def test_balanced_split_is_near_the_best_bipartition():
     assert np.mean(found) > np.mean(every)
 
 
-def test_more_rounds_bring_labels_nearer_to_their_centers():
+def test_rounds_bring_labels_nearer_to_their_centers():
     vectors = unit_random(300, 40, seed=1)
     dense = vectors.toarray()
 
@@ -117,7 +117,7 @@ def test_labels_that_cannot_be_told_apart_are_split_all_the_same(vectors, balanc
     assert tree.depth <= 5
 
 
-def test_two_blobs_are_found_and_a_cap_on_shares_holds():
+def test_blobs_are_found_and_a_cap_on_shares_holds():
     random = np.random.default_rng(0)
     vectors = random.normal(0, 0.05, (100, 5))
     vectors[:90, 0] += 1
@@ -174,7 +174,7 @@ def test_random_trees_are_balanced_and_differ():
         (lambda: label_vectors(np.eye(2), np.eye(2), view="rows"), "view is 'rows'"),
     ],
 )
-def test_groupings_refuse_what_is_none(make, message):
+def test_groupings_reject_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -258,7 +258,7 @@ def test_relevances_of_one_train_the_same_model():
     np.testing.assert_allclose(plain.values, graded.values, atol=1e-6)
 
 
-def test_graded_relevance_is_the_weighted_mean_where_rows_are_alike():
+def test_graded_relevance_is_the_weighted_mean_of_equal_rows():
     X = csr_array(np.ones((40, 1), np.float32))
     random = np.random.default_rng(0)
     relevance = csr_array(random.uniform(0.1, 1, (40, 3)).astype(np.float32))
@@ -323,7 +323,7 @@ def test_relevance_of_a_node_is_the_largest_under_it():
             np.testing.assert_array_equal(level_rows.mass[found], expected[expected > 0])
 
 
-def test_a_matcher_adds_rows_and_takes_none_away():
+def test_matcher_adds_rows_and_keeps_the_others():
     X, Y = problem_data()
     tree = kmeans_tree(label_vectors(X, Y), branching=3, max_leaf=4)
     problem, solver = BlockProblem(X, bias=1.0), NodeSolver("squared_hinge", 1.0, **EXACT)
@@ -351,7 +351,7 @@ def test_a_matcher_adds_rows_and_takes_none_away():
 
 
 @pytest.mark.parametrize("loss", ["squared_hinge", "least_squares", "logistic"])
-def test_the_model_does_not_depend_on_workers(loss):
+def test_model_does_not_depend_on_workers(loss):
     X, Y = problem_data(n=400, n_labels=150, density=0.1)
     tree = kmeans_tree(label_vectors(X, Y), branching=3, max_leaf=6)
     solver = NodeSolver(loss, 1.0, 0.05, 20, 0.01)
@@ -412,7 +412,7 @@ def test_scores_are_those_of_the_stored_weights(dtype, level):
 
 @pytest.mark.parametrize("score", PATH_SCORES)
 @pytest.mark.parametrize("n_trees", [1, 3])
-def test_a_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(score, n_trees, level):
+def test_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(score, n_trees, level):
     models, X = [], None
     for seed in range(n_trees):
         model, _ = trained_model(seed)
@@ -452,7 +452,7 @@ def test_searches_agree_with_each_other(seed, beam, k, score):
         assert exact.ids[i].tolist() == restricted.ids[i].tolist()
 
 
-def test_very_deep_paths_still_have_an_order_and_finite_scores():
+def test_paths_that_are_very_deep_have_an_order_and_finite_scores():
     n_labels = 120
     tree = LabelTree.from_codes([(0,) * i + (1,) for i in range(n_labels)])
     random = np.random.default_rng(0)
@@ -469,7 +469,7 @@ def test_very_deep_paths_still_have_an_order_and_finite_scores():
 
 @given(st.data())
 @settings(max_examples=150, deadline=None)
-def test_damaged_models_are_refused(data):
+def test_damaged_models_are_rejected(data):
     model, X = trained_model(n_labels=20)
     trees = {name: array.copy() for name, array in model.tree.arrays().items()}
     weights = {name: array.copy() for name, array in model.weights.arrays().items()}

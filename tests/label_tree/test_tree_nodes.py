@@ -70,7 +70,7 @@ def test_nodes_of_uneven_trees_solve_the_problem_of_their_rows(loss, dense, seed
 
 
 @pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss != "least_squares"])
-def test_a_larger_constant(loss):
+def test_constant_feature_may_be_larger(loss):
     X, Y = problem_data(n=60, d=25)
     tree = random_shape(20, 4)
     model = fit(X, csr_array(Y), tree, loss, bias=2.0)
@@ -90,7 +90,7 @@ def dense(model):
 
 @pytest.mark.parametrize("n_children", [1, 2, 3, 15, 16, 17, 100])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_any_number_of_children_in_a_lower_node(n_children, loss):
+def test_lower_node_may_have_any_number_of_children(n_children, loss):
     X, Y = problem_data(n=100, d=20, n_labels=n_children + 2, seed=n_children)
     codes = [(0, label) for label in range(n_children)] + [(1, 0), (1, 1)]
     tree = LabelTree.from_codes(codes)
@@ -102,7 +102,7 @@ def test_any_number_of_children_in_a_lower_node(n_children, loss):
         check_node(model, node, rows[reach], targets[reach, node], loss, 1.0)
 
 
-def test_a_flat_tree_has_the_weights_of_one_vs_rest():
+def test_flat_tree_has_the_weights_of_one_vs_rest():
     X, Y = problem_data(n_labels=40)
     Y = Y.toarray()
     Y[Y.sum(axis=1) == 0, 0] = 1  # a row without labels reaches no node
@@ -113,7 +113,7 @@ def test_a_flat_tree_has_the_weights_of_one_vs_rest():
     np.testing.assert_allclose(dense(model), flat.T, atol=5e-3)
 
 
-def test_more_children_than_cells_can_number_are_refused():
+def test_children_beyond_what_cells_can_number_are_rejected():
     tree = LabelTree.flat(np.arange(MAX_CHILDREN + 1))
     X, Y = csr_array(np.eye(3, dtype=np.float32)), csr_array((3, MAX_CHILDREN + 1), dtype=np.float32)
     with pytest.raises(ValueError, match="1048576 is the most"):
@@ -124,7 +124,7 @@ def test_more_children_than_cells_can_number_are_refused():
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_labels_on_every_row_on_none_and_alike(loss, level):
+def test_labels_on_every_row_or_without_rows_or_equal(loss, level):
     X, Y = problem_data(n=60, d=20, n_labels=8)
     Y = Y.toarray()
     Y[:, 0], Y[:, 1], Y[:, 2] = 1, 0, Y[:, 3]
@@ -139,7 +139,7 @@ def test_labels_on_every_row_on_none_and_alike(loss, level):
 
 @pytest.mark.parametrize("loss", [*LOSSES, "softmax"])
 @pytest.mark.parametrize("graded", [False, True])
-def test_branches_no_row_reaches_and_no_rows_at_all(loss, graded):
+def test_branches_without_rows(loss, graded):
     tree = LabelTree.from_codes([(0, 0), (0, 1), (1, 0), (1, 1)])
     X, Y = problem_data(n=30, d=10, n_labels=4)
     for truth in (Y.toarray() * [1, 1, 0, 0], np.zeros((30, 4))):
@@ -167,7 +167,7 @@ def test_rows_and_features_of_zeros(loss):
 # Rows that a node gets besides its own
 
 
-def test_all_rows_are_negatives_at_the_root_alone():
+def test_root_alone_has_all_rows_as_negatives():
     X, Y = problem_data(n=80, d=20)
     Y = csr_array(Y.toarray() * (np.arange(80) % 3 > 0)[:, None])
     tree = random_shape(20, 2)
@@ -181,7 +181,7 @@ def test_all_rows_are_negatives_at_the_root_alone():
 
 
 @pytest.mark.parametrize("beam", [1, 3])
-def test_matched_rows_are_negatives_and_no_positive_is_lost(beam):
+def test_hard_negatives_join_and_positives_stay(beam):
     X, Y = problem_data(n=80, d=20)
     tree = LabelTree.from_codes([(label // 5, label % 5) for label in range(20)])
     model = fit(X, Y, tree, matcher=Matcher(X, "hinge2", beam))
@@ -197,7 +197,7 @@ def test_matched_rows_are_negatives_and_no_positive_is_lost(beam):
 @pytest.mark.parametrize(
     "options", [{"all_rows": True}, {"matcher": Matcher(np.ones((30, 10), np.float32), "sigmoid", 2)}]
 )
-def test_relevances_and_rows_without_any_exclude_each_other(options):
+def test_relevances_exclude_rows_without_any(options):
     X, Y = problem_data(n=30, d=10)
     with pytest.raises(ValueError, match="graded=True weighs rows"):
         fit(X, Y, random_shape(20, 0), "logistic", graded=True, **options)
@@ -243,7 +243,7 @@ def test_relevances_of_any_size_leave_finite_weights(loss):
 
 @pytest.mark.parametrize("loss", [*LOSSES, "softmax"])
 @pytest.mark.parametrize("rows", ["sparse", "dense"])
-def test_bytes_do_not_depend_on_workers(loss, rows):
+def test_weights_do_not_depend_on_workers(loss, rows):
     X, Y = problem_data(n=150, d=30, n_labels=60)
     tree = LabelTree.from_codes([(label % 6, label // 6) for label in range(60)])
     X = X.toarray() if rows == "dense" else X
@@ -271,7 +271,7 @@ def test_pruning_while_training_is_pruning_afterwards():
     st.floats(0, 2),
 )
 @settings(max_examples=100, deadline=None)
-def test_stored_weights_are_those_trained_but_for_their_precision(d, n_labels, seed, density, dtype, threshold):
+def test_weights_are_stored_as_trained_but_for_their_precision(d, n_labels, seed, density, dtype, threshold):
     random = np.random.default_rng(seed)
     W = (random.normal(size=(d, n_labels)) * (random.random((d, n_labels)) < density)).astype(np.float32)
     weights = BlockWeights.from_dense(W, random.normal(size=n_labels), np.arange(n_labels), 0.0).astype(dtype)

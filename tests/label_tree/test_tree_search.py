@@ -105,7 +105,7 @@ def check(top, models, margins, score, beam, allowed=None, ids=True):
 @pytest.mark.parametrize("score", ["hinge2", "hinge3"])
 @pytest.mark.parametrize("beam", [1, 2, 5, 1000, None])
 @pytest.mark.parametrize("k", [1, 4, 30])
-def test_ids_are_those_of_the_twin(score, beam, k, level):
+def test_search_finds_the_ids_of_the_twin(score, beam, k, level):
     for seed in range(4):
         model, X, margins = random_problem(seed)
         for rows in (X, X.toarray()):
@@ -114,7 +114,7 @@ def test_ids_are_those_of_the_twin(score, beam, k, level):
 
 @given(st.integers(0, 10**6), st.integers(1, 60), st.sampled_from([1, 3, None]), st.integers(1, 70), st.booleans())
 @settings(max_examples=80, deadline=None)
-def test_random_trees_are_searched_as_by_the_twin(seed, n_labels, beam, k, restricted):
+def test_search_of_random_trees_is_that_of_the_twin(seed, n_labels, beam, k, restricted):
     model, X, margins = random_problem(seed, n_labels, n=6)
     allowed = (
         np.flatnonzero(np.random.default_rng(seed).random(n_labels) < 0.3).astype(np.int32) if restricted else None
@@ -146,7 +146,7 @@ def test_scores_of_every_kind_and_size(score, spread, level):
 
 @pytest.mark.parametrize("n_trees", [2, 3, 5])
 @pytest.mark.parametrize("beam", [1, 4, None])
-def test_ensembles_answer_the_mean_of_what_each_tree_scored(n_trees, beam):
+def test_ensembles_rank_by_the_mean_of_what_each_tree_scored(n_trees, beam):
     problems = [random_problem(seed) for seed in range(n_trees)]
     models, X = [model for model, _, _ in problems], problems[0][1]
     margins = []
@@ -188,7 +188,7 @@ def test_exact_search_is_a_beam_as_wide_as_the_tree(seed, k, score):
 
 
 @pytest.mark.parametrize("beam", [10**9, 2**62, 2**63 - 1])
-def test_a_beam_wider_than_any_tree_takes_no_memory(beam):
+def test_beam_wider_than_any_tree_takes_no_memory(beam):
     model, X, _ = random_problem(0)
     wide, exact = (search([model], X, 5, score="hinge2", beam=width) for width in (beam, None))
     np.testing.assert_array_equal(wide.ids, exact.ids)
@@ -199,7 +199,7 @@ def test_a_beam_wider_than_any_tree_takes_no_memory(beam):
 
 
 @pytest.mark.parametrize("n", [1, 4, 31, 33, 200])
-def test_batches_answer_as_single_rows_do(n, level):
+def test_batches_equal_single_rows(n, level):
     model, X, _ = random_problem(3, n=200, coarse=False)
     top = search([model, model], X, 5, score="sigmoid", beam=3)
     for start in range(0, 200, n):
@@ -210,7 +210,7 @@ def test_batches_answer_as_single_rows_do(n, level):
 
 @pytest.mark.parametrize("score", PATH_SCORES)
 @pytest.mark.parametrize("beam", [64, None])
-def test_equal_scores_go_to_the_smaller_label(score, beam):
+def test_ties_go_to_the_smaller_label(score, beam):
     random = np.random.default_rng(0)
     labels = random.permutation(64)
     tree = LabelTree.from_codes([(place // 8, place % 8) for place in np.argsort(labels)])
@@ -222,7 +222,7 @@ def test_equal_scores_go_to_the_smaller_label(score, beam):
 
 @pytest.mark.parametrize("score", ["hinge2", "hinge3", "sigmoid"])
 @pytest.mark.parametrize("beam", [2, None])
-def test_the_best_path_is_found_where_all_probabilities_underflow(score, beam):
+def test_best_path_is_found_where_all_probabilities_underflow(score, beam):
     depth = 300
     codes = [(0,) * i + (1,) for i in range(depth)] + [(0,) * depth]
     tree = LabelTree.from_codes(codes)
@@ -236,7 +236,7 @@ def test_the_best_path_is_found_where_all_probabilities_underflow(score, beam):
     assert (top.scores[0] > 0).all()
 
 
-def test_a_large_k_and_no_rows():
+def test_search_with_a_large_k_and_zero_rows():
     model, X, _ = random_problem(0)
     top = search([model], X, 500, score="hinge2", beam=None)
     assert top.ids.shape == (20, 500)
@@ -246,7 +246,7 @@ def test_a_large_k_and_no_rows():
         assert search([model], X, 0, score="hinge2", beam=beam).ids.shape == (20, 0)
 
 
-def test_a_tree_of_one_label():
+def test_tree_of_one_label():
     model = model_of(LabelTree.flat([7], n_labels=9), np.zeros((D, 2), np.float32), np.array([0, 1], np.float32))
     for models in ([model], [model] * 3):
         for beam in (1, None):
@@ -302,7 +302,7 @@ assert min(outcomes.values()) > 5, outcomes
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("beam", ["3", "None"])
-def test_damaged_folders_are_refused_and_crash_nothing(tmp_path, dtype, beam):
+def test_damaged_folders_are_rejected_and_crash_nothing(tmp_path, dtype, beam):
     random = np.random.default_rng(0)
     X, Y = random.random((60, 12)).astype(np.float32), (random.random((60, 40)) < 0.1).astype(np.float32)
     n_trees = 2 if dtype == "int8" else 1

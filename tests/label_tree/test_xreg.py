@@ -24,7 +24,7 @@ def scores(clf, X, n_labels):
 
 
 @pytest.mark.parametrize("value", [1.0, 0.25])
-def test_equal_relevances_are_parabel_with_logistic_loss(value):
+def test_xreg_with_equal_relevances_is_parabel_with_logistic_loss(value):
     X, Y, _ = problem()
     ours = XReg(2, max_leaf=3, random_state=5, **EXACT).fit(X, Y, relevance=Y * value)
     parabel = Parabel(2, max_leaf=3, random_state=5, loss="logistic", C=10.0, eps=ours.eps, **EXACT).fit(X, Y)
@@ -40,7 +40,7 @@ def test_scores_are_relevances():
 
 
 @pytest.mark.parametrize("flat", [True, False])
-def test_constant_rows_get_the_weighted_mean_share(flat):
+def test_scores_of_constant_rows_are_the_weighted_mean_share(flat):
     # Without features that differ the best estimate of a child's share is the mean weighted by the parent's mass.
     _, Y, relevance = problem()
     X = np.ones((120, 1), np.float32)
@@ -59,13 +59,13 @@ def test_constant_rows_get_the_weighted_mean_share(flat):
     np.testing.assert_allclose(scores(clf, X[:1], 10)[0], expected, rtol=0.02)
 
 
-def test_only_ratios_of_relevances_count():
+def test_relevances_count_by_their_ratios_alone():
     X, Y, relevance = problem()
     a, b = (scores(XReg(1, max_leaf=3, **EXACT).fit(X, Y, relevance * factor), X, 10) for factor in (1, 8))
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_relevances_that_do_not_fit_are_refused():
+def test_relevances_that_do_not_fit_are_rejected():
     X, Y, relevance = problem()
     clf = XReg(1)
     with pytest.raises(ValueError, match="shape"):
@@ -85,7 +85,7 @@ def test_relevances_that_do_not_fit_are_refused():
         clf.fit(X, Y, csr_array(1 - Y.toarray()))
 
 
-def test_the_relevances_given_stay_as_they_were():
+def test_relevances_stay_as_they_were():
     X, Y, relevance = problem()
     before = relevance.copy()
     XReg(1).fit(X, Y, relevance)
@@ -99,7 +99,7 @@ def test_rows_without_labels_are_legal():
     assert np.isfinite(scores(XReg(1).fit(X, keep, graded), X, 10)).all()
 
 
-def test_propensity_scored_precision_on_bibtex():
+def test_xreg_propensity_scored_precision_on_bibtex():
     data = datasets.load_bibtex()
     top = XReg().fit(data.X, data.Y).predict_topk(data.X_test, k=5)
     assert 100 * psp_at_k(data.Y_test, top, 5, propensity(data.Y.sum(axis=0), data.Y.shape[0])) >= 58

@@ -96,7 +96,7 @@ def test_solvers_agree(bibtex):
 
 @pytest.mark.parametrize(("n", "d"), [(30, 12), (12, 30)], ids=["features", "rows"])
 @pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
-def test_exact_weights(n, d, dense):
+def test_exact_solver_weights(n, d, dense):
     """Both sides of the factorization, against the normal equations."""
     random = np.random.default_rng(0)
     X = random.standard_normal((n, d)).astype(np.float32)
@@ -128,14 +128,14 @@ def test_leave_one_out_equals_refitting(d, monkeypatch):
             assert found[alpha, power] == pytest.approx(expected, abs=1e-6)
 
 
-def test_choice_of_alpha(bibtex):
+def test_alpha_is_chosen_by_leave_one_out(bibtex):
     clf = OneVsRestLeastSquares("auto").fit(bibtex.X, bibtex.Y)
     assert clf.alpha_ in (0.3, 1.0, 3.0)
     fixed = OneVsRestLeastSquares(clf.alpha_, propensity_power=clf.propensity_power_).fit(bibtex.X, bibtex.Y)
     np.testing.assert_array_equal(clf.weights_.values, fixed.weights_.values)
 
 
-def test_exact_solver_refuses_what_is_too_large(monkeypatch):
+def test_exact_solver_rejects_what_is_too_large(monkeypatch):
     monkeypatch.setattr(ridge, "LIMIT", 2)
     X = np.eye(3, dtype=np.float32)
     with pytest.raises(ValueError, match=r"3 rows and 3 features; .* Use solver='cg'"):
@@ -155,7 +155,7 @@ def test_exact_solver_refuses_what_is_too_large(monkeypatch):
         ({"propensity": "amazn"}, "amazn"),
     ],
 )
-def test_bad_parameters_of_dismec(parameters, message):
+def test_dismec_rejects_bad_parameters(parameters, message):
     with pytest.raises((ValueError, TypeError), match=message):
         DiSMEC(**parameters).fit(np.eye(3), np.eye(3))
 
@@ -171,12 +171,12 @@ def test_bad_parameters_of_dismec(parameters, message):
         ({"max_sweeps": 1.5}, "max_sweeps is 1.5"),
     ],
 )
-def test_bad_parameters_of_least_squares(parameters, message):
+def test_least_squares_rejects_bad_parameters(parameters, message):
     with pytest.raises((ValueError, TypeError), match=message):
         OneVsRestLeastSquares(**parameters).fit(np.eye(3), np.eye(3))
 
 
-def test_unseen_labels_are_never_answered():
+def test_unseen_labels_are_never_predicted():
     Y = np.array([[1, 0, 0], [0, 0, 1], [1, 0, 1]])
     for clf in (DiSMEC(), OneVsRestLeastSquares()):
         top = clf.fit(np.eye(3), csr_array(Y)).predict_topk(np.eye(3), 3)

@@ -77,7 +77,7 @@ def test_set_metrics_equal_their_plain_twins(problem, k, average):
 
 
 @given(problems(), DEPTHS)
-def test_bounds_and_growth_with_k(problem, k):
+def test_ranking_metrics_have_bounds_and_grow_with_k(problem, k):
     truth, scores, propensities, labels = problem
     values = [getattr(metrics, name)(truth, scores, k, labels=labels) for name in AT_K]
     values += [getattr(metrics, name)(truth, scores, k, propensities, labels=labels) for name in SCORED]
@@ -88,7 +88,7 @@ def test_bounds_and_growth_with_k(problem, k):
 
 
 @given(problems(), DEPTHS)
-def test_a_perfect_ranking_scores_one(problem, k):
+def test_ranking_metrics_of_a_perfect_ranking_are_one(problem, k):
     truth, _, propensities, _ = problem
     labeled = truth[truth.any(axis=1)]
     if labeled.size == 0:
@@ -107,7 +107,7 @@ def test_a_perfect_ranking_scores_one(problem, k):
 
 
 @given(problems(), DEPTHS, st.randoms(use_true_random=False))
-def test_label_numbers_do_not_matter_without_ties(problem, k, random):
+def test_ranking_metrics_do_not_depend_on_label_numbers_without_ties(problem, k, random):
     truth, _, propensities, labels = problem
     n_rows, n_labels = truth.shape
     scores = np.array([random.sample(range(n_labels), n_labels) for _ in range(n_rows)])
@@ -183,7 +183,7 @@ LOG3 = np.log2(3)
         (metrics.coverage_at_k, 2, 2 / 3),
     ],
 )
-def test_by_hand(metric, k, expected):
+def test_ranking_metrics_by_hand(metric, k, expected):
     assert metric(TRUTH, TOP, k) == pytest.approx(expected)
 
 
@@ -211,12 +211,12 @@ def test_prefix_credit_by_hand():
         ([[0.5], [1], [2], [3]], TypeError, "float64"),
     ],
 )
-def test_bad_codes_are_refused(codes, error, message):
+def test_prefix_credit_rejects_bad_codes(codes, error, message):
     with pytest.raises(error, match=message):
         metrics.prefix_credit(TRUTH, TOP, codes)
 
 
-def test_propensity_scored_by_hand():
+def test_psp_by_hand():
     propensities = [1 / 2, 1 / 3, 1 / 4, 1]  # weights 2, 3, 4, 1
     assert metrics.psp_at_k(TRUTH, TOP, 1, propensities) == pytest.approx(2 / (4 + 3))
     assert metrics.psp_at_k(TRUTH, TOP, 2, propensities) == pytest.approx((2 + 3) / (4 + 2 + 3))
@@ -225,13 +225,13 @@ def test_propensity_scored_by_hand():
     assert metrics.psndcg_at_k(TRUTH, TOP, 3, propensities) == pytest.approx(found / best)
 
 
-def test_propensity_scored_is_a_ratio_of_sums_not_a_mean_of_ratios():
+def test_psp_is_a_ratio_of_sums_not_a_mean_of_ratios():
     # Weights 10 and 1; the first row is right and the second wrong.
     truth, top = np.eye(2), TopK.from_dense(np.array([[1.0, 0.0], [1.0, 0.0]]), 1)
     assert metrics.psp_at_k(truth, top, 1, [0.1, 1.0]) == pytest.approx(10 / 11)
 
 
-def test_equal_propensities_give_precision_over_its_ceiling():
+def test_psp_of_equal_propensities_is_precision_over_its_ceiling():
     expected = metrics.precision_at_k(TRUTH, TOP, 2) / (3 / 4)
     assert metrics.psp_at_k(TRUTH, TOP, 2, np.full(4, 0.3)) == pytest.approx(expected)
 
@@ -246,12 +246,12 @@ def test_rows_without_labels_count_zero_and_stay():
         assert getattr(metrics, name)(truth, scores, 1, [0.5, 0.5]) == 1, name
 
 
-def test_a_truth_without_any_label_scores_zero():
+def test_truth_without_any_label_scores_zero():
     truth = csr_array((2, 3))
     assert set(metrics.evaluate(truth, np.eye(2, 3), propensities=np.ones(3)).values()) == {0.0}
 
 
-def test_short_answers_lose_what_they_leave_open():
+def test_short_rankings_lose_what_they_leave_open():
     top = TopK(
         np.array([[2, -1, -1]], np.int32), np.array([[1, -np.inf, -np.inf]], np.float32), np.array([1], np.int32)
     )
@@ -263,7 +263,7 @@ def test_short_answers_lose_what_they_leave_open():
     assert metrics.recall_at_k(truth, garbage, 3, labels=[2]) == 1
 
 
-def test_k_beyond_the_number_of_labels_is_answered():
+def test_k_beyond_the_number_of_labels_is_accepted():
     scores = np.array([[0.9, 0.1]])
     assert metrics.precision_at_k([[1, 1]], scores, 5) == pytest.approx(2 / 5)
     assert metrics.precision_at_k([[1, 1]], TopK.from_dense(scores, 5), 5) == pytest.approx(2 / 5)
@@ -296,7 +296,7 @@ def test_precision_and_recall_at_k_equal_those_of_the_sets(random_problem):
     assert metrics.recall_at_k(truth, scores, 5) == pytest.approx(recall_score(truth, predicted, average="samples"))
 
 
-def test_ranking_a_single_true_label_equals_scikit_learn(random_problem):
+def test_reciprocal_rank_of_a_single_true_label_equals_scikit_learn(random_problem):
     _, scores = random_problem
     truth = np.eye(30, dtype=int)[np.arange(60) % 30]
     ranks = [1 / k for k in range(1, 31)]
@@ -331,7 +331,7 @@ def test_macro_leaves_out_labels_with_nothing_to_judge():
     assert metrics.accuracy(truth, predicted, average="macro") == pytest.approx(2 / 4)
 
 
-def test_nothing_true_and_nothing_predicted():
+def test_set_metrics_with_nothing_true_and_nothing_predicted():
     empty = csr_array((3, 4))
     for average in AVERAGES:
         for name in ["precision", "recall", "f1"]:
@@ -340,7 +340,7 @@ def test_nothing_true_and_nothing_predicted():
     assert metrics.subset_accuracy(empty, empty) == 1
 
 
-def test_stored_zeros_of_a_matrix_are_not_predicted_but_scores_of_zero_in_a_topk_are():
+def test_set_metrics_count_scores_of_zero_in_a_topk_but_not_in_a_matrix():
     truth = np.array([[1, 1]])
     zeros = csr_array((np.array([1.0, 0.0]), np.array([0, 1]), np.array([0, 2])), shape=(1, 2))
     assert metrics.recall(truth, zeros) == 0.5
@@ -360,7 +360,7 @@ def test_evaluate_sets():
     assert len(results) == 4 * 3 * 4 + 1
 
 
-def test_an_unknown_average_names_the_known_ones():
+def test_set_metrics_name_the_known_averages():
     with pytest.raises(ValueError, match=r"'samples'.*'micro', 'macro', 'weighted'"):
         metrics.f1(TRUTH, TRUTH, average="samples")
 
@@ -387,7 +387,7 @@ def test_truth_with_stored_zeros_unsorted_and_doubled_entries_and_int64_indices(
     assert metrics.f1(truth, TOP) == metrics.f1(TRUTH, TOP)
 
 
-def test_half_precision_truth():
+def test_truth_in_half_precision():
     assert metrics.recall_at_k(TRUTH.toarray().astype(np.float16), TOP, 3) == 1
 
 
@@ -421,7 +421,7 @@ def test_rankings_of_any_kind_agree():
         (csr_array((2, 0)), TopK.empty(2, 3), 1, ValueError, r"shape \(2, 0\)"),
     ],
 )
-def test_bad_input(name, truth, top, k, error, message):
+def test_ranking_metrics_reject_bad_input(name, truth, top, k, error, message):
     with pytest.raises(error, match=message):
         getattr(metrics, name)(truth, top, k)
 
@@ -442,7 +442,7 @@ def test_r_precision_needs_a_ranking_as_deep_as_the_fullest_row():
         ([True, False], ValueError, r"mask of shape \(2,\)"),
     ],
 )
-def test_bad_labels(labels, error, message):
+def test_ranking_metrics_reject_bad_labels(labels, error, message):
     with pytest.raises(error, match=message):
         metrics.recall_at_k(TRUTH, TOP, 1, labels=labels)
     with pytest.raises(error, match=message):
@@ -457,13 +457,13 @@ def test_bad_labels(labels, error, message):
         ([0.5, 0, 1, 1], "label 1 is 0.0"),
     ],
 )
-def test_bad_propensities(propensities, message):
+def test_psp_rejects_bad_propensities(propensities, message):
     for name in SCORED:
         with pytest.raises(ValueError, match=message):
             getattr(metrics, name)(TRUTH, TOP, 1, propensities)
 
 
-def test_sets_of_another_shape_are_refused():
+def test_set_metrics_reject_another_shape():
     with pytest.raises(ValueError, match=r"Y_pred has shape \(2, 3\) but Y_true has \(2, 4\)"):
         metrics.f1(TRUTH, TRUTH[:, :3])
 
@@ -500,19 +500,19 @@ def test_evaluate_gathers_the_single_metrics():
     assert all(type(value) is float for value in results.values())
 
 
-def test_depths_come_in_order_and_once():
+def test_evaluate_sorts_depths_and_drops_repeated_ones():
     scores = TRUTH.toarray() + 1
     results = metrics.evaluate(TRUTH, scores, ks=[8, 1, 8])
     assert [key for key in results if key.startswith("P@")] == ["P@1", "P@8"]
     assert results["P@8"] == metrics.precision_at_k(TRUTH, scores, 8)
 
 
-def test_evaluate_leaves_out_groups_without_truth():
+def test_evaluate_omits_groups_without_truth():
     results = metrics.evaluate(TRUTH, TOP, ks=[1], train_counts=[500, 500, 500, 3])
     assert {key.split()[0] for key in results if " " in key} == {"head"}
 
 
-def test_bad_evaluate_arguments():
+def test_evaluate_rejects_bad_arguments():
     with pytest.raises(ValueError, match="ks is empty"):
         metrics.evaluate(TRUTH, TOP, ks=[])
     with pytest.raises(ValueError, match="train_counts has 3 entries but Y_true has 4"):

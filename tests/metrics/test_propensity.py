@@ -33,7 +33,7 @@ def test_propensity_equals_published_values(count, inverse):
 @pytest.mark.parametrize(
     ("preset", "A", "B"), [("default", 0.55, 1.5), (None, 0.55, 1.5), ("wikipedia", 0.5, 0.4), ("amazon", 0.6, 2.6)]
 )
-def test_presets(preset, A, B):
+def test_propensity_presets(preset, A, B):
     counts = [0, 1, 17, 1000]
     expected = [naive.propensity(count, 1000, A, B) for count in counts]
     assert metrics.propensity(counts, 1000, preset=preset) == pytest.approx(expected)
@@ -41,14 +41,14 @@ def test_presets(preset, A, B):
 
 
 @given(st.integers(3, 10**7), st.floats(0, 2), st.floats(0.01, 10))
-def test_propensity_lies_in_the_unit_interval_and_rises(n_samples, A, B):
+def test_propensity_lies_in_the_unit_interval_and_ascends(n_samples, A, B):
     counts = np.unique(np.geomspace(1, n_samples, 9).astype(int))
     p = metrics.propensity([0, *counts], n_samples, A=A, B=B)
     assert ((p > 0) & (p <= 1)).all()
     assert (np.diff(p) >= 0).all()
 
 
-def test_column_sums_of_sparse_matrices_are_counts():
+def test_propensity_takes_column_sums_of_sparse_matrices():
     Y = csr_array(np.array([[1, 0], [1, 1], [0, 1], [1, 0]], dtype=np.float32))
     expected = metrics.propensity([3, 2], 4)
     assert metrics.propensity(Y.sum(axis=0), 4) == pytest.approx(expected)
@@ -71,6 +71,6 @@ def test_column_sums_of_sparse_matrices_are_counts():
         ({"A": 0.5, "B": 0.0}, ValueError, "B is 0.0"),
     ],
 )
-def test_bad_propensity_arguments(arguments, error, message):
+def test_propensity_rejects_bad_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         metrics.propensity(**{"label_counts": [1, 2], "n_samples": 100, **arguments})

@@ -23,7 +23,7 @@ FUNCTIONS = [("precision", metrics.precision_at_k), ("recall", metrics.recall_at
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 @pytest.mark.parametrize(("name", "metric"), FUNCTIONS)
-def test_a_scorer_is_the_metric_of_the_answers(name, metric, k):
+def test_scorer_is_the_metric_of_the_ranking(name, metric, k):
     scorer = getattr(metrics, f"{name}_at_{k}")
     expected = metric(Y, MODEL.predict_topk(X, k), k)
     assert 0 < expected < 1
@@ -31,12 +31,12 @@ def test_a_scorer_is_the_metric_of_the_answers(name, metric, k):
         assert scorer(MODEL, X, truth) == pytest.approx(expected)
 
 
-def test_depth_beyond_the_number_of_labels():
+def test_scorer_takes_depths_beyond_the_number_of_labels():
     few = Centroid().fit(X, Y[:, :3])
     assert metrics.recall_at_5(few, X, Y[:, :3]) == pytest.approx((Y[:, :3].sum(axis=1) > 0).mean())
 
 
-def test_names_are_matched_by_classes_whatever_labels_the_test_rows_have():
+def test_scorer_matches_names_by_classes_whatever_labels_the_test_rows_have():
     model = Centroid().fit(X, NAMES)
     part = slice(0, 3)
     assert encode_labels(NAMES[part])[1].size < 9
@@ -44,7 +44,7 @@ def test_names_are_matched_by_classes_whatever_labels_the_test_rows_have():
     assert metrics.ndcg_at_3(model, X[part], NAMES[part]) == pytest.approx(expected)
 
 
-def test_labels_never_seen_in_training_are_misses():
+def test_scorer_counts_labels_never_seen_in_training_as_misses():
     model = Centroid().fit(X, NAMES)
     with_unseen = [[*row, "never", "a first"] for row in NAMES]
     truth = csr_array(np.hstack([Y.toarray(), np.ones((60, 2))]))
@@ -57,7 +57,7 @@ def test_labels_never_seen_in_training_are_misses():
     assert metrics.recall_at_5(model, X, with_unseen) < metrics.recall_at_5(model, X, NAMES)
 
 
-def test_class_vectors():
+def test_scorer_takes_class_vectors():
     y = np.array(["ant", "bee", "cat"])[np.arange(60) % 3]
     model = Centroid().fit(X, y)
     expected = (model.predict(X) == y).mean()
@@ -68,7 +68,7 @@ def test_class_vectors():
     assert metrics.precision_at_1(model, X, np.full(60, "dog")) == 0
 
 
-def test_a_pipeline_transforms_before_it_ranks():
+def test_scorer_lets_a_pipeline_transform_before_it_ranks():
     texts = [" ".join(f"word{j}" for j in row) for row in np.split(X.indices, X.indptr[1:-1])]
     pipe = make_pipeline(CountVectorizer(), Centroid()).fit(texts, NAMES)
     expected = metrics.recall_at_k(encode_labels(NAMES)[0], predict_topk(pipe, texts, 3), 3)
@@ -109,7 +109,7 @@ def test_search_over_a_pipeline(n_jobs):
     assert metrics.precision_at_3(search, X, Y) == metrics.precision_at_3(search.best_estimator_, X, Y)
 
 
-def test_options_reach_the_metric_and_survive_pickling():
+def test_scorer_options_reach_the_metric_and_survive_pickling():
     propensities = metrics.propensity(Y.sum(axis=0), 60)
     scorer = pickle.loads(pickle.dumps(metrics.TopKScorer(metrics.psp_at_k, 3, propensities=propensities)))
     expected = metrics.psp_at_k(Y, MODEL.predict_topk(X, 3), 3, propensities)
@@ -117,11 +117,11 @@ def test_options_reach_the_metric_and_survive_pickling():
     assert repr(scorer) == "TopKScorer(psp_at_k, k=3, propensities=...)"
 
 
-def test_help_shows_how_to_call_a_scorer():
+def test_scorer_help_shows_how_to_call_it():
     assert "estimator : XMCClassifier" in metrics.precision_at_5.__doc__
 
 
-def test_bad_input():
+def test_scorer_rejects_bad_input():
     with pytest.raises(ValueError, match="y has 8 columns but the model was fitted with 9 labels"):
         metrics.precision_at_5(MODEL, X, Y[:, :8])
     with pytest.raises(ValueError, match="60 rows but Y has 59"):
@@ -130,7 +130,7 @@ def test_bad_input():
         metrics.TopKScorer(metrics.precision_at_k, 0)
 
 
-def test_ready_scorers_are_pickled_and_named():
+def test_scorers_are_pickled_and_named():
     for name in ["precision", "recall", "ndcg"]:
         for k in (1, 3, 5):
             scorer = getattr(metrics, f"{name}_at_{k}")

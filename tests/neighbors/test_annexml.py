@@ -42,7 +42,7 @@ def test_ranking_loss_is_that_of_plain_loops(seed, sharpness):
 
 
 @pytest.mark.parametrize("sharpness", [1.0, 10.0])
-def test_gradient_of_the_ranking_loss(sharpness):
+def test_ranking_loss_gradient(sharpness):
     images, others = comparisons(seed=1)
     gradient = ranking_loss(images, others, sharpness)[1]
     for at in np.ndindex(images.shape):
@@ -53,7 +53,7 @@ def test_gradient_of_the_ranking_loss(sharpness):
         assert gradient[at] == pytest.approx(slope, abs=1e-7)
 
 
-def test_a_sharp_loss_is_a_hinge():
+def test_ranking_loss_that_is_sharp_is_a_hinge():
     images, others = comparisons(seed=2)
     others[0] = True
     units = images / np.linalg.norm(images, axis=1, keepdims=True)
@@ -62,7 +62,7 @@ def test_a_sharp_loss_is_a_hinge():
     assert ranking_loss(images, others, 1e5)[0] / 1e5 == pytest.approx(np.maximum(0, far - near).mean(), rel=1e-3)
 
 
-def test_images_of_zeros_are_near_to_none():
+def test_images_of_zeros_are_far_from_all():
     images, others = comparisons()
     images[[1, 7, 13]] = 0
     loss, gradient = ranking_loss(images.astype(np.float32), others, 10.0)
@@ -82,7 +82,7 @@ def test_batches_hold_each_row_with_neighbors_once():
 
 
 @pytest.mark.parametrize("form", [csr_array, np.asarray])
-def test_a_longer_training_ranks_neighbors_higher(form, bibtex):
+def test_training_for_longer_ranks_neighbors_higher(form, bibtex):
     X, graph = unit_rows(bibtex.X[:600]), label_neighbors(bibtex.Y[:600], 5, 0, STOP)
     rows, neighbors = graph.nonzero()
     losses = []
@@ -94,7 +94,7 @@ def test_a_longer_training_ranks_neighbors_higher(form, bibtex):
 
 
 @pytest.mark.parametrize("form", [csr_array, np.asarray])
-def test_parts_alike_in_size_keep_neighbors_together(form, bibtex):
+def test_clusters_of_similar_size_keep_neighbors_together(form, bibtex):
     X, graph = unit_rows(bibtex.X), label_neighbors(bibtex.Y, 10, 0, STOP)
     rows, neighbors = graph.nonzero()
     lifts = []
@@ -112,7 +112,7 @@ def test_parts_alike_in_size_keep_neighbors_together(form, bibtex):
     assert lifts[0] > 2
 
 
-def test_one_part_needs_no_training(bibtex):
+def test_single_cluster_needs_no_training(bibtex):
     graph = label_neighbors(bibtex.Y[:50], 10, 0, STOP)
     assert learn_partition(bibtex.X[:50], graph, 1, np.random.default_rng(0), STOP).shape == (1, 1836)
 
@@ -122,7 +122,7 @@ def test_rows_whose_labels_nobody_shares_still_vote():
     np.testing.assert_array_equal(clf.predict_topk(np.eye(6), 1).ids[:, 0], np.arange(6))
 
 
-def test_a_graph_finds_almost_the_same(bibtex):
+def test_graph_finds_almost_the_same(bibtex):
     pytest.importorskip("usearch")
     exact = AnnexML(3).fit(bibtex.X, bibtex.Y)
     expected = exact.predict_topk(bibtex.X_test, 5)
@@ -133,12 +133,12 @@ def test_a_graph_finds_almost_the_same(bibtex):
 
 
 @pytest.mark.parametrize("name", ["part_size", "sharpness", "search"])
-def test_nothing_is_no_parameter(name):
+def test_annexml_rejects_zero_parameters(name):
     with pytest.raises(ValueError, match=name):
         AnnexML(**{name: 0}).fit(np.eye(2), [["a"], ["b"]])
 
 
-def test_accuracy_on_bibtex(bibtex):
+def test_annexml_accuracy_on_bibtex(bibtex):
     top = AnnexML(4).fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     assert precision_at_k(bibtex.Y_test, top, 1) > 0.62
     assert precision_at_k(bibtex.Y_test, top, 5) > 0.27

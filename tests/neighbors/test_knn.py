@@ -42,7 +42,7 @@ def test_nearest_rows_are_those_of_brute_force(seed, form, k):
 
 
 @pytest.mark.parametrize("form", [csr_array, np.asarray])
-def test_equally_near_rows_rank_by_number(form):
+def test_rows_equally_near_rank_by_number(form):
     top = build_index(form(np.ones((50, 2), np.float32))).nearest(form(np.ones((1, 2), np.float32)), 20)
     assert top.ids[0].tolist() == list(range(20))
 
@@ -91,7 +91,7 @@ def test_tiny_products_vote():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_any_sizes(seed):
+def test_search_takes_any_sizes(seed):
     random = np.random.default_rng(seed)
     n, d, L, k = (int(random.integers(1, high)) for high in (80, 12, 10, 90))
     X = sparse_rows(n, d, seed, density=random.random())
@@ -112,7 +112,7 @@ def test_votes_of_chosen_weights():
 
 @pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("verify", ["lazy", "full"])
-def test_damaged_arrays_are_refused(dense, verify):
+def test_knn_rejects_damaged_arrays(dense, verify):
     X = np.eye(4, dtype=np.float32)
     clf = KNN().fit(X if dense else csr_array(X), [["a"], ["b"], ["c"], ["a"]])
     arrays, facts = clf._get_arrays()
@@ -137,7 +137,7 @@ def test_damaged_arrays_are_refused(dense, verify):
         load(arrays, {"n_rows": "4"})
 
 
-def test_accuracy_on_bibtex():
+def test_knn_accuracy_on_bibtex():
     bibtex = datasets.load_bibtex()
     top = KNN().fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     assert precision_at_k(bibtex.Y_test, top, 1) > 0.54
@@ -153,7 +153,7 @@ def clustered_rows(n, d, seed):
     return (centers[random.integers(0, 50, n)] + random.standard_normal((n, d))).astype(np.float32)
 
 
-def test_a_graph_finds_most_of_the_nearest():
+def test_graph_finds_most_of_the_nearest():
     pytest.importorskip("usearch")
     rows, queries = clustered_rows(5000, 20, 1), clustered_rows(200, 20, 2)
     exact, found = (build_index(rows, search).nearest(queries, 20) for search in ("exact", "graph"))
@@ -163,7 +163,7 @@ def test_a_graph_finds_most_of_the_nearest():
         assert (np.diff(found.scores[i]) <= 0).all()
 
 
-def test_a_graph_of_few_rows_is_exact():
+def test_graph_of_few_rows_is_exact():
     pytest.importorskip("usearch")
     rows, queries = clustered_rows(30, 6, 1), clustered_rows(40, 6, 2)
     exact, found = (build_index(rows, search).nearest(queries, 30) for search in ("exact", "graph"))
@@ -172,7 +172,7 @@ def test_a_graph_of_few_rows_is_exact():
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
-def test_a_graph_answers_alike_each_time(n_jobs, tmp_path):
+def test_graph_finds_the_same_each_time(n_jobs, tmp_path):
     pytest.importorskip("usearch")
     X, queries = clustered_rows(3000, 12, 1), clustered_rows(1500, 12, 2)
     Y = csr_array((np.random.default_rng(0).random((3000, 30)) < 0.1).astype(np.float32))
@@ -188,19 +188,19 @@ def test_a_graph_answers_alike_each_time(n_jobs, tmp_path):
             np.testing.assert_array_equal(found, wanted)
 
 
-def test_without_usearch_a_graph_is_refused(monkeypatch):
+def test_graph_without_usearch_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "usearch.index", None)
     with pytest.raises(ImportError, match=r"xclassic\[graph\]"):
         KNN(search="graph").fit(np.eye(2), [["a"], ["b"]])
     KNN().fit(np.eye(2), [["a"], ["b"]])
 
 
-def test_sparse_rows_need_no_graph():
+def test_graph_is_for_dense_rows_alone():
     pytest.importorskip("usearch")
     assert isinstance(build_index(csr_array(np.eye(3, dtype=np.float32)), "graph"), InvertedIndex)
 
 
-def test_damaged_graph_rows_are_refused():
+def test_graph_rejects_damaged_rows():
     X = np.eye(4, dtype=np.float32)
     clf = KNN(search="graph").fit(X, np.eye(4))
     arrays, facts = clf._get_arrays()

@@ -53,7 +53,7 @@ def test_similarities_are_those_of_the_nearest_label_vectors(seed):
     np.testing.assert_allclose(np.diag(found), 1, rtol=1e-5)
 
 
-def test_rows_are_no_neighbors_of_themselves():
+def test_neighbors_of_a_row_leave_out_itself():
     Y = csr_array(np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]], np.float32))
     graph = label_neighbors(Y, 3, 0, STOP)
     np.testing.assert_array_equal(graph.toarray() > 0, np.eye(4)[[1, 0]].tolist() + [[0] * 4] * 2)
@@ -87,7 +87,7 @@ def test_images_are_products_at_unit_length(form):
     assert not found[3].any()
 
 
-def test_every_half_precise_weight_is_read():
+def test_weights_in_half_precision_are_all_read():
     patterns = np.arange(2**16, dtype=np.uint16).view(np.float16)
     weights = patterns[np.isfinite(patterns) & (patterns != 0)][:, None]
     one_by_one = csr_array(np.eye(2, dtype=np.float32))
@@ -98,7 +98,7 @@ def test_every_half_precise_weight_is_read():
 
 
 @pytest.mark.parametrize("form", [csr_array, np.asarray])
-def test_columns_that_no_row_has_are_left_out(form):
+def test_columns_without_rows_are_omitted(form):
     X = np.array([[0, 2, 0, 1], [0, 0, 0, 3]], np.float32)
     own, features = used_columns(form(X))
     assert features.tolist() == [1, 3]
@@ -116,7 +116,7 @@ def test_rows_of_their_own_features_give_back_their_labels(method):
 
 
 @every_method
-def test_answers_are_the_mean_votes_of_plain_loops(method, bibtex):
+def test_scores_are_the_mean_votes_of_plain_loops(method, bibtex):
     X, Y = bibtex.X[:300], bibtex.Y[:300]
     size = {"cluster_size": 100} if isinstance(method, SLEEC) else {"part_size": 100}
     clf = new(method, n_learners=2, n_neighbors=7, power=3.0, **size).fit(X, Y)
@@ -135,7 +135,7 @@ def test_answers_are_the_mean_votes_of_plain_loops(method, bibtex):
 
 
 @every_method
-def test_small_parts_and_few_rows(method, bibtex):
+def test_clusters_may_be_small_and_rows_few(method, bibtex):
     X, Y = bibtex.X[:60], bibtex.Y[:60]
     size = {"cluster_size": 5} if isinstance(method, SLEEC) else {"part_size": 5}
     clf = new(method, n_learners=3, n_neighbors=30, label_neighbors=50, **size).fit(X, Y)
@@ -147,7 +147,7 @@ def test_small_parts_and_few_rows(method, bibtex):
 
 
 @every_method
-def test_rows_without_labels_are_left_out(method, bibtex):
+def test_rows_without_labels_are_omitted(method, bibtex):
     X, Y = bibtex.X[:80], bibtex.Y[:80].tolil()
     Y[[3, 7]] = 0
     clf = new(method, n_learners=2).fit(X, csr_array(Y))
@@ -167,14 +167,14 @@ def test_rows_without_known_features_get_the_most_frequent_labels(method, bibtex
 
 @every_method
 @pytest.mark.parametrize("name", ["n_learners", "n_components", "n_neighbors", "label_neighbors"])
-def test_nothing_is_no_parameter(method, name):
+def test_local_embeddings_reject_zero_parameters(method, name):
     with pytest.raises(ValueError, match=name):
         new(method, **{name: 0}).fit(np.eye(2), [["a"], ["b"]])
 
 
 @every_method
 @pytest.mark.parametrize("verify", ["lazy", "full"])
-def test_damaged_arrays_are_refused(method, verify, bibtex):
+def test_local_embeddings_reject_damaged_arrays(method, verify, bibtex):
     X = bibtex.X[:90]
     size = {"cluster_size": 30} if isinstance(method, SLEEC) else {"part_size": 30}
     clf = new(method, n_learners=2, n_components=4, **size).fit(X, bibtex.Y[:90])

@@ -33,14 +33,14 @@ def test_projection_of_all_pairs_is_the_truncated_eigendecomposition(rank):
     np.testing.assert_allclose(Z @ Z.T, naive.largest_eigenpairs(S, rank), atol=1e-5)
 
 
-def test_negative_eigenvalues_are_left_out():
+def test_projection_omits_negative_eigenvalues():
     S = csr_array((np.array([0, 1, 1, 0], np.float32), [0, 1, 0, 1], [0, 2, 4]), shape=(2, 2))  # zeros are stored
     Z = project(S, 2, 10, np.random.default_rng(0), STOP)
     np.testing.assert_allclose(Z @ Z.T, np.full((2, 2), 0.5), atol=1e-5)
     assert not project(csr_array(-np.eye(3, dtype=np.float32)), 2, 5, np.random.default_rng(0), STOP).any()
 
 
-def test_more_rounds_never_raise_the_loss():
+def test_rounds_never_raise_the_loss():
     S = label_similarities(random_labels(200, 40, 1, density=0.05), 10, np.random.default_rng(0), STOP)
     losses = []
     for rounds in (0, 1, 2, 5, 10, 20, 40):
@@ -66,7 +66,7 @@ def test_products_at_entries_stay_in_bounds_and_compile_to_the_same():
 
 @pytest.mark.parametrize("shape", [(40, 9), (9, 40)])
 @pytest.mark.parametrize("form", [csr_array, np.asarray])
-def test_without_l1_the_map_is_ridge_regression(shape, form):
+def test_map_without_l1_is_ridge_regression(shape, form):
     random = np.random.default_rng(0)
     X, Z = (random.standard_normal((shape[0], width)).astype(np.float32) for width in (shape[1], 3))
     V = fit_map(form(X), Z, 0.7, 0.0, STOP)
@@ -74,7 +74,7 @@ def test_without_l1_the_map_is_ridge_regression(shape, form):
 
 
 @pytest.mark.parametrize("l1", [0.1, 1.0, 1e4])
-def test_with_l1_the_map_has_the_least_objective(l1):
+def test_map_with_l1_has_the_least_objective(l1):
     random = np.random.default_rng(1)
     X, Z = (random.standard_normal((25, width)).astype(np.float32) for width in (6, 2))
     V = fit_map(csr_array(X), Z, 0.5, l1, STOP)
@@ -88,7 +88,7 @@ def test_with_l1_the_map_has_the_least_objective(l1):
 
 
 @pytest.mark.parametrize("form", [csr_array, np.asarray])
-def test_clusters_part_what_is_apart(form):
+def test_clusters_separate_what_is_apart(form):
     X = np.eye(3, dtype=np.float32)[np.arange(60) % 3] + 0.01
     for seed in range(10):
         centroids = cluster_centroids(form(X), 3, np.random.default_rng(seed), STOP)
@@ -103,7 +103,7 @@ def test_clusters_part_what_is_apart(form):
 
 
 @pytest.mark.parametrize("name", ["sample_share", "alpha", "cluster_size"])
-def test_nothing_is_no_parameter(name):
+def test_sleec_rejects_zero_parameters(name):
     with pytest.raises(ValueError, match=name):
         SLEEC(**{name: 0}).fit(np.eye(2), [["a"], ["b"]])
 
@@ -116,7 +116,7 @@ def test_learners_see_their_share_of_the_rows():
     assert rows[0] != rows[1]
 
 
-def test_accuracy_on_bibtex():
+def test_sleec_accuracy_on_bibtex():
     bibtex = datasets.load_bibtex()
     top = SLEEC(4).fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     assert precision_at_k(bibtex.Y_test, top, 1) > 0.625

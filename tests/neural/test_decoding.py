@@ -51,7 +51,7 @@ def search_trie(model, trie, rows, k, beam, allowed=None):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("options", [{}, {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}])
 @pytest.mark.parametrize("gather", [0, 1000])
-def test_a_beam_as_wide_as_the_labels_is_exhaustive(seed, options, gather, monkeypatch):
+def test_beam_as_wide_as_the_labels_is_exhaustive(seed, options, gather, monkeypatch):
     monkeypatch.setattr(scoring, "GATHER", gather)  # products with the children alone, or with the whole vocabulary
     rng = np.random.default_rng(seed)
     model, sequences, rows = random_model(seed, **options), random_sequences(15, rng), random_rows(6, rng)
@@ -98,7 +98,7 @@ def test_search_keeps_what_a_loop_over_beams_keeps(seed, beam, k):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_restricted_search_finds_allowed_labels_with_their_scores(seed):
+def test_search_with_a_restriction_finds_allowed_labels_with_their_scores(seed):
     rng = np.random.default_rng(seed)
     model, sequences, rows = random_model(seed), random_sequences(20, rng), random_rows(5, rng)
     allowed = sorted(rng.choice(20, 4, replace=False).tolist())
@@ -110,7 +110,7 @@ def test_restricted_search_finds_allowed_labels_with_their_scores(seed):
     np.testing.assert_allclose(np.sort(scores[:, :4]), np.sort(expected), atol=2e-4)
 
 
-def test_answers_do_not_depend_on_the_rows_beside():
+def test_scores_do_not_depend_on_the_rows_beside():
     rng = np.random.default_rng(0)
     model, sequences, rows = random_model(), random_sequences(20, rng), random_rows(30, rng)
     labels, scores = run(model, sequences, rows, k=3, beam=4)
@@ -120,7 +120,7 @@ def test_answers_do_not_depend_on_the_rows_beside():
         np.testing.assert_allclose(alone[1][0], scores[i], atol=1e-4)
 
 
-def test_of_equal_scores_the_smaller_label_comes_first():
+def test_ties_go_to_the_smaller_label():
     model = random_model()
     with torch.no_grad():
         model.shared.weight[5] = model.shared.weight[4]
@@ -130,14 +130,14 @@ def test_of_equal_scores_the_smaller_label_comes_first():
     assert len(set(scores[0].tolist())) == 1
 
 
-def test_a_single_label_is_certain():
+def test_single_label_is_certain():
     labels, scores = run(random_model(), [[4, 5, END]], [[7, END], [END]], k=1, beam=1)
     assert labels.tolist() == [[0], [0]]
     assert scores.tolist() == [[0.0], [0.0]]
 
 
 @pytest.mark.parametrize("options", [{}, {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}])
-def test_agrees_with_generate_of_transformers(options):
+def test_search_agrees_with_generate_of_transformers(options):
     """The same beam search by a Python function per path and step, with scores among allowed tokens only."""
     rng = np.random.default_rng(3)
     model, sequences, rows = random_model(3, **options), random_sequences(12, rng), random_rows(4, rng)

@@ -80,7 +80,7 @@ def small_model(seed=0, tied=True):
 
 
 @pytest.mark.parametrize("gather", [0, 1000])
-def test_the_loss_is_minus_the_log_probability_and_its_gradient_is_right(gather, monkeypatch):
+def test_loss_is_minus_the_log_probability_and_its_gradient_is_right(gather, monkeypatch):
     monkeypatch.setattr(scoring, "GATHER", gather)
     sequences = [[4, 5, 1], [4, 6, 7, 1], [4, 6, 8, 1], [9, 1]]
     rows = [[10, 11, 1], [12, 1], [13, 14, 15, 1]]
@@ -120,7 +120,7 @@ def some_labels(n_rows=203, n_labels=30, seed=0):
 
 
 @pytest.mark.parametrize("positives", ["one", "all"])
-def test_an_epoch_takes_each_row_or_each_pair_once(positives):
+def test_epoch_takes_each_row_or_each_pair_once(positives):
     Y = some_labels()
     drawn = sampler(Y, positives=positives)
     batches = drawn.epoch(0)
@@ -133,7 +133,7 @@ def test_an_epoch_takes_each_row_or_each_pair_once(positives):
         assert sorted(zip(rows, labels, strict=True)) == sorted(zip(*Y.nonzero(), strict=True))
 
 
-def test_each_label_of_a_row_has_its_turn():
+def test_labels_of_a_row_have_a_turn_each():
     Y = csr_array(np.array([[1, 1, 0, 1]], np.float32))
     drawn = [sampler(Y).epoch(i)[0].labels[0] for i in range(100)]
     assert set(drawn) == {0, 1, 3}
@@ -151,7 +151,7 @@ def test_batches_have_their_share_of_tail_labels():
     assert shown.max() - shown.min() <= 1  # each tail pair comes as often as any other, but for one round
 
 
-def test_batches_are_of_like_lengths_and_depend_on_seed_and_epoch_alone():
+def test_batches_are_of_similar_lengths_and_depend_on_seed_and_epoch_alone():
     Y = csr_array(np.ones((400, 1), np.float32))
     lengths = np.random.default_rng(0).integers(1, 100, 400)
     one = sampler(Y, lengths=lengths)
@@ -192,7 +192,7 @@ def test_training_moves_the_tokens_in_use_as_it_would_among_all(kind, tied):
 # Learning
 
 
-def test_it_learns(fitted):
+def test_t5_learns(fitted):
     texts, classes = problem(60, seed=1)
     assert fitted.score(texts, classes) > 0.95
     assert [entry["epoch"] for entry in fitted.curve_] == list(range(1, len(fitted.curve_) + 1))
@@ -210,7 +210,7 @@ def test_probabilities_of_all_classes_sum_to_one(fitted):
     assert (top.counts == 2).all()
 
 
-def test_restricted_answers(fitted):
+def test_restrictions_leave_scores_as_they_are(fitted):
     texts, _ = problem(10, seed=2)
     top = fitted.predict_topk(texts, 5, labels=["Tea", "Bread"])
     assert (top.counts == 2).all()
@@ -243,7 +243,7 @@ def test_codes_by_embeddings(small, kind):
     assert clf.score(*problem(60, seed=1)) > 0.9
 
 
-def test_several_fields_are_written_together(small):
+def test_fields_are_written_together(small):
     texts, classes = problem()
     table = [
         {"brand": "na" if name == "Tea" else "Bakers", "category": name.split()[0], "text": text}
@@ -288,7 +288,7 @@ def test_rows_with_several_labels(small, positives):
         clf.predict_proba(["loaf"])
 
 
-def test_matrices_need_names(small):
+def test_label_matrices_need_names(small):
     texts, classes = problem()
     names = sorted(THINGS)
     Y = csr_array((np.ones(len(classes)), ([*range(len(classes))], [names.index(c) for c in classes])))
@@ -300,7 +300,7 @@ def test_matrices_need_names(small):
         T5Classifier(**small, label_names=names[:2]).fit(texts, Y)
 
 
-def test_the_best_epoch_wins(small):
+def test_best_epoch_wins(small):
     texts, classes = problem()
     clf = T5Classifier(**{**small, "epochs": 20, "patience": 2}, validation=0.3).fit(texts, classes)
     scores = [entry["score"] for entry in clf.curve_]
@@ -321,7 +321,7 @@ def weights(clf):
     return {name: p.detach().cpu().numpy().copy() for name, p in clf._network.model.named_parameters()}
 
 
-def test_same_seed_same_model_and_the_users_chance_stays(small):
+def test_seed_decides_the_model_and_leaves_the_users_chance(small):
     texts, classes = problem(60)
     small = {**small, "model": {**SMALL, "dropout_rate": 0.2}, "epochs": 2}
     torch.manual_seed(5)
@@ -350,7 +350,7 @@ def test_bfloat16_learns_too(small):
     assert clf.score(*problem(60, seed=1)) > 0.9
 
 
-def test_low_rank_corrections(small):
+def test_low_rank_corrections_learn(small):
     pytest.importorskip("peft")
     texts, classes = problem(60)
     start = T5Classifier(**{**small, "epochs": 1, "learning_rate": 1e-12}).fit(texts, classes)
@@ -401,7 +401,7 @@ def test_new_tokens_are_trained_where_the_others_are_not(tied):
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_new_tokens_are_drawn_like_the_old(tied):
+def test_new_tokens_are_drawn_as_the_old_ones(tied):
     model = small_model(tied=tied)
     before = [table.weight.detach().clone() for table in (model.shared, model.lm_head)]
     add_tokens(model, 500, seed=0)
@@ -413,7 +413,7 @@ def test_new_tokens_are_drawn_like_the_old(tied):
 # Checkpoints
 
 
-def test_a_training_that_was_cut_goes_on_to_the_same_model(small, tmp_path, monkeypatch):
+def test_training_that_was_cut_goes_on_to_the_same_model(small, tmp_path, monkeypatch):
     texts, classes = problem(100)
     small = {**small, "model": {**SMALL, "dropout_rate": 0.1}, "epochs": 4}
     whole = T5Classifier(**small).fit(texts, classes)
@@ -443,7 +443,7 @@ def test_a_training_that_was_cut_goes_on_to_the_same_model(small, tmp_path, monk
 
 
 @pytest.mark.parametrize(("place", "steps"), [("backward", 5), ("clip_grad_norm_", 0)])
-def test_an_interrupt_within_an_epoch_leaves_a_checkpoint_of_whole_steps(small, tmp_path, monkeypatch, place, steps):
+def test_interrupt_within_an_epoch_leaves_a_checkpoint_of_whole_steps(small, tmp_path, monkeypatch, place, steps):
     """An interrupt while gradients are added up loses them alone; one while weights move leaves the state before."""
     texts, classes = problem(100)
     small = {**small, "model": {**SMALL, "dropout_rate": 0.1}, "epochs": 2}
@@ -472,7 +472,7 @@ def test_an_interrupt_within_an_epoch_leaves_a_checkpoint_of_whole_steps(small, 
         np.testing.assert_array_equal(array, weights(resumed)[name])
 
 
-def test_a_killed_training_goes_on(small, tmp_path):
+def test_killed_training_goes_on(small, tmp_path):
     """The same, by a process that is killed between two epochs."""
     script = textwrap.dedent("""
         import json, os, signal, sys
@@ -504,7 +504,7 @@ def test_a_killed_training_goes_on(small, tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"learning_rate": 0.02}, {"texts": 1}, {"classes": 1}])
-def test_checkpoints_of_something_else_are_refused(small, tmp_path, change):
+def test_checkpoints_of_something_else_are_rejected(small, tmp_path, change):
     texts, classes = problem(40)
     options = {**small, "epochs": 1, "checkpoint": tmp_path / "state"}
     T5Classifier(**options).fit(texts, classes)
@@ -519,7 +519,7 @@ def test_checkpoints_of_something_else_are_refused(small, tmp_path, change):
 # Saving
 
 
-def test_saved_and_loaded(fitted, tmp_path):
+def test_save_and_load(fitted, tmp_path):
     texts, _ = problem(30, seed=3)
     fitted.save(tmp_path / "model")
     assert list((tmp_path / "model").glob("weights.*.safetensors"))
@@ -564,7 +564,7 @@ def test_output_weights_of_their_own_stay_so(small, tmp_path, t5_tokenizer, targ
     assert weights(loaded).keys() == trained.keys()
 
 
-def test_loading_needs_no_torch_until_it_is_asked(fitted, tmp_path):
+def test_loading_needs_no_torch_until_rows_are_queried(fitted, tmp_path):
     fitted.save(tmp_path / "model")
     code = f"import sys, xclassic; xclassic.load({str(tmp_path / 'model')!r}); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -573,7 +573,7 @@ def test_loading_needs_no_torch_until_it_is_asked(fitted, tmp_path):
 
 @pytest.mark.parametrize("pattern", ["weights.*", "tokenizer.*", "trie.tokens.*", "trie.label.*", "trie.child_ptr.*"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
-def test_damaged_models_are_refused(fitted, tmp_path, pattern, damage):
+def test_load_rejects_damaged_models(fitted, tmp_path, pattern, damage):
     fitted.save(tmp_path / "model")
     file = next((tmp_path / "model").glob(pattern))
     content = bytearray(file.read_bytes())
@@ -598,7 +598,7 @@ def test_damaged_models_are_refused(fitted, tmp_path, pattern, damage):
         {"prefixes": 3},
     ],
 )
-def test_foreign_facts_are_refused(fitted, tmp_path, change):
+def test_load_rejects_foreign_metadata(fitted, tmp_path, change):
     fitted.save(tmp_path / "model")
     header = json.loads((tmp_path / "model" / "model.json").read_text())
     header["facts"] |= change
@@ -607,7 +607,7 @@ def test_foreign_facts_are_refused(fitted, tmp_path, change):
         load(tmp_path / "model", verify="full")
 
 
-def test_tokens_that_the_model_lacks_are_refused(fitted, tmp_path):
+def test_load_rejects_tokens_that_the_model_lacks(fitted, tmp_path):
     broken = pickle.loads(pickle.dumps(fitted))
     broken.trie_.tokens = np.where(broken.trie_.tokens < 0, -1, broken.trie_.tokens + 10**6)
     broken.save(tmp_path / "model")
@@ -620,7 +620,7 @@ def test_tokens_that_the_model_lacks_are_refused(fitted, tmp_path):
 # Bad input
 
 
-def test_empty_missing_and_long_texts(fitted):
+def test_texts_may_be_empty_missing_and_long(fitted):
     with pytest.warns(UserWarning, match=r"1 of 3 texts have more than 16 tokens and were cut; raise max_length"):
         top = fitted.predict_topk(["", None, "fresh loaf " * 20], 1)
     assert (top.counts == 1).all()
@@ -642,7 +642,7 @@ def test_empty_missing_and_long_texts(fitted):
         (["tea", "bread"], [[], ["Tea"]], None, ""),
     ],
 )
-def test_bad_rows(small, X, y, error, message):
+def test_t5_rejects_bad_rows(small, X, y, error, message):
     clf = T5Classifier(**{**small, "epochs": 1})
     if error is None:
         assert clf.fit(X, y).predict_topk(["x"], 1).ids.tolist() == [[0]]
@@ -659,12 +659,12 @@ def test_bad_rows(small, X, y, error, message):
         {"lora_rank": 0}, {"beam": 0}, {"accumulate": 1.5}, {"target": "fields"}, {"random_state": None},
     ],
 )  # fmt: skip
-def test_bad_parameters(small, parameter):
+def test_t5_rejects_bad_parameters(small, parameter):
     with pytest.raises((ValueError, TypeError), match=next(iter(parameter))):
         T5Classifier(**{**small, **parameter}).fit(["tea"], ["Tea"])
 
 
-def test_what_is_no_t5_is_refused(tmp_path, t5_tokenizer, small):
+def test_t5_rejects_other_models(tmp_path, t5_tokenizer, small):
     def refused(error, message, **options):
         with pytest.raises(error, match=message):
             T5Classifier(**{**small, **options}).fit(["tea", "loaf"], ["Tea", "Bread"])
@@ -682,7 +682,7 @@ def test_what_is_no_t5_is_refused(tmp_path, t5_tokenizer, small):
     refused(ValueError, "tokenizer has 32100 tokens, the model only 50", model={**SMALL, "vocab_size": 50})
 
 
-def test_a_hub_that_cannot_be_reached_is_one_clear_line(small, monkeypatch, tmp_path):
+def test_hub_that_cannot_be_reached_is_one_clear_line(small, monkeypatch, tmp_path):
     use_hub(tmp_path, monkeypatch)
     with pytest.raises(OSError, match=r"'google-t5/t5-large': .*hub does not give it .* Check the name") as caught:
         T5Classifier(device=DEVICE).fit(["tea"], ["Tea"])
@@ -697,7 +697,7 @@ def test_models_from_the_cache_of_the_hub(monkeypatch, tmp_path):
     assert clf.predict(texts).shape == (20,)
 
 
-def test_out_of_gpu_memory_names_the_knobs(small, monkeypatch):
+def test_gpu_memory_error_names_the_knobs(small, monkeypatch):
     from xclassic.networks import training
 
     def full(*_):
@@ -714,13 +714,13 @@ def test_out_of_gpu_memory_names_the_knobs(small, monkeypatch):
     assert clf.fit(["tea", "loaf"], ["Tea", "Bread"]).predict(["tea"]).shape == (1,)
 
 
-def test_a_loss_that_is_no_number_ends_training(small):
+def test_loss_that_is_not_finite_ends_training(small):
     texts, classes = problem(40)
     with pytest.raises(ValueError, match=r"The loss is nan at step .*; lower learning_rate"):
         T5Classifier(**{**small, "learning_rate": 1e30}).fit(texts, classes)
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch):
+def test_t5_without_the_extra_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ImportError, match=r"T5Classifier needs the package transformers.*xclassic\[neural\]"):
         T5Classifier().fit(["tea"], ["Tea"])
@@ -733,5 +733,5 @@ def test_memory_estimate_is_of_the_right_size(small):
     assert 16 * n_weights <= estimate < 32 * n_weights
 
 
-def test_tests_have_the_real_tokenizer(t5_tokenizer):
+def test_tokenizer_of_the_tests_is_that_of_t5(t5_tokenizer):
     assert (Path(t5_tokenizer) / "tokenizer.json").stat().st_size > 2_000_000

@@ -29,7 +29,7 @@ def walk(trie, label):
 
 
 @given(label_sequences())
-def test_each_label_is_where_its_tokens_lead(sequences):
+def test_labels_are_where_their_tokens_lead(sequences):
     trie = TokenTrie(sequences)
     assert [walk(trie, j) for j in range(trie.n_labels)] == sequences
     np.testing.assert_array_equal(trie.vocabulary[trie.token_rank[1:]], trie.tokens[1:])
@@ -98,7 +98,7 @@ def test_arrays_make_the_trie_again(sequences):
         ([[2], [2, 3]], "begins"),
     ],
 )
-def test_sequences_that_are_no_trie_are_refused(sequences, message):
+def test_trie_rejects_sequences_that_do_not_fit(sequences, message):
     with pytest.raises(ValueError, match=message):
         TokenTrie(sequences)
 
@@ -113,7 +113,7 @@ def test_sequences_that_are_no_trie_are_refused(sequences, message):
         (lambda t: {"child_ptr": t.tree.child_ptr[::-1]}, "child_ptr"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(change, message):
+def test_trie_rejects_arrays_that_do_not_fit(change, message):
     trie = TokenTrie([[2, END], [3, 2, END], [3, 4, END]])
     arrays = {"child_ptr": trie.tree.child_ptr, "label": trie.tree.label, "tokens": trie.tokens, "n_labels": 3}
     with pytest.raises(ValueError, match=message):
@@ -131,7 +131,7 @@ def test_arrays_that_do_not_fit_are_refused(change, message):
         (lambda w: (w.tokens, np.full_like(w.shares, np.nan)), "not finite"),
     ],
 )
-def test_words_that_do_not_fit_are_refused(change, message):
+def test_trie_rejects_words_that_do_not_fit(change, message):
     tree = LabelTree.flat(range(3))
     words = Words(np.ones((tree.n_nodes, 2), np.int64), np.full((tree.n_nodes, 2), 0.5, np.float32))
     with pytest.raises(ValueError, match=message):
@@ -152,7 +152,7 @@ def test_names_are_their_tokens_and_an_end(tokenizer):
     assert name_sequences(names, tokenizer) == [tokenizer(name)["input_ids"] for name in names]
 
 
-def test_names_that_look_alike_get_numbers(tokenizer):
+def test_names_of_equal_tokens_get_numbers(tokenizer):
     sequences = name_sequences(["Shorts", " Shorts", "Shorts (2)", "Shorts"], tokenizer)
     written = [tokenizer.decode(s, skip_special_tokens=True) for s in sequences]
     assert written[0] == "Shorts"
@@ -162,12 +162,12 @@ def test_names_that_look_alike_get_numbers(tokenizer):
 
 
 @pytest.mark.parametrize("name", ["", "  ", "\n"])
-def test_names_without_tokens_are_refused(tokenizer, name):
+def test_names_without_tokens_are_rejected(tokenizer, name):
     with pytest.raises(ValueError, match=r"label 1, .* has no token.*label_names, or use target='code'"):
         name_sequences(["Shorts", name], tokenizer)
 
 
-def test_each_node_of_a_tree_of_codes_has_a_token_of_its_own():
+def test_code_nodes_have_tokens_of_their_own():
     tree = LabelTree.from_codes([(1, 1, 0), (1, 1, 1), (0,), (1, 0)])
     trie = TokenTrie.of_codes(tree, 50)
     assert trie.tokens.tolist() == [-1, *range(50, 50 + tree.n_nodes - 1)]
@@ -202,7 +202,7 @@ def test_words_tell_a_node_from_its_siblings(tokenizer):
     assert (shares[0] == 0).all()
 
 
-def test_a_node_has_so_many_words_at_most(tokenizer):
+def test_words_of_a_node_are_bounded(tokenizer):
     names = [f"{a} {b}" for a in ("red", "green", "blue", "black") for b in ("shirt", "shoe", "hat", "bag", "belt")]
     tree = LabelTree.from_codes([(i % 2, i // 2) for i in range(20)])
     tokens, shares = node_words(tree, names, tokenizer)

@@ -110,9 +110,7 @@ def test_header_comes_back(tmp_path):
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_what_cannot_be_stored_or_loaded_again_is_refused_before_anything_is_written(
-    tmp_path, model, header, arrays, error, message
-):
+def test_save_rejects_what_cannot_come_back_before_anything_is_written(tmp_path, model, header, arrays, error, message):
     before = names(model)
     for folder in (tmp_path / "new", model):
         with pytest.raises(error, match=message):
@@ -122,7 +120,7 @@ def test_what_cannot_be_stored_or_loaded_again_is_refused_before_anything_is_wri
     assert load_model(model)[0]["version"] == 1
 
 
-def test_a_golden_model_of_format_1_loads():
+def test_golden_model_of_format_1_loads():
     """Made by `save_model` with this header and the arrays w (float32) and names; never to be rewritten."""
     header, arrays = load_model(GOLDEN, verify="full")
     assert header == {"class": "X", "facts": {"n": 2}}
@@ -134,7 +132,7 @@ def test_a_golden_model_of_format_1_loads():
 # Saving over something
 
 
-def test_a_replaced_model_leaves_no_files(model):
+def test_replaced_model_leaves_no_files(model):
     before = names(model)
     save_model(model, {"version": 2}, {"other": np.ones(2)})
     assert load_model(model)[0] == {"version": 2}
@@ -142,7 +140,7 @@ def test_a_replaced_model_leaves_no_files(model):
     assert names(model) & before == {HEADER, ".lock"}
 
 
-def test_a_reader_keeps_what_it_has_mapped(model):
+def test_reader_keeps_what_it_has_mapped(model):
     values = load_model(model)[1]["w.values"]
     save_model(model, {}, {"w.values": np.zeros(100, np.float32)})
     np.testing.assert_array_equal(values, np.arange(100))
@@ -156,14 +154,14 @@ def test_leftovers_of_a_killed_save_are_swept_and_the_files_of_users_kept(model)
 
 
 @pytest.mark.parametrize("header", ["", "{", "[]"])
-def test_a_damaged_model_can_be_replaced(model, header):
+def test_damaged_model_can_be_replaced(model, header):
     (model / HEADER).write_text(header)
     save_model(model, {"version": 2}, {"a": np.ones(1)})
     assert load_model(model)[0] == {"version": 2}
     assert len(names(model)) == 3
 
 
-def test_a_folder_with_something_else_is_refused(tmp_path):
+def test_folder_with_something_else_is_rejected(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(FileExistsError, match=r"holds 'thesis.tex' and no model; save to a new or empty folder"):
         save_model(tmp_path, {}, {})
@@ -173,7 +171,7 @@ def test_a_folder_with_something_else_is_refused(tmp_path):
 
 
 @posix
-def test_a_full_disk_leaves_the_old_model(model):
+def test_full_disk_leaves_the_old_model(model):
     """The limit on the size of files stands in for the disk."""
     before = names(model)
     code = """
@@ -194,7 +192,7 @@ def test_a_full_disk_leaves_the_old_model(model):
     assert load_model(model, verify="full")[0]["version"] == 1
 
 
-def test_an_interrupted_save_leaves_the_old_model(model, monkeypatch):
+def test_interrupted_save_leaves_the_old_model(model, monkeypatch):
     before = names(model)
 
     def interrupt(*paths):
@@ -261,7 +259,7 @@ def both(versions):
 
 
 @posix
-def test_two_savers_and_a_reader(tmp_path):
+def test_savers_and_a_reader_at_once(tmp_path):
     folder = tmp_path / "m"
     save_model(folder, {"version": 0}, {f"a{i}": np.zeros(3000, int) for i in range(4)})
     # Who waits for the lock looks every 50 ms, so without a pause one saver might keep it.
@@ -307,7 +305,7 @@ def test_two_savers_and_a_reader(tmp_path):
         (b'{"format": 1, "arrays": {"a/b": {}}}', "is not valid"),
     ],
 )
-def test_hostile_headers(model, content, message):
+def test_load_rejects_hostile_headers(model, content, message):
     (model / HEADER).write_bytes(content)
     with pytest.raises(ModelFileError, match=message):
         load_model(model)
@@ -332,7 +330,7 @@ def test_hostile_headers(model, content, message):
         ("crc32", "x", "has checksum"),
     ],
 )
-def test_hostile_entries(model, key, value, message):
+def test_load_rejects_hostile_entries(model, key, value, message):
     edit(model, lambda header: header["arrays"]["w.values"].update({key: value}))
     with pytest.raises(ModelFileError, match=message):
         load_model(model)
@@ -345,7 +343,7 @@ def make_pipe(file):
 @posix
 @pytest.mark.parametrize("make", [make_pipe, Path.mkdir, lambda file: file.symlink_to("/dev/zero")])
 @pytest.mark.parametrize("of_header", [True, False])
-def test_only_regular_files_are_read(model, make, of_header):
+def test_load_reads_regular_files_alone(model, make, of_header):
     file = model / HEADER if of_header else file_of(model, "n")
     file.unlink()
     make(file)
@@ -356,7 +354,7 @@ def test_only_regular_files_are_read(model, make, of_header):
         assert load_model(model) == ({}, {})
 
 
-def test_missing_things(model, tmp_path):
+def test_load_names_what_is_missing(model, tmp_path):
     with pytest.raises(ModelFileError, match=r"There is no model in .*nowhere: model.json is missing"):
         load_model(tmp_path / "nowhere")
     with pytest.raises(ModelFileError, match=r"model\.json is missing"):
@@ -370,13 +368,13 @@ def test_missing_things(model, tmp_path):
 
 
 @pytest.mark.parametrize("size", [0, 5, 60, 127, 128, 140, 151, 153, 1000])
-def test_files_of_another_length(model, size):
+def test_load_rejects_files_of_another_length(model, size):
     os.truncate(file_of(model, "n"), size)
     with pytest.raises(ModelFileError, match="is damaged"):
         load_model(model)
 
 
-def test_a_pickle_is_never_read(model):
+def test_pickle_is_never_read(model):
     class Bomb:
         def __reduce__(self):
             return os.abort, ()
@@ -390,7 +388,7 @@ def test_a_pickle_is_never_read(model):
         load_model(model)
 
 
-def test_a_flipped_bit_in_the_data_is_found_by_the_checksum(model):
+def test_checksum_finds_a_flipped_bit(model):
     file = file_of(model, "w.values")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -400,7 +398,7 @@ def test_a_flipped_bit_in_the_data_is_found_by_the_checksum(model):
         load_model(model, verify="full")
 
 
-def test_a_large_model_loads_at_once(model):
+def test_load_of_a_large_model_reads_no_array(model):
     """An array of a gigabyte, all hole, loads in under 20 ms."""
     file = file_of(model, "w.values")
     with open(file, "wb") as stream:
@@ -462,14 +460,14 @@ FUZZER = """
     """
 
 
-def test_fuzzed_models_are_refused_or_answer(tmp_path):
+def test_fuzzed_models_are_rejected_or_predict(tmp_path):
     """In a process of its own, so that a crash would be seen as one."""
     refused, answered = map(int, run_script(FUZZER, tmp_path / "m", 2500, 0).split())
     assert refused > 1000
     assert answered > 50
 
 
-def test_a_foreign_class_is_not_made(model):
+def test_foreign_class_is_not_made(model):
     with pytest.raises(ModelFileError, match="class 'X'"):
         load(model)
 
@@ -501,13 +499,13 @@ def test_bytes_can_be_files_that_other_programs_read(tmp_path):
 
 
 @pytest.mark.parametrize("array", [np.arange(3), np.zeros((2, 2), np.uint8)])
-def test_only_rows_of_bytes_can_be_such_files(tmp_path, array):
+def test_files_are_made_of_rows_of_bytes_alone(tmp_path, array):
     with pytest.raises(TypeError, match="row of bytes"):
         save_model(tmp_path / "m", {}, {"w.safetensors": array})
 
 
 @pytest.mark.parametrize("change", [{"dtype": "<f4"}, {"file": "w.0123456789abcdef.npy"}, {"shape": [2, 2]}])
-def test_entries_of_such_files_are_checked(tmp_path, change):
+def test_file_entries_are_checked(tmp_path, change):
     save_model(tmp_path / "m", {}, {"w.safetensors": np.zeros(4, np.uint8)})
     header = json.loads((tmp_path / "m" / "model.json").read_text())
     header["arrays"]["w.safetensors"] |= change

@@ -132,7 +132,7 @@ def test_save_of_an_estimator_is_its_method(tmp_path):
     assert all(array.tobytes() == same[name].tobytes() for name, array in arrays.items())
 
 
-def test_an_encoder_comes_back_with_its_weights(tmp_path):
+def test_encoder_comes_back_with_its_weights(tmp_path):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", "moons", "bread"]
     torch.manual_seed(0)
@@ -214,13 +214,13 @@ def namesake():
         ),
     ],
 )
-def test_what_a_folder_cannot_hold_is_named(model, message, tmp_path):
+def test_save_names_what_a_folder_cannot_hold(model, message, tmp_path):
     with pytest.raises(TypeError, match=message):
         save(model(), tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
-def test_unfitted_models_are_not_saved(tmp_path):
+def test_save_rejects_unfitted_models(tmp_path):
     for model in (make_pipeline(TextFeatures(), DiSMEC()), TextFeatures(), text_union()):
         with pytest.raises(NotFittedError):
             save(model, tmp_path / "model")
@@ -384,17 +384,17 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_damaged_pipelines_are_refused(damage, load_changed):
+def test_load_rejects_damaged_pipelines(damage, load_changed):
     with pytest.raises(ModelFileError):
         load_changed(damage)
 
 
-def test_only_our_classes_are_constructed(load_changed):
+def test_load_constructs_our_classes_alone(load_changed):
     with pytest.raises(ModelFileError, match=r"of class 'os.system'; version .* knows only DiSMEC, .*, Pipeline"):
         load_changed(change_class)
 
 
-def test_every_array_is_needed(stored, load_changed):
+def test_load_needs_every_array(stored, load_changed):
     for name in stored[1]:
         with pytest.raises(ModelFileError):
             load_changed(lambda _, arrays, name=name: arrays.pop(name))
@@ -409,7 +409,7 @@ def places(value, path=()):
 
 
 @pytest.mark.parametrize("odd", [None, True, -1, 10**30, 0.5, "x", [], [[]], {}, {"tuple": [1]}], ids=str)
-def test_odd_values_in_the_header_are_refused_or_harmless(odd, stored, load_changed):
+def test_header_values_that_are_odd_are_rejected_or_harmless(odd, stored, load_changed):
     for path in places(stored[0]):
 
         def change(header, arrays, path=path):
@@ -428,7 +428,7 @@ def test_odd_values_in_the_header_are_refused_or_harmless(odd, stored, load_chan
         assert top.n_rows == 6
 
 
-def test_flipped_bits_are_found(tmp_path):
+def test_load_finds_flipped_bits(tmp_path):
     path = tmp_path / "model"
     pipe, X = MODELS["records"]
     save(clone(pipe).fit(X, LABELS), path)
@@ -443,7 +443,7 @@ def test_flipped_bits_are_found(tmp_path):
     load(path, verify="full")
 
 
-def test_a_model_of_a_newer_version_says_so(stored, tmp_path):
+def test_model_of_a_newer_version_says_so(stored, tmp_path):
     header, arrays = deepcopy(stored)
     header["steps"][0]["class"], header["steps"][0]["version"] = "ColumnUnion", "9.0"
     save_model(tmp_path / "model", header, arrays)

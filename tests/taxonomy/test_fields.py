@@ -81,7 +81,7 @@ def test_tables_of_every_kind_train_the_same():
         assert small().fit(X, form).score(X, form) == 1
 
 
-def test_what_is_fitted():
+def test_fitted_attributes():
     clf = small().fit(*features())
     assert clf.hierarchy_.labels.tolist() == ["Food > Drinks", "Food > Grains", "Home", "Home > Lamps", "na"]
     assert clf.path_estimator_.classes_.tolist() == clf.hierarchy_.labels.tolist()
@@ -112,7 +112,7 @@ def test_na_is_always_missing_and_the_rest_is_what_the_caller_says():
     assert clf.values_["color"].tolist() == ["NA", "brown", None, "white"]
 
 
-def test_a_field_of_one_value():
+def test_field_of_one_value():
     X, _ = features()
     for value in ("same", None):
         clf = small(path=(), fields=("brand",)).fit(X, [{"brand": value}] * 8)
@@ -121,7 +121,7 @@ def test_a_field_of_one_value():
 
 @pytest.mark.parametrize("estimator", [Centroid(), XRLinear(), DiSMEC()])
 @pytest.mark.parametrize("seed", range(3))
-def test_predicted_paths_are_paths_of_training(estimator, seed):
+def test_paths_predicted_are_paths_of_training(estimator, seed):
     rng = np.random.default_rng(seed)
     X = rng.random((60, 8)).astype(np.float32)
     names = rng.choice(["a", "b"], size=(60, 3)).astype(object)
@@ -183,14 +183,14 @@ def test_rows_for_which_nothing_is_ranked():
     assert records[1] == dict.fromkeys((*PATH, *FIELDS))
 
 
-def test_no_rows_to_predict():
+def test_predict_takes_zero_rows():
     X, table = features()
     clf = small().fit(X, table)
     assert clf.predict(X[:0]) == []
     assert clf.predict_topk(X[:0])["shelf"].n_rows == 0
 
 
-def test_scikit_learn_can_clone_and_search():
+def test_classifier_is_cloned_and_searched_by_scikit_learn():
     X, table = features()
     clf = small(DiSMEC(C=3.0))
     assert clone(clf).get_params()["estimator__C"] == 3.0
@@ -218,14 +218,14 @@ def test_scikit_learn_can_clone_and_search():
         ({}, {"group": "Food > Dry"}, ValueError, r"The path \('Food > Dry', 'Grains'\) cannot be written"),
     ],
 )
-def test_bad_parameters_and_tables_are_refused(params, change, error, message):
+def test_classifier_rejects_bad_parameters_and_tables(params, change, error, message):
     X, table = features()
     table[2] |= change
     with pytest.raises(error, match=message):
         small(**params).fit(X, table)
 
 
-def test_other_sizes_and_unfitted_objects_are_refused():
+def test_predict_rejects_other_sizes_and_unfitted_objects():
     X, table = features()
     with pytest.raises(ValueError, match="table has no rows"):
         small().fit(X, [])
@@ -254,7 +254,7 @@ def test_other_sizes_and_unfitted_objects_are_refused():
     ids=["both", "fields", "path", "blend"],
 )
 @pytest.mark.parametrize("options", [{}, {"mmap": False, "verify": "full"}], ids=["lazy", "full"])
-def test_a_saved_model_answers_the_same(params, options, tmp_path):
+def test_saved_model_predicts_the_same(params, options, tmp_path):
     X, table = features()
     clf = small(**params).fit(X, table)
     clf.save(tmp_path / "model")
@@ -270,7 +270,7 @@ def test_a_saved_model_answers_the_same(params, options, tmp_path):
     assert load(tmp_path / "model").predict(X) == clf.predict(X)
 
 
-def test_what_a_folder_cannot_hold_is_not_saved(tmp_path):
+def test_save_rejects_what_a_folder_cannot_hold(tmp_path):
     titles, table = products()
     clf = small(make_pipeline(TfidfVectorizer(), OneVsRestLeastSquares())).fit(titles, table)
     with pytest.raises(TypeError, match="which a model folder cannot hold"):
@@ -310,13 +310,13 @@ def edited(folder, edit):
         lambda header: header.update({"class": "DiSMEC"}),
     ],
 )
-def test_a_damaged_header_is_refused(saved, edit):
+def test_load_rejects_a_damaged_header(saved, edit):
     edited(saved, edit)
     with pytest.raises(ModelFileError):
         load(saved)
 
 
-def test_damaged_arrays_are_refused(saved):
+def test_load_rejects_damaged_arrays(saved):
     file = next(saved.glob("member.0.classes_.*"))
     content = file.read_bytes()
     file.write_bytes(content[:-4])
@@ -330,7 +330,7 @@ def test_damaged_arrays_are_refused(saved):
         load(saved)
 
 
-def test_classes_of_numbers_are_refused(saved):
+def test_classes_of_numbers_are_rejected(saved):
     X, _ = features()
     number = saved.parent / "number"
     OneVsRestLeastSquares().fit(X, [1, 1, 2, 2, 3, 3, 4, 4]).save(number)
@@ -346,7 +346,7 @@ def test_classes_of_numbers_are_refused(saved):
 # The report
 
 
-def test_a_report_by_hand():
+def test_report_by_hand():
     true = {"brand": ["a", "a", "b", "na", None, ""], "type": ["x", "x", "y", "y", "na", "z"]}
     predicted = {"brand": ["a", "b", "b", None, "a", None], "type": ["x", "x", "y", "x", None, "q"]}
     report = fields_report(true, predicted)
@@ -383,7 +383,7 @@ VALUES = st.lists(st.tuples(*[st.sampled_from(["na", "a", "b", "c"])] * 2), min_
 
 @settings(deadline=None)
 @given(VALUES)
-def test_a_report_is_that_of_scikit_learn(pairs):
+def test_report_is_that_of_scikit_learn(pairs):
     true, predicted = zip(*pairs, strict=True)
     found = fields_report({"f": list(true)}, [{"f": value} for value in predicted])
     assert found["f"]["accuracy"] == pytest.approx(accuracy_score(true, predicted))
@@ -410,7 +410,7 @@ def test_a_report_is_that_of_scikit_learn(pairs):
         ({"f": ["a"]}, {"f": [1]}, TypeError, r"predictions\['f'\]\[0\] is 1 of type int"),
     ],
 )
-def test_reports_on_bad_tables_are_refused(true, predicted, error, message):
+def test_report_rejects_bad_tables(true, predicted, error, message):
     with pytest.raises(error, match=message):
         fields_report(true, predicted)
 
@@ -450,7 +450,7 @@ def test_parsing_by_hand(text, expected):
     assert list(parse_fields(text, ["a", "b"]).values()) == expected
 
 
-def test_the_longest_prefix_counts():
+def test_parsing_takes_the_longest_prefix():
     fields = {"short": "brand", "long": "my brand"}
     row = {"short": "x", "long": "y"}
     assert parse_fields(format_fields([row], fields)[0], fields) == row
@@ -459,7 +459,7 @@ def test_the_longest_prefix_counts():
 
 
 @pytest.mark.parametrize("value", ["see L1_category: Hair", "L0_category: ", "the details_Brand:"])
-def test_values_that_hold_a_prefix_are_refused(value):
+def test_formatting_rejects_values_that_hold_a_prefix(value):
     rows = [{"brand": "a", "category": "b", "shelf": "c"}, {"brand": "a", "category": value, "shelf": "c"}]
     with pytest.raises(ValueError, match=r"Row 1 of the table has the \w+ .* would be read back as .*Choose other"):
         format_fields(rows, PREFIXES)
@@ -476,13 +476,13 @@ def test_values_that_hold_a_prefix_are_refused(value):
         ({"brand": 3}, TypeError, "The prefixes of fields is"),
     ],
 )
-def test_bad_prefixes_are_refused(fields, error, message):
+def test_prefixes_that_are_bad_are_rejected(fields, error, message):
     for use in (lambda: format_fields([{"brand": "a", "shelf": "b"}], fields), lambda: parse_fields("x", fields)):
         with pytest.raises(error, match=message):
             use()
 
 
-def test_only_one_text_is_parsed():
+def test_parsing_takes_one_text_alone():
     with pytest.raises(TypeError, match="text is a list; pass one text at a time"):
         parse_fields(["a: x"], ["a"])
     with pytest.raises(TypeError, match=r"table\['a'\]\[0\] is 3 of type int"):
@@ -516,6 +516,6 @@ def test_parsing_is_the_inverse_of_formatting(rows, prefixes):
 @given(
     st.lists(st.text(alphabet="abc \té,.", min_size=1, max_size=9).filter(lambda v: v != "na"), min_size=3, max_size=3)
 )
-def test_values_without_a_colon_are_never_refused(values):
+def test_formatting_never_rejects_values_without_a_colon(values):
     record = dict(zip(PREFIXES, values, strict=True))
     assert parse_fields(format_fields([record], PREFIXES)[0], PREFIXES) == record

@@ -30,7 +30,7 @@ def clothes():
 # Builders
 
 
-def test_texts_and_sequences_make_the_same():
+def test_hierarchy_from_texts_and_from_sequences_is_the_same():
     texts = [" > ".join(path) for path in PATHS]
     for paths in (texts, PATHS, [list(path) for path in PATHS], [np.array(path) for path in PATHS], iter(texts)):
         assert LabelHierarchy.from_paths(paths, LEVELS) == clothes()
@@ -40,7 +40,7 @@ def test_texts_and_sequences_make_the_same():
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), "", "na", "NA", "n/a"])
-def test_missing_names_end_a_path(missing):
+def test_path_ends_at_missing_names(missing):
     assert LabelHierarchy.from_paths([["a", "b", missing], ["a", missing, missing]]).paths == (("a", "b"), ("a",))
     table = {"x": ["a", "a", missing], "y": [missing, "b", missing]}
     assert LabelHierarchy.from_table(table, ["x", "y"]).paths == (("a",), ("a", "b"))
@@ -51,7 +51,7 @@ def test_na_is_what_the_caller_says():
     assert LabelHierarchy.from_table({"x": ["na"]}, ["x"], na=()).paths == (("na",),)
 
 
-def test_tables_of_every_kind_make_the_same():
+def test_hierarchy_from_tables_of_every_kind_is_the_same():
     pandas = pytest.importorskip("pandas")
     columns = clothes().to_table() | {"price": [1.0, 2.0, 3.0, 4.0, 5.0]}
     records = [{key: columns[key][i] for key in columns} for i in range(5)]
@@ -62,7 +62,7 @@ def test_tables_of_every_kind_make_the_same():
     assert LabelHierarchy.from_table(pandas.DataFrame(records), list(LEVELS), sep="|").sep == "|"
 
 
-def test_a_gap_is_refused_with_its_row():
+def test_gap_is_rejected_with_its_row():
     table = {"x": ["a", "a"], "y": ["b", None], "z": [None, "c"]}
     with pytest.raises(ValueError, match="Row 1 of the table has z 'c' but no y; fill the gap"):
         LabelHierarchy.from_table(table, ["x", "y", "z"])
@@ -72,7 +72,7 @@ def test_a_gap_is_refused_with_its_row():
         LabelHierarchy.from_paths([["a", None, "c"]], ["x"])
 
 
-def test_contradictions_are_refused_where_names_identify_nodes():
+def test_contradictions_are_rejected_where_names_identify_nodes():
     table = {
         "category": ["Beauty", "Beauty", "Baby", "Baby"],
         "sub_category": ["Hair Care", "Skin Care", "Hair Care", "Toys"],
@@ -87,7 +87,7 @@ def test_contradictions_are_refused_where_names_identify_nodes():
     assert len(LabelHierarchy.from_table(table, list(table), unique=True).labels) == 3
 
 
-def test_the_contradictions_of_upper_levels_come_first():
+def test_contradictions_of_upper_levels_come_first():
     table = {"x": list("abababab"), "y": list("ccccdddd"), "z": list("eefgijkk")}
     with pytest.raises(
         ValueError,
@@ -123,7 +123,7 @@ def test_the_contradictions_of_upper_levels_come_first():
         (lambda: LabelHierarchy.from_table([["a"]], ["x"]), TypeError, r"table\[0\] is a list"),
     ],
 )
-def test_bad_input_is_refused(build, error, message):
+def test_hierarchy_rejects_bad_input(build, error, message):
     with pytest.raises(error, match=message):
         build()
 
@@ -146,14 +146,14 @@ def test_levels_of_a_small_hierarchy():
 
 
 @pytest.mark.parametrize("level", ["color", 3, -1])
-def test_an_unknown_level_is_refused(level):
+def test_level_must_be_known(level):
     top = TopK.empty(1, 1)
     for ask in (clothes().nodes, clothes().parents, lambda level: clothes().expand(top, level)):
         with pytest.raises(ValueError, match=r"no level .*; levels are 'group', 'shelf', 'type', or 0 to 2"):
             ask(level)
 
 
-def test_what_is_no_label_or_has_no_parent_is_refused():
+def test_labels_must_be_known_and_have_parents():
     for ask in (clothes().path, clothes().ancestors):
         with pytest.raises(ValueError, match="no label 5; ids are 0 to 4"):
             ask(5)
@@ -188,7 +188,7 @@ def test_alignment_to_the_classes_of_an_estimator():
     assert aligned.nodes("group")[best].tolist() == [path[0] for path in PATHS]
 
 
-def test_the_tree():
+def test_hierarchy_tree():
     tree = clothes().tree
     assert isinstance(tree, LabelTree)
     assert (tree.n_labels, tree.depth) == (5, 3)
@@ -201,7 +201,7 @@ def test_the_tree():
     assert XRLinear(tree=tree).fit(X, Y).predict_topk(X, 1).ids[:, 0].tolist() == [0, 1, 2, 3, 4]
 
 
-def test_pickle_and_equality():
+def test_hierarchy_pickle_and_equality():
     hierarchy = clothes()
     hierarchy.nodes("group")
     assert pickle.loads(pickle.dumps(hierarchy)) == hierarchy
@@ -231,7 +231,7 @@ def test_expanding_nothing():
     assert top.ids.tolist() == [[-1, -1], [-1, -1]]
 
 
-def test_bad_answers_and_truths_are_refused():
+def test_expanding_rejects_bad_rankings_and_truths():
     hierarchy = clothes()
     with pytest.raises(ValueError, match="label ids from 0 to 6; there are 5"):
         hierarchy.expand(TopK.from_dense(np.ones((1, 7)), 7), "group")
@@ -333,7 +333,7 @@ def test_truth_is_that_of_a_loop(paths, seed, sparse):
 
 @settings(deadline=None)
 @given(SEVERAL_PATHS, st.integers(0, 2**32 - 1))
-def test_the_best_node_lies_above_the_best_label(paths, seed):
+def test_best_node_lies_above_the_best_label(paths, seed):
     hierarchy = LabelHierarchy(paths, ["x", "y", "z"])
     scores = np.random.default_rng(seed).permutation(len(paths) * 3).reshape(3, -1)  # without ties
     top = TopK.from_dense(scores, len(paths))

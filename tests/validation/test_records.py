@@ -41,12 +41,12 @@ def test_columns_of_pandas():
         (5, "X is a int; pass a list"),
     ],
 )
-def test_what_is_no_texts_is_refused(X, message):
+def test_texts_reject_other_values(X, message):
     with pytest.raises(TypeError, match=message):
         check_texts(X)
 
 
-def test_tables_are_no_texts():
+def test_texts_reject_tables():
     with pytest.raises(TypeError, match="column of a table"):
         check_texts(frame(title=["a"]))
     with pytest.raises(ValueError, match="2 dimensions"):
@@ -64,7 +64,7 @@ def test_columns_are_the_same_from_every_container(X):
 
 
 @pytest.mark.parametrize("X", [["a"], np.array(["a"]), [], np.zeros((2, 2))])
-def test_texts_and_arrays_are_no_records(X):
+def test_records_reject_texts_and_arrays(X):
     assert not is_records(X)
 
 
@@ -78,7 +78,7 @@ def test_texts_and_arrays_are_no_records(X):
         ({"a": "tea"}, ["a"], TypeError, r"X\['a'\] is one string, not a column"),
     ],
 )
-def test_bad_records(X, fields, error, message):
+def test_records_that_are_bad_are_rejected(X, fields, error, message):
     if error is None:
         assert check_columns(X, fields) == {"name": []}
         return
@@ -103,6 +103,6 @@ def test_templates():
         ("{title[0]}", "found"),
     ],
 )
-def test_bad_templates(template, message):
+def test_templates_that_are_bad_are_rejected(template, message):
     with pytest.raises(ValueError, match=message):
         fill_template(template, ROWS)

@@ -54,7 +54,7 @@ def test_features_in_the_right_form_are_not_copied():
 
 
 @pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
-def test_unsorted_and_duplicate_entries_are_put_in_order(index_dtype):
+def test_features_out_of_order_are_sorted_and_duplicates_summed(index_dtype):
     data = np.array([1, 2, 4, 8], np.float32)
     indices = np.array([2, 0, 2, 1], index_dtype)
     indptr = np.array([0, 3, 4], index_dtype)
@@ -71,7 +71,7 @@ ENTRIES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(-
 
 
 @given(ENTRIES, st.sampled_from([np.int32, np.int64]))
-def test_any_csr_becomes_the_matrix_that_it_means(entries, index_dtype):
+def test_features_in_any_csr_become_the_matrix_that_it_means(entries, index_dtype):
     entries.sort(key=lambda entry: entry[0])  # by row only: columns stay unsorted and repeated
     rows, columns, values = np.array(entries, index_dtype).reshape(-1, 3).T
     indptr = np.searchsorted(rows, np.arange(6)).astype(index_dtype)
@@ -82,7 +82,7 @@ def test_any_csr_becomes_the_matrix_that_it_means(entries, index_dtype):
     np.testing.assert_array_equal(X.toarray(), expected)
 
 
-def test_a_stale_flag_on_the_callers_matrix_is_not_believed():
+def test_features_with_a_stale_flag_are_sorted():
     X = csr_array(DENSE)
     assert X.has_canonical_format
     X.indices[:] = [2, 0, 2, 0]  # row 3 is now out of order
@@ -92,7 +92,7 @@ def test_a_stale_flag_on_the_callers_matrix_is_not_believed():
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize(("value", "message"), [(np.nan, "contains NaN"), (np.inf, "infinity"), (-np.inf, "infinity")])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_values_that_are_no_numbers_are_located(sparse, value, message, dtype):
+def test_features_that_are_not_finite_are_located(sparse, value, message, dtype):
     X = DENSE.astype(dtype)
     X[3, 2] = value
     with pytest.raises(ValueError, match=rf"{message}.*X\[3, 2\]"):
@@ -100,14 +100,14 @@ def test_values_that_are_no_numbers_are_located(sparse, value, message, dtype):
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_values_beyond_float32_are_located(sparse):
+def test_features_beyond_float32_are_located(sparse):
     X = DENSE.copy()
     X[1, 0] = -1e39
     with pytest.raises(ValueError, match=r"X\[1, 0\] is -1e\+39, beyond the range of float32"):
         features(csr_array(X) if sparse else X)
 
 
-def test_duplicates_that_overflow_only_in_sum_are_found():
+def test_features_that_overflow_only_in_sum_are_found():
     X = csr_array((np.full(2, 3e38, np.float32), [1, 1], [0, 0, 2]), shape=(2, 3))
     with pytest.raises(ValueError, match=r"X\[1, 1\]"):
         features(X)
@@ -117,7 +117,7 @@ def test_duplicates_that_overflow_only_in_sum_are_found():
     ("indices", "indptr"),
     [([0, 3, 0, 2], [0, 1, 2, 2, 4]), ([0, -1, 0, 2], [0, 1, 2, 2, 4]), ([1, 0, 0, 2], [0, 3, 2, 2, 4])],
 )
-def test_broken_index_arrays_are_refused(indices, indptr):
+def test_features_with_broken_index_arrays_are_rejected(indices, indptr):
     X = csr_array(DENSE)
     X.indices = np.array(indices, np.int32)
     X.indptr = np.array(indptr, np.int32)
@@ -127,7 +127,7 @@ def test_broken_index_arrays_are_refused(indices, indptr):
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
 @pytest.mark.parametrize("container", [np.array, csr_array])
-def test_fit_needs_rows_and_features(shape, container):
+def test_features_of_fit_need_rows_and_columns(shape, container):
     with pytest.raises(ValueError, match=r"0 (sample|feature)\(s\)"):
         features(container(np.empty(shape)))
 
@@ -139,18 +139,18 @@ def test_features_have_two_dimensions(X):
 
 
 @pytest.mark.parametrize("X", ["a text", ["a text", "another"]])
-def test_text_is_no_features(X):
+def test_features_reject_text(X):
     with pytest.raises(ValueError, match="transformer of texts before the classifier"):
         features(X)
 
 
-def test_memory_mapped_features(tmp_path):
+def test_features_may_be_memory_mapped(tmp_path):
     np.save(tmp_path / "X.npy", DENSE.astype(np.float32))
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     np.testing.assert_array_equal(features(mapped), mapped)
 
 
-def test_predicting_checks_the_number_of_features():
+def test_features_to_predict_have_the_width_of_training():
     model = Centroid().fit(DENSE, [[0], [1], [], [1]])
     with pytest.raises(ValueError, match="X has 2 features, but Centroid is expecting 3 features"):
         model.predict_topk(DENSE[:, :2])
@@ -184,27 +184,27 @@ def test_label_matrices(dtype, container):
     )
 
 
-def test_stored_zeros_are_no_labels_and_the_callers_matrix_stays():
+def test_label_matrices_drop_stored_zeros_and_stay_as_they_were():
     Y = csr_array((np.array([1.0, 0.0, 1.0], np.float32), [0, 1, 2], [0, 2, 3]), shape=(2, 3))
     assert check_target(Y, 2).Y.nnz == 2
     assert Y.nnz == 3
 
 
-def test_a_label_matrix_in_the_right_form_is_not_copied():
+def test_label_matrices_in_the_right_form_are_not_copied():
     Y = csr_array(TRUTH.astype(np.float32))
     assert np.shares_memory(check_target(Y, 4).Y.indices, Y.indices)
 
 
 @pytest.mark.parametrize("container", [np.array, csr_array])
 @pytest.mark.parametrize("value", [-1, 2, 0.5, np.nan, np.inf])
-def test_other_values_than_0_and_1_are_located(container, value):
+def test_label_matrices_hold_0_and_1_and_others_are_located(container, value):
     Y = TRUTH.astype(np.float64)
     Y[3, 1] = value
     with pytest.raises(ValueError, match=rf"Y\[3, 1\] is {value}.*only 0 and 1"):
         check_target(container(Y), 4)
 
 
-def test_a_label_stored_twice_is_no_0_1_matrix():
+def test_label_matrices_reject_a_label_stored_twice():
     Y = csr_array((np.ones(2), [1, 1], [0, 0, 2]), shape=(2, 3))
     with pytest.raises(ValueError, match=r"Y\[1, 1\] is 2.*stored twice are summed"):
         check_target(Y, 2)
@@ -241,21 +241,21 @@ class Column:
         return np.array(self.values, dtype=dtype)
 
 
-def test_columns_of_data_frames():
+def test_label_collections_in_columns_of_data_frames():
     target = check_target(Column([["b", "a"], [], ["a"]]), 3)
     np.testing.assert_array_equal(target.Y.toarray(), [[1, 1], [0, 0], [1, 0]])
     assert check_target(Column(["b", "a", "b"]), 3).kind == "vector"
     assert check_target(Column([2.0, 1.0, 2.0]), 3).classes.dtype == np.float64
 
 
-def test_integer_labels_are_names_and_not_columns():
+def test_label_collections_of_integers_are_names_and_not_columns():
     target = check_target([[30, 10], [20]], 2)
     assert target.classes.tolist() == [10, 20, 30]
     assert target.classes.dtype == np.int64
     np.testing.assert_array_equal(target.Y.toarray(), [[1, 0, 1], [0, 1, 0]])
 
 
-def test_nested_zeros_and_ones_are_a_matrix_only_if_no_collection_could_look_so():
+def test_label_lists_of_zeros_and_ones_are_a_matrix_only_if_unambiguous():
     assert check_target([[0, 1, 1], [1, 0, 0]], 2).kind == "dense"
     assert check_target([[0, 1], [1, 0]], 2).kind == "sparse"
     assert check_target([[0, 1, 2], [1, 0, 3]], 2).classes.size == 4
@@ -264,7 +264,7 @@ def test_nested_zeros_and_ones_are_a_matrix_only_if_no_collection_could_look_so(
 @given(
     st.lists(st.lists(st.text(st.characters(exclude_characters="\0"), max_size=3), max_size=5), min_size=1, max_size=8)
 )
-def test_encoded_labels_are_those_of_the_lists(lists):
+def test_encode_labels_equals_the_lists(lists):
     Y, classes = encode_labels(lists)
     assert classes.tolist() == sorted({label for row in lists for label in row})
     assert [set(classes[Y[[i]].indices].tolist()) if Y.shape[1] else set() for i in range(len(lists))] == [
@@ -286,7 +286,7 @@ def test_encoded_labels_are_those_of_the_lists(lists):
         ([["a\0"]], ValueError, "null character"),
     ],
 )
-def test_label_collections_that_are_refused(lists, error, message):
+def test_label_collections_that_are_rejected(lists, error, message):
     with pytest.raises(error, match=message):
         check_target(lists, len(lists))
 
@@ -326,24 +326,24 @@ def test_class_vectors(y, classes):
         (coo_array(np.ones(3)), r"sparse array of shape \(3,\)|Y has 1"),  # SciPy before 1.13 reads one row
     ],
 )
-def test_targets_that_are_refused(y, message):
+def test_targets_that_are_rejected(y, message):
     with pytest.raises(ValueError, match=message):
         check_target(y, 3)
 
 
-def test_mixed_classes_are_refused():
+def test_class_vectors_reject_mixed_classes():
     with pytest.raises(TypeError, match="int, str"):
         check_target(np.array(["a", 1, "b"], dtype=object), 3)
 
 
 @pytest.mark.parametrize("Y", [np.empty((2, 0)), csr_array((2, 0)), [[], []]])
-def test_no_label_at_all_is_refused(Y):
+def test_targets_need_a_label(Y):
     with pytest.raises(ValueError, match="no label"):
         check_target(Y, 2)
 
 
 @pytest.mark.parametrize("Y", [TRUTH, csr_array(TRUTH), [["a"]] * 4, [1, 2, 3, 4]])
-def test_rows_must_agree(Y):
+def test_targets_have_the_rows_of_the_features(Y):
     with pytest.raises(ValueError, match="X has 5 rows but Y has 4"):
         check_target(Y, 5)
 
@@ -383,7 +383,7 @@ def test_restrictions_speak_the_users_labels():
         ([[10]], "2 dimensions"),
     ],
 )
-def test_restrictions_that_are_refused(labels, message):
+def test_restrictions_that_are_rejected(labels, message):
     classes = np.array([10, 20])
     with pytest.raises(ValueError, match=rf"^labels .*{message}"):
         check_restriction(labels, None, classes)
@@ -407,7 +407,7 @@ def test_numbers():
 
 
 @pytest.mark.parametrize("value", ["1", None, True, np.True_, [1], 1j])
-def test_what_is_no_number(value):
+def test_numbers_reject_other_values(value):
     with pytest.raises(TypeError, match=r"^C is .*must be a number"):
         check_number("C", value)
 
@@ -434,20 +434,20 @@ def test_choices():
 @pytest.mark.parametrize(
     ("k", "error"), [(0, ValueError), (-1, ValueError), (1.0, TypeError), ("5", TypeError), (True, TypeError)]
 )
-def test_k_that_is_refused(k, error):
+def test_k_that_is_rejected(k, error):
     with pytest.raises(error, match=r"^k is"):
         check_k(k)
 
 
 @pytest.mark.parametrize(("n_jobs", "error"), [(0, ValueError), (1.5, TypeError), ("all", TypeError)])
-def test_n_jobs_that_is_refused(n_jobs, error):
+def test_n_jobs_that_is_rejected(n_jobs, error):
     check_n_jobs(None)
     check_n_jobs(-1)
     with pytest.raises(error, match=r"^n_jobs is"):
         check_n_jobs(n_jobs)
 
 
-def test_as_many_classes_as_rows_are_no_reason_to_warn(recwarn):
+def test_class_vectors_of_distinct_classes_raise_no_warning(recwarn):
     target = check_target(np.array([f"class {i}" for i in range(30)]), 30)
     assert target.classes.size == 30
     assert not recwarn.list
