@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers.contract import assert_writes_nothing
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
+
+from tests.helpers.contract import assert_writes_nothing
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

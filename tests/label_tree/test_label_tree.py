@@ -462,7 +462,10 @@ DAMAGES = {
     "number of names": (lambda a: a.update(names=a["names"][:2]), "names .* has 2 entries; 5 would fit"),
     "short": (lambda a: a.update(child_ptr=a["child_ptr"][:-1]), "child_ptr .* has 5 entries; 6 would fit"),
     "empty": (lambda a: a.update(child_ptr=a["child_ptr"][:0]), "child_ptr .* has 0 entries; 6 would fit"),
-    "nothing": (lambda a: a.update({name: array[:0] for name, array in a.items()}), "child_ptr .* has 0 entries; 1 would fit"),
+    "nothing": (
+        lambda a: a.update({name: array[:0] for name, array in a.items()}),
+        "child_ptr .* has 0 entries; 1 would fit",
+    ),
     "label": (
         lambda a: a.update(label=np.where(a["label"] == 2, np.int32(11), a["label"])),
         "label id 11, but .* 3 labels",
