@@ -2,7 +2,7 @@
 
 Both search the same labels with the same T5 of random weights, the same beam and the same batches of texts, in turn.
 ``generate`` is given the end of a name as another token, as it must be; its scores are normalized over the allowed
-tokens, so that both answer alike but for the length of beams.
+tokens, so that both predict the same but for the length of beams.
 
     python benchmarks/decoding.py --data-dir DATA --tokenizer FOLDER
 """
@@ -54,14 +54,14 @@ def main():
         sizes = {"batch": options.batch, "beam": options.beam}
         runs = {"xclassic": ours(model, trie, rows, **sizes), "generate": theirs(model, trie, rows, **sizes)}
         speed = {name: [] for name in runs}
-        answers = {}
+        predictions = {}
         for _ in range(options.repeat):
             for name, run in runs.items():
                 started = time.perf_counter()
-                answers[name] = run()
+                predictions[name] = run()
                 speed[name].append(len(rows) / (time.perf_counter() - started))
         rates = {name: median(values) for name, values in speed.items()}
-        same = np.mean([a == b for a, b in zip(answers["xclassic"], answers["generate"], strict=True)])
+        same = np.mean([a == b for a, b in zip(predictions["xclassic"], predictions["generate"], strict=True)])
         print(
             f"{target}: {len(names)} labels, beam {options.beam}, {options.device}: "
             f"xclassic {rates['xclassic']:.1f} rows/s, generate {rates['generate']:.1f} rows/s, "
@@ -91,12 +91,12 @@ def ours(model, trie, rows, *, batch, beam):
     texts = Texts(rows, pad=0)
 
     def run():
-        answers = []
+        predictions = []
         for start in range(0, len(rows), batch):
             ids, mask = texts.batch(np.arange(start, min(start + batch, len(rows))), model.device)
             labels, _ = search(model, placed, trie.widths, ids, mask, k=1, beam=beam)
-            answers += labels[:, 0].tolist()
-        return answers
+            predictions += labels[:, 0].tolist()
+        return predictions
 
     return run
 
@@ -116,7 +116,7 @@ def theirs(model, trie, rows, *, batch, beam):
         return allowed.get(tuple(written[1:].tolist()), [end])
 
     def run():
-        answers = []
+        predictions = []
         for start in range(0, len(rows), batch):
             ids, mask = texts.batch(np.arange(start, min(start + batch, len(rows))), model.device)
             found = model.generate(
@@ -125,8 +125,8 @@ def theirs(model, trie, rows, *, batch, beam):
             )  # fmt: skip
             for written in found[:, 1:].tolist():
                 ends = [n for n in range(1, len(written) + 1) if tuple(written[:n]) in label_of]
-                answers.append(label_of[tuple(written[: ends[0]])])
-        return answers
+                predictions.append(label_of[tuple(written[: ends[0]])])
+        return predictions
 
     return run
 

@@ -1,4 +1,4 @@
-"""Check on a GPU what only a GPU shows: right answers, speed beside other programs, behavior short of memory.
+"""Check on a GPU what only a GPU shows: right predictions, speed beside other programs, behavior short of memory.
 
     make gpu OUT=folder                            # all of it, in eight minutes
     python benchmarks/gpu.py --steps training --minutes 3

@@ -36,8 +36,8 @@ def main(folder):
     peak = memory("VmHWM")
 
     model = library.save(model, folder, threads)
-    answer, batch_seconds = predict_batch(library, model, X_test, k)
-    np.save(folder / "ids.npy", library.ids(answer, k))
+    prediction, batch_seconds = predict_batch(library, model, X_test, k)
+    np.save(folder / "ids.npy", library.ids(prediction, k))
     latencies = predict_rows(library, model, X_test, k)
     result = {
         "train_seconds": train_seconds,
@@ -54,17 +54,17 @@ def main(folder):
 
 def timed(function, *args):
     start = time.perf_counter()
-    answer = function(*args)
-    return answer, time.perf_counter() - start
+    prediction = function(*args)
+    return prediction, time.perf_counter() - start
 
 
 def predict_batch(library, model, X, k):
-    """Return the answer, and the median time of several predictions of all rows."""
+    """Return the prediction, and the median time of several predictions of all rows."""
     seconds = []
     while len(seconds) < BATCH_REPEATS and sum(seconds) < BATCH_SECONDS:
-        answer, elapsed = timed(library.predict, model, X, k)
+        prediction, elapsed = timed(library.predict, model, X, k)
         seconds.append(elapsed)
-    return answer, float(np.median(seconds))
+    return prediction, float(np.median(seconds))
 
 
 def predict_rows(library, model, X, k):

@@ -18,8 +18,8 @@ start = time.perf_counter()
 model = DiSMEC(n_jobs=-1).fit(data.X, data.Y)
 trained = time.perf_counter()
 top = model.predict_topk(data.X_test, k=K)
-answered = time.perf_counter()
-print(f"DiSMEC trained in {trained - start:.2f} s, predicted in {answered - trained:.3f} s\n")
+predicted = time.perf_counter()
+print(f"DiSMEC trained in {trained - start:.2f} s, predicted in {predicted - trained:.3f} s\n")
 
 propensities = metrics.propensity(data.Y.sum(axis=0), n_points)
 results = metrics.evaluate(data.Y_test, top, propensities=propensities)
@@ -28,10 +28,10 @@ print(metrics.format_table({name: value for name, value in results.items() if na
 
 word_counts = data.X.sum(axis=0)
 tags = [name.removeprefix("TAG_") for name in data.label_names]
-for point, answers in enumerate(top.named(range(n_labels))[:3]):
+for point, predictions in enumerate(top.named(range(n_labels))[:3]):
     bag, truth = data.X_test[[point]].indices, data.Y_test[[point]].indices
     rarest = [data.feature_names[word] for word in bag[word_counts[bag].argsort()][:8]]
     print(f"\nTest point {point}, with the words {', '.join(rarest)} ...")
     print(f"  its tags: {', '.join(tags[tag] for tag in truth)}")
-    for tag, score in answers:
+    for tag, score in predictions:
         print(f"  {score:6.2f}  {tags[tag]}{'  (right)' if tag in truth else ''}")

@@ -21,8 +21,8 @@ from tests.helpers.centroid import Centroid, Endless, ProbabilisticCentroid
 from tests.helpers.contract import (
     PATIENCE,
     Contract,
-    assert_same_answers,
     assert_same_arrays,
+    assert_same_predictions,
     block_diagonal,
     interrupted_fit,
     noisy,
@@ -59,7 +59,7 @@ class TestProbabilisticCentroid(Contract):
     test_ctrl_c_stops_a_fit = None  # as above
 
 
-# Containers of the answers
+# Containers of the predictions
 
 
 @pytest.fixture
@@ -72,12 +72,12 @@ def problem():
 def test_predict_returns_sparse_for_sparse(problem, container, dtype):
     X, Y = problem
     model = Centroid().fit(X, container(Y.astype(dtype)))
-    answer = model.predict(X)
-    assert isinstance(answer, csr_array)
-    assert answer.dtype == dtype
-    assert answer.shape == Y.shape
-    np.testing.assert_array_equal(answer.sum(axis=1), round(Y.nnz / Y.shape[0]))
-    np.testing.assert_array_equal(answer.toarray() > 0, model.predict_topk(X, 1).to_csr(12).toarray() != 0)
+    prediction = model.predict(X)
+    assert isinstance(prediction, csr_array)
+    assert prediction.dtype == dtype
+    assert prediction.shape == Y.shape
+    np.testing.assert_array_equal(prediction.sum(axis=1), round(Y.nnz / Y.shape[0]))
+    np.testing.assert_array_equal(prediction.toarray() > 0, model.predict_topk(X, 1).to_csr(12).toarray() != 0)
     np.testing.assert_array_equal(model.classes_, np.arange(12))
 
 
@@ -85,10 +85,10 @@ def test_predict_returns_sparse_for_sparse(problem, container, dtype):
 def test_predict_returns_dense_for_dense(problem, dtype):
     X, Y = problem
     model = Centroid().fit(X, Y.toarray().astype(dtype))
-    answer = model.predict(X)
-    assert type(answer) is np.ndarray
-    assert answer.dtype == dtype
-    np.testing.assert_array_equal(answer, Centroid().fit(X, Y).predict(X).toarray())
+    prediction = model.predict(X)
+    assert type(prediction) is np.ndarray
+    assert prediction.dtype == dtype
+    np.testing.assert_array_equal(prediction, Centroid().fit(X, Y).predict(X).toarray())
 
 
 @pytest.mark.parametrize("labels", [["b", "a", "c"], [30, 10, 20], [True, False, True], [1.0, 2.0, 3.0]])
@@ -129,7 +129,7 @@ def test_decision_function_of_a_sparse_fit_has_the_best_of_each_row(problem):
     assert isinstance(scores, csr_array)
     assert scores.dtype == np.float32
     assert scores.has_canonical_format
-    assert_same_answers(TopK.from_csr(scores, 4), model.predict_topk(X, 4))
+    assert_same_predictions(TopK.from_csr(scores, 4), model.predict_topk(X, 4))
     assert model.decision_function(X).nnz == 12 * X.shape[0]
     many = Centroid().fit(X, noisy(n_labels=300)[1])
     assert many.decision_function(X).nnz == 100 * X.shape[0]
@@ -273,7 +273,7 @@ def test_text_pipeline():
     top = predict_topk(pipe, ["a planet with moons", "cheese"], k=2)
     assert [pipe.classes_[ids[0]] for ids in top.ids] == ["moon", "food"]
     food = predict_topk(pipe, TEXTS, 1, labels=["food"])
-    assert_same_answers(food, predict_topk(pipe, TEXTS, 1, exclude=["astronomy", "moon"]))
+    assert_same_predictions(food, predict_topk(pipe, TEXTS, 1, exclude=["astronomy", "moon"]))
     assert predict_topk(pipe, TEXTS).k == 3
 
 
@@ -281,11 +281,11 @@ def test_predict_topk_of_estimators_and_searches():
     X, Y = block_diagonal()
     model = Centroid().fit(X, Y)
     expected = model.predict_topk(X, 3)
-    assert_same_answers(predict_topk(model, X, 3), expected)
-    assert_same_answers(predict_topk(Pipeline([("model", model)]), X, 3), expected)
+    assert_same_predictions(predict_topk(model, X, 3), expected)
+    assert_same_predictions(predict_topk(Pipeline([("model", model)]), X, 3), expected)
     search = GridSearchCV(make_pipeline(MaxAbsScaler(), Centroid()), {"centroid__shrink": [0, 100]}, cv=3, n_jobs=2)
     search.fit(X, Y)
-    assert_same_answers(predict_topk(search, X, 3), predict_topk(search.best_estimator_, X, 3))
+    assert_same_predictions(predict_topk(search, X, 3), predict_topk(search.best_estimator_, X, 3))
     nested = make_pipeline(MaxAbsScaler(), search).fit(X, Y)
     assert predict_topk(nested, X, 1).n_rows == X.shape[0]
     with pytest.raises(TypeError, match="MaxAbsScaler ranks no labels"):
@@ -321,10 +321,10 @@ def test_labels_of_every_kind_come_back(y, mmap, tmp_path):
     copy = load(tmp_path / "model", mmap=mmap, verify="full")
     np.testing.assert_array_equal(copy.classes_, model.classes_)
     assert copy.classes_.dtype == model.classes_.dtype
-    answer, expected = copy.predict(X), model.predict(X)
-    assert type(answer) is type(expected)
-    assert answer.dtype == expected.dtype
-    np.testing.assert_array_equal(*(a.toarray() if isinstance(a, csr_array) else a for a in (answer, expected)))
+    prediction, expected = copy.predict(X), model.predict(X)
+    assert type(prediction) is type(expected)
+    assert prediction.dtype == expected.dtype
+    np.testing.assert_array_equal(*(a.toarray() if isinstance(a, csr_array) else a for a in (prediction, expected)))
 
 
 class WithParameter(Centroid):

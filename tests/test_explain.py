@@ -259,8 +259,8 @@ def test_pipeline_names_its_features(pipe):
     assert {effect.name for step in explanation.steps for effect in step.features} == {"planets", "bread", "of"}
     effects = {effect.name: effect.contribution for effect in explanation.steps[-1].features}
     assert effects["planets"] > 0 > effects["bread"]
-    answer = dict(xclassic.predict_topk(pipe, ["planets made of bread"], 3).named(pipe.classes_)[0])
-    assert explanation.score == pytest.approx(answer["sky"], abs=1e-6)
+    prediction = dict(xclassic.predict_topk(pipe, ["planets made of bread"], 3).named(pipe.classes_)[0])
+    assert explanation.score == pytest.approx(prediction["sky"], abs=1e-6)
     assert pipe[-1].explain(pipe[0].transform(["planets"]), "sky").steps[-1].features[0].name == 5
 
 

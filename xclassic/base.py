@@ -25,8 +25,8 @@ from xclassic.validation.features import Features, check_features
 from xclassic.validation.labels import TargetKind, check_restriction, check_target, truth_matrix
 from xclassic.validation.parameters import check_k, check_n_jobs, check_number
 
-ROWS_PER_TASK = 512  # of a prediction; fixed, so that answers cannot depend on the number of workers
-MAX_SCORES = 100  # answers per row of a sparse decision function
+ROWS_PER_TASK = 512  # of a prediction; fixed, so that predictions cannot depend on the number of workers
+MAX_SCORES = 100  # predictions per row of a sparse decision function
 
 
 def _is_probabilistic(estimator: XMCClassifier) -> bool:
@@ -44,7 +44,7 @@ def _has_weights(estimator: XMCClassifier) -> bool:
 class XMCClassifier(ClassifierMixin, BaseEstimator):
     """Base class of all extreme multi-label classifiers.
 
-    It owns validation, label names, the containers of the answers, chunked prediction and persistence. A method
+    It owns validation, label names, the containers of the predictions, chunked prediction and persistence. A method
     assigns its parameters in ``__init__``, among them `n_jobs` and `verbose`, and defines the hooks below; it reads
     ``n_features_in_`` and ``classes_``, which are set before any of them runs.
 
@@ -252,9 +252,9 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         X : sparse matrix or array-like, shape (n_rows, n_features)
             Features as in ``fit``; there may be no row.
         k : int, default=5
-            Number of answers per row, at least 1. More than there are labels gives all labels.
+            Number of predictions per row, at least 1. More than there are labels gives all labels.
         labels, exclude : sequence of labels, optional
-            Answer only with `labels`, and never with those in `exclude`, both given as in ``classes_``. The search
+            Predict only `labels`, and never those in `exclude`, both given as in ``classes_``. The search
             itself is restricted, so up to `k` of the allowed labels are found.
 
         Returns
@@ -363,7 +363,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         return float(np.average(hits.multiply(truth).sum(axis=1), weights=weights))
 
     def _ranked(self, X: Features, k: int, allowed: NDArray[np.int32] | None = None) -> TopK:
-        """Answer checked rows, in chunks of fixed size through the workers."""
+        """Predict for checked rows, in chunks of fixed size through the workers."""
         n_rows = X.shape[0]
         k = min(k, self.classes_.size)
         if n_rows == 0 or (allowed is not None and allowed.size == 0):
@@ -372,9 +372,9 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         if n_rows <= step:  # over before Ctrl-C would matter, and a thread would cost more than one row
             return self._topk(X, k, allowed, RUNNING)
         chunks = [slice(start, start + step) for start in range(0, n_rows, step)]
-        answer = partial(_topk_chunk, self, X, k, allowed)
+        prediction = partial(_topk_chunk, self, X, k, allowed)
         return TopK.concat(
-            run_tasks(answer, chunks, n_jobs=self.n_jobs, description="predicting", verbose=self.verbose)
+            run_tasks(prediction, chunks, n_jobs=self.n_jobs, description="predicting", verbose=self.verbose)
         )
 
     def _scores(self, X: Any, max_scores: int, missing: float, pairwise: bool) -> csr_array | NDArray[np.float32]:
@@ -460,7 +460,7 @@ def predict_topk(
     Parameters
     ----------
     model : XMCClassifier, Pipeline that ends in one, or a search over either
-        Fitted; of a `GridSearchCV` and the like, its ``best_estimator_`` answers.
+        Fitted; of a `GridSearchCV` and the like, its ``best_estimator_`` predicts.
     X : array-like
         What the first step takes, for instance a list of texts.
     k, labels, exclude

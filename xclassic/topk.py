@@ -16,7 +16,7 @@ class TopK(NamedTuple):
     """The best labels of each row, best first.
 
     Equal scores are ordered by the smaller label id. Slots that no label fills hold id -1 and score minus infinity, and
-    ``counts`` says how many are filled: a row may have fewer than ``k`` answers because a search was restricted or
+    ``counts`` says how many are filled: a row may have fewer than ``k`` predictions because a search was restricted or
     because the method does not score every label.
 
     Attributes
@@ -55,7 +55,7 @@ class TopK(NamedTuple):
         Returns
         -------
         TopK
-            Without any answer.
+            Without any prediction.
         """
         return cls(
             np.full((n_rows, k), -1, np.int32),
@@ -73,7 +73,7 @@ class TopK(NamedTuple):
             An entry that is not stored was not scored, nor was minus infinity; a stored zero is a score. Entries
             stored twice are summed.
         k : int
-            Answers wanted, at least 1.
+            Predictions wanted, at least 1.
 
         Returns
         -------
@@ -105,7 +105,7 @@ class TopK(NamedTuple):
         scores : array-like, shape (n_rows, n_labels)
             Minus infinity means "not scored".
         k : int
-            Answers wanted, at least 1.
+            Predictions wanted, at least 1.
 
         Returns
         -------
@@ -205,7 +205,7 @@ class TopK(NamedTuple):
         return TopK(self.ids[:, :k], self.scores[:, :k], np.minimum(self.counts, k))
 
     def above(self, threshold: float) -> TopK:
-        """Keep the answers with a score of at least a threshold.
+        """Keep the predictions with a score of at least a threshold.
 
         Parameters
         ----------
@@ -215,7 +215,7 @@ class TopK(NamedTuple):
         Returns
         -------
         TopK
-            Of the same ``k``; the slots of the other answers are unfilled.
+            Of the same ``k``; the slots of the other predictions are unfilled.
         """
         counts = (self.filled() & (self.scores >= threshold)).sum(axis=1).astype(np.int32)
         keep = np.arange(self.k) < counts[:, None]
@@ -232,18 +232,18 @@ class TopK(NamedTuple):
         Returns
         -------
         csr_array of float32, shape (n_rows, n_labels)
-            Canonical. A stored zero is the score of an answer; an entry that is not stored is no answer.
+            Canonical. A stored zero is the score of a prediction; an entry that is not stored is no prediction.
 
         Raises
         ------
         ValueError
-            If an answer is no id below `n_labels`.
+            If a prediction is no id below `n_labels`.
         """
         filled = self.filled()
         ids = self.ids[filled]
         if ids.size and not 0 <= ids.min() <= ids.max() < n_labels:
             raise ValueError(
-                f"The answers name label ids from {ids.min()} to {ids.max()}; there are {n_labels} labels."
+                f"The predictions name label ids from {ids.min()} to {ids.max()}; there are {n_labels} labels."
             )
         indptr = np.concatenate(([0], np.cumsum(self.counts, dtype=np.int64)))
         matrix = csr_array((self.scores[filled], ids, indptr), shape=(self.n_rows, n_labels))
@@ -251,7 +251,7 @@ class TopK(NamedTuple):
         return matrix
 
     def named(self, classes: Sequence[Any] | NDArray[Any]) -> list[list[tuple[Any, float]]]:
-        """Return the answers of each row by name.
+        """Return the predictions of each row by name.
 
         Parameters
         ----------

@@ -3,7 +3,7 @@
 BUDGET = 8.0  # minutes, for all of them and the build
 STEPS = {  # name: seconds after which a step is ended; most need half of it
     "card": 40,
-    "answers": 60,
+    "predictions": 60,
     "training": 100,
     "decoding": 80,
     "encoding": 60,

@@ -32,7 +32,7 @@ BEAM, BATCH = 10, 32
 
 
 def run(setting: Setting) -> Iterator[Result]:
-    """Yield rates in bf16 and equal answers in float32, for names and for codes."""
+    """Yield rates in bf16 and equal predictions in float32, for names and for codes."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = load_t5_tokenizer(Path(folder))
     texts = mixed_texts(setting.pick(2 * BATCH, 4), most_words=40)

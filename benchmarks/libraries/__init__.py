@@ -12,9 +12,9 @@
     of the folder for fast prediction. Not timed.
 ``predict(model, X, k)``
     Return the best `k` labels of each row, in any form. Timed.
-``ids(answer, k)``
-    Return that answer as an integer array of shape (n_rows, k), best label first, -1 where a slot is not filled. Not
-    timed.
+``ids(prediction, k)``
+    Return that prediction as an integer array of shape (n_rows, k), best label first, -1 where a slot is not filled.
+    Not timed.
 """
 
 import numpy as np

@@ -34,5 +34,5 @@ def predict(model, X, k):
     return [best_of_dense(linear.predict_values(model, rows), k) for rows in batches(X)]
 
 
-def ids(answer, k):
-    return np.vstack(answer)
+def ids(prediction, k):
+    return np.vstack(prediction)

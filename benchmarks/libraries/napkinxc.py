@@ -30,5 +30,5 @@ def predict(model, X, k):
     return model.predict(X, top_k=k)
 
 
-def ids(answer, k):
-    return ids_of_lists(answer, k)
+def ids(prediction, k):
+    return ids_of_lists(prediction, k)

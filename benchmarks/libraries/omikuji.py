@@ -42,8 +42,8 @@ def predict(model, X, k):
     return [model.predict(_pairs(X, row), top_k=k) for row in range(X.shape[0])]
 
 
-def ids(answer, k):
-    return ids_of_lists([[label for label, _ in pairs] for pairs in answer], k)
+def ids(prediction, k):
+    return ids_of_lists([[label for label, _ in pairs] for pairs in prediction], k)
 
 
 def _pairs(X, row):

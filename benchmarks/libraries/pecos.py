@@ -32,12 +32,12 @@ def predict(model, X, k):
     return fast.predict(X, only_topk=k, beam_size=10, threads=threads)
 
 
-def ids(answer, k):
-    lengths = np.diff(answer.indptr)
-    rows = np.repeat(np.arange(answer.shape[0]), lengths)
-    best = np.lexsort((-answer.data, rows))
-    slots = np.arange(answer.nnz) - np.repeat(answer.indptr[:-1], lengths)
+def ids(prediction, k):
+    lengths = np.diff(prediction.indptr)
+    rows = np.repeat(np.arange(prediction.shape[0]), lengths)
+    best = np.lexsort((-prediction.data, rows))
+    slots = np.arange(prediction.nnz) - np.repeat(prediction.indptr[:-1], lengths)
     kept = slots < k
-    ids = np.full((answer.shape[0], k), -1, np.int32)
-    ids[rows[kept], slots[kept]] = answer.indices[best][kept]
+    ids = np.full((prediction.shape[0], k), -1, np.int32)
+    ids[rows[kept], slots[kept]] = prediction.indices[best][kept]
     return ids

@@ -30,5 +30,5 @@ def predict(model, X, k):
     return [best_of_dense(model.decision_function(rows), k) for rows in batches(X)]
 
 
-def ids(answer, k):
-    return np.vstack(answer)
+def ids(prediction, k):
+    return np.vstack(prediction)

@@ -24,5 +24,5 @@ def predict(model, X, k):
     return model.predict_topk(X, k)
 
 
-def ids(answer, k):
-    return answer.ids
+def ids(prediction, k):
+    return prediction.ids

@@ -335,15 +335,15 @@ def test_t5_reads_what_the_command_reads(run, books, t5_tokenizer):
 def test_predictions_as_text(run, model):
     lines = run(["predict", model, "bibtex", "-k", "3"]).out.splitlines()
     assert len(lines) == 2515
-    row, *answers = lines[7].split("\t")
+    row, *predictions = lines[7].split("\t")
     assert row == "7"
-    assert len(answers) == 3
-    assert all(answer.startswith("TAG_") for answer in answers)
-    scores = [float(answer.rpartition(":")[2]) for answer in answers]
+    assert len(predictions) == 3
+    assert all(prediction.startswith("TAG_") for prediction in predictions)
+    scores = [float(prediction.rpartition(":")[2]) for prediction in predictions]
     assert scores == sorted(scores, reverse=True)
     by_id = run(["predict", model, "bibtex", "-k", "3", "--label-ids"]).out.splitlines()[7].split("\t")
-    assert [float(answer.rpartition(":")[2]) for answer in by_id[1:]] == scores
-    assert all(answer.rpartition(":")[0].isdigit() for answer in by_id[1:])
+    assert [float(prediction.rpartition(":")[2]) for prediction in by_id[1:]] == scores
+    assert all(prediction.rpartition(":")[0].isdigit() for prediction in by_id[1:])
 
 
 def test_predictions_in_files(run, model):
@@ -364,7 +364,7 @@ def test_predictions_in_files(run, model):
 
 def test_predict_threshold(run, model):
     kept = [line.split("\t")[1:] for line in run(["predict", model, "bibtex", "--threshold", "0"]).out.splitlines()]
-    scores = [float(answer.rpartition(":")[2]) for answers in kept for answer in answers]
+    scores = [float(prediction.rpartition(":")[2]) for predictions in kept for prediction in predictions]
     assert min(scores) >= 0
     assert min(map(len, kept)) == 0
 

@@ -11,7 +11,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import xclassic
 from tests.helpers.centroid import Centroid, ProbabilisticCentroid
-from tests.helpers.contract import EXPECTED_FAILURES, Contract, assert_same_answers, assert_well_formed, noisy
+from tests.helpers.contract import EXPECTED_FAILURES, Contract, assert_same_predictions, assert_well_formed, noisy
 from xclassic import Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, TopK, blend_topk, datasets, metrics
 from xclassic.ensemble.blend import _best_weights
 
@@ -51,19 +51,19 @@ def precisions(top, Y):
 
 def naive_blend(tops, weights, k):
     """Return the blended (label, score) pairs of each row."""
-    answers = []
+    predictions = []
     for i in range(tops[0].n_rows):
         total = {}
         for top, weight in zip(tops, weights, strict=True):
             for label, score in zip(top.ids[i, : top.counts[i]], top.scores[i, : top.counts[i]], strict=True):
                 total[label] = total.get(label, 0) + weight / sum(weights) * float(score)
         ranked = sorted(total.items(), key=lambda pair: (-np.float32(pair[1]), pair[0]))
-        answers.append(ranked[:k])
-    return answers
+        predictions.append(ranked[:k])
+    return predictions
 
 
 def random_tops(n_tops, rng, n_rows=20, n_labels=12, k=5):
-    """Answers with ties and rows of fewer answers, or none."""
+    """Predictions with ties and rows of fewer predictions, or none."""
     tops = []
     for _ in range(n_tops):
         scores = rng.integers(0, 4, (n_rows, n_labels)) / 4
@@ -85,7 +85,7 @@ def test_blend_topk_equals_a_loop_over_dictionaries(weights):
 
 def test_blend_topk_of_one_ranking_is_that_ranking():
     (top,) = random_tops(1, np.random.default_rng(1))
-    assert_same_answers(blend_topk([top], [3.0], 5, 12), top)
+    assert_same_predictions(blend_topk([top], [3.0], 5, 12), top)
 
 
 @pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [1, np.nan], [1, np.inf], ["a", "b"], 1.0])
@@ -241,7 +241,7 @@ def test_members_of_weight_zero_are_not_queried():
     X, Y = noisy()
     blend = centroids(normalization="rank", weights=[0, 1]).fit(X, Y)
     blend.estimators_[0] = None
-    assert_same_answers(
+    assert_same_predictions(
         blend.predict_topk(X, 37),
         Blend([("b", Centroid(shrink=3.0))], normalization="rank").fit(X, Y).predict_topk(X, 37),
     )
@@ -311,10 +311,10 @@ def test_nested_blends_come_back(tmp_path):
     model = saved(tmp_path, weights=np.array([0.25, 0.75]))
     copy = xclassic.load(tmp_path / "model", verify="full")
     X, _ = noisy()
-    assert_same_answers(copy.predict_topk(X, 37), model.predict_topk(X, 37))
+    assert_same_predictions(copy.predict_topk(X, 37), model.predict_topk(X, 37))
     assert copy.get_params()["inner__a__propensity"] == (0.5, 1.0)
     np.testing.assert_array_equal(copy.weights, [0.25, 0.75])
-    assert_same_answers(copy.fit(*noisy()).predict_topk(X, 37), model.predict_topk(X, 37))
+    assert_same_predictions(copy.fit(*noisy()).predict_topk(X, 37), model.predict_topk(X, 37))
 
 
 def damage(header, case):

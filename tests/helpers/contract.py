@@ -72,7 +72,7 @@ def assert_same_arrays(model, other):
         assert array.tobytes() == other_arrays[name].tobytes(), name
 
 
-def assert_same_answers(top, other):
+def assert_same_predictions(top, other):
     for array, other_array in zip(top, other, strict=True):
         np.testing.assert_array_equal(array, other_array)
 
@@ -174,7 +174,7 @@ class Contract:
         assert_same_arrays(vector, one_hot)
         np.testing.assert_array_equal(vector.predict(X), one_hot.predict_topk(X, 1).ids[:, 0] * 10)
 
-    # Answers
+    # Predictions
 
     @pytest.mark.parametrize("k", [1, 5, 37, 1000])
     def test_predict_topk_is_well_formed(self, k):
@@ -183,18 +183,18 @@ class Contract:
 
     def test_predict_topk_of_a_smaller_k_is_the_first_of_a_larger(self):
         X, _ = noisy()
-        assert_same_answers(self.fitted.predict_topk(X, 3), self.fitted.predict_topk(X, 37).head(3))
+        assert_same_predictions(self.fitted.predict_topk(X, 3), self.fitted.predict_topk(X, 37).head(3))
 
     def test_predict_topk_of_a_batch_equals_that_of_its_rows(self):
         X, _ = noisy()
         rows = TopK.concat([self.fitted.predict_topk(X[i : i + 1], 5) for i in range(X.shape[0])])
-        assert_same_answers(self.fitted.predict_topk(X, 5), rows)
+        assert_same_predictions(self.fitted.predict_topk(X, 5), rows)
 
     def test_predict_topk_does_not_depend_on_chunks(self):
         X, _ = noisy(n_rows=2 * ROWS_PER_TASK + 7)
         top = self.fitted.predict_topk(X, 5)
-        assert_same_answers(clone_fitted(self.fitted, n_jobs=3).predict_topk(X, 5), top)
-        assert_same_answers(TopK.concat([self.fitted.predict_topk(part, 5) for part in (X[:500], X[500:])]), top)
+        assert_same_predictions(clone_fitted(self.fitted, n_jobs=3).predict_topk(X, 5), top)
+        assert_same_predictions(TopK.concat([self.fitted.predict_topk(part, 5) for part in (X[:500], X[500:])]), top)
 
     def test_predict_of_zero_rows(self):
         X, _ = noisy()
@@ -209,7 +209,7 @@ class Contract:
         excluded = np.setdiff1d(np.arange(37), wanted)
         top = self.fitted.predict_topk(X, 37, labels=wanted)
         assert_well_formed(top, X.shape[0], 37, 37)
-        assert_same_answers(self.fitted.predict_topk(X, 37, exclude=excluded), top)
+        assert_same_predictions(self.fitted.predict_topk(X, 37, exclude=excluded), top)
         for ids, scores, count, full_ids, full_scores in zip(*top, full.ids, full.scores, strict=True):
             assert set(ids[:count]) <= set(wanted)
             allowed = np.isin(full_ids, wanted)  # a restricted search may find more, but it loses nothing
@@ -221,7 +221,7 @@ class Contract:
     def test_restriction_prefers_the_best_allowed(self):
         X, _ = noisy()
         all_allowed = self.fitted.predict_topk(X, 37, labels=[1, 2, 3, 4])
-        assert_same_answers(self.fitted.predict_topk(X, 2, labels=[1, 2, 3, 4]), all_allowed.head(2))
+        assert_same_predictions(self.fitted.predict_topk(X, 2, labels=[1, 2, 3, 4]), all_allowed.head(2))
 
     # The same model whatever the circumstances
 
@@ -238,7 +238,7 @@ class Contract:
         X, _ = noisy(n_rows=ROWS_PER_TASK + 1)
         with joblib.parallel_config("loky", n_jobs=2):
             elsewhere = self.fitted.predict_topk(X, 5)
-        assert_same_answers(elsewhere, self.fitted.predict_topk(X, 5))
+        assert_same_predictions(elsewhere, self.fitted.predict_topk(X, 5))
 
     def test_refitting_leaves_no_trace(self):
         model = self.make().fit(*noisy(seed=1, n_features=20, n_labels=5))
@@ -261,7 +261,7 @@ class Contract:
         assert len(outcomes) == 12
         for model, top in outcomes:
             assert_same_arrays(model, self.fitted)
-            assert_same_answers(top, expected)
+            assert_same_predictions(top, expected)
 
     @pytest.mark.parametrize("form", FORMS)
     def test_model_does_not_depend_on_the_form_of_the_input(self, form, tmp_path):
@@ -272,7 +272,7 @@ class Contract:
             given[1] = Y  # a label stored twice is refused
         model = self.make().fit(*given)
         assert_same_arrays(model, self.fitted)
-        assert_same_answers(model.predict_topk(given[0], 5), self.fitted.predict_topk(X, 5))
+        assert_same_predictions(model.predict_topk(given[0], 5), self.fitted.predict_topk(X, 5))
         for matrix, copy in zip((X, Y), before, strict=True):
             assert (matrix != copy).nnz == 0
 
@@ -295,7 +295,7 @@ class Contract:
         X, _ = noisy()
         copy = pickle.loads(pickle.dumps(self.fitted))
         assert_same_arrays(copy, self.fitted)
-        assert_same_answers(copy.predict_topk(X, 5), self.fitted.predict_topk(X, 5))
+        assert_same_predictions(copy.predict_topk(X, 5), self.fitted.predict_topk(X, 5))
 
     @pytest.mark.parametrize("mmap", [True, False])
     @pytest.mark.parametrize("verify", ["lazy", "full"])
@@ -308,12 +308,12 @@ class Contract:
         assert copy.n_features_in_ == self.fitted.n_features_in_
         assert_same_arrays(copy, self.fitted)
         for k in (1, 37):
-            assert_same_answers(copy.predict_topk(X, k), self.fitted.predict_topk(X, k))
+            assert_same_predictions(copy.predict_topk(X, k), self.fitted.predict_topk(X, k))
         np.testing.assert_array_equal(copy.predict(X).toarray(), self.fitted.predict(X).toarray())
         again = pickle.loads(pickle.dumps(copy))
-        assert_same_answers(again.predict_topk(X, 5), self.fitted.predict_topk(X, 5))
+        assert_same_predictions(again.predict_topk(X, 5), self.fitted.predict_topk(X, 5))
         copy.save(tmp_path / "model")  # over the arrays that it has mapped
-        assert_same_answers(copy.predict_topk(X, 5), self.fitted.predict_topk(X, 5))
+        assert_same_predictions(copy.predict_topk(X, 5), self.fitted.predict_topk(X, 5))
         assert_same_arrays(xclassic.load(tmp_path / "model"), self.fitted)
 
     # Unusual data
@@ -444,11 +444,11 @@ class Contract:
         top = self.fitted.predict_topk(X, 5)
         model = pickle.loads(pickle.dumps(self.fitted))
         assert model.prune_weights(0) is model
-        assert_same_answers(model.predict_topk(X, 5), top)
+        assert_same_predictions(model.predict_topk(X, 5), top)
         model.prune_weights(1e30)
         assert_well_formed(model.predict_topk(X, 5), X.shape[0], 5, 37)
         assert not np.array_equal(model.predict_topk(X, 5).scores, top.scores)
-        assert_same_answers(self.fitted.predict_topk(X, 5), top)
+        assert_same_predictions(self.fitted.predict_topk(X, 5), top)
         with pytest.raises(ValueError, match="threshold is -1"):
             model.prune_weights(-1)
         with pytest.raises(NotFittedError):
@@ -459,7 +459,7 @@ class Contract:
         encoded, _ = encode_labels([[f"{label}" for label in Y[[i]].indices] for i in range(Y.shape[0])])
         search = GridSearchCV(self.make(), {"n_jobs": [1, 2]}, cv=3).fit(X, encoded)
         assert search.cv_results_["mean_test_score"].min() > 0.95
-        assert_same_answers(predict_topk(search, X, 3), search.best_estimator_.predict_topk(X, 3))
+        assert_same_predictions(predict_topk(search, X, 3), search.best_estimator_.predict_topk(X, 3))
         with config_context(skip_parameter_validation=True):  # scikit-learn would refuse a sparse y here
             assert cross_val_score(self.make(), X, Y, cv=3).mean() > 0.95
         assert cross_val_score(self.make(), X, Y.toarray(), cv=3).mean() > 0.95

@@ -100,7 +100,7 @@ def read(path):
     return Page(Path(path).read_bytes().decode())
 
 
-def answers(rows, k=None, scores=None):
+def predictions(rows, k=None, scores=None):
     """Return a ranking of lists of label ids."""
     top = TopK.empty(len(rows), k or max(map(len, rows)))
     for i, row in enumerate(rows):
@@ -159,7 +159,7 @@ def page(tmp_path):
 
 SMALL = {
     "Y_true": truth([{0, 1}, {1}, {2}, set()], 3),
-    "top": answers([[0, 1], [2, 0], [1], []]),
+    "top": predictions([[0, 1], [2, 0], [1], []]),
     "label_names": ["apple", "pear", "plum"],
     "ks": (1, 2),
 }
@@ -214,7 +214,7 @@ def test_group_without_true_labels_is_named(page, tmp_path):
 
 
 def test_frequency_bins_by_hand():
-    judged = read_case(truth([{0, 1}, {2}, {3}], 5), answers([[0, 2], [2, 3], [4]]), 2)
+    judged = read_case(truth([{0, 1}, {2}, {3}], 5), predictions([[0, 2], [2, 3], [4]]), 2)
     bins = by_frequency(judged, np.array([0, 3, 4, 17, 1999.0]))
     assert [column.tolist() for column in bins] == [
         [0, 2, 10, 1000],
@@ -235,7 +235,7 @@ def test_frequency_bins_hold_every_label(counts):
     inside = [((bins.fewest <= count) & (count <= bins.most)).sum() for count in counts]
     assert inside == [1, 1, 1]
     assert bins.labels.sum() == 3
-    assert (bins.true.sum(), bins.answered.sum(), bins.right.sum()) == (4, 5, 2)
+    assert (bins.true.sum(), bins.predicted.sum(), bins.right.sum()) == (4, 5, 2)
 
 
 def test_frequency_table_holds_the_bins(page, case):
@@ -243,13 +243,13 @@ def test_frequency_table_holds_the_bins(page, case):
     bins = by_frequency(read_case(case["Y_true"], case["top"], 5), np.asarray(case["train_counts"], np.float64))
     assert len(rows) == 1 + bins.labels.size
     last = [f"{100 * bins.precision[-1]:.2f}", f"{100 * bins.recall[-1]:.2f}"]
-    counts = [f"{column[-1]:,}" for column in (bins.right, bins.answered, bins.true, bins.labels)]
+    counts = [f"{column[-1]:,}" for column in (bins.right, bins.predicted, bins.true, bins.labels)]
     assert rows[-1] == [f"500{DASH}999", *last, *counts]
 
 
 def test_calibration_by_hand():
     scores = [[0.9, 0.9, 0.2], [0.6, 0.2]]
-    judged = read_case(truth([{0, 2}, {0}], 3), answers([[0, 1, 2], [0, 1]], scores=scores), 3)
+    judged = read_case(truth([{0, 2}, {0}], 3), predictions([[0, 1, 2], [0, 1]], scores=scores), 3)
     bins = by_score(judged, n_bins=2)
     np.testing.assert_allclose(bins.lowest, [0.2, 0.6], rtol=1e-6)
     np.testing.assert_allclose(bins.highest, [0.2, 0.9], rtol=1e-6)
@@ -275,7 +275,7 @@ def test_calibration_is_that_of_scikit_learn(seed, tenth):
 
 @given(st.lists(st.sampled_from([0.1, 0.2, 0.5, -np.inf, np.inf]), min_size=1, max_size=40))
 def test_calibration_puts_equal_scores_into_one_bin(scores):
-    top = answers([[0]] * len(scores), scores=[[score] for score in scores])
+    top = predictions([[0]] * len(scores), scores=[[score] for score in scores])
     bins = by_score(read_case(np.ones((len(scores), 1)), top, 1))
     finite = np.array([score for score in scores if np.isfinite(score)], np.float32)
     assert bins.size.sum() == finite.size
@@ -293,7 +293,7 @@ def test_calibration_tells_probabilities_from_scores(page, case, tmp_path):
     top = case["top"]
     squashed = top._replace(scores=np.where(top.filled(), 1 / (1 + np.exp(-top.scores)), -np.inf))
     bins = by_score(read_case(case["Y_true"], squashed, 5))
-    rows = page(**case | {"top": squashed}, probabilities=True).tables["Answers by score"]
+    rows = page(**case | {"top": squashed}, probabilities=True).tables["Predictions by score"]
     assert f"<b>{100 * bins.calibration_error:.2f}</b>" in (tmp_path / "page.html").read_text("utf-8")
     assert [row[1] for row in rows[1:]] == [f"{size:,}" for size in bins.size]
     assert [row[3] for row in rows[1:]] == [f"{100 * share:.2f}" for share in bins.share]
@@ -318,20 +318,20 @@ def test_confusions_agree_with_a_loop(drawn, limit):
         if label not in row
     )
     expected = sorted(((*pair, count) for pair, count in pairs.items()), key=lambda one: (-one[2], one))[:limit]
-    found = confusions(read_case(truth(true, n_labels), answers(ranked, n_labels), n_labels), limit)
+    found = confusions(read_case(truth(true, n_labels), predictions(ranked, n_labels), n_labels), limit)
     assert list(zip(*(column.tolist() for column in found), strict=True)) == expected
 
 
 def test_confusions_are_shown_by_name(page):
     true = truth([{0}, {0}, {0, 1}, {1}], 3)
-    rows = page(Y_true=true, top=answers([[2], [2], [0], [2]]), label_names=["a", "b", "c"], ks=[1])
+    rows = page(Y_true=true, top=predictions([[2], [2], [0], [2]]), label_names=["a", "b", "c"], ks=[1])
     assert rows.tables["Most confused labels"][1:] == [["a", "c", "2", "66.67"], ["b", "c", "1", "50.00"]]
 
 
 @given(ranked_cases(), st.integers(1, 10), st.integers(0, 5))
 def test_sample_rows_has_right_and_wrong_rows(drawn, count, seed):
     n_labels, true, ranked = drawn
-    judged = read_case(truth(true, n_labels), answers(ranked, n_labels), n_labels)
+    judged = read_case(truth(true, n_labels), predictions(ranked, n_labels), n_labels)
     chosen = sample_rows(judged, count, seed)
     right = judged.hits[:, 0]
     n_right, n_wrong = int(right.sum()), int((~right & (judged.sizes > 0)).sum())
@@ -345,9 +345,9 @@ def test_sample_rows_has_right_and_wrong_rows(drawn, count, seed):
 def test_samples_show_labels_predictions_and_text(page):
     shown = page(**SMALL, texts=["one", {"title": "two", "price": 3}, "three", "four"], row_names=["r0", "r1", "r2", 3])
     assert [text for tag, text in shown.headings if tag == "h3"] == [
-        "Row r0: first answer right",
-        "Row r1: first answer wrong",
-        "Row r2: first answer wrong",
+        "Row r0: first prediction right",
+        "Row r1: first prediction wrong",
+        "Row r2: first prediction wrong",
     ]
     assert [item for item in shown.items if ":" in item] == [
         *("✓found:apple", "✓found:pear", "✓right:apple0.000", f"✓right:pear{MINUS}1.000"),
@@ -364,7 +364,7 @@ def test_samples_can_be_omitted_and_drawn_anew(page, case, tmp_path):
 
 
 def test_samples_cut_many_true_labels(page):
-    shown = page(Y_true=np.ones((1, 50)), top=answers([[3]]), label_names=range(50), ks=[1])
+    shown = page(Y_true=np.ones((1, 50)), top=predictions([[3]]), label_names=range(50), ks=[1])
     assert "and 30 more" in shown.items
 
 
@@ -460,7 +460,7 @@ def test_page_bytes_follow_from_the_input(case, tmp_path):
 @pytest.mark.parametrize("where", ["label_names", "row_names", "texts", "title", "facts"])
 def test_page_escapes_hostile_text(page, tmp_path, where):
     n = len(HOSTILE)
-    true, top = truth([{i} for i in range(n)], n), answers([[(i + 1) % n] for i in range(n)])
+    true, top = truth([{i} for i in range(n)], n), predictions([[(i + 1) % n] for i in range(n)])
     arguments = {"Y_true": true, "top": top, "label_names": [f"name {i}" for i in range(n)], "ks": [1]}
     clean = page(**arguments, texts=["text"] * n, facts={"a": "b"})
     hostile = {"title": "".join(HOSTILE), "facts": {name: name for name in HOSTILE}}.get(where, HOSTILE)
@@ -512,7 +512,11 @@ def test_write_report_replaces_a_page_behind_a_link(tmp_path):
 
 def test_report_on_rows_without_labels(page, tmp_path):
     shown = page(
-        Y_true=truth([set()] * 3, 2), top=answers([[0], [1], [0]]), label_names=["a", "b"], train_counts=[5, 0], ks=[1]
+        Y_true=truth([set()] * 3, 2),
+        top=predictions([[0], [1], [0]]),
+        label_names=["a", "b"],
+        train_counts=[5, 0],
+        ks=[1],
     )
     assert shown.tables["Metrics at depth k, in percent"][1] == ["P", "0.00"]
     assert "There is no row with labels to show." in (tmp_path / "page.html").read_text("utf-8")
@@ -524,10 +528,14 @@ def test_report_on_rows_without_labels(page, tmp_path):
 @pytest.mark.parametrize("count", [0, 1, 20])
 def test_report_on_one_row_and_one_label(page, true, score, count):
     shown = page(
-        Y_true=[[true]], top=answers([[0]], scores=[[score]]), label_names=["only"], train_counts=[count], n_train=20
+        Y_true=[[true]],
+        top=predictions([[0]], scores=[[score]]),
+        label_names=["only"],
+        train_counts=[count],
+        n_train=20,
     )
     assert shown.tables["Metrics at depth k, in percent"][0] == ["Metric", "@1", "@3", "@5"]
-    assert ("Answers by score" in shown.tables) == bool(np.isfinite(score))
+    assert ("Predictions by score" in shown.tables) == bool(np.isfinite(score))
 
 
 @pytest.mark.parametrize("probabilities", [False, True])
@@ -540,22 +548,22 @@ def test_report_on_empty_rankings(page, probabilities, tmp_path):
         codes=[[0], [1]],
         probabilities=probabilities,
     )
-    assert [text for tag, text in shown.headings if tag == "h3"] == ["Row 0: no answer", "Row 1: no answer"]
-    assert "no answer with a finite score" in (tmp_path / "page.html").read_text("utf-8")
+    assert [text for tag, text in shown.headings if tag == "h3"] == ["Row 0: no prediction", "Row 1: no prediction"]
+    assert "no prediction with a finite score" in (tmp_path / "page.html").read_text("utf-8")
     assert shown.tables["Label frequency: shares in percent, and counts"][1][1:3] == [DASH, "0.00"]
 
 
 def test_calibration_omits_infinite_scores(page, tmp_path):
-    top = answers([[0, 1], [1, 0]], scores=[[1.5, -np.inf], [np.inf, 0.5]])
-    rows = page(Y_true=np.eye(2), top=top, label_names=["a", "b"], ks=[2]).tables["Answers by score"]
+    top = predictions([[0, 1], [1, 0]], scores=[[1.5, -np.inf], [np.inf, 0.5]])
+    rows = page(Y_true=np.eye(2), top=top, label_names=["a", "b"], ks=[2]).tables["Predictions by score"]
     assert sum(int(row[1]) for row in rows[1:]) == 2
-    assert "Answers without a finite score are left out: 2." in (tmp_path / "page.html").read_text("utf-8")
+    assert "Predictions without a finite score are left out: 2." in (tmp_path / "page.html").read_text("utf-8")
 
 
 def test_report_counts_labels_unknown_to_the_model(page):
     shown = page(
         Y_true=truth([{0, 3}, {2}], 4),
-        top=answers([[1], [1]]),
+        top=predictions([[1], [1]]),
         label_names=["a", "b"],
         train_counts=[4, 0],
         n_train=9,
@@ -572,7 +580,7 @@ def test_report_counts_labels_unknown_to_the_model(page):
 def test_report_keeps_a_million_labels_sparse(page):
     n_labels = 1_000_000
     labels = np.random.default_rng(0).choice(n_labels, (200, 4), replace=False)
-    true, top = truth(labels[:, :3].tolist(), n_labels), answers(labels[:, [3, 1, 2]].tolist())
+    true, top = truth(labels[:, :3].tolist(), n_labels), predictions(labels[:, [3, 1, 2]].tolist())
     counts = np.arange(n_labels) % 1000
     tracemalloc.start()
     shown = page(Y_true=true, top=top, label_names=range(n_labels), train_counts=counts, n_train=2 * n_labels, ks=[3])

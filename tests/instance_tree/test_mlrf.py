@@ -114,7 +114,7 @@ def test_tree_equals_that_of_scikit_learn(seed):
     tree = clf.trees_[0]
     assert len(tree.leaves) == reference.get_n_leaves()
     shares = np.column_stack([p[:, 1] for p in reference.predict_proba(X)])
-    np.testing.assert_allclose(np.maximum(clf.decision_function(X), 0), shares, atol=1e-3)  # -inf: not answered
+    np.testing.assert_allclose(np.maximum(clf.decision_function(X), 0), shares, atol=1e-3)  # -inf: not predicted
     leaves = reference.apply(X)
     pairs = set(zip(tree.leaf_of(X).tolist(), leaves.tolist(), strict=True))
     assert len(pairs) == len(np.unique(leaves))

@@ -69,7 +69,7 @@ def test_reranking_lifts_rare_labels_of_a_linear_method(bibtex):
     top = TopK(top.ids, np.where(top.filled(), expit(4 * top.scores), -np.inf).astype(np.float32), top.counts)
     p = propensity(np.bincount(bibtex.Y.indices, minlength=159), bibtex.X.shape[0])
     reranked = TailReranker(alpha=0.7, gamma=10).fit(bibtex.X, bibtex.Y).rerank(bibtex.X_test, top)
-    before, after = (psp_at_k(bibtex.Y_test, answers.head(5), 5, p) for answers in (top, reranked))
+    before, after = (psp_at_k(bibtex.Y_test, predictions.head(5), 5, p) for predictions in (top, reranked))
     assert after > before + 0.005
 
 

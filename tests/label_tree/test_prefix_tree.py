@@ -148,10 +148,10 @@ def test_prefix_credit_is_that_of_the_codes(bibtex, fitted):
     top, codes = fitted.predict_topk(bibtex.X_test, k=1), code_list(fitted.trees_[0])
     truth = bibtex.Y_test.toarray() > 0
     credits = []
-    for row, answer in zip(truth, top.ids[:, 0], strict=True):
+    for row, prediction in zip(truth, top.ids[:, 0], strict=True):
         shares = [0.0]
         for label in np.flatnonzero(row):
-            same = [a == b for a, b in zip(codes[label], codes[answer], strict=False)]
+            same = [a == b for a, b in zip(codes[label], codes[prediction], strict=False)]
             shares.append(float(np.cumprod(same).sum()) / len(codes[label]))
         credits.append(max(shares))
     assert prefix_credit(bibtex.Y_test, top, fitted.trees_[0].codes()) == pytest.approx(np.mean(credits))

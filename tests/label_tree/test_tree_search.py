@@ -81,13 +81,13 @@ def twin(model, margins, score, beam, allowed=None):
     return naive_trees.beam_search(tree.child_ptr.tolist(), tree.label.tolist(), margins, score, beam, allowed)
 
 
-def answers(top, row):
+def predictions(top, row):
     return list(zip(top.ids[row, : top.counts[row]].tolist(), top.scores[row, : top.counts[row]].tolist(), strict=True))
 
 
 def check(top, models, margins, score, beam, allowed=None, ids=True):
     for row in range(len(top.ids)):
-        found = answers(top, row)
+        found = predictions(top, row)
         means = naive_trees.mean_scores(
             [twin(m, x[row], score, beam, allowed) for m, x in zip(models, margins, strict=True)]
         )
@@ -132,7 +132,7 @@ def test_scores_of_every_kind_and_size(score, spread, level):
             top = search([model], X, 30, score=score, beam=beam)
             for row in range(len(top.ids)):
                 expected = twin(model, margins[row], score, None)
-                found = dict(answers(top, row))
+                found = dict(predictions(top, row))
                 assert found.keys() == expected.keys()
                 # Rounding of a margin of 100 is squared and cubed before it comes into the exponent.
                 np.testing.assert_allclose(
@@ -168,8 +168,8 @@ def test_trees_that_lack_labels_count_zero_for_them():
     X = csr_array((1, D), dtype=np.float32)
     for beam in (1, None):
         top = search(models, X, 4, score="hinge2", beam=beam)
-        assert answers(top, 0) == [(1, 1.0), (0, 0.5), (3, 0.5)]
-        assert answers(search(models[:1], X, 4, score="hinge2", beam=beam), 0) == [(0, 1.0), (1, 1.0)]
+        assert predictions(top, 0) == [(1, 1.0), (0, 0.5), (3, 0.5)]
+        assert predictions(search(models[:1], X, 4, score="hinge2", beam=beam), 0) == [(0, 1.0), (1, 1.0)]
         none = search(models, X, 4, score="hinge2", beam=beam, labels=np.array([2], np.int32))
         assert none.counts.tolist() == [0]
 
@@ -184,7 +184,7 @@ def test_exact_search_is_a_beam_as_wide_as_the_tree(seed, k, score):
     for labels in (None, np.arange(0, 40, 3, dtype=np.int32)):
         exact = search([model], X, k, score=score, beam=None, labels=labels)
         wide = search([model], X, k, score=score, beam=1000, labels=labels)
-        assert all(answers(exact, row) == answers(wide, row) for row in range(X.shape[0]))
+        assert all(predictions(exact, row) == predictions(wide, row) for row in range(X.shape[0]))
 
 
 @pytest.mark.parametrize("beam", [10**9, 2**62, 2**63 - 1])
@@ -251,7 +251,7 @@ def test_tree_of_one_label():
     for models in ([model], [model] * 3):
         for beam in (1, None):
             top = search(models, csr_array((2, D), dtype=np.float32), 3, score="hinge3", beam=beam)
-            assert answers(top, 1) == [(7, 1.0)]
+            assert predictions(top, 1) == [(7, 1.0)]
 
 
 # Damaged models
@@ -267,7 +267,7 @@ folder, seed, beam = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 random = np.random.default_rng(seed)
 X = np.random.default_rng(0).random((8, 12)).astype(np.float32)
 files = sorted(file for file in folder.glob("*.npy") if file.name.startswith(("tree", "weights")))
-outcomes = {"refused": 0, "answered": 0}
+outcomes = {"refused": 0, "predicted": 0}
 for _ in range(100):
     file = files[random.integers(len(files))]
     before = file.read_bytes()
@@ -285,7 +285,7 @@ for _ in range(100):
         if random.random() < 0.3:
             clf.explain(X[0], 5)
         top = clf.predict_topk(X, k=4)
-        outcomes["answered"] += 1
+        outcomes["predicted"] += 1
         assert np.isfinite(top.scores[top.ids >= 0]).all()
     except ModelFileError:
         outcomes["refused"] += 1

@@ -72,7 +72,9 @@ def test_set_metrics_equal_their_plain_twins(problem, k, average):
     found = [getattr(metrics, name)(truth, top, average=average, labels=labels) for name in SETS]
     assert found == pytest.approx(list(expected))
     chosen = set(range(truth.shape[1]) if labels is None else labels)
-    exact = [row & chosen == set(answer) & chosen for row, answer in zip(as_sets(truth), predicted, strict=True)]
+    exact = [
+        row & chosen == set(prediction) & chosen for row, prediction in zip(as_sets(truth), predicted, strict=True)
+    ]
     assert metrics.subset_accuracy(truth, top, labels=labels) == pytest.approx(np.mean(exact))
 
 
@@ -162,7 +164,7 @@ def test_prefix_credit_is_precision_where_only_whole_matches_count(problem, k):
 
 # Two rows of four labels, worked out by hand.
 TRUTH = csr_array(np.array([[1, 0, 1, 0], [0, 1, 0, 0]], dtype=np.float32))
-TOP = TopK.from_dense(np.array([[0.9, 0.8, 0.7, 0.1], [0.9, 0.2, 0.1, 0.0]]), 3)  # answers 0 1 2 and 0 1 2
+TOP = TopK.from_dense(np.array([[0.9, 0.8, 0.7, 0.1], [0.9, 0.2, 0.1, 0.0]]), 3)  # predictions 0 1 2 and 0 1 2
 LOG3 = np.log2(3)
 
 
@@ -193,8 +195,8 @@ def test_r_precision_by_hand():
 
 def test_prefix_credit_by_hand():
     codes = [[0, 0, 0], [0, 0, 1], [0, 1, -1], [1, -1, -1]]
-    # Row 0, true 0 and 2: answers 0 (right), 1 (two of three digits of label 0), 2 (right).
-    # Row 1, true 1: answers 0 (two of three), 1 (right), 2 (one of three).
+    # Row 0, true 0 and 2: predictions 0 (right), 1 (two of three digits of label 0), 2 (right).
+    # Row 1, true 1: predictions 0 (two of three), 1 (right), 2 (one of three).
     assert metrics.prefix_credit(TRUTH, TOP, codes) == pytest.approx((1 + 2 / 3) / 2)
     assert metrics.prefix_credit(TRUTH, TOP, codes, k=3) == pytest.approx((1 + 2 / 3 + 1 + 2 / 3 + 1 + 1 / 3) / 6)
     assert metrics.prefix_credit(TRUTH, TOP, codes, k=2, labels=[2]) == pytest.approx((1 / 2 + 1 / 2) / 4)
@@ -258,7 +260,7 @@ def test_short_rankings_lose_what_they_leave_open():
     truth = np.array([[0, 0, 1, 1]])
     assert metrics.precision_at_k(truth, top, 3) == pytest.approx(1 / 3)
     assert metrics.recall_at_k(truth, top, 3) == pytest.approx(1 / 2)
-    garbage = TopK(np.array([[2, 9, 9]], np.int32), top.scores, top.counts)  # slots beyond the count are no answers
+    garbage = TopK(np.array([[2, 9, 9]], np.int32), top.scores, top.counts)  # slots beyond the count are no predictions
     assert metrics.recall_at_k(truth, garbage, 3) == pytest.approx(1 / 2)
     assert metrics.recall_at_k(truth, garbage, 3, labels=[2]) == 1
 

@@ -281,7 +281,7 @@ def test_rows_with_several_labels(small, positives):
     lists = [[name, "Food"] if name != "Tea" else [] for name in classes]
     clf = T5Classifier(**{**small, "epochs": 30}, positives=positives).fit(texts, lists)
     found = clf.classes_[clf.predict_topk(texts, 2).ids]
-    right = [set(answers) == set(truth) for answers, truth in zip(found, lists, strict=True) if truth]
+    right = [set(predictions) == set(truth) for predictions, truth in zip(found, lists, strict=True) if truth]
     assert np.mean(right) > 0.8
     assert clf.decision_function(["fresh loaf", "new"]).shape == (2, clf.classes_.size)
     with pytest.raises(AttributeError, match="class vector"):

@@ -426,7 +426,7 @@ FUZZER = """
     files = [entry.path for entry in os.scandir(folder) if entry.name != ".lock"]
     contents = {file: open(file, "rb").read() for file in files}
     expected = load(folder).predict_topk(X, 5)
-    refused = answered = 0
+    refused = predicted = 0
     for _ in range(tries):
         file = chance.choice(files)
         content = bytearray(contents[file])
@@ -450,21 +450,21 @@ FUZZER = """
         except ModelFileError:
             refused += 1
         else:
-            answered += 1
+            predicted += 1
             assert top.ids.min() >= -1 and top.ids.max() < data.Y.shape[1]
             if verify == "full" and file.endswith(".npy"):
                 assert np.array_equal(top.ids, expected.ids) and np.array_equal(top.scores, expected.scores)
         with open(file, "wb") as stream:
             stream.write(contents[file])
-    print(refused, answered)
+    print(refused, predicted)
     """
 
 
 def test_fuzzed_models_are_rejected_or_predict(tmp_path):
     """In a process of its own, so that a crash would be seen as one."""
-    refused, answered = map(int, run_script(FUZZER, tmp_path / "m", 2500, 0).split())
+    refused, predicted = map(int, run_script(FUZZER, tmp_path / "m", 2500, 0).split())
     assert refused > 1000
-    assert answered > 50
+    assert predicted > 50
 
 
 def test_foreign_class_is_not_made(model):

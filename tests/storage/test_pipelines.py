@@ -58,7 +58,7 @@ def fitted(request):
     return clone(pipe).fit(X, LABELS), X
 
 
-def assert_same_answers(one, other, X):
+def assert_same_predictions(one, other, X):
     found, expected = (predict_topk(pipe, X, 3) for pipe in (one, other))
     np.testing.assert_array_equal(found.ids, expected.ids)
     np.testing.assert_array_equal(found.scores, expected.scores)
@@ -77,9 +77,9 @@ def test_pipelines_come_back(fitted, mmap, verify, tmp_path):
     assert type(copy) is Pipeline
     expected = repr(pipe).replace("FunctionTransformer(feature_names_out='one-to-one')", "'passthrough'")
     assert repr(copy).split() == expected.split()
-    assert_same_answers(copy, pipe, X)
+    assert_same_predictions(copy, pipe, X)
     save(copy, tmp_path / "model")  # over the arrays that it has mapped
-    assert_same_answers(load(tmp_path / "model"), pipe, X)
+    assert_same_predictions(load(tmp_path / "model"), pipe, X)
     (header, arrays), (again, same) = load_model(tmp_path / "model"), load_model(tmp_path / "model", mmap=False)
     assert header == again
     assert not [path for path in (tmp_path / "model").iterdir() if path.suffix not in (".npy", ".json", "")]
@@ -92,7 +92,7 @@ def test_clones_of_what_was_loaded_can_be_fitted(fitted, tmp_path):
     copy = clone(load(tmp_path / "model"))
     with pytest.raises(NotFittedError):
         predict_topk(copy, X, 1)
-    assert_same_answers(copy.fit(X, LABELS), pipe, X)
+    assert_same_predictions(copy.fit(X, LABELS), pipe, X)
 
 
 def test_transformers_come_back_alone(tmp_path):
@@ -149,7 +149,7 @@ def test_encoder_comes_back_with_its_weights(tmp_path):
         folder.unlink()
     copy = load(tmp_path / "model", verify="full")
     copy.set_params(featureunion__meaning__device="cpu")
-    assert_same_answers(copy, pipe, TEXTS)
+    assert_same_predictions(copy, pipe, TEXTS)
 
 
 def test_strings_survive_in_arrays():

@@ -145,26 +145,26 @@ def test_rankings_of_levels_are_those_of_their_best_paths():
     X, table = features()
     clf = small(Centroid()).fit(X, table)
     paths = clf.path_estimator_.predict_topk(X, 99)
-    answers = clf.predict_topk(X, 3)
-    assert list(answers) == [*PATH, *FIELDS]
+    predictions = clf.predict_topk(X, 3)
+    assert list(predictions) == [*PATH, *FIELDS]
     for place, level in enumerate(PATH):
-        assert answers[level].k == 3
+        assert predictions[level].k == 3
         for i in range(len(table)):
             best = {}
             for label, score in zip(paths.ids[i].tolist(), paths.scores[i].tolist(), strict=True):
                 names = [*clf.hierarchy_.labels[label].split(" > "), "na"]
                 best.setdefault(None if names[place] == "na" else names[place], score)  # best first
             expected = sorted(best.values(), reverse=True)[:3]
-            named = answers[level].named(clf.values_[level])[i]
+            named = predictions[level].named(clf.values_[level])[i]
             assert [score for _, score in named] == expected
             assert all(best[value] == score for value, score in named)
     for field in FIELDS:
         expected = clf.field_estimators_[field].predict_topk(X, 3)
-        np.testing.assert_array_equal(answers[field].ids, expected.ids)
+        np.testing.assert_array_equal(predictions[field].ids, expected.ids)
 
 
 class Silent(Centroid):
-    """Answers nothing for rows without features."""
+    """Predictions nothing for rows without features."""
 
     def _topk(self, X, k, labels, stop):
         top = super()._topk(X, k, labels, stop)

@@ -132,12 +132,12 @@ XC_FN void add_hits(const Chunks& chunks, int64_t c, float* scores, [[maybe_unus
     }
 }
 
-// Is (score, id) a better answer than (other, other_id)? Equal scores go to the smaller id.
+// Is (score, id) a better prediction than (other, other_id)? Equal scores go to the smaller id.
 XC_FN bool better(float score, int32_t id, float other, int32_t other_id) {
     return score > other || (score == other && id < other_id);
 }
 
-// Inserts into the k best answers of a row, kept best first.
+// Inserts into the k best predictions of a row, kept best first.
 XC_FN void insert(int32_t* ids, float* scores, int32_t& count, int64_t k, int32_t id, float score) {
     int64_t slot = count;
     if (count == k) {
@@ -175,7 +175,8 @@ XC_FN bool any_allowed(const PredictTask& task, int64_t begin, int64_t end) {
     return false;
 }
 
-// The scores of row i for all labels of chunk c. `lookup` has the place of each feature in the chunk, -1 for none; without it they are searched.
+// The scores of row i for all labels of chunk c. `lookup` has the place of each feature in the chunk, -1 for none; without it they are
+// searched.
 template <typename Value>
 XC_FN void score_row(const Rows& rows, const Chunks& chunks, int64_t c, const int32_t* lookup, int64_t i, float* scores) {
     const int64_t first_group = chunks.chunk_group_ptr[c], n_groups = chunks.chunk_group_ptr[c + 1] - first_group;

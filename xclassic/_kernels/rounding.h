@@ -1,4 +1,4 @@
-// Half precision: numbers that it holds exactly, so that a model answers alike before and after it was saved, and back.
+// Half precision: numbers that it holds exactly, so that a model predicts the same before and after it was saved, and back.
 #pragma once
 #include <cmath>
 #include <cstdint>

@@ -13,7 +13,7 @@ struct Tree {
     const int64_t* child_ptr = nullptr;  // (n_nodes + 1,)
     const int32_t* label = nullptr;  // (n_nodes,) -1 for inner nodes
     const int32_t* chunk_of = nullptr;  // (n_nodes,) of inner nodes
-    const uint8_t* allowed = nullptr;  // (n_nodes,) whether an answer may lie at or under the node, or nullptr for all
+    const uint8_t* allowed = nullptr;  // (n_nodes,) whether a prediction may lie at or under the node, or nullptr for all
 };
 
 struct Reached {
@@ -124,7 +124,7 @@ class TreeSearch {
           stop_(stop),
           entries_per_row_(rows.indices ? rows.indptr[rows.n] / std::max<int64_t>(rows.n, 1) : rows.d) {}
 
-    // Nodes are compared by log-scores, which do not run out of range on long paths, labels by probabilities, which are the answers.
+    // Nodes are compared by log-scores, which do not run out of range on long paths, labels by probabilities, which are the predictions.
     //
     // Keeps the `beam` best nodes of each row on each level. Labels go to `best`, which then also ends paths that cannot enter it
     // any more (contributions are never positive), or without it, all that were scored, to `ensemble`.

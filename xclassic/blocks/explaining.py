@@ -165,7 +165,7 @@ class ExplainableClassifier(XMCClassifier):
         row = Row.of(encoded, self._input_names(feature_names, encoded.shape[1]), n_features)
         score, n_trees, steps = self._explained(row, int(known[0]), label_names)
         if not steps:
-            raise ValueError(f"Label {label!r} has no model, since no training row carries it; it is never answered.")
+            raise ValueError(f"Label {label!r} has no model, since no training row carries it; it is never predicted.")
         shown = self.classes_ if label_names is None else label_names
         ids = [int(known[0]), int(best.ids[0, 0])]
         (own, own_name), (other, other_name) = ((self.classes_[[i]].tolist()[0], str(shown[i])) for i in ids)

@@ -8,7 +8,7 @@ A command is made for scripts. Results go to standard output, everything else to
 1 for a failure, 2 for wrong usage, 130 after Ctrl-C; an error is one line. What is written appears under its name when
 it is complete, and replaces nothing without ``--force``.
 
-Nothing heavy is imported before a command runs, so that ``--help`` and wrong usage answer at once.
+Nothing heavy is imported before a command runs, so that ``--help`` and wrong usage respond at once.
 """
 
 from __future__ import annotations

@@ -98,8 +98,8 @@ def write_predictions(path: str, form: str, top: TopK, labels: NDArray[Any], ids
         write = _text_line if form == "text" else _json_line
         for i, row in enumerate(ids):
             count = top.counts[i]
-            answers = labels[top.ids[i, :count]].tolist()
-            stream.write(write(row, answers, top.scores[i, :count].tolist()).encode())
+            predictions = labels[top.ids[i, :count]].tolist()
+            stream.write(write(row, predictions, top.scores[i, :count].tolist()).encode())
 
 
 def _text_line(row: str | int, labels: list[Any], scores: list[float]) -> str:

@@ -118,7 +118,7 @@ class LinearCompression(XMCClassifier):
         return self.decoder_.topk(self._codes(X), k, labels, stop=stop)
 
     def _codes(self, X: Features) -> NDArray[np.float32]:
-        """Return the codes that the regression answers, shape (n_rows, n_components)."""
+        """Return the codes that the regression predicts, shape (n_rows, n_components)."""
         rows = csr_array(self._prepare(X))  # BLAS would round the product of dense rows by the size of their batch
         return np.asarray(rows @ self.map_[:-1] + np.float32(self.bias) * self.map_[-1])
 

@@ -69,7 +69,7 @@ class CompressedSensing(LinearCompression):
     Notes
     -----
     Scores are estimates of the label vector, not probabilities. With "omp" and "cosamp" rows have at most
-    `n_positives` answers. Labels without a training row are never answered.
+    `n_positives` predictions. Labels without a training row are never predicted.
 
     Cost: ``m^3 / 3`` with m the smaller of rows and features (beyond 15,000 conjugate gradients), and
     ``nnz(X) n_components``. A prediction costs ``n_labels n_components``, with "omp" ``n_positives`` times that, with

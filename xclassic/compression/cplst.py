@@ -48,7 +48,7 @@ class CPLST(LinearCompression):
 
     Notes
     -----
-    Scores are regression values, not probabilities. Labels without a training row are never answered.
+    Scores are regression values, not probabilities. Labels without a training row are never predicted.
 
     The penalized training loss is the squared norm of Z less the sum of the eigenvalues kept [1]_.
 

@@ -52,7 +52,7 @@ class LEML(LinearCompression):
     .. math:: \min_{W, H} \sum_{(i, j) \in \Omega} \ell(y_{ij},\, x_i W h_j) + \frac{\alpha}{2} (\|W\|^2 + \|H\|^2),
 
     over all pairs of rows and labels, or over the positives and some labels at random for each row. Small, and quick to
-    answer; rare labels are lost, since few components hold them.
+    prediction; rare labels are lost, since few components hold them.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class LEML(LinearCompression):
 
     Notes
     -----
-    Scores are values of the model, not probabilities. Labels without a training row are never answered.
+    Scores are values of the model, not probabilities. Labels without a training row are never predicted.
 
     Squared loss over all pairs needs no matrix of rows by labels [1]_: H has the closed form
     :math:`Y^\top Z (Z^\top Z + \alpha I)^{-1}` with Z = XW, and in the basis of the eigenvectors of :math:`H^\top H`

@@ -49,7 +49,7 @@ class PLST(LinearCompression):
 
     Notes
     -----
-    Scores are regression values, not probabilities. Labels without a training row are never answered.
+    Scores are regression values, not probabilities. Labels without a training row are never predicted.
 
     With as many components as labels the scores are those of one-vs-rest ridge regression on centered labels [1]_.
 

@@ -52,7 +52,7 @@ class Rembrandt(LinearCompression):
 
     Notes
     -----
-    Scores are regression values, not probabilities. Labels without a training row are never answered.
+    Scores are regression values, not probabilities. Labels without a training row are never predicted.
 
     Cost: ``power_steps + 2`` regressions of the codes [1]_; ``m^3 / 3`` with m the smaller of rows and
     features (beyond 15,000 conjugate gradients), and ``nnz(X) n_components``. A prediction costs

@@ -84,7 +84,7 @@ class REML(LinearCompression):
 
     Notes
     -----
-    Scores are regression values, not probabilities. Labels without a training row are never answered.
+    Scores are regression values, not probabilities. Labels without a training row are never predicted.
 
     The factors are those of `LEML` under squared loss. Labels are independent in S, which is found by dual coordinate
     descent, 16 labels at a time [1]_; the paper has the alternating direction method.

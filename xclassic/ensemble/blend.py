@@ -1,4 +1,4 @@
-"""Several estimators asked together: a weighted mean of their normalized answers."""
+"""Several estimators asked together: a weighted mean of their normalized predictions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GAINS = [sum(1 / k for k in (1, 3, 5) if slot < k) / 3 for slot in range(5)]
 
 
 class Blend(XMCClassifier, _BaseComposition):
-    r"""Weighted mean of the answers of several estimators, with weights fitted on held-out rows.
+    r"""Weighted mean of the predictions of several estimators, with weights fitted on held-out rows.
 
     Methods that err on different rows make a blend that is more accurate than any of them. Where one member is better
     throughout, as least squares on bibtex, nearly all the weight goes to it and little is gained. Each member names its
@@ -59,8 +59,8 @@ class Blend(XMCClassifier, _BaseComposition):
         rows; the blend then has probabilities too. ``"rank"``: :math:`1 / (1 + r)`, which needs no rows. ``"none"``:
         the score itself, for members of one scale whose scores are at least 0, such as probabilities.
     n_candidates : int, default=100
-        Labels that each member names; all further labels count as absent and add 0. The blend answers with no others,
-        so ask for more candidates if you need more than this many answers.
+        Labels that each member names; all further labels count as absent and add 0. The blend predicts no others,
+        so ask for more candidates if you need more than this many predictions.
     validation_share : float, default=0.3
         Share of the training rows that are held out, in (0, 1); at most 10,000 rows. Members are fitted twice: without
         them, and finally on all rows. Once, if neither weights nor probabilities have to be fitted. On bibtex (4,880
@@ -87,7 +87,7 @@ class Blend(XMCClassifier, _BaseComposition):
 
     See Also
     --------
-    blend_topk : The weighted mean of ready answers.
+    blend_topk : The weighted mean of ready predictions.
 
     Notes
     -----
@@ -284,7 +284,7 @@ class Blend(XMCClassifier, _BaseComposition):
         return top, 1 + before + np.cumsum(beyond, axis=1) - beyond
 
     def _normalized(self, i: int, top: TopK, ranks: NDArray[np.int64]) -> TopK:
-        """Return the answers of member `i` with scores that can be averaged."""
+        """Return the predictions of member `i` with scores that can be averaged."""
         if self.normalization == "none":
             return top
         if self.normalization == "rank":
@@ -326,24 +326,24 @@ class Blend(XMCClassifier, _BaseComposition):
 
 
 def blend_topk(tops: Sequence[TopK], weights: ArrayLike, k: int, n_labels: int) -> TopK:
-    """Rank labels by the weighted mean of their scores in several answers.
+    """Rank labels by the weighted mean of their scores in several predictions.
 
     Parameters
     ----------
     tops : sequence of TopK
-        At least one, of the same rows. A label absent from the answer for a row counts as score 0 there, so scores
+        At least one, of the same rows. A label absent from the prediction for a row counts as score 0 there, so scores
         should be at least 0. Their order within a row does not matter.
     weights : array-like of float, shape (n_tops,)
         At least 0, one of them above; scaled to sum to one.
     k : int
-        Answers wanted, at least 1.
+        Predictions wanted, at least 1.
     n_labels : int
         Size of the label space.
 
     Returns
     -------
     TopK
-        With ``min(k, n_labels)`` slots. Only labels in at least one of `tops` are answered.
+        With ``min(k, n_labels)`` slots. Only labels in at least one of `tops` are predicted.
 
     Raises
     ------
@@ -353,7 +353,7 @@ def blend_topk(tops: Sequence[TopK], weights: ArrayLike, k: int, n_labels: int) 
 
     Notes
     -----
-    Cost: one sort of all answers.
+    Cost: one sort of all predictions.
 
     Examples
     --------
@@ -365,7 +365,7 @@ def blend_topk(tops: Sequence[TopK], weights: ArrayLike, k: int, n_labels: int) 
     shares = _check_weights(weights, len(tops))
     n_rows = {top.n_rows for top in tops}
     if len(n_rows) != 1:
-        raise ValueError(f"The answers have {sorted(n_rows)} rows; pass at least one TopK, all of the same rows.")
+        raise ValueError(f"The predictions have {sorted(n_rows)} rows; pass at least one TopK, all of the same rows.")
     parts = [top.to_csr(n_labels).tocoo() for top in tops]
     scores = np.concatenate([share * part.data.astype(np.float64) for share, part in zip(shares, parts, strict=True)])
     rows, ids = (np.concatenate([getattr(part, axis) for part in parts]) for axis in ("row", "col"))
@@ -394,7 +394,7 @@ def _split(Y: csr_array, share: float, random_state: Any) -> tuple[NDArray[np.in
 
 
 def _fit_map(top: TopK, truth: csr_array) -> NDArray[np.float64]:
-    """Fit the probability that an answer is right: a logistic function of score and logarithm of rank."""
+    """Fit the probability that a prediction is right: a logistic function of score and logarithm of rank."""
     rows, slots = np.nonzero(top.filled())
     hits = _are_hits(truth, rows, top.ids[rows, slots])
     if hits.all() or not hits.any():  # of one kind, or none at all: nothing to learn

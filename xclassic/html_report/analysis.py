@@ -1,6 +1,6 @@
 """What a report shows beside the metrics: precision and recall by frequency, calibration, confusions, a sample.
 
-All of it is linear in rows times answers and in true labels; nothing is as large as rows times labels.
+All of it is linear in rows times predictions and in true labels; nothing is as large as rows times labels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Case(NamedTuple):
     top : TopK
         Cut at the depth of the report.
     hits : ndarray of bool, shape (n_rows, k)
-        Where an answer is a true label.
+        Where a prediction is a true label.
     sizes : ndarray of int64, shape (n_rows,)
         Number of true labels of each row.
     """
@@ -36,14 +36,14 @@ class Case(NamedTuple):
     sizes: NDArray[np.int64]
 
     def missed(self) -> NDArray[np.bool_]:
-        """Return the mask of true pairs that are not among the answers of their row."""
+        """Return the mask of true pairs that are not among the predictions of their row."""
         rows, slots = np.nonzero(self.hits)
         found = rows * self.truth.n_labels + self.top.ids[rows, slots]
         return ~np.isin(self.truth.keys, found, assume_unique=True)
 
 
 def read_case(Y_true: Any, top: Any, depth: int) -> Case:
-    """Compare the first answers with the truth."""
+    """Compare the first predictions with the truth."""
     truth = read_pairs(Y_true, "Y_true")
     ranking = read_ranking(top, truth, depth)
     keys = np.arange(truth.n_rows, dtype=np.int64)[:, None] * truth.n_labels + ranking.ids
@@ -60,21 +60,21 @@ class FrequencyBins(NamedTuple):
         Training rows of the labels in the bin, both ends included.
     labels : ndarray of int64
         Number of labels.
-    true, answered, right : ndarray of int64
-        Pairs of a row and one of these labels that are true, that are answers, and that are both.
+    true, predicted, right : ndarray of int64
+        Pairs of a row and one of these labels that are true, that are predictions, and that are both.
     """
 
     fewest: NDArray[np.int64]
     most: NDArray[np.int64]
     labels: NDArray[np.int64]
     true: NDArray[np.int64]
-    answered: NDArray[np.int64]
+    predicted: NDArray[np.int64]
     right: NDArray[np.int64]
 
     @property
     def precision(self) -> NDArray[np.float64]:
-        """Right ones among the answers; NaN without an answer."""
-        return _ratio(self.right, self.answered)
+        """Right ones among the predictions; NaN without a prediction."""
+        return _ratio(self.right, self.predicted)
 
     @property
     def recall(self) -> NDArray[np.float64]:
@@ -106,16 +106,16 @@ def by_frequency(case: Case, train_counts: NDArray[np.float64]) -> FrequencyBins
 
 
 class ScoreBins(NamedTuple):
-    """Answers in bins of about equal size by rising score; answers of one score share a bin.
+    """Predictions in bins of about equal size by rising score; predictions of one score share a bin.
 
     Attributes
     ----------
     lowest, highest, mean : ndarray of float64
         Scores in the bin.
     share : ndarray of float64
-        Share of right answers.
+        Share of right predictions.
     size : ndarray of int64
-        Number of answers, at least 1.
+        Number of predictions, at least 1.
     """
 
     lowest: NDArray[np.float64]
@@ -126,12 +126,12 @@ class ScoreBins(NamedTuple):
 
     @property
     def calibration_error(self) -> float:
-        """Mean distance of the share of right answers from the mean score, weighted by the size of the bins."""
+        """Mean distance of the share of right predictions from the mean score, weighted by the size of the bins."""
         return float(np.average(np.abs(self.mean - self.share), weights=self.size))
 
 
 def by_score(case: Case, n_bins: int = 10) -> ScoreBins:
-    """Return how often answers are right by their score, which must be finite to be counted."""
+    """Return how often predictions are right by their score, which must be finite to be counted."""
     used = case.top.filled() & np.isfinite(case.top.scores)
     scores, right = case.top.scores[used].astype(np.float64), case.hits[used]
     ordered = np.sort(scores)
@@ -152,19 +152,19 @@ class Confusions(NamedTuple):
 
     Attributes
     ----------
-    missed, answered : ndarray of int64
+    missed, predicted : ndarray of int64
         Label ids.
     rows : ndarray of int64
-        Rows with `missed` among the true labels that were not answered, and `answered` as the wrong first answer.
+        Rows with `missed` among the true labels that were not predicted, and `predicted` as the wrong first prediction.
     """
 
     missed: NDArray[np.int64]
-    answered: NDArray[np.int64]
+    predicted: NDArray[np.int64]
     rows: NDArray[np.int64]
 
 
 def confusions(case: Case, limit: int) -> Confusions:
-    """Return which labels stand first where another is true and not answered at all; ties by label id."""
+    """Return which labels stand first where another is true and not predicted at all; ties by label id."""
     n_labels, rows = case.truth.n_labels, case.truth.rows
     first_wrong = (case.top.counts > 0) & ~case.hits[:, 0]
     chosen = first_wrong[rows] & case.missed()
@@ -175,7 +175,7 @@ def confusions(case: Case, limit: int) -> Confusions:
 
 
 def sample_rows(case: Case, count: int, seed: int) -> NDArray[np.intp]:
-    """Return some rows that have labels, as many with a right first answer as without if there are enough of both."""
+    """Return some rows that have labels, half of them with a right first prediction if there are enough of both."""
     random = np.random.default_rng(seed)
     right = np.flatnonzero(case.hits[:, 0])
     wrong = np.flatnonzero(~case.hits[:, 0] & (case.sizes > 0))

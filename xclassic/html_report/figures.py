@@ -96,7 +96,7 @@ def _frequency_ticks(axes: Axes, bins: FrequencyBins) -> None:
 
 
 def reliability_figure(bins: ScoreBins, description: str) -> str:
-    """Draw the share of right answers against the mean score, beside the diagonal."""
+    """Draw the share of right predictions against the mean score, beside the diagonal."""
     with _drawing() as (figure, axes):
         axes.plot([0, 100], [0, 100], ":", color=INK, lw=1.2, label="calibrated")
         axes.plot(100 * bins.mean, 100 * bins.share, "o-", color=FIRST, label="this model")
@@ -108,12 +108,14 @@ def reliability_figure(bins: ScoreBins, description: str) -> str:
 
 
 def quantile_figure(bins: ScoreBins, description: str) -> str:
-    """Draw the share of right answers of each bin, as wide as its share of all answers."""
+    """Draw the share of right predictions of each bin, as wide as its share of all predictions."""
     ends = 100 * np.cumsum(bins.size) / bins.size.sum()
     widths = np.diff(ends, prepend=0)
     with _drawing() as (figure, axes):
         axes.bar(ends - widths / 2, 100 * bins.share, 0.86 * widths, color=FIRST)
-        axes.set(xlabel="answers from the lowest to the highest score, percent", ylabel="right, percent", xlim=(0, 100))
+        axes.set(
+            xlabel="predictions from the lowest to the highest score, percent", ylabel="right, percent", xlim=(0, 100)
+        )
         axes.set_xticks(PERCENT)
         _percent(axes)
         return _svg(figure, "calibration", description)

@@ -67,14 +67,14 @@ def write_report(
     codes : array-like of int, shape (n_known, depth), optional
         The code of each label, as ``LabelTree.codes()`` gives them; adds the prefix credit.
     probabilities : bool, default=False
-        Whether scores are probabilities. If so they are compared with the share of right answers, else only that share
-        is shown by rising score.
+        Whether scores are probabilities. If so they are compared with the share of right predictions, else only that
+        share is shown by rising score.
     texts : sequence of str or mapping, length n_rows, optional
         The text or the fields of each row, shown with the samples.
     row_names : sequence of length n_rows, optional
         What the rows are called. Default: numbers from 0.
     ks : iterable of int, default=(1, 3, 5)
-        Depths of the metrics. All else looks at the first ``max(ks)`` answers.
+        Depths of the metrics. All else looks at the first ``max(ks)`` predictions.
     samples : int, default=20
         Sample predictions; 0 leaves the section out.
     seed : int, default=0
@@ -100,7 +100,7 @@ def write_report(
     -----
     Names, texts and facts are shown as text, whatever they hold, and cut where they are long.
 
-    Cost: some sorts of the true labels and the answers; O(n_rows k + nnz + n_labels) memory.
+    Cost: some sorts of the true labels and the predictions; O(n_rows k + nnz + n_labels) memory.
 
     Examples
     --------

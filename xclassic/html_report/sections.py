@@ -20,10 +20,10 @@ CONFUSIONS = 20  # pairs of labels
 DEEPEST = 10  # rows of the table of prefix credit
 
 TERMS = {
-    "P": "Precision: the share of the first k answers that are true.",
-    "R": "Recall: the share of a row&rsquo;s true labels among its first k answers.",
-    "nDCG": "Normalized discounted cumulative gain: a true label counts more the earlier it is answered.",
-    "hit": "The share of rows with a true label among the first k answers.",
+    "P": "Precision: the share of the first k predictions that are true.",
+    "R": "Recall: the share of a row&rsquo;s true labels among its first k predictions.",
+    "nDCG": "Normalized discounted cumulative gain: a true label counts more the earlier it is predicted.",
+    "hit": "The share of rows with a true label among the first k predictions.",
     "coverage": "The share of all true labels that are found in one row at least.",
     "PSP": "Propensity-scored precision: rare labels count more.",
     "PSnDCG": "Propensity-scored nDCG.",
@@ -112,25 +112,25 @@ def frequency_section(case: Case, train_counts: NDArray[np.float64]) -> str:
     ends = zip(bins.fewest, bins.most, strict=True)
     names = [number(low) if low == high else f"{number(low)}{DASH}{number(high)}" for low, high in ends]
     shares = [map(percent, column) for column in (bins.precision, bins.recall)]
-    counts = [map(number, column) for column in (bins.right, bins.answered, bins.true, bins.labels)]
+    counts = [map(number, column) for column in (bins.right, bins.predicted, bins.true, bins.labels)]
     rows = [list(cells) for cells in zip(names, *shares, *counts, strict=True)]
     what = f"Precision and recall at {case.top.k} by label frequency"
-    columns = ["Training rows", "Precision", "Recall", "Right", "Answered", "True", "Labels"]
+    columns = ["Training rows", "Precision", "Recall", "Right", "Predicted", "True", "Labels"]
     return (
         "<p>Labels are grouped by how many training rows they have. Precision is the share of right ones among the "
-        f"times these labels were answered (down to rank {case.top.k}), recall among the times they are true.</p>\n"
+        f"times these labels were predicted (down to rank {case.top.k}), recall among the times they are true.</p>\n"
         + figure(what, frequency_figure(bins, f"{what}; the table below holds the numbers."))
         + table("Label frequency: shares in percent, and counts", columns, {"": rows})
     )
 
 
 def calibration_section(case: Case, probabilities: bool) -> str:
-    """Return how often answers are right by their score."""
+    """Return how often predictions are right by their score."""
     bins = by_score(case)
     if bins.size.size == 0:
-        return "<p>There is no answer with a finite score.</p>\n"
+        return "<p>There is no prediction with a finite score.</p>\n"
     text = _score_text(bins, case.top.k) if probabilities else _quantile_text(case.top.k)
-    what = "Share of right answers by score"
+    what = "Share of right predictions by score"
     draw = reliability_figure if probabilities else quantile_figure
     score = score_format(case.top.scores)
     rows = [
@@ -140,20 +140,22 @@ def calibration_section(case: Case, probabilities: bool) -> str:
         )
     ]
     left_out = int(case.top.counts.sum() - bins.size.sum())
-    note = f"<p class=note>Answers without a finite score are left out: {number(left_out)}.</p>\n" if left_out else ""
+    note = (
+        f"<p class=note>Predictions without a finite score are left out: {number(left_out)}.</p>\n" if left_out else ""
+    )
     return (
         text
         + figure(what, draw(bins, f"{what}; the table below holds the numbers."))
-        + table("Answers by score", ["Scores", "Answers", "Mean score", "Right, %"], {"": rows})
+        + table("Predictions by score", ["Scores", "Predictions", "Mean score", "Right, %"], {"": rows})
         + note
     )
 
 
 def _score_text(bins: ScoreBins, k: int) -> str:
     return (
-        f"<p>The scores are probabilities. The answers of all rows down to rank {k} are cut into bins of equal size by "
-        "their score; where the model is calibrated, the share of right answers in a bin is its mean score. The "
-        "expected calibration error, the mean distance of the two, is "
+        f"<p>The scores are probabilities. The predictions of all rows down to rank {k} are cut into bins of equal "
+        "size by their score; where the model is calibrated, the share of right predictions in a bin is its mean "
+        "score. The expected calibration error, the mean distance of the two, is "
         f"<b>{percent(bins.calibration_error)}</b> percentage points.</p>\n"
     )
 
@@ -161,8 +163,8 @@ def _score_text(bins: ScoreBins, k: int) -> str:
 def _quantile_text(k: int) -> str:
     return (
         "<p>The scores of this model are no probabilities, so there is nothing to compare them with but each other. "
-        f"The answers of all rows down to rank {k} are cut into bins of equal size by their score: the more the share "
-        "of right answers rises, the better a threshold on the score tells right from wrong.</p>\n"
+        f"The predictions of all rows down to rank {k} are cut into bins of equal size by their score: the more the "
+        "share of right predictions rises, the better a threshold on the score tells right from wrong.</p>\n"
     )
 
 
@@ -179,16 +181,16 @@ def confusion_section(case: Case, names: Names) -> str:
     """Return which labels stand first where others are missed."""
     found = confusions(case, CONFUSIONS)
     if found.rows.size == 0:
-        return "<p>No row has both a wrong first answer and a true label that was not answered.</p>\n"
+        return "<p>No row has both a wrong first prediction and a true label that was not predicted.</p>\n"
     frequency = np.bincount(case.truth.labels, minlength=case.truth.n_labels)
     rows = [
-        [names.html(missed), names.html(answered), number(count), percent(count / frequency[missed])]
-        for missed, answered, count in zip(*found, strict=True)
+        [names.html(missed), names.html(predicted), number(count), percent(count / frequency[missed])]
+        for missed, predicted, count in zip(*found, strict=True)
     ]
-    columns = ["True label, missed", "Answered first", "Rows", "% of its rows"]
+    columns = ["True label, missed", "Predicted first", "Rows", "% of its rows"]
     return (
-        f"<p>Rows whose first answer is wrong while a true label is not answered down to rank {case.top.k}: which is "
-        "missed, and which stands in its place. The last column is the share of all rows with the missed label.</p>\n"
+        f"<p>Rows whose first prediction is wrong while a true label is not predicted down to rank {case.top.k}: which "
+        "is missed, and which stands in its place. The last column is the share of all rows with the missed label.</p>\n"
         + table("Most confused labels", columns, {"": rows}, texts=2)
     )
 
@@ -201,7 +203,7 @@ def sample_section(
     texts: Sequence[str | Mapping[str, Any]] | None,
     row_names: Sequence[Any] | NDArray[Any] | None,
 ) -> str:
-    """Return some rows with their true labels and their answers."""
+    """Return some rows with their true labels and their predictions."""
     chosen = sample_rows(case, count, seed)
     if chosen.size == 0:
         return "<p>There is no row with labels to show.</p>\n"
@@ -210,16 +212,20 @@ def sample_section(
     for row in chosen.tolist():
         name = number(row) if row_names is None else isolated(row_names[row], LONGEST_NAME)
         verdict = (
-            "first answer right" if case.hits[row, 0] else "first answer wrong" if case.top.counts[row] else "no answer"
+            "first prediction right"
+            if case.hits[row, 0]
+            else "first prediction wrong"
+            if case.top.counts[row]
+            else "no prediction"
         )
         text = "" if texts is None else f"<p dir=auto>{safe(_as_text(texts[row]), LONGEST_TEXT)}</p>\n"
         cards.append(
             f"<article>\n<h3>Row {name}: {verdict}</h3>\n{text}"
             f"<p class=note>True labels</p>\n{_true_labels(case, names, row)}"
-            f"<p class=note>Answers and their scores</p>\n{_answers(case, names, row, score)}</article>\n"
+            f"<p class=note>Predictions and their scores</p>\n{_predictions(case, names, row, score)}</article>\n"
         )
     intro = (
-        "<p>Rows drawn at random, with right and wrong first answers in equal parts as far as there are enough; so "
+        "<p>Rows drawn at random, with right and wrong first predictions in equal parts as far as there are enough; so "
         "they do not show how often the model is right.</p>\n"
     )
     return f"{intro}<div class=cards>\n{''.join(cards)}</div>\n"
@@ -233,20 +239,22 @@ def _true_labels(case: Case, names: Names, row: int) -> str:
     n_labels = case.truth.n_labels
     start, end = np.searchsorted(case.truth.keys, [row * n_labels, (row + 1) * n_labels])
     labels = case.truth.keys[start : min(end, start + TRUE_SHOWN)] % n_labels
-    answered = np.isin(labels, case.top.ids[row][case.hits[row]])
+    predicted = np.isin(labels, case.top.ids[row][case.hits[row]])
     items = [
         _item(hit, names.html(label), "found" if hit else "missed", "" if hit else "missed")
-        for label, hit in zip(labels.tolist(), answered.tolist(), strict=True)
+        for label, hit in zip(labels.tolist(), predicted.tolist(), strict=True)
     ]
     if end - start > TRUE_SHOWN:
         items.append(f"<li><span></span><span>and {number(end - start - TRUE_SHOWN)} more</span></li>\n")
     return f"<ul>\n{''.join(items)}</ul>\n"
 
 
-def _answers(case: Case, names: Names, row: int, score: Callable[[float], str]) -> str:
+def _predictions(case: Case, names: Names, row: int, score: Callable[[float], str]) -> str:
     count = case.top.counts[row]
-    answers = zip(case.top.ids[row, :count], case.top.scores[row, :count], case.hits[row, :count], strict=True)
-    items = [_item(hit, names.html(label), "right" if hit else "wrong", score(value)) for label, value, hit in answers]
+    predictions = zip(case.top.ids[row, :count], case.top.scores[row, :count], case.hits[row, :count], strict=True)
+    items = [
+        _item(hit, names.html(label), "right" if hit else "wrong", score(value)) for label, value, hit in predictions
+    ]
     return f"<ol>\n{''.join(items)}</ol>\n" if items else f"<p>{DASH}</p>\n"
 
 
@@ -266,8 +274,8 @@ def prefix_section(Y_true: Any, case: Case, codes: NDArray[Any], ks: Sequence[in
         [number(d), *(percent(metrics.prefix_credit(Y_true, case.top, codes[:, :d], k=k)) for k in ks)] for d in depths
     ]
     return (
-        "<p>Each label has a code, the path to it in a tree. An answer earns the share of the code of a true label "
-        "that it begins with. Each line counts the first digits of the codes only: the first tells how often answers "
-        "are in the right main branch, the last is the credit by whole codes.</p>\n"
+        "<p>Each label has a code, the path to it in a tree. A prediction earns the share of the code of a true label "
+        "that it begins with. Each line counts the first digits of the codes only: the first tells how often "
+        "predictions are in the right main branch, the last is the credit by whole codes.</p>\n"
         + table("Prefix credit by depth, in percent", ["Digits", *(f"@{k}" for k in ks)], {"": rows})
     )

@@ -67,7 +67,7 @@ class CRAFTML(ForestClassifier):
 
     See Also
     --------
-    FastXML : Hyperplanes in place of mean rows: smaller models, faster answers.
+    FastXML : Hyperplanes in place of mean rows: smaller models, faster predictions.
 
     Notes
     -----

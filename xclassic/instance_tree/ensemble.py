@@ -1,4 +1,4 @@
-"""Trees that answer together: the mean of their leaves, and how they are stored."""
+"""Trees that predict together: the mean of their leaves, and how they are stored."""
 
 from __future__ import annotations
 

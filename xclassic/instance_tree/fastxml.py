@@ -76,7 +76,7 @@ class FastXML(ForestClassifier):
     Notes
     -----
     Scores are mean shares of the points in the leaves, in [0, 1]. Labels that no leaf of a row has kept are not
-    answered. Rows without labels reach leaves but rank nothing. A node is a leaf when its hyperplane leaves all points
+    predicted. Rows without labels reach leaves but rank nothing. A node is a leaf when its hyperplane leaves all points
     on one side, as for identical rows or label sets.
 
     The objective of a node [1]_, with sides :math:`\delta_i = \pm 1` and rankings :math:`r^\pm`, is

@@ -77,7 +77,7 @@ class PfastreXML(FastXML):
 
     Notes
     -----
-    Scores are above 0 and no probabilities. A label that no leaf of a row has kept is not answered, however near its
+    Scores are above 0 and no probabilities. A label that no leaf of a row has kept is not predicted, however near its
     mean is. Propensities and the means of the re-ranker are those of the rows of ``fit``: ``partial_fit`` fills leaves.
 
     Cost and memory: those of `FastXML`, and the means of the labels' rows.

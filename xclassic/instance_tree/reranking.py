@@ -23,15 +23,15 @@ from xclassic.validation.parameters import check_number
 
 
 class TailReranker(BaseEstimator):
-    r"""Re-ranks answers by how near a row is to the mean of the rows of each label.
+    r"""Re-ranks predictions by how near a row is to the mean of the rows of each label.
 
     Classifiers of any kind learn little about a label of three rows. Their mean is still a usable description of it, so
-    that the answers of a ranker, weighed against it, name more rare labels.
+    that the predictions of a ranker, weighed against it, name more rare labels.
 
     Parameters
     ----------
     alpha : float, default=0.8
-        Weight of the ranker's score in the geometric mean, in [0, 1]; 1 leaves answers as they are.
+        Weight of the ranker's score in the geometric mean, in [0, 1]; 1 leaves predictions as they are.
     gamma : float, default=30.0
         How fast the tail score falls with the squared distance, at least 0.
 
@@ -52,7 +52,7 @@ class TailReranker(BaseEstimator):
     .. math:: s_l^\alpha \left(1 + e^{\gamma \|x - \mu_l\|^2}\right)^{\alpha - 1}
 
     as in section 5 of [1]_. Scores have to be above 0; map margins there first, for instance by the logistic function.
-    Labels without training rows are left out of the answers.
+    Labels without training rows are left out of the predictions.
 
     Cost: for each row the features of the centroids of its candidates. Memory: the centroids, at most ``8 nnz(X)``
     bytes times the mean number of labels of a row.
@@ -118,13 +118,13 @@ class TailReranker(BaseEstimator):
         self._square_norms = np.asarray(centroids.multiply(centroids).sum(axis=1), np.float32).ravel()
 
     def rerank(self, X: Any, top: TopK) -> TopK:
-        """Score answers anew and sort them.
+        """Score predictions anew and sort them.
 
         Parameters
         ----------
         X : sparse matrix or array-like, shape (n_rows, n_features)
         top : TopK
-            Of the same rows and labels; better more candidates than answers are wanted, say 100.
+            Of the same rows and labels; better more candidates than predictions are wanted, say 100.
 
         Returns
         -------

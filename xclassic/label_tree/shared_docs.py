@@ -28,7 +28,7 @@ _PARAMETERS = {
     "prune": """float, default={}
         Weights of at most this absolute value are dropped after training; 0 keeps all.""",
     "weight_dtype": """{{"float32", "float16", "int8"}}, default={}
-        How weights are stored. "float16" answers the same but for the order of near ties; "int8" loses a little more
+        How weights are stored. "float16" predicts the same but for the order of near ties; "int8" loses a little more
         and makes the smallest model.""",
     "bias": """float, default={}
         Value of a constant feature, which is regularized like the others; 0 for none.""",
@@ -42,7 +42,7 @@ _PARAMETERS = {
         Above 0, show progress with the time left.""",
 }
 
-_NOTES = """Labels without a training row are never answered; rows without labels are not trained on. A node whose rows
+_NOTES = """Labels without a training row are never predicted; rows without labels are not trained on. A node whose rows
     all belong to one child is a constant. Scores lie in [0, 1].
 
     Cost: each row is trained on in the nodes that its labels pass, ``O(log L)`` of them. Memory: the label vectors, a

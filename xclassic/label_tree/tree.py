@@ -194,7 +194,7 @@ class LabelTree(TreeArrays):
         -------
         LabelTree
             Siblings are in the order of their numbers. Numbers that no code uses are closed up: with codes (1,), (3,)
-            `codes` answers (0,), (1,).
+            `codes` returns (0,), (1,).
 
         Raises
         ------

@@ -67,7 +67,7 @@ class DiSMEC(OneVsRestLinear):
 
     Notes
     -----
-    Scores are margins :math:`w \cdot x`, not probabilities. Labels without a training row are never answered. Rows
+    Scores are margins :math:`w \cdot x`, not probabilities. Labels without a training row are never predicted. Rows
     without labels are negatives of every label; rows without features see only the bias.
 
     Cost: a few passes over the rows for every 16 labels. Memory: a copy of `X`, the finished sparse model, and

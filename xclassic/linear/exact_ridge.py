@@ -1,4 +1,4 @@
-"""Ridge regression of all labels by one Cholesky factorization, and its leave-one-out answers.
+"""Ridge regression of all labels by one Cholesky factorization, and its leave-one-out predictions.
 
 With the constant feature appended to `X`, ``W = (X^T X + alpha I)^-1 X^T T = X^T (X X^T + alpha I)^-1 T``: the first
 form factorizes a matrix of features, the second one of rows, and the smaller is taken.

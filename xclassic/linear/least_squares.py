@@ -79,7 +79,7 @@ class OneVsRestLeastSquares(OneVsRestLinear):
 
     Notes
     -----
-    Scores are regression values, not probabilities. Labels without a training row are never answered. Rows without
+    Scores are regression values, not probabilities. Labels without a training row are never predicted. Rows without
     labels are mapped to 0 for every label.
 
     Cost, with m the smaller of rows and features: ``m^3 / 3 + 2 m^2 L`` operations exact, ``4 nnz(X) L`` per sweep

@@ -22,7 +22,7 @@ class OneVsRestLinear(ExplainableClassifier):
     """Base of methods that fit one linear model per label and rank labels by ``w.x + bias``.
 
     A method defines ``_fit``, which sets ``weights_``, and its hyper-parameters, among them `prune`, `bias` and
-    `normalize`. Labels without a training row get no model and are never answered.
+    `normalize`. Labels without a training row get no model and are never predicted.
 
     Attributes
     ----------

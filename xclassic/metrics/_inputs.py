@@ -154,7 +154,7 @@ def read_ranking(top: Any, truth: Pairs, k: int | None) -> TopK:
 
 
 def _check_ids(top: TopK, n_labels: int) -> None:
-    """Raise unless the answers of each row are distinct columns of the truth."""
+    """Raise unless the predictions of each row are distinct columns of the truth."""
     filled = top.filled()
     outside = filled & ((top.ids < 0) | (top.ids >= n_labels))
     if outside.any():
@@ -166,7 +166,7 @@ def _check_ids(top: TopK, n_labels: int) -> None:
     ordered = np.sort(np.where(filled, top.ids, unfilled), axis=1)
     twice = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
     if twice.any():
-        raise ValueError(f"Row {twice.argmax()} of the ranking names a label twice; an answer counts once.")
+        raise ValueError(f"Row {twice.argmax()} of the ranking names a label twice; a prediction counts once.")
 
 
 def _rank(scores: Any, truth: Pairs, k: int | None) -> TopK:

@@ -29,8 +29,8 @@ def group_topk(top: TopK, groups: NDArray[np.int32], n_groups: int, how: str) ->
     return TopK.from_csr(csr_array((merged, at), shape=(top.n_rows, n_groups)), top.k)
 
 
-def first_answers(truth: csr_array, best: Any, labels: ArrayLike | None = None) -> dict[str, float]:
-    """Return accuracy and macro averages of one answer per row, of some labels or of all."""
+def first_predictions(truth: csr_array, best: Any, labels: ArrayLike | None = None) -> dict[str, float]:
+    """Return accuracy and macro averages of one prediction per row, of some labels or of all."""
     return {
         "accuracy": hit_at_k(truth, best, 1, labels=labels),
         "macro precision": precision(truth, best, average="macro", labels=labels),

@@ -1,4 +1,4 @@
-"""Partial credit for answers whose label is near the true one in a tree."""
+"""Partial credit for predictions whose label is near the true one in a tree."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from xclassic.validation.parameters import check_k
 
 
 def prefix_credit(Y_true: Any, top: Any, codes: ArrayLike, *, k: int = 1, labels: ArrayLike | None = None) -> float:
-    r"""Prefix credit: how far the codes of the first `k` answers agree with the code of a true label.
+    r"""Prefix credit: how far the codes of the first `k` predictions agree with the code of a true label.
 
     .. math:: \frac1n \sum_i \frac1k \sum_{j \le k} \max_{t \in y_i} \frac{s(c_t, c_{\hat y_{ij}})}{|c_t|}
 
     with :math:`s` the length of the longest common prefix of two codes and :math:`|c_t|` the length of the true one. A
-    right answer earns 1, one whose label parts from the true one half-way down the tree earns 1/2. If all codes have
-    one digit this is `precision_at_k`; otherwise it is no less.
+    right prediction earns 1, one whose label parts from the true one half-way down the tree earns 1/2. If all codes
+    have one digit this is `precision_at_k`; otherwise it is no less.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ def prefix_credit(Y_true: Any, top: Any, codes: ArrayLike, *, k: int = 1, labels
         The digits of each label's code, at least 0, then -1 up to the depth; ``LabelTree.codes()`` gives them. A label
         without digits has no code, and earns and gives credit only as itself.
     k : int, default=1
-        At least 1. The divisor is always `k`, also for rows with fewer true labels or answers.
+        At least 1. The divisor is always `k`, also for rows with fewer true labels or predictions.
     labels : array-like of int or of bool, optional
-        Labels to look at: only they count as true. Answers stay, and so does the divisor.
+        Labels to look at: only they count as true. Predictions stay, and so does the divisor.
 
     Returns
     -------
@@ -50,11 +50,11 @@ def prefix_credit(Y_true: Any, top: Any, codes: ArrayLike, *, k: int = 1, labels
     -----
     Cost: O(nnz k depth) for nnz true labels; some 20 nnz k bytes of memory.
 
-    Several answers of a row may earn credit for the same true label.
+    Several predictions of a row may earn credit for the same true label.
 
     Examples
     --------
-    The true label is 1, with code 0 1; the answer is 0, with code 0 0.
+    The true label is 1, with code 0 1; the prediction is 0, with code 0 0.
 
     >>> from xclassic.metrics import prefix_credit
     >>> prefix_credit([[0, 1, 0]], [[0.9, 0.2, 0.1]], [[0, 0], [0, 1], [1, -1]])
@@ -71,15 +71,15 @@ def prefix_credit(Y_true: Any, top: Any, codes: ArrayLike, *, k: int = 1, labels
 
 
 def _credits(truth: Pairs, ranking: TopK, digits: NDArray[Any]) -> NDArray[np.float64]:
-    """Return for every true label the credit of each answer of its row."""
+    """Return for every true label the credit of each prediction of its row."""
     rows, true = truth.rows, truth.labels
     filled = ranking.filled()
-    answers = np.where(filled, ranking.ids, 0)[rows]
+    predictions = np.where(filled, ranking.ids, 0)[rows]
     agree = filled[rows]
-    exact = agree & (answers == true[:, None])
+    exact = agree & (predictions == true[:, None])
     shared = np.zeros(agree.shape, np.int32)
     for digit in digits.T:
-        agree &= (digit[answers] == digit[true][:, None]) & (digit[true] >= 0)[:, None]
+        agree &= (digit[predictions] == digit[true][:, None]) & (digit[true] >= 0)[:, None]
         shared += agree
     lengths = np.maximum((digits >= 0).sum(axis=1), 1)
     return np.where(exact, 1.0, shared / lengths[true][:, None])

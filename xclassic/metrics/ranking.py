@@ -31,7 +31,7 @@ def precision_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = 
     top : TopK, or sparse or dense score matrix of shape (n_rows, n_labels)
         The ranking. In a sparse matrix an entry that is not stored was not scored; minus infinity says the same.
     k : int
-        At least 1. The divisor is always `k`, also for rows with fewer true labels or answers.
+        At least 1. The divisor is always `k`, also for rows with fewer true labels or predictions.
     labels : array-like of int or of bool, optional
         Ids of the labels to look at, or a mask over all of them: only they can be hits. The divisor stays, so that
         the values of disjoint groups add up to the whole.

@@ -48,7 +48,7 @@ class TopKScorer:
         self.__doc__ = self.__call__.__doc__  # for help() and the API reference, which show ready scorers as functions
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
-        """Return the metric of the estimator's answers.
+        """Return the metric of the estimator's predictions.
 
         Parameters
         ----------

@@ -33,7 +33,7 @@ def precision(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: Array
     Y_true : sparse or dense matrix, shape (n_rows, n_labels)
         True where an entry is above zero; any numeric type.
     Y_pred : sparse or dense matrix of the same shape, or TopK
-        Predicted where an entry is above zero; of a TopK every answer is a predicted label.
+        Predicted where an entry is above zero; of a TopK every prediction is a predicted label.
     average : {"micro", "macro", "weighted"}, default="micro"
         All pairs at once, the mean over labels that are true or predicted somewhere, or the mean over labels weighted
         by the number of their true rows.

@@ -29,7 +29,7 @@ class AnnexML(LocalEmbeddings):
     2. *maps* each part linearly to a space where neighbors have larger cosines than other rows,
     3. *decodes*: maps a new row of the part, finds the nearest training rows there, and lets them vote.
 
-    The answer is the mean over learners. The same idea as `SLEEC`, whose parts do not look at the labels and whose
+    The prediction is the mean over learners. The same idea as `SLEEC`, whose parts do not look at the labels and whose
     spaces preserve inner products rather than ranks; faster to train and as accurate or more.
 
     Parameters
@@ -79,7 +79,7 @@ class AnnexML(LocalEmbeddings):
     -----
     Scores are shares of the votes, in [0, 1]. Training rows without labels are left out. Those whose labels nobody
     shares have no neighbors in the graph; they vote, but do not shape the space. A row that is near to no training
-    row, such as one without known features, is answered with ``label_shares_``. Parts of fewer rows than `n_neighbors`
+    row, such as one without known features, gets ``label_shares_``. Parts of fewer rows than `n_neighbors`
     let all vote.
 
     For row i, its neighbor j and 256 random rows n of the part, the map lowers

@@ -17,7 +17,7 @@ from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice
 
 EDGES = 16  # of a row in the graph, and half of those in its lowest layer
-EFFORT = 128  # candidates held while a row is added, and at least while a query is answered
+EFFORT = 128  # candidates held while a row is added, and at least for a query
 BATCH = 4096  # rows added between two looks at Ctrl-C
 
 

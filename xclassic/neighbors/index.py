@@ -137,10 +137,10 @@ def vote(
     Y : csr_array, shape (n_neighbor_rows, n_labels)
         Labels of the rows; an entry is a label, whatever its value.
     label_shares : ndarray of float32, shape (n_labels,)
-        Scores for rows without neighbors; labels of share 0 are not answered.
+        Scores for rows without neighbors; labels of share 0 are not predicted.
     k : int
     labels : ndarray of int32, optional
-        Answer with these only.
+        Predict these only.
 
     Returns
     -------

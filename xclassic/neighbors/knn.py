@@ -41,7 +41,7 @@ class KNN(XMCClassifier):
         Scale rows to unit length. Without, neighbors are those with the largest inner product, which votes are then
         powers of.
     n_jobs : int, optional
-        Workers, as joblib counts them. The answers do not depend on it.
+        Workers, as joblib counts them. The predictions do not depend on it.
     verbose : int, default=0
         Above 0, show the progress of predictions.
 
@@ -60,8 +60,8 @@ class KNN(XMCClassifier):
 
     Notes
     -----
-    Scores are in [0, 1]. Only labels of neighbors are answered; a row without neighbors, such as one without known
-    features, is answered with ``label_shares_``. Rows without labels are neighbors like others and take from the
+    Scores are in [0, 1]. Only labels of neighbors are predicted; a row without neighbors, such as one without known
+    features, gets ``label_shares_``. Rows without labels are neighbors like others and take from the
     shares of all. Exact neighbors are found among sparse training rows by an inverted index, among dense ones by
     products with all rows, 16 at a time. Equally near ones rank by row. The graph is made at the first prediction, in
     some 200 microseconds a row, and searches of several workers take turns.

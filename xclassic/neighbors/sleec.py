@@ -30,9 +30,9 @@ class SLEEC(LocalEmbeddings):
     2. *regresses*: learns a linear map from the features to these vectors,
     3. *decodes*: maps a new row of the cluster, finds the nearest training rows there, and lets them vote.
 
-    The answer is the mean over learners, each of which sees other rows and clusters. Labels need no model of their own,
-    and those that stand together are learned together: more accurate than linear methods where labels are frequent and
-    related, as on delicious; with very many rare labels one-vs-rest is ahead.
+    The prediction is the mean over learners, each of which sees other rows and clusters. Labels need no model of their
+    own, and those that stand together are learned together: more accurate than linear methods where labels are frequent
+    and related, as on delicious; with very many rare labels one-vs-rest is ahead.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class SLEEC(LocalEmbeddings):
     Notes
     -----
     Scores are shares of the votes, in [0, 1]. Training rows without labels are left out. A row that is near to no
-    training row, such as one without known features, is answered with ``label_shares_``. Clusters of fewer rows than
+    training row, such as one without known features, gets ``label_shares_``. Clusters of fewer rows than
     `n_components` have shorter vectors, and those of fewer than `n_neighbors` let all vote.
 
     Label vectors are scaled to unit length. Unlike in the paper [1]_, `l1` is off by default, neighbors are found by

@@ -129,7 +129,7 @@ def load_pretrained(loader: Any, model: str, **options: Any) -> Any:
     if not is_folder and (folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1):
         raise OSError(f"There is no folder {model}; pass a folder with a model, or the id of one on the hub.")
     try:
-        source = model if is_folder or _hub_answers(int(time.monotonic() // 60)) else _cached(model)
+        source = model if is_folder or _hub_responds(int(time.monotonic() // 60)) else _cached(model)
         with _no_bars() if Path(source).is_dir() else nullcontext():
             return loader.from_pretrained(source, **options)
     except (ImportError, MemoryError):
@@ -170,7 +170,7 @@ def _cached(model: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _hub_answers(minute: int) -> bool:
+def _hub_responds(minute: int) -> bool:
     """Tell within seconds whether the hub can be reached; its own client retries for the better part of a minute."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
@@ -179,7 +179,7 @@ def _hub_answers(minute: int) -> bool:
         return False
     try:
         get_session().head(constants.ENDPOINT, timeout=5)
-    except Exception:  # of whatever client is below: no answer is no answer
+    except Exception:  # of whatever client is below: no response, no hub
         return False
     return True
 

@@ -188,7 +188,7 @@ def _extend(
 
 
 def _write(labels: Tensor, scores: Tensor, rows: Tensor, beams: Beams, trie: TrieOnDevice) -> None:
-    """Write the answers of finished rows: the best first, of equal ones the smaller label."""
+    """Write the predictions of finished rows: the best first, of equal ones the smaller label."""
     found = beams.scores.masked_fill(~beams.done, -torch.inf)
     named = torch.where(found == -torch.inf, -1, trie.only_label[beams.nodes])
     order = named.argsort(dim=1, stable=True)

@@ -49,8 +49,9 @@ class T5Classifier(XMCClassifier):
 
     Each label is a sequence of tokens, and all of them form a trie. What may come next after some tokens is what stands
     below their node, and the model chooses among nothing else: the probability of a label is the product, along its
-    path, of softmaxes over the children of each node. So every answer is a label, the probabilities of all labels sum
-    to one, and training (the mean of :math:`-\log p`) makes the model better at just the choices that it has to make.
+    path, of softmaxes over the children of each node. So every prediction is a label, the probabilities of all labels
+    sum to one, and training (the mean of :math:`-\log p`) makes the model better at just the choices that it has to
+    make.
 
     Parameters
     ----------
@@ -150,7 +151,7 @@ class T5Classifier(XMCClassifier):
     Scores are logarithms of probabilities; of a row with several labels they share what makes 1. ``predict_proba``
     exists after a fit on a class vector.
 
-    Rows without labels are not trained on. Labels without rows can be answered, but nothing was learned about them but
+    Rows without labels are not trained on. Labels without rows can be predicted, but nothing was learned about them but
     what their names share with others. Missing texts are read as empty ones.
 
     Memory while training is 16 bytes a weight, and activations, which `accumulate` and `gradient_checkpointing`
@@ -180,7 +181,7 @@ class T5Classifier(XMCClassifier):
     _network: Any = None
     _stored: Any = None
     _log_scores = True
-    _rows_per_task = sys.maxsize  # PyTorch has threads of its own, and rows of like length are answered together
+    _rows_per_task = sys.maxsize  # PyTorch has threads of its own, and rows of similar length are predicted together
     _not_saved = ("model", "tokenizer", "label_names", "fields", "tree", "embeddings", "checkpoint", "device")
 
     def __init__(
@@ -422,7 +423,7 @@ class T5Classifier(XMCClassifier):
         return super().score(X, self._target.encode(y) if is_records(y) else y, sample_weight)
 
     def predict_fields(self, X: Any) -> list[dict[str, str | None]]:
-        """Return the fields of the best answer for each row, after a fit with ``target="fields"``.
+        """Return the fields of the best prediction for each row, after a fit with ``target="fields"``.
 
         Parameters
         ----------
@@ -431,7 +432,7 @@ class T5Classifier(XMCClassifier):
         Returns
         -------
         list of dict
-            Values by the columns of `fields`, None where the answer is "na". Together they occurred in training.
+            Values by the columns of `fields`, None where the prediction is "na". Together they occurred in training.
         """
         if self.target != "fields":
             raise AttributeError(f"predict_fields needs target='fields'; this model has target={self.target!r}.")

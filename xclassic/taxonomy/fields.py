@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xclassic.base import predict_topk
 from xclassic.metrics import label_groups
-from xclassic.metrics.groups import accuracy_of_groups, first_answers, group_topk
+from xclassic.metrics.groups import accuracy_of_groups, first_predictions, group_topk
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Facts, packed, save, unpacked
@@ -56,7 +56,7 @@ class FieldsClassifier(BaseEstimator):
     field_estimators_ : dict of str to estimator
         Those of the other fields.
     values_ : dict of str to ndarray of object
-        For each field its values, in the order of the ids that `predict_topk` answers with; None for a missing one.
+        For each field its values, in the order of the ids that `predict_topk` returns; None for a missing one.
 
     See Also
     --------
@@ -206,14 +206,14 @@ class FieldsClassifier(BaseEstimator):
         X : sequence or matrix of n_rows
             As in ``fit``.
         k : int, default=5
-            Answers per field, at least 1.
+            Predictions per field, at least 1.
 
         Returns
         -------
         dict of str to TopK
             For each field ids of values: ``top[field].named(clf.values_[field])`` has the values themselves. With
             ``min(k, n_values)`` slots. A value of a level scores as the best path that it is on, among the best 100
-            paths (or `k`); it may have fewer answers than slots.
+            paths (or `k`); it may have fewer predictions than slots.
 
         Raises
         ------
@@ -229,14 +229,14 @@ class FieldsClassifier(BaseEstimator):
         """
         check_is_fitted(self)
         k = check_k(k)
-        answers: dict[str, TopK] = {}
+        predictions: dict[str, TopK] = {}
         if self.path:
             paths = predict_topk(self.path_estimator_, X, max(k, N_PATHS))
             for level, ids in self._level_ids.items():
-                answers[level] = group_topk(paths, ids, self.values_[level].size, "max").head(k)
+                predictions[level] = group_topk(paths, ids, self.values_[level].size, "max").head(k)
         for field, member in self.field_estimators_.items():
-            answers[field] = predict_topk(member, X, k)
-        return answers
+            predictions[field] = predict_topk(member, X, k)
+        return predictions
 
     def score(self, X: Any, table: Any) -> float:
         """Return the mean accuracy over the fields.
@@ -395,10 +395,10 @@ def _report(true: Names, predicted: Names, train: Names | None) -> dict[str, flo
     values = sorted({value for column in (true, predicted, train or []) for value in column if value is not None})
     number: dict[str | None, int] = {value: i for i, value in enumerate([None, *values])}
     truth, best = (_one_hot(column, number) for column in (true, predicted))
-    results = first_answers(truth, best)
+    results = first_predictions(truth, best)
     named = np.arange(1, len(number))  # all but the missing one
     if truth[:, named].nnz:
-        results |= {f"{key} without na": value for key, value in first_answers(truth, best, named).items()}
+        results |= {f"{key} without na": value for key, value in first_predictions(truth, best, named).items()}
     if train is not None:
         counts = np.bincount([number[value] for value in train], minlength=len(number))
         groups = {name: labels + 1 for name, labels in label_groups(counts[1:]).items()}

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from xclassic.label_tree.tree import LabelTree
 from xclassic.metrics import label_groups
 from xclassic.metrics._inputs import check_counts, read_pairs
-from xclassic.metrics.groups import HOW, accuracy_of_groups, first_answers, group_topk
+from xclassic.metrics.groups import HOW, accuracy_of_groups, first_predictions, group_topk
 from xclassic.topk import TopK
 from xclassic.validation.labels import label_array
 from xclassic.validation.parameters import check_choice
@@ -431,7 +431,7 @@ class LabelHierarchy:
     # From labels to levels
 
     def expand(self, top: TopK, level: str | int, *, how: str = "max") -> TopK:
-        """Rank the nodes of a level by the answers below them.
+        """Rank the nodes of a level by the predictions below them.
 
         Parameters
         ----------
@@ -440,24 +440,24 @@ class LabelHierarchy:
         level : str or int
             Name of the level, or its number from 0 at the top.
         how : {"max", "sum"}, default="max"
-            The score of a node: the highest of the labels below it that were answered, which suits any scores and
+            The score of a node: the highest of the labels below it that were predicted, which suits any scores and
             makes the best node that of the best label; or their sum, for probabilities of labels of which one is true.
 
         Returns
         -------
         TopK
             Of nodes, ids as in ``nodes(level)``, each at most once per row; with ``min(k, n_nodes)`` slots. Only nodes
-            with an answer below them are ranked: ask for more labels if you need more nodes, and for sums that
+            with a prediction below them are ranked: ask for more labels if you need more nodes, and for sums that
             miss nothing.
 
         Raises
         ------
         ValueError
-            If an answer is no label of the hierarchy, or there is no such level.
+            If a prediction is no label of the hierarchy, or there is no such level.
 
         Notes
         -----
-        Cost: two sorts of all answers.
+        Cost: two sorts of all predictions.
 
         Examples
         --------
@@ -574,7 +574,7 @@ class LabelHierarchy:
         results = {}
         for level in self.levels:
             truth, best = self.truth(Y_true, level), self.expand(top, level, how=how).head(1)
-            results[level] = first_answers(truth, best)
+            results[level] = first_predictions(truth, best)
             if counts is not None:
                 of_nodes = np.bincount(self.node_ids(level), weights=counts)
                 results[level] |= accuracy_of_groups(truth, best, label_groups(of_nodes))

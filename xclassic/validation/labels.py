@@ -26,9 +26,9 @@ class Target(NamedTuple):
     classes : ndarray, shape (n_labels,)
         The user's label of each column, strictly increasing.
     kind : {"vector", "dense", "sparse"}
-        The container that the labels came in, which is the one that ``predict`` answers in.
+        The container that the labels came in, which is the one that ``predict`` returns.
     dtype : dtype
-        Of the 0-1 answers of ``predict`` (of the classes for a vector).
+        Of the 0-1 predictions of ``predict`` (of the classes for a vector).
     """
 
     Y: csr_array
@@ -337,7 +337,7 @@ def find_labels(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32
 def check_restriction(
     labels: ArrayLike | None, exclude: ArrayLike | None, classes: NDArray[Any]
 ) -> NDArray[np.int32] | None:
-    """Return the sorted ids of the labels that may be answered, None for all of them.
+    """Return the sorted ids of the labels that may be predicted, None for all of them.
 
     Raises
     ------

@@ -44,7 +44,7 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
 
 
 def check_k(k: Any) -> int:
-    """Return the number of answers wanted as an int.
+    """Return the number of predictions wanted as an int.
 
     Raises
     ------

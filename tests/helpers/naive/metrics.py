@@ -1,7 +1,7 @@
 """Metrics as one would write them down, one row and one label at a time. Imports nothing from the package.
 
-`truth[i]` is the set of true labels of row i and `ranked[i]` the list of its answers, best first. With `labels`, only
-those count as true.
+`truth[i]` is the set of true labels of row i and `ranked[i]` the list of its predictions, best first. With `labels`,
+only those count as true.
 """
 
 import math
@@ -25,20 +25,22 @@ def rank(scores, k):
 
 def precision_at_k(truth, ranked, k, labels=None):
     truth = only(truth, labels)
-    return sum(len(row & set(answers[:k])) / k for row, answers in zip(truth, ranked, strict=True)) / len(truth)
+    return sum(len(row & set(predictions[:k])) / k for row, predictions in zip(truth, ranked, strict=True)) / len(truth)
 
 
 def recall_at_k(truth, ranked, k, labels=None):
     truth = only(truth, labels)
-    values = [len(row & set(answers[:k])) / len(row) if row else 0 for row, answers in zip(truth, ranked, strict=True)]
+    values = [
+        len(row & set(predictions[:k])) / len(row) if row else 0 for row, predictions in zip(truth, ranked, strict=True)
+    ]
     return mean_over_rows(values, truth, labels)
 
 
 def ndcg_at_k(truth, ranked, k, labels=None):
     truth = only(truth, labels)
     values = []
-    for row, answers in zip(truth, ranked, strict=True):
-        gain = sum(1 / math.log(1 + j) for j, label in enumerate(answers[:k], start=1) if label in row)
+    for row, predictions in zip(truth, ranked, strict=True):
+        gain = sum(1 / math.log(1 + j) for j, label in enumerate(predictions[:k], start=1) if label in row)
         best = sum(1 / math.log(1 + j) for j in range(1, min(k, len(row)) + 1))
         values.append(gain / best if row else 0)
     return mean_over_rows(values, truth, labels)
@@ -46,21 +48,22 @@ def ndcg_at_k(truth, ranked, k, labels=None):
 
 def hit_at_k(truth, ranked, k, labels=None):
     truth = only(truth, labels)
-    values = [any(label in row for label in answers[:k]) for row, answers in zip(truth, ranked, strict=True)]
+    values = [any(label in row for label in predictions[:k]) for row, predictions in zip(truth, ranked, strict=True)]
     return mean_over_rows(values, truth, labels)
 
 
 def coverage_at_k(truth, ranked, k, labels=None):
     truth = only(truth, labels)
     ever_true = set().union(*truth)
-    found = {label for row, answers in zip(truth, ranked, strict=True) for label in answers[:k] if label in row}
+    found = {label for row, predictions in zip(truth, ranked, strict=True) for label in predictions[:k] if label in row}
     return len(found) / len(ever_true) if ever_true else 0.0
 
 
 def r_precision(truth, ranked, labels=None):
     truth = only(truth, labels)
     values = [
-        len(row & set(answers[: len(row)])) / len(row) if row else 0 for row, answers in zip(truth, ranked, strict=True)
+        len(row & set(predictions[: len(row)])) / len(row) if row else 0
+        for row, predictions in zip(truth, ranked, strict=True)
     ]
     return mean_over_rows(values, truth, labels)
 
@@ -68,17 +71,17 @@ def r_precision(truth, ranked, labels=None):
 def prefix_credit(truth, ranked, codes, k, labels=None):
     """`codes` has a list of digits per label, without padding."""
     total = 0.0
-    for row, answers in zip(only(truth, labels), ranked, strict=True):
-        for answer in answers[:k]:
-            total += max((_credit(label, answer, codes) for label in row), default=0) / k
+    for row, predictions in zip(only(truth, labels), ranked, strict=True):
+        for prediction in predictions[:k]:
+            total += max((_credit(label, prediction, codes) for label in row), default=0) / k
     return total / len(truth)
 
 
-def _credit(label, answer, codes):
-    if label == answer:
+def _credit(label, prediction, codes):
+    if label == prediction:
         return 1
     shared = 0
-    for true_digit, digit in zip(codes[label], codes[answer], strict=False):
+    for true_digit, digit in zip(codes[label], codes[prediction], strict=False):
         if true_digit != digit:
             break
         shared += 1
@@ -100,8 +103,8 @@ def psndcg_at_k(truth, ranked, k, propensities, labels=None):
 
 def _ratio_of_sums(truth, ranked, propensities, slot_gains):
     found = best = 0.0
-    for row, answers in zip(truth, ranked, strict=True):
-        for label, gain in zip(answers, slot_gains, strict=False):
+    for row, predictions in zip(truth, ranked, strict=True):
+        for label, gain in zip(predictions, slot_gains, strict=False):
             found += gain / propensities[label] if label in row else 0
         for weight, gain in zip(
             sorted((1 / propensities[label] for label in row), reverse=True), slot_gains, strict=False

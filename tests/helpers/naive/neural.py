@@ -51,5 +51,5 @@ def beam_search(model, tokens, sequences, beam, k, allowed=None):
             ]
         beams = sorted(extended, key=lambda pair: -pair[1])[:beam]
     label_of = {tuple(s): j for j, s in enumerate(sequences)}
-    answers = sorted(((label_of[prefix], score) for prefix, score in beams), key=lambda pair: (-pair[1], pair[0]))
-    return answers[:k]
+    predictions = sorted(((label_of[prefix], score) for prefix, score in beams), key=lambda pair: (-pair[1], pair[0]))
+    return predictions[:k]

@@ -1,4 +1,4 @@
-"""Whether a GPU answers as a CPU does: T5 and encoder, in float32 and bf16, from models saved on one for the other."""
+"""Whether a GPU predicts as a CPU does: T5 and encoder, in float32 and bf16, from models saved on one for the other."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def run(setting: Setting) -> Iterator[Result]:
     """Yield comparisons for each target of a T5, then for an encoder."""
     with tempfile.TemporaryDirectory() as name:
         for target in ("name", "code", "fields"):
-            yield from t5_answers(setting, Path(name), target)
+            yield from t5_predictions(setting, Path(name), target)
         yield from encoder_rows(setting, Path(name))
 
 
-def t5_answers(setting: Setting, folder: Path, target: str) -> Iterator[Result]:
+def t5_predictions(setting: Setting, folder: Path, target: str) -> Iterator[Result]:
     """Train on the device, and ask the model there and on a CPU."""
     rows = products()
     texts, types = [row["title"] for row in rows], [row["type"] for row in rows]
