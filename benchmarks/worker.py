@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import load_npz
 
-LATENCY_ROWS = 1000  # rows asked for one by one, and the seconds after which no more are
+LATENCY_ROWS = 1000  # rows predicted one by one, at most for so many seconds
 LATENCY_SECONDS = 5.0
 BATCH_SECONDS, BATCH_REPEATS = 1.0, 7  # the batch is predicted again and again until one of them is reached
 

@@ -455,7 +455,7 @@ def predict_topk(
     """Return the best `k` labels of each row from an estimator, a `Pipeline` or a fitted search.
 
     A scikit-learn pipeline passes on only the methods it knows; this function transforms `X` by all steps but the last
-    and asks the last one.
+    and passes the result to the last one.
 
     Parameters
     ----------

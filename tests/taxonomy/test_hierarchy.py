@@ -148,17 +148,17 @@ def test_levels_of_a_small_hierarchy():
 @pytest.mark.parametrize("level", ["color", 3, -1])
 def test_level_must_be_known(level):
     top = TopK.empty(1, 1)
-    for ask in (clothes().nodes, clothes().parents, lambda level: clothes().expand(top, level)):
+    for query in (clothes().nodes, clothes().parents, lambda level: clothes().expand(top, level)):
         with pytest.raises(ValueError, match=r"no level .*; levels are 'group', 'shelf', 'type', or 0 to 2"):
-            ask(level)
+            query(level)
 
 
 def test_labels_must_be_known_and_have_parents():
-    for ask in (clothes().path, clothes().ancestors):
+    for query in (clothes().path, clothes().ancestors):
         with pytest.raises(ValueError, match="no label 5; ids are 0 to 4"):
-            ask(5)
+            query(5)
         with pytest.raises(ValueError, match="no label -1"):
-            ask(-1)
+            query(-1)
     with pytest.raises(ValueError, match="'group' is the top"):
         clothes().parents("group")
 

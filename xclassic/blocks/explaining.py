@@ -107,7 +107,7 @@ class ExplainableClassifier(XMCClassifier):
         label_names: Names | None = None,
         feature_names: Names | None = None,
     ) -> Explanation:
-        """Tell why a label has its score for one row: every model asked, and the features that moved it.
+        """Tell why a label has its score for one row: every model queried, and the features that moved it.
 
         Parameters
         ----------

@@ -26,7 +26,7 @@ LOSSES = kernel_losses[:2]  # those of classifiers of their own, not of the chil
 
 @dataclass
 class Trained:
-    """What a block trainer returns besides the weights, label by label in the order asked for.
+    """What a block trainer returns besides the weights, label by label in the order of the call.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Several estimators asked together: a weighted mean of their normalized predictions."""
+"""Several estimators used together: a weighted mean of their normalized predictions."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Blend(XMCClassifier, _BaseComposition):
     weights : "auto", None, or sequence of float, shape (n_members,), default="auto"
         ``"auto"`` chooses the weights with the highest mean of P@1, P@3 and P@5 on held-out rows; None means equal
         weights. Given weights, of which one must be above 0, are scaled to sum to one. Members of weight 0 are not
-        asked.
+        queried.
     normalization : {"probability", "rank", "none"}, default="probability"
         ``"probability"``: the logistic function of :math:`a + b \, s + c \log r`, fitted for each member on held-out
         rows; the blend then has probabilities too. ``"rank"``: :math:`1 / (1 + r)`, which needs no rows. ``"none"``:
@@ -263,9 +263,9 @@ class Blend(XMCClassifier, _BaseComposition):
     # Prediction
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
-        asked = np.flatnonzero(self.weights_).tolist()
-        tops = [self._normalized(i, *self._candidates(self.estimators_[i], X, labels, stop)) for i in asked]
-        return blend_topk(tops, self.weights_[asked], k, self.classes_.size)
+        used = np.flatnonzero(self.weights_).tolist()
+        tops = [self._normalized(i, *self._candidates(self.estimators_[i], X, labels, stop)) for i in used]
+        return blend_topk(tops, self.weights_[used], k, self.classes_.size)
 
     def _candidates(
         self, member: XMCClassifier, X: Features, labels: NDArray[np.int32] | None, stop: StopByte

@@ -190,7 +190,7 @@ def confusion_section(case: Case, names: Names) -> str:
     columns = ["True label, missed", "Predicted first", "Rows", "% of its rows"]
     return (
         f"<p>Rows whose first prediction is wrong while a true label is not predicted down to rank {case.top.k}: which "
-        "is missed, and which stands in its place. The last column is the share of all rows with the missed label.</p>\n"
+        "is missed, and which is in its place. The last column is the share of all rows with the missed label.</p>\n"
         + table("Most confused labels", columns, {"": rows}, texts=2)
     )
 

@@ -88,13 +88,13 @@ class Learner:
             return
         nearest = nearest_centroid(X, self.scorers)
         for c in np.unique(nearest):
-            part, asked = self.parts[c], np.flatnonzero(nearest == c)
+            part, queries = self.parts[c], np.flatnonzero(nearest == c)
             index = part.graph if search == "graph" else part.exact
-            found = index.nearest(part.map.images(X[asked]), min(neighbors.shape[1], len(part.rows)), stop)
+            found = index.nearest(part.map.images(X[queries]), min(neighbors.shape[1], len(part.rows)), stop)
             shares = vote_weights(found.scores, power)
             shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-            neighbors[asked, : found.k] = part.rows[np.maximum(found.ids, 0)]
-            weights[asked, : found.k] = shares
+            neighbors[queries, : found.k] = part.rows[np.maximum(found.ids, 0)]
+            weights[queries, : found.k] = shares
 
 
 class LocalEmbeddings(XMCClassifier):
