@@ -13,7 +13,7 @@ from tests.helpers.blocks import dense_weights, problem_data, train
 from tests.helpers.naive import blocks as naive_blocks
 from tests.helpers.naive import linear as naive
 from xclassic._kernels import blocks as kernels
-from xclassic.blocks.problem import BlockProblem, by_falling_count
+from xclassic.blocks.problem import BlockProblem, by_descending_count
 from xclassic.blocks.training import ridge_blocks, train_blocks
 from xclassic.blocks.weights import BlockWeights
 from xclassic.storage.folder import ModelFileError
@@ -245,7 +245,7 @@ def test_ties_go_to_the_smaller_label():
 
 def test_batch_equals_row_by_row(level):
     X, Y = problem_data(n=40)
-    weights = train(X, Y, by_falling_count(Y)).weights
+    weights = train(X, Y, by_descending_count(Y)).weights
     batch = weights.topk(X, 5)
     for i in range(X.shape[0]):
         row = weights.topk(X[[i]], 5)
@@ -267,7 +267,7 @@ def test_chunks_hold_what_they_were_given():
 
 def test_pruning_while_training_equals_pruning_afterwards():
     X, Y = problem_data()
-    labels = by_falling_count(Y)
+    labels = by_descending_count(Y)
     whole, small = train(X, Y, labels).weights, train(X, Y, labels, prune=0.2).weights
     cut = whole.pruned(0.2)
     assert 0 < cut.n_values < whole.n_values
@@ -287,7 +287,7 @@ def test_weights_may_all_be_zero():
 def test_damaged_arrays_are_rejected_or_harmless(data):
     """Whatever a stored array holds, the kernels are not let near an index that leaves its array."""
     X, Y = problem_data(n=30, d=10, n_labels=20)
-    good = train(X, Y, by_falling_count(Y), eps=0.1).weights
+    good = train(X, Y, by_descending_count(Y), eps=0.1).weights
     arrays = {name: array.copy() for name, array in good.arrays().items()}
     name = data.draw(st.sampled_from(sorted(arrays)))
     if data.draw(st.booleans()):

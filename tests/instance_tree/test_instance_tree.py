@@ -68,7 +68,7 @@ def test_drawing_names_features_and_labels():
         ({"features": np.array([2], np.int32)}, "features"),
         ({"features": np.array([-1], np.int32)}, "features"),
         ({"labels": np.array([0, 3, 1], np.int32)}, "labels"),
-        ({"labels": np.array([2, 0, 1], np.int32)}, "rise"),
+        ({"labels": np.array([2, 0, 1], np.int32)}, "ascend"),
         ({"weights": np.array([np.nan], np.float32)}, "finite"),
         ({"weights": np.zeros(0, np.float32)}, "weight for each"),
         ({"shares": np.array([0.75, 0, 1], np.float32)}, "shares"),

@@ -197,7 +197,7 @@ XC_FN void score_row(const Rows& rows, const Chunks& chunks, int64_t c, const in
             row = begin + lookup[feature];
         } else {
             row = find_feature(chunks, begin, end, feature, rows.d);
-            if (row == end) break;  // features rise
+            if (row == end) break;  // features ascend
             if (chunks.features[row] != feature) continue;
         }
         __builtin_prefetch(chunks.feature_cell_ptr + row);

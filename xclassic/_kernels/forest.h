@@ -227,7 +227,7 @@ inline void rank_labels(const Forest& forest, const RankTask& task) {
     }
 }
 
-// Means of the label vectors of some rows, leaf by leaf; the largest entries are kept, rising by label.
+// Means of the label vectors of some rows, leaf by leaf; the largest entries are kept, ascending by label.
 struct LeafTask {
     const int64_t* indptr = nullptr;  // labels of each row
     const int32_t* indices = nullptr;

@@ -31,7 +31,7 @@ struct PlaneTask {
 // Finished planes, one after the other.
 struct Planes {
     std::vector<int64_t> sizes;
-    std::vector<int32_t> features;  // rising
+    std::vector<int32_t> features;  // ascending
     std::vector<float> values;  // half precise
     std::vector<float> biases;
 };
@@ -220,7 +220,7 @@ class PlaneTrainer {
         return sum;
     }
 
-    // Margins are added up anew as forest.h does, by rising feature, so that a training row takes the same way later.
+    // Margins are added up anew as forest.h does, by ascending feature, so that a training row takes the same way later.
     void write(int64_t begin) {
         kept_.clear();
         for (int64_t f = 0; f < d_; f++) {

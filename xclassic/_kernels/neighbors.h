@@ -11,7 +11,7 @@ namespace xclassic {
 struct NearestTask {
     Rows queries;
     const int64_t* posting_ptr = nullptr;  // (d + 1,)
-    const int32_t* posting_rows = nullptr;  // for each feature the rows that have it, rising
+    const int32_t* posting_rows = nullptr;  // for each feature the rows that have it, ascending
     const float* posting_values = nullptr;
     int64_t n_rows = 0;
     Best best;  // rows and products

@@ -10,17 +10,17 @@ namespace xclassic {
 constexpr float INERT = 1e-9f;  // cost of a pair that must not count: zero would divide by zero
 
 struct NodeTask {
-    Rows rows;  // the whole matrix, features numbered by falling frequency
+    Rows rows;  // the whole matrix, features numbered by descending frequency
     const float* square_norms = nullptr;  // (n,) constant feature included
     const int32_t* feature_of = nullptr;  // (d,) the user's number of each feature
     int64_t n_features = 0;  // of the user
     int64_t n_nodes = 0;
     const int64_t* row_ptr = nullptr;  // (n_nodes + 1,)
-    const int32_t* node_rows = nullptr;  // rows that reach each node, rising
+    const int32_t* node_rows = nullptr;  // rows that reach each node, ascending
     const float* row_mass = nullptr;  // weight of each of them, or nullptr for ones
     const int64_t* child_ptr = nullptr;  // (n_nodes + 1,)
     const int64_t* positive_ptr = nullptr;  // (n_children + 1,)
-    const int32_t* positives = nullptr;  // rows of each child, rising; among those of the node
+    const int32_t* positives = nullptr;  // rows of each child, ascending; among those of the node
     const float* positive_mass = nullptr;  // how much of the row's weight is the child's, or nullptr for all
     const uint64_t* seeds = nullptr;  // (n_nodes,)
     int32_t loss = 0;

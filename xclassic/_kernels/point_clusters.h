@@ -33,7 +33,7 @@ struct PointClusterTask {
 struct Centroids {
     std::vector<int64_t> arity;  // of each node: 0, or at least 2
     std::vector<int64_t> sizes;  // of each child
-    std::vector<int32_t> features;  // rising
+    std::vector<int32_t> features;  // ascending
     std::vector<float> values;  // half precise
 };
 

@@ -32,7 +32,7 @@ class Scratch {
     int64_t size_ = 0;
 };
 
-// A set of small integers that lists its members in rising order and tells the rank of each.
+// A set of small integers that lists its members in ascending order and tells the rank of each.
 class RankedSet {
   public:
     explicit RankedSet(int64_t n) : bits_((n + 63) / 64 + 1), before_(bits_.size()) {}

@@ -43,7 +43,7 @@ class ThresholdFinder {
         int32_t point;  // position in the node
     };
     struct Candidate {
-        uint64_t key;  // candidates are tried by rising key, which is random
+        uint64_t key;  // candidates are tried by ascending key, which is random
         int32_t feature;
         bool operator<(const Candidate& other) const { return key > other.key; }  // heaps pop the largest
     };

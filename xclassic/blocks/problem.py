@@ -23,8 +23,8 @@ WINDOW = 1024  # rows sorted by length together: near enough to each other to be
 class BlockProblem:
     """The training side of a feature matrix.
 
-    Features are numbered anew by falling frequency, so that the weights touched most lie together; those that occur in
-    no row are left out.
+    Features are numbered anew by descending frequency, so that the weights touched most lie together; those that occur
+    in no row are left out.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class BlockProblem:
         return columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
 
 
-def by_falling_count(Y: csr_array) -> NDArray[np.int64]:
+def by_descending_count(Y: csr_array) -> NDArray[np.int64]:
     """Return the labels that have a positive, most frequent first: neighbors then need about as many sweeps."""
     counts = np.bincount(Y.indices, minlength=Y.shape[1])
     return np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]

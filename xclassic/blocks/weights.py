@@ -38,7 +38,7 @@ class BlockWeights:
     bias : ndarray of float32, shape (16 n_groups,)
         Score of each lane before any feature is read.
     features : ndarray of int32, shape (n_rows,)
-        Feature of each row, rising within a chunk.
+        Feature of each row, ascending within a chunk.
     chunk_cell_ptr, chunk_value_ptr : ndarray of int64, shape (n_chunks + 1,)
         First cell and first value of each chunk.
     feature_cell_ptr, feature_value_ptr : ndarray of uint32, shape (n_rows + 1,)
@@ -329,13 +329,13 @@ class BlockWeights:
         _check_range("features", self.features, 0, self.n_features)
         _check_range("labels", self.labels, -1, self._n_labels)
         chunk = np.repeat(np.arange(len(self.chunk_feature_ptr) - 1), np.diff(self.chunk_feature_ptr))
-        rising = (np.diff(self.features) > 0) | (np.diff(chunk) > 0)
+        ascending = (np.diff(self.features) > 0) | (np.diff(chunk) > 0)
         used = self.labels[self.labels >= 0]
         widths = np.diff(self.chunk_group_ptr)
         cell_chunk = np.repeat(chunk, np.diff(feature_cell_ptr))
         lanes = np.concatenate(([0], np.cumsum(np.bitwise_count(self.cell_masks), dtype=np.int64)))
-        if not rising.all():
-            raise ModelFileError("The features of a chunk do not rise.")
+        if not ascending.all():
+            raise ModelFileError("The features of a chunk do not ascend.")
         if len(np.unique(used)) != len(used):
             raise ModelFileError("A label has weights in two places.")
         if (self.cell_groups >= widths[cell_chunk]).any():
@@ -411,7 +411,7 @@ def _chained(offsets: tuple[NDArray[np.uint32], ...]) -> NDArray[np.uint32]:
 
 def _check_offsets(name: str, offsets: NDArray[np.int64], end: int) -> None:
     if offsets[0] != 0 or offsets[-1] != end or (np.diff(offsets) < 0).any():
-        raise ModelFileError(f"Array {name} of the weights is no rising list of offsets from 0 to {end}.")
+        raise ModelFileError(f"Array {name} of the weights is not an ascending list of offsets from 0 to {end}.")
 
 
 def _check_range(name: str, values: NDArray[np.int32], low: int, high: int) -> None:

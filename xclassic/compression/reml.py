@@ -14,7 +14,7 @@ from scipy.sparse.linalg import aslinearoperator
 import xclassic._kernels.blocks as block_kernels
 import xclassic._kernels.remainders as kernels
 from xclassic._kernels.arguments import LANES
-from xclassic.blocks.problem import BlockProblem, by_falling_count, label_ranges
+from xclassic.blocks.problem import BlockProblem, by_descending_count, label_ranges
 from xclassic.blocks.training import run_blocks
 from xclassic.blocks.weights import BlockWeights
 from xclassic.compression.base import LinearCompression
@@ -154,7 +154,7 @@ class REML(LinearCompression):
 
     def _fit(self, X: Features, Y: csr_array) -> None:
         X = with_bias(self._prepare(X), self.bias)
-        labels = by_falling_count(Y)
+        labels = by_descending_count(Y)
         own = csr_array(Y[:, labels])
         rank = min(self.n_components, len(labels))
         seeds = spawn_seeds(self.random_state, 2).tolist()

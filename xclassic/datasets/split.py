@@ -33,9 +33,9 @@ def stratified_split(
     Returns
     -------
     train_rows : ndarray of int64
-        Row numbers, rising. Use them on everything that has these rows: ``X[train_rows]``, ``Y[train_rows]``.
+        Row numbers, ascending. Use them on everything that has these rows: ``X[train_rows]``, ``Y[train_rows]``.
     test_rows : ndarray of int64
-        All the others, rising.
+        All the others, ascending.
 
     Raises
     ------

@@ -88,7 +88,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
     vectorizers_ : dict of str to list of sklearn.feature_extraction.text.TfidfVectorizer
         Of each text field, those of words and of characters. The field is ``"text"`` where `X` is texts.
     edges_ : dict of str to ndarray of float64, shape (n_edges,)
-        Of each numeric field, where bins meet, rising; a value on an edge belongs to the higher bin.
+        Of each numeric field, where bins meet, ascending; a value on an edge belongs to the higher bin.
 
     See Also
     --------
@@ -388,7 +388,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         for i, field in enumerate(_fields("numeric", self.numeric)):
             self.edges_[field] = edges = stored_array(arrays, f"edges{i}", np.float64, (None,))
             if not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
-                raise ModelFileError(f"The edges of the bins of {field!r} in the model do not rise.")
+                raise ModelFileError(f"The edges of the bins of {field!r} in the model do not ascend.")
 
 
 def _fields(name: str, value: Any) -> list[str]:

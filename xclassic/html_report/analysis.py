@@ -106,7 +106,7 @@ def by_frequency(case: Case, train_counts: NDArray[np.float64]) -> FrequencyBins
 
 
 class ScoreBins(NamedTuple):
-    """Predictions in bins of about equal size by rising score; predictions of one score share a bin.
+    """Predictions in bins of about equal size by ascending score; predictions of one score share a bin.
 
     Attributes
     ----------

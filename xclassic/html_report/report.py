@@ -68,7 +68,7 @@ def write_report(
         The code of each label, as ``LabelTree.codes()`` gives them; adds the prefix credit.
     probabilities : bool, default=False
         Whether scores are probabilities. If so they are compared with the share of right predictions, else only that
-        share is shown by rising score.
+        share is shown by ascending score.
     texts : sequence of str or mapping, length n_rows, optional
         The text or the fields of each row, shown with the samples.
     row_names : sequence of length n_rows, optional

@@ -33,7 +33,7 @@ def split_by_ranking(  # type: ignore[no-untyped-def]
     sides : ndarray of uint8
         For each point 0 or 1; changed in place.
     discounts : ndarray of float32, shape (n_labels,)
-        What each rank is worth, falling.
+        What each rank is worth, descending.
     max_rounds : int
     tolerance : float
         Rise of the mean gain of a row below which a node is done.

@@ -358,7 +358,7 @@ class InstanceTree:
 
 def _check_pointers(name: str, pointers: NDArray[np.int64], n: int, n_entries: int) -> None:
     if len(pointers) != n + 1 or pointers[0] != 0 or pointers[-1] != n_entries or (np.diff(pointers) < 0).any():
-        raise ValueError(f"{name} must rise from 0 to {n_entries} in {n + 1} entries.")
+        raise ValueError(f"{name} must ascend from 0 to {n_entries} in {n + 1} entries.")
 
 
 def _check_ids(name: str, ids: NDArray[np.int32], pointers: NDArray[np.int64], n: int) -> None:
@@ -369,4 +369,4 @@ def _check_ids(name: str, ids: NDArray[np.int32], pointers: NDArray[np.int64], n
     starts = np.zeros(len(ids) + 1, np.bool_)
     starts[pointers] = True
     if (np.diff(ids) <= 0)[~starts[1:-1]].any():
-        raise ValueError(f"{name} must rise within a node.")
+        raise ValueError(f"{name} must ascend within a node.")

@@ -120,12 +120,12 @@ class TreeArrays:
 
     @cached_property
     def inner(self) -> NDArray[np.int64]:
-        """The inner nodes, rising."""
+        """The inner nodes, ascending."""
         return frozen(np.flatnonzero(self.label < 0))
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:
-        """The labels in the tree, rising."""
+        """The labels in the tree, ascending."""
         return frozen(np.flatnonzero(self.leaves >= 0).astype(np.int32))
 
     @cached_property

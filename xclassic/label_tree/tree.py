@@ -57,9 +57,9 @@ class LabelTree(TreeArrays):
     parent : ndarray of int64, shape (n_nodes,)
         Parent of each node, -1 for the root.
     inner : ndarray of int64, shape (n_inner,)
-        The inner nodes, rising.
+        The inner nodes, ascending.
     labels : ndarray of int32, shape (n_leaves,)
-        The label ids in the tree, rising.
+        The label ids in the tree, ascending.
     leaves : ndarray of int64, shape (n_labels,)
         The leaf of each label id, -1 for labels that are not in the tree.
 

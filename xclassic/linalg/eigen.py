@@ -19,7 +19,7 @@ STEPS, OVERSAMPLING = 6, 20  # of the subspace iteration beyond
 def top_eigenvectors(
     product: Callable[[NDArray[Any]], NDArray[Any]], order: int, k: int, random: np.random.Generator, stop: StopByte
 ) -> NDArray[np.float32]:
-    """Return the eigenvectors of the k largest eigenvalues of a positive semi-definite matrix, falling.
+    """Return the eigenvectors of the k largest eigenvalues of a positive semi-definite matrix, descending.
 
     All of a dense matrix up to an order of 1,000 or where most are wanted, else by subspace iteration.
 

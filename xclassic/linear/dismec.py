@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
-from xclassic.blocks.problem import BlockProblem, by_falling_count
+from xclassic.blocks.problem import BlockProblem, by_descending_count
 from xclassic.blocks.training import LOSSES, train_blocks
 from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
 from xclassic.metrics.propensity import inverse_propensities
@@ -128,7 +128,7 @@ class DiSMEC(OneVsRestLinear):
         check_number("max_passes", self.max_passes, minimum=1, integer=True)
 
     def _fit(self, X: Features, Y: csr_array) -> None:
-        labels = by_falling_count(Y)
+        labels = by_descending_count(Y)
         costs = np.full(len(labels), self.C, np.float32)
         weights = 1.0 if self.propensity is None else 2 * inverse_propensities(self.propensity, Y)[labels] - 1
         trained = train_blocks(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from xclassic.blocks.problem import BlockProblem, by_falling_count
+from xclassic.blocks.problem import BlockProblem, by_descending_count
 from xclassic.blocks.training import ridge_blocks
 from xclassic.linalg import ridge
 from xclassic.linear import exact_ridge
@@ -142,7 +142,7 @@ class OneVsRestLeastSquares(OneVsRestLinear):
 
     def _fit(self, X: Features, Y: csr_array) -> None:
         X = self._prepare(X)
-        labels = by_falling_count(Y)
+        labels = by_descending_count(Y)
         inverse = inverse_propensities(self.propensity, Y)[labels]
         seed = int(spawn_seeds(self.random_state, 1)[0])
         with blas_threads(1):  # so that the model does not depend on how BLAS shares its work

@@ -48,7 +48,7 @@ def propensity(
     Returns
     -------
     ndarray of float64, shape (n_labels,)
-        In (0, 1], rising with the count. The weight of a label in `psp_at_k` is one over this.
+        In (0, 1], higher for frequent labels. The weight of a label in `psp_at_k` is one over this.
 
     Raises
     ------
@@ -191,7 +191,7 @@ def _ratio_of_sums(judged: Judged, gain: NDArray[np.float64], weights: NDArray[n
 
 
 def _best_sum(judged: Judged, gain: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    """Return the sum over rows for a ranking that puts the true labels of a row first, by falling weight."""
+    """Return the sum over rows for a ranking that puts the true labels of a row first, by descending weight."""
     rows = judged.truth.rows
     true_weights = weights[judged.truth.labels]
     ordered = true_weights[np.lexsort((-true_weights, rows))]

@@ -22,7 +22,7 @@ class FeatureMap:
     Attributes
     ----------
     features : ndarray of int32, shape (n_used,)
-        Features in use, rising; the others are mapped to 0.
+        Features in use, ascending; the others are mapped to 0.
     weights : ndarray of float16, shape (n_used, n_components)
     """
 

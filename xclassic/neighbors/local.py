@@ -217,7 +217,7 @@ class LocalEmbeddings(XMCClassifier):
             if len(part.rows) == 0 or not 0 <= part.rows.min() <= part.rows.max() < self.labels_.shape[0]:
                 raise ModelFileError(f"A part has no rows, or a row of it is not below {self.labels_.shape[0]}.")
             if (np.diff(part.map.features) <= 0).any():
-                raise ModelFileError("The features of a map do not rise.")
+                raise ModelFileError("The features of a map do not ascend.")
             if not (np.isfinite(part.vectors).all() and np.isfinite(part.map.weights).all()):
                 raise ModelFileError("A vector of a training row, or a weight of a map, is not finite.")
         self._verified = True

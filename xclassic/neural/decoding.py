@@ -27,7 +27,7 @@ class Beams(NamedTuple):
     nodes : Tensor of int64, shape (n_rows, n_beams)
         Where each path ends.
     scores : Tensor of float32, shape (n_rows, n_beams)
-        Logarithm of its probability, falling; minus infinity where there are fewer paths.
+        Logarithm of its probability, descending; minus infinity where there are fewer paths.
     done : Tensor of bool, shape (n_rows, n_beams)
         Whether its label is certain.
     """
@@ -117,7 +117,7 @@ def search(
     labels : Tensor of int64, shape (n_rows, k)
         -1 where there are fewer.
     scores : Tensor of float32, shape (n_rows, k)
-        Logarithms of probabilities, falling; minus infinity where there is no label.
+        Logarithms of probabilities, descending; minus infinity where there is no label.
 
     Notes
     -----

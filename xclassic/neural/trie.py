@@ -71,7 +71,7 @@ class TokenTrie:
     only_label : ndarray of int64, shape (n_nodes,)
         The label of the nodes that have a single one below; -1 for the others.
     vocabulary : ndarray of int64
-        The tokens that the trie uses, rising.
+        The tokens that the trie uses, ascending.
     token_rank : ndarray of int64, shape (n_nodes,)
         Position of each node's token in the vocabulary (0 for the root).
     words : Words or None
@@ -174,7 +174,7 @@ class TokenTrie:
 
     @property
     def used_tokens(self) -> NDArray[np.int64]:
-        """The tokens whose vectors are needed to score nodes, rising: the vocabulary, and words."""
+        """The tokens whose vectors are needed to score nodes, ascending: the vocabulary, and words."""
         return self.vocabulary if self.words is None else np.union1d(self.vocabulary, self.words.tokens)
 
     @property

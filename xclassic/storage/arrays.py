@@ -126,10 +126,10 @@ def verify_matrix(name: str, matrix: csr_array) -> None:
     Raises
     ------
     ModelFileError
-        If offsets fall, an index is out of range, or a value is not finite.
+        If offsets descend, an index is out of range, or a value is not finite.
     """
     if (np.diff(matrix.indptr) < 0).any():
-        raise ModelFileError(f"The offsets of {name} fall.")
+        raise ModelFileError(f"The offsets of {name} descend.")
     if matrix.nnz and not 0 <= matrix.indices.min() <= matrix.indices.max() < matrix.shape[1]:
         raise ModelFileError(f"An index of {name} is not below {matrix.shape[1]}.")
     if not np.isfinite(matrix.data).all():

@@ -35,7 +35,7 @@ def best_sides(rows, rankings):
 
 
 def rank_by_gain(rows, n_labels):
-    """Ranking step: labels by falling sum of the normalizers of the rows that have them, ties by label id."""
+    """Ranking step: labels by descending sum of the normalizers of the rows that have them, ties by label id."""
     scores = np.zeros(n_labels)
     for labels in rows:
         for label in labels:

@@ -45,5 +45,5 @@ def precision_at(scores, Y, k):
 
 
 def rank(scores):
-    """Labels by falling score, ties to the smaller id."""
+    """Labels by descending score, ties to the smaller id."""
     return sorted(range(len(scores)), key=lambda label: (-scores[label], label))

@@ -18,7 +18,7 @@ def mean_over_rows(values, truth, labels):
 
 
 def rank(scores, k):
-    """Order the label ids of one row of scores by falling score, then by id; None is a label without a score."""
+    """Order the label ids of one row of scores by descending score, then by id; None is a label without a score."""
     scored = [label for label, score in enumerate(scores) if score is not None]
     return sorted(scored, key=lambda label: (-scores[label], label))[:k]
 
