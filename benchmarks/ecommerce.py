@@ -4,8 +4,8 @@
     python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --features tf-idf --fields
     python benchmarks/ecommerce.py --data-dir DATA --encoder FOLDER --t5 --tokenizer FOLDER --seeds 0 1 2
 
-All are judged alike, by the best label of each test row: accuracy, the means over labels of precision, recall and F1,
-and the accuracy on rows of tail labels (at most 25 training rows). Settings are the defaults, or were chosen on
+All are judged the same way, by the best label of each test row: accuracy, the means over labels of precision, recall
+and F1, and the accuracy on rows of tail labels (at most 25 training rows). Settings are the defaults, or were chosen on
 training rows. With `--fields` the three levels of the catalog, which always fit together, and the brand are predicted
 at once and judged one by one. Without `--t5-model` a T5 begins with random weights and learns from nothing but the
 training rows.

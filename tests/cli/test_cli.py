@@ -573,7 +573,7 @@ def test_explain_texts(run, books):
     }
     assert "no row 5; books.csv has 5 rows" in run("explain m books.csv --text-field title --row 5", 2).err
     unknown = run("explain m books.csv --text-field title --label sky", 2).err
-    assert "no label 'sky'; its labels are like Brot: für Anfänger, astronomy, cooking" in unknown
+    assert "no label 'sky'; some of its labels: Brot: für Anfänger, astronomy, cooking" in unknown
 
 
 # For scripts

@@ -340,8 +340,8 @@ def test_matcher_adds_rows_and_keeps_the_others():
     for node in range(len(own.ptr) - 1):
         rows = [set(part.rows[part.ptr[node] : part.ptr[node + 1]].tolist()) for part in (own, reached, both)]
         assert rows[2] == rows[0] | rows[1]
-    matched = train_tree(problem, Y, tree, solver, matcher=Matcher(X, "hinge2", 2)).weights
-    assert not np.array_equal(matched.values, plain.values)
+    negatives = train_tree(problem, Y, tree, solver, matcher=Matcher(X, "hinge2", 2)).weights
+    assert not np.array_equal(negatives.values, plain.values)
     everywhere = train_tree(problem, Y, tree, solver, matcher=Matcher(X, "hinge2", 20)).weights
     flat_rows = naive.with_bias(X, 1.0)  # every row now reaches every node
     node = int(np.flatnonzero(tree.label >= 0)[0])

@@ -91,7 +91,7 @@ class SubMatrix {
     }
 
   private:
-    // Features are numbered as they turn up, so that frequent ones get small numbers and stand together.
+    // Features are numbered as they turn up, so that frequent ones get small numbers and lie together.
     void cut_sparse(const int32_t* ids, int64_t n, int copies) {
         int64_t nnz = 0;
         for (int64_t i = 0; i < n; i++) nnz += all_.indptr[ids[i] + 1] - all_.indptr[ids[i]];

@@ -1,4 +1,4 @@
-// Single-feature splits of tree nodes that leave the label sets on either side most alike.
+// Single-feature splits of tree nodes that leave the label sets on either side most similar.
 //
 // A side of n rows, n_l of them with label l, has the impurity sum_l n_l (1 - n_l / n). The sum over both sides is least where
 // sum_l a_l^2 / a + sum_l b_l^2 / b is largest, which changes by the labels of one row when the row changes sides.

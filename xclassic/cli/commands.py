@@ -351,7 +351,7 @@ def _position(label: str, shown: Any) -> int:
     found = [i for i, name in enumerate(shown.tolist()) if str(name) == label]
     if not found:
         raise typer.BadParameter(
-            f"the model has no label {label!r}; its labels are like {', '.join(map(str, shown[:3]))}"
+            f"the model has no label {label!r}; some of its labels: {', '.join(map(str, shown[:3]))}"
         )
     return found[0]
 

@@ -32,7 +32,7 @@ EPS = 1e-3
 class REML(LinearCompression):
     r"""A linear model of low rank for what labels have in common, and a sparse one for what they do not.
 
-    Frequent labels that stand together are well described by few components; rare ones are not, and in a model of low
+    Frequent labels that co-occur are well described by few components; rare ones are not, and in a model of low
     rank they are outliers that disturb the rest. The scores :math:`x (W V^\top + S)` have a part for each, found as
 
     .. math::

@@ -22,7 +22,7 @@ class CRAFTML(ForestClassifier):
     """Forest over points: every node clusters its points by their labels, and sends them to the nearest mean row.
 
     No classifier is trained. Each tree sees features and labels through a random projection of its own; in a node,
-    k-means groups points whose label sets are alike, and a point goes to the cluster whose mean features are nearest.
+    k-means groups points whose label sets are similar, and a point goes to the cluster whose mean features are nearest.
     The fastest method here to train, as accurate as `FastXML`, and the best choice for dense features of few
     dimensions. Models are larger than those of `FastXML`.
 

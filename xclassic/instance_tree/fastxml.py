@@ -32,7 +32,7 @@ class FastXML(ForestClassifier):
     logistic regression, decides where points really go. A leaf holds the mean label vector of its points, and a
     prediction is the mean over the trees.
 
-    Good where labels stand together often and features are few, as on delicious, where it is ahead of all linear
+    Good where labels often co-occur and features are few, as on delicious, where it is ahead of all linear
     methods, and fast to predict with, since a row sees some ten hyperplanes per tree. Rare labels need `PfastreXML`;
     with very many labels the leaves know too few of them, and linear methods such as `DiSMEC` and `Parabel` are ahead.
 

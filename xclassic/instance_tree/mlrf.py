@@ -1,4 +1,4 @@
-"""MLRF: a random forest whose splits make label sets alike (Agrawal et al., WWW 2013)."""
+"""MLRF: a random forest whose splits make label sets similar (Agrawal et al., WWW 2013)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xclassic.validation.parameters import check_number
 
 
 class MLRF(ForestClassifier):
-    r"""Random forest for label sets: every node takes the threshold of one feature that makes its sides most alike.
+    r"""Random forest for label sets: every node takes the threshold of one feature that makes its sides most similar.
 
     A node looks at some random features and parts its points where the label sets on either side differ least among
     themselves. The only forest here whose trees can be read as questions, and the only one that does not care how

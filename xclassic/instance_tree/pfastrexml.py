@@ -34,7 +34,7 @@ class PfastreXML(FastXML):
     max_depth : int, optional
         Edges from the root to a leaf at most; no limit by default.
     propensity : str, (float, float) or None, default="default"
-        A preset of `metrics.propensity` or its constants (A, B); None weighs all labels alike.
+        A preset of `metrics.propensity` or its constants (A, B); None gives all labels the same weight.
     normalized_gain : bool, default=False
         Divide the gain of a row by the best that its labels can have, as `FastXML` does. Off in the paper, since what
         is best is unknown when labels are missing.

@@ -329,7 +329,7 @@ def in_code_order(table: Ints) -> LevelOrdered:
 
     Notes
     -----
-    In lexicographic order the codes below a node stand together, so the nodes of a level are the places where a code
+    In lexicographic order the codes below a node are contiguous, so the nodes of a level are the places where a code
     differs from the one before it in one of the first numbers.
     """
     labels = np.flatnonzero((table >= 0).any(axis=1))

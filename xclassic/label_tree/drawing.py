@@ -75,7 +75,7 @@ def caption(tree: LabelTree, node: int, n_under: int, label_names: Sequence[Any]
         return f"{name} ({count})"
     examples: list[str] = []
     first, last = node, node + 1
-    while len(examples) < min(n_under, EXAMPLES):  # the nodes of a level that lie under `node` stand together
+    while len(examples) < min(n_under, EXAMPLES):  # the nodes of a level that lie under `node` are contiguous
         leaves = first + np.flatnonzero(tree.label[first:last] >= 0)[: EXAMPLES - len(examples)]
         examples += [caption(tree, leaf, 1, label_names) for leaf in leaves.tolist()]
         first, last = int(tree.child_ptr[first]), int(tree.child_ptr[last])

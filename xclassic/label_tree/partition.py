@@ -280,7 +280,7 @@ def _arity(sizes: NDArray[Any], branching: int, max_leaf: int, balanced: bool) -
     """Return the number of children that nodes of so many labels are split into; 1 where labels are the children."""
     leaves = np.maximum(-(-sizes // max_leaf), 1)
     if balanced:
-        # Alike on all levels below, and up to twice as many where that saves a level; but two clusters remain two.
+        # The same on all levels below, and up to twice as many where that saves a level; but two clusters remain two.
         most = 2 if branching == 2 else 2 * branching
         levels = np.maximum(np.ceil(np.log(leaves) / np.log(most) - 1e-9), 1)
         wanted = np.ceil(leaves ** (1 / levels) - 1e-9).astype(np.int64)

@@ -24,7 +24,7 @@ class PrefixTree(LabelTreeClassifier):
     r"""A tree of few children per node, in which every label has a short code.
 
     Labels are grouped by recursive k-means until at most `branching` are left. The numbers of the children along its
-    path are the code of a label, for instance 1, 4, 0, 2: labels alike share the beginning of their codes. A model in
+    path are the code of a label, for instance 1, 4, 0, 2: similar labels share the beginning of their codes. A model in
     each node estimates which number comes next, so a code is scored by the product over its numbers, and the search
     follows existing codes only. `LabelTree.codes`, ``encode`` and ``decode`` of ``trees_[0]`` translate.
 

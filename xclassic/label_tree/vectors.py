@@ -36,7 +36,7 @@ def label_vectors(
     Parameters
     ----------
     X : sparse matrix or ndarray, shape (n_rows, n_features)
-        Scale rows to unit length first, so that each counts alike.
+        Scale rows to unit length first, so that each counts the same.
     Y : sparse matrix, shape (n_rows, n_labels)
         The labels of each row, or weights of them.
     view : {"pifa", "labels", "both"}, default="pifa"

@@ -28,8 +28,8 @@ class XRLinear(LabelTreeClassifier):
     ----------
     {n_trees}
     branching : int, default=16
-        Clusters that a node is split into. Their actual number makes the levels below split alike, and is up to twice
-        this where that saves a level.
+        Clusters that a node is split into. Their actual number makes the levels below split the same way, and is up to
+        twice this where that saves a level.
     max_leaf : int, default=100
         Labels of a node that is not split further. More is a little more accurate and slower.
     matcher_negatives : bool, default=False

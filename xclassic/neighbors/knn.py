@@ -33,7 +33,7 @@ class KNN(XMCClassifier):
     n_neighbors : int, default=40
         Training rows that vote, at most.
     power : float, default=3.0
-        Power p of the cosine in the votes, at least 0; 0 counts all neighbors alike.
+        Power p of the cosine in the votes, at least 0; 0 counts all neighbors the same.
     search : {"exact", "graph"}, default="exact"
         How neighbors are found among dense training rows. "graph" is approximate, for more than some 200,000 rows, and
         needs USearch (``pip install "xclassic[graph]"``); sparse rows are always searched exactly.

@@ -20,7 +20,7 @@ def label_similarities(Y: csr_array, n_neighbors: int, random: np.random.Generat
     Parameters
     ----------
     Y : csr_array, shape (n_rows, n_labels)
-        Rows without labels are like none.
+        Rows without labels are similar to no other.
     n_neighbors : int
         Rows that are near to each row, itself among them, at most.
     random : Generator

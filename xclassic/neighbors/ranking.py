@@ -29,8 +29,8 @@ def learn_partition(
 
     .. math:: \log(1 + e^{-w x_j}) + \log(1 + e^{w x_n}) .
 
-    Neighbors draw the scorer near. Other rows repel it, those of large parts most often, which makes parts alike in
-    size. Scorers start as rows.
+    Neighbors draw the scorer near. Other rows repel it, those of large parts most often, which makes clusters similar
+    in size. Scorers start as rows.
 
     Parameters
     ----------

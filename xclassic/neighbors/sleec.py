@@ -21,7 +21,7 @@ from xclassic.validation.parameters import check_number
 
 
 class SLEEC(LocalEmbeddings):
-    r"""Neighbors in a space where rows with like labels are near: local embeddings, an ensemble of them.
+    r"""Neighbors in a space where rows with similar labels are near: local embeddings, an ensemble of them.
 
     A learner parts the training rows into clusters by their features. Within each, it
 
@@ -31,7 +31,7 @@ class SLEEC(LocalEmbeddings):
     3. *decodes*: maps a new row of the cluster, finds the nearest training rows there, and lets them vote.
 
     The prediction is the mean over learners, each of which sees other rows and clusters. Labels need no model of their
-    own, and those that stand together are learned together: more accurate than linear methods where labels are frequent
+    own, and those that co-occur are learned together: more accurate than linear methods where labels are frequent
     and related, as on delicious; with very many rare labels one-vs-rest is ahead.
 
     Parameters

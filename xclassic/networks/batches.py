@@ -1,4 +1,4 @@
-"""Mini-batches of (row, label) pairs: balanced between head and tail labels, of texts of like length."""
+"""Mini-batches of (row, label) pairs: balanced between head and tail labels, of texts of similar length."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class BatchSampler:
         return self.first_pair + rng.integers(self.n_labels_of_row)
 
     def _batches(self, pairs: Ints, size: int) -> list[Ints]:
-        """Cut pairs into batches of like lengths, the shortest of every pool first."""
+        """Cut pairs into batches of similar length, the shortest of every pool first."""
         lengths = self.lengths[self.row_of_pair[pairs]]
         pool = np.arange(pairs.size) // (size * POOL)
         ordered = pairs[np.lexsort((lengths, pool))]

@@ -48,7 +48,7 @@ def search_all(
     bfloat16: bool,
     verbose: bool,
 ) -> TopK:
-    """Return the best `k` labels of each text, a batch of texts of like length at a time.
+    """Return the best `k` labels of each text, a batch of texts of similar length at a time.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ class TrieOnDevice(NamedTuple):
 
         That of a node with words is :math:`(e + \sum_w s_w e_w) / \sqrt 2`, from its own output embedding, those of the
         words and their shares. So labels share what is learned of the words in their names, as they do where names are
-        written; and sums of two vectors of like length keep it.
+        written; and sums of two vectors of similar length keep it.
         """
         own = embedding_rows(model.lm_head, self.vocabulary)
         if self.words is not None:

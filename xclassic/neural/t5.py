@@ -144,7 +144,7 @@ class T5Classifier(XMCClassifier):
     See Also
     --------
     PrefixTree : The same codes with linear models.
-    xclassic.metrics.prefix_credit : Partial credit for codes that begin alike.
+    xclassic.metrics.prefix_credit : Partial credit for codes that begin with the same digits.
 
     Notes
     -----

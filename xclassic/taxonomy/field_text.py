@@ -31,7 +31,7 @@ def format_fields(table: Any, fields: Mapping[str, str] | Sequence[str | tuple[s
     ------
     ValueError
         If `parse_fields` would read a row differently, since a value holds the prefix of a field and a colon as a word;
-        or if fields are missing from the table, or named or prefixed alike.
+        or if fields are missing from the table, or named or prefixed the same.
     TypeError
         If a value is no string.
 
@@ -81,7 +81,7 @@ def parse_fields(text: str, fields: Mapping[str, str] | Sequence[str | tuple[str
     TypeError
         If `text` is no string.
     ValueError
-        If fields are named or prefixed alike.
+        If fields are named or prefixed the same.
 
     Examples
     --------

@@ -110,7 +110,7 @@ def likeness(Y):
 
 
 def best_threshold(X, Y, min_leaf=1):
-    """The most alike that two sides of a single-feature split can be, and all (feature, threshold) that reach it."""
+    """The most similar that two sides of a single-feature split can be, and all (feature, threshold) that reach it."""
     best, found = -1.0, []
     for feature in range(X.shape[1]):
         values = np.unique(X[:, feature])
