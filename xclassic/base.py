@@ -183,6 +183,10 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         KeyboardInterrupt
             Within a second of Ctrl-C; no thread is left behind. After this and any other error the object is unfitted.
         """
+        return self._fit_checked(X, y)
+
+    def _fit_checked(self, X: Any, y: Any, **options: Any) -> Self:
+        """Fit on checked data; methods whose ``fit`` takes more pass it on to their ``_fit`` as options."""
         self._fitted = False  # and so it stays if anything below fails
         self._check_parameters()
         X = self._check_input(X, reset=True)
@@ -191,7 +195,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         self._target_kind = target.kind
         self._target_dtype = target.dtype
         self._labels_per_row = max(1, round(target.Y.nnz / X.shape[0]))
-        self._fit(X, target.Y)
+        self._fit(X, target.Y, **options)
         self._fitted = True
         return self
 

@@ -50,7 +50,7 @@ class LabelTreeClassifier(ExplainableClassifier):
 
     _rows_per_task: ClassVar[int] = 1024  # so that the weights of a node, once read, serve many rows
     _not_saved: ClassVar[tuple[str, ...]] = ("tree",)
-    _graded: ClassVar[bool] = False
+    _graded: ClassVar[bool] = False  # whether ``_fit`` gets relevances in (0, 1] as entries of Y
     _all_rows: ClassVar[bool] = False  # whether rows without labels are negatives at the root
     _losses: ClassVar[tuple[str, ...]] = LOSSES[:3]
 
@@ -98,10 +98,6 @@ class LabelTreeClassifier(ExplainableClassifier):
     def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
         """Return a tree over `labels` for each seed."""
         raise NotImplementedError
-
-    def _relevance(self, Y: csr_array) -> csr_array:
-        """Return what `_graded` methods train on: relevances in (0, 1]."""
-        return Y
 
     def _path_score(self) -> str:
         return SCORE_OF_LOSS[self.loss]
@@ -152,7 +148,7 @@ class LabelTreeClassifier(ExplainableClassifier):
         train = partial(
             train_tree,
             BlockProblem(X, bias=self.bias),
-            self._relevance(Y),
+            Y,
             solver=solver,
             graded=self._graded,
             all_rows=self._all_rows,

@@ -130,19 +130,15 @@ class XReg(LabelTreeClassifier):
         """
         if relevance is not None and not issparse(relevance):
             raise TypeError(f"relevance is a {type(relevance).__name__}; pass a sparse matrix of the shape of y.")
-        self._given_relevance = relevance
-        try:
-            return super().fit(X, y)
-        finally:
-            del self._given_relevance
+        return self._fit_checked(X, y, relevance=relevance)
 
-    def _relevance(self, Y: csr_array) -> csr_array:
-        if self._given_relevance is not None:
-            return _checked_relevance(self._given_relevance, Y)
-        if self.propensity is None:
-            return Y
-        weights = inverse_propensities(self.propensity, Y)[Y.indices]
-        return csr_array(((weights / weights.max()).astype(np.float32), Y.indices, Y.indptr), shape=Y.shape)
+    def _fit(self, X: Features, Y: csr_array, relevance: Any = None) -> None:
+        if relevance is not None:
+            Y = _checked_relevance(relevance, Y)
+        elif self.propensity is not None and Y.nnz:
+            weights = inverse_propensities(self.propensity, Y)[Y.indices]
+            Y = csr_array(((weights / weights.max()).astype(np.float32), Y.indices, Y.indptr), shape=Y.shape)
+        super()._fit(X, Y)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -152,7 +148,7 @@ class XReg(LabelTreeClassifier):
             inverse_propensities(self.propensity, csr_array(np.ones((3, 1), np.float32)))
 
     def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
-        return self._kmeans_trees(X, self._relevance(Y), labels, seeds, branching=2, max_leaf=self.max_leaf)
+        return self._kmeans_trees(X, Y, labels, seeds, branching=2, max_leaf=self.max_leaf)
 
 
 def _checked_relevance(relevance: Any, Y: csr_array) -> csr_array:
