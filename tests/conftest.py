@@ -1,5 +1,7 @@
 """Fixtures of several test modules."""
 
+import signal
+
 import pytest
 
 from tests.helpers.neural import DEVICE, unpack_tokenizer
@@ -31,3 +33,11 @@ def level(request):
     kernels.use_simd_level(request.param)
     yield request.param
     kernels.use_simd_level(before)
+
+
+@pytest.fixture
+def ctrl_c():
+    """Let SIGINT interrupt this process and those that it starts, which a background job begins without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

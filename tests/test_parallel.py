@@ -2,7 +2,7 @@
 
 import os
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import joblib
@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
+from tests.helpers.centroid import endless
+from tests.helpers.interrupts import HANG, press_ctrl_c
+from xclassic import parallel
 from xclassic.parallel import blas_threads, run_tasks, spawn_seeds
 
 
@@ -57,13 +60,44 @@ def test_error_of_a_task_is_raised_and_the_others_are_told_to_stop(n_jobs):
         if task == 1:
             raise ZeroDivisionError("one")
         running.append(task)
-        while n_jobs > 1 and not stop[0]:
-            time.sleep(0.001)
+        if n_jobs > 1:
+            endless(task, stop)
         running.remove(task)
 
     with pytest.raises(ZeroDivisionError, match="one"):
         run_tasks(run, range(4), n_jobs=n_jobs)
     assert running == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("n_jobs", [1, 2, 4])
+def test_ctrl_c_stops_tasks_without_end(n_jobs):
+    threads = set(threading.enumerate())
+    assert press_ctrl_c(lambda: run_tasks(endless, range(20), n_jobs=n_jobs), 0) <= n_jobs
+    assert set(threading.enumerate()) <= threads
+
+
+def test_interrupt_while_tasks_are_queued_stops_those_begun(monkeypatch):
+    begun = threading.Event()
+    ended = []
+
+    def run(task, stop):
+        begun.set()
+        endless(task, stop)
+        ended.append(task)
+
+    class Executor(ThreadPoolExecutor):
+        def submit(self, function, task, stop):
+            if task == 3:
+                begun.wait(HANG)
+                raise KeyboardInterrupt
+            return super().submit(function, task, stop)
+
+    monkeypatch.setattr(parallel, "ThreadPoolExecutor", Executor)
+    with pytest.raises(KeyboardInterrupt):
+        run_tasks(run, range(10), n_jobs=1)
+    assert ended == [0]
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky"])

@@ -104,9 +104,9 @@ def _run_in_threads(
     function: Callable[..., Result], tasks: Sequence[Any], stop: StopByte, workers: int, bar: _Bar | None
 ) -> list[Result]:
     with ThreadPoolExecutor(workers) as executor:
-        futures = [executor.submit(function, task, stop) for task in tasks]
-        pending = set(futures)
         try:
+            futures = [executor.submit(function, task, stop) for task in tasks]
+            pending = set(futures)
             while pending:  # in short spells, because Windows cannot interrupt a long wait
                 done, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED if bar else FIRST_EXCEPTION)
                 for future in done:

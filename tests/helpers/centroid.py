@@ -1,6 +1,8 @@
 """A small complete estimator, so that the contract can be tested apart from any method."""
 
-import time
+from functools import partial
+from pathlib import Path
+from threading import Event
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -79,20 +81,30 @@ def dense_rows(X):
 
 def centroids(task, stop):
     X, columns, shrink, noise, seed = task
+    if stop[0]:
+        return None
     counts = np.asarray(columns.sum(axis=0)) + shrink
     means = (X.T @ columns.toarray()).T / np.maximum(counts, 1)[:, None]
     return (means + noise * np.random.default_rng(seed).standard_normal(means.shape)).astype(np.float32)
 
 
-def sleep(task, stop):
+def endless(task, stop):
     """Stand in for a kernel: work without end until told to stop."""
     while not stop[0]:
-        time.sleep(0.01)
-    return task
+        Event().wait(0.01)
 
 
 class Endless(Centroid):
-    """Never ends fitting."""
+    """Never ends fitting; writes a byte to the file `started` when it has begun."""
+
+    def __init__(self, started=None, n_jobs=None):
+        super().__init__(n_jobs=n_jobs)
+        self.started = started
 
     def _fit(self, X, Y):
-        run_tasks(sleep, [0, 1, 2, 3], n_jobs=self.n_jobs)
+        run_tasks(partial(announced, self.started), [0, 1, 2, 3], n_jobs=self.n_jobs)
+
+
+def announced(started, task, stop):
+    Path(started).write_bytes(b"0")
+    endless(task, stop)

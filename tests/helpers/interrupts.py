@@ -1,0 +1,107 @@
+"""Ctrl-C at a chosen task of a fit, and the stop byte in all of its tasks: counted in tasks, never in seconds."""
+
+import itertools
+import pickle
+import signal
+import threading
+from concurrent import futures
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from xclassic import parallel
+
+HANG = 600  # seconds after which what should have ended is given up
+
+
+@contextmanager
+def tasks_seen_by(see):
+    """Have `run_tasks` call ``see(function, task, stop)`` in place of ``function(task, stop)``."""
+    run = parallel._run_in_threads
+    with patch.object(parallel, "_run_in_threads", lambda function, *rest: run(partial(see, function), *rest)):
+        yield
+
+
+def count_tasks(fit):
+    """Return the number of tasks that a call runs."""
+    begun = []
+
+    def see(function, task, stop):
+        begun.append(task)
+        return function(task, stop)
+
+    with tasks_seen_by(see):
+        fit()
+    return len(begun)
+
+
+def press_ctrl_c(fit, moment):
+    """Press Ctrl-C as the task number `moment` of a call begins; return how many tasks began from then on.
+
+    These wait until the queue has been emptied, so that as many begin as there are workers, however slow the machine
+    is; then they go on, with the stop byte set.
+    """
+    numbers, later = itertools.count(), []
+    waiting, emptied = threading.Event(), threading.Event()
+
+    class Executor(ThreadPoolExecutor):
+        def __init__(self, *args):
+            waiting.clear()
+            super().__init__(*args)
+
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait, cancel_futures=cancel_futures)
+            if cancel_futures:
+                emptied.set()
+
+    def wait(*args, **options):
+        waiting.set()
+        return futures.wait(*args, **options)
+
+    def see(function, task, stop):
+        number = next(numbers)
+        if number == moment:
+            assert waiting.wait(HANG)  # an executor that is still starting threads would lose one
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        if number >= moment:
+            later.append(number)
+            assert emptied.wait(HANG)
+            assert stop[0]
+        return function(task, stop)
+
+    with (
+        patch.multiple(parallel, ThreadPoolExecutor=Executor, wait=wait),
+        tasks_seen_by(see),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        fit()
+    return len(later)
+
+
+def tasks_that_ignore_stop(fit):
+    """Return the names of the functions whose tasks compute all the same when the stop byte is set from the start."""
+    names = set()
+
+    def see(function, task, stop):
+        result = pickle.dumps(function(task, stop))
+        assert pickle.dumps(function(task, stop)) == result  # or the comparison below would prove nothing
+        try:
+            if pickle.dumps(function(task, np.ones(1, np.uint8))) == result:
+                names.add(_name(function))
+        except Exception:  # of what is thrown away it does not matter how far it came
+            pass
+        return pickle.loads(result)
+
+    with tasks_seen_by(see):
+        fit()
+    return names
+
+
+def _name(function):
+    while isinstance(function, partial):
+        function = function.func
+    return function.__name__
