@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfTransformer
 
 import xclassic
+from tests.helpers.interrupts import HANG
 from xclassic import datasets
 from xclassic.datasets import write_xmc
 from xclassic.storage import registry
@@ -167,7 +168,7 @@ def test_tables_show_medians_ranges_and_the_best_peer():
 def test_run_prints_a_table_and_writes_json(tmp_path):
     out = tmp_path / "out.jsonl"
     command = [sys.executable, str(BENCHMARKS / "run.py"), "--data", "bibtex", "--method", "dismec", "--param", "C=0.5"]
-    done = subprocess.run([*command, "--json", str(out)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*command, "--json", str(out)], capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr
     assert "DiSMEC(C=0.5)" in done.stdout
     assert "* Machine: " in done.stdout
@@ -189,7 +190,7 @@ def test_failing_method_says_why(tmp_path):
         features=None,
         unscaled=False,
         threads=1,
-        timeout=100,
+        timeout=HANG,
         json=tmp_path / "out.jsonl",
     )
     with (
@@ -228,7 +229,7 @@ def test_growth_measures_each_size_and_draws_them(tmp_path):
     out, image = tmp_path / "out.jsonl", tmp_path / "growth.svg"
     command = [sys.executable, str(BENCHMARKS / "growth.py"), "--labels", "30", "300", "--threads", "1"]
     done = subprocess.run(
-        [*command, "--json", str(out), "--plot", str(image)], capture_output=True, text=True, timeout=300
+        [*command, "--json", str(out), "--plot", str(image)], capture_output=True, text=True, timeout=HANG
     )
     assert done.returncode == 0, done.stderr
     first, second = map(json.loads, out.read_text().splitlines())
@@ -242,7 +243,7 @@ def test_growth_measures_each_size_and_draws_them(tmp_path):
 def test_forests_are_measured_by_trees_and_leaves(tmp_path):
     image = tmp_path / "forests.svg"
     command = [sys.executable, str(BENCHMARKS / "forests.py"), "--trees", "1", "4", "--leaves", "200", "--threads", "1"]
-    done = subprocess.run([*command, "--plot", str(image)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*command, "--plot", str(image)], capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr
     one, four, large = map(json.loads, done.stdout.splitlines())
     assert (one["n_trees"], four["n_trees"], large["max_leaf"]) == (1, 4, 200)
@@ -273,7 +274,7 @@ def text_data(folder):
 
 def printed(program, *arguments):
     command = [sys.executable, "-W", "ignore", str(BENCHMARKS / program), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=HANG).stdout
 
 
 def test_products_are_tagged_from_raw_text(tmp_path):

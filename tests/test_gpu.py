@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.interrupts import HANG
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -20,11 +22,12 @@ def step(**found):
     return {"step": "training", "results": [], "seconds": 1.2, **found}
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_steps_run_and_meet_their_bars(tmp_path):
     for package in ("torch", "transformers", "accelerate", "peft", "sentence_transformers"):
         pytest.importorskip(package)
     command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--device", "cpu", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG)
     report = json.loads((tmp_path / "gpu.json").read_text())
     assert {step["step"]: step["error"] for step in report["steps"] if "error" in step} == {}
     results = [found for step in report["steps"] for found in step["results"]]

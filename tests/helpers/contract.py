@@ -2,10 +2,8 @@
 
 import os
 import pickle
-import subprocess
-import sys
 import threading
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 
 import joblib
@@ -18,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import xclassic
+from tests.helpers.interrupts import count_tasks, press_ctrl_c, tasks_that_ignore_stop
 from xclassic import TopK, encode_labels, predict_topk
 from xclassic.base import ROWS_PER_TASK
 
@@ -25,6 +24,7 @@ from xclassic.base import ROWS_PER_TASK
 EXPECTED_FAILURES = {
     "check_supervised_y_2d": "a two-dimensional y is a 0-1 label matrix here, not a column of class ids",
 }
+SINGLE_CALLS = {"_solve_task"}  # tasks of one call of LAPACK, which nothing can stop
 FORMS = ["unsorted", "duplicates", "int64", "float64", "read-only", "csc", "memory-mapped"]
 N_LABELS = 20
 FEATURES_PER_LABEL = 3
@@ -118,7 +118,6 @@ class Contract:
     """Derive a class named ``Test...`` with `estimator`, an unfitted instance that is quick on a hundred rows."""
 
     estimator: xclassic.XMCClassifier
-    fits_at_once = False  # in well under a second on any data
 
     def make(self, **params):
         return clone(self.estimator).set_params(**params)
@@ -481,14 +480,28 @@ class Contract:
             assert cross_val_score(self.make(), X, Y, cv=3).mean() > 0.95
         assert cross_val_score(self.make(), X, Y.toarray(), cv=3).mean() > 0.95
 
+    # Stopping
+
     @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+    @pytest.mark.usefixtures("ctrl_c")
     @pytest.mark.parametrize("n_jobs", [1, 2])
     def test_ctrl_c_stops_a_fit(self, n_jobs):
-        if self.fits_at_once:
-            pytest.skip("its fit is over before Ctrl-C would matter")
-        seconds, threads = interrupted_fit(self.make(n_jobs=n_jobs))
-        assert seconds < PATIENCE
-        assert threads == 1
+        X, Y = noisy()
+        model = self.make(n_jobs=n_jobs)
+        fit = partial(model.fit, X, Y)
+        n_tasks = count_tasks(fit)
+        if n_tasks == 0:
+            pytest.skip("runs no tasks")
+        threads = set(threading.enumerate())
+        for moment in {0, n_tasks // 2, n_tasks - 1}:
+            assert press_ctrl_c(fit, moment) <= n_jobs
+            assert set(threading.enumerate()) <= threads
+            with pytest.raises(NotFittedError):
+                model.predict_topk(X)
+        assert_same_arrays(fit(), self.fitted)
+
+    def test_stop_byte_ends_every_task(self):
+        assert tasks_that_ignore_stop(partial(self.make().fit, *noisy())) <= SINGLE_CALLS
 
 
 def clone_fitted(model, **params):
@@ -519,55 +532,3 @@ def reformed(matrix, form, path):
             parts.append(np.load(f"{path}-{name}.npy", mmap_mode="r"))
         data, indices, indptr = parts
     return csr_array((data, indices, indptr), shape=matrix.shape)
-
-
-# Seconds that a fit may run on after Ctrl-C; another worker of the tests takes its share of the cores.
-PATIENCE = 3 if "PYTEST_XDIST_WORKER" in os.environ else 1
-
-INTERRUPTED = """
-import os, pickle, signal, sys, threading, time
-import numpy as np
-from tests.helpers.contract import random_sparse
-
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job starts without
-estimator = pickle.load(sys.stdin.buffer)
-rng = np.random.default_rng(0)
-X = random_sparse((40_000, 5_000), 0.01, rng)
-Y = random_sparse((40_000, 20_000), 0.0003, rng)
-Y.data[:] = 1
-sent = []
-
-def interrupt():
-    time.sleep(1)
-    sent.append(time.perf_counter())
-    os.kill(os.getpid(), signal.SIGINT)
-
-killer = threading.Thread(target=interrupt)
-killer.start()
-try:
-    estimator.fit(X, Y)
-    print("finished too early")
-except KeyboardInterrupt:
-    seconds = time.perf_counter() - sent[0]
-    killer.join()
-    for _ in range(30):  # for the threads of a pool to return after their last task
-        time.sleep(0.1)
-        if threading.active_count() == 1:
-            break
-    print(seconds, threading.active_count())
-"""
-
-
-def interrupted_fit(estimator):
-    """Send SIGINT to a process that fits for long; return the seconds that it ran on and its number of threads then."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED],
-        input=pickle.dumps(estimator),
-        capture_output=True,
-        env=environment,
-        timeout=120,
-        check=True,
-    )
-    seconds, threads = done.stdout.split()
-    return float(seconds), int(threads)

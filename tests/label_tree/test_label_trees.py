@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 from sklearn.preprocessing import normalize
 
 import xclassic
+from tests.helpers.interrupts import HANG
 from xclassic import PLT, Bonsai, LabelTree, Parabel, XReg, XRLinear, datasets
 from xclassic.label_tree.partition import random_tree
 from xclassic.metrics import precision_at_k
@@ -236,6 +237,6 @@ print((peak() - before) / clf.estimate_memory(X, Y))
 def test_memory_is_near_the_estimate(cls):
     command = [sys.executable, "-c", MEASURE, cls.__name__]
     root = Path(xclassic.__file__).parents[1]
-    found = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
+    found = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=HANG)
     assert found.returncode == 0, found.stderr[-2000:]
     assert 0.2 < float(found.stdout) < 2.5

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 import xclassic
+from tests.helpers.interrupts import HANG
 from tests.helpers.naive import trees as naive_trees
 from tests.helpers.trees import random_shape
 from xclassic import LabelTree, XRLinear
@@ -309,5 +310,5 @@ def test_damaged_folders_are_rejected_and_crash_nothing(tmp_path, dtype, beam):
     XRLinear(n_trees, branching=3, max_leaf=4, weight_dtype=dtype, prune=0).fit(X, Y).save(tmp_path / "model")
     command = [sys.executable, "-c", DAMAGE, str(tmp_path / "model"), "1", beam]
     root = Path(xclassic.__file__).parents[1]
-    found = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    found = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=HANG)
     assert found.returncode == 0, found.stderr[-2000:]
