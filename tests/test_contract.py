@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import xclassic
-from tests.helpers.contract import Contract, assert_writes_nothing, noisy
+from tests.helpers.contract import Contract, assert_writes_nothing, noisy, quick
 from tests.helpers.neural import DEVICE, SMALL
 from xclassic import features
 from xclassic.storage import registry
 
 for name in registry.ESTIMATORS:
-    globals()[f"Test{name}"] = type(f"Test{name}", (Contract,), {"estimator": getattr(xclassic, name)()})
+    globals()[f"Test{name}"] = type(f"Test{name}", (Contract,), {"estimator": quick(name)})
 
 
 def without(reasons):

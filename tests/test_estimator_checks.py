@@ -2,12 +2,11 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import xclassic
 from tests.helpers.centroid import Centroid, ProbabilisticCentroid
-from tests.helpers.contract import EXPECTED_FAILURES
+from tests.helpers.contract import EXPECTED_FAILURES, quick
 from xclassic.storage import registry
 
-ESTIMATORS = [getattr(xclassic, name)() for name in registry.ESTIMATORS]
+ESTIMATORS = [quick(name) for name in registry.ESTIMATORS]
 
 
 @parametrize_with_checks(

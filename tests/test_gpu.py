@@ -22,6 +22,7 @@ def step(**found):
     return {"step": "training", "results": [], "seconds": 1.2, **found}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("ctrl_c")
 def test_steps_run_and_meet_their_bars(tmp_path):
     for package in ("torch", "transformers", "accelerate", "peft", "sentence_transformers"):

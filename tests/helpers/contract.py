@@ -30,6 +30,16 @@ N_LABELS = 20
 FEATURES_PER_LABEL = 3
 
 
+def quick(name):
+    """Return a public estimator of few trees and learners, to fit a hundred rows many times."""
+    estimator = getattr(xclassic, name)()
+    if name == "CRAFTML":  # trees that cost little, of which few know too little
+        return estimator
+    sizes = {"n_trees": 10, "n_learners": 3}
+    known = estimator.get_params()
+    return estimator.set_params(**{key: size for key, size in sizes.items() if known.get(key, 0) > size})
+
+
 def block_diagonal(n_rows=120, seed=0):
     """Rows of one label each, or of two neighbors, whose features occur with no other label."""
     rng = np.random.default_rng(seed)

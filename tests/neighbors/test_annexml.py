@@ -122,6 +122,7 @@ def test_rows_whose_labels_nobody_shares_still_vote():
     np.testing.assert_array_equal(clf.predict_topk(np.eye(6), 1).ids[:, 0], np.arange(6))
 
 
+@pytest.mark.long
 def test_graph_finds_almost_the_same(bibtex):
     pytest.importorskip("usearch")
     exact = AnnexML(3).fit(bibtex.X, bibtex.Y)

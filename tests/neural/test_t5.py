@@ -472,6 +472,7 @@ def test_interrupt_within_an_epoch_leaves_a_checkpoint_of_whole_steps(small, tmp
         np.testing.assert_array_equal(array, weights(resumed)[name])
 
 
+@pytest.mark.long
 def test_killed_training_goes_on(small, tmp_path):
     """The same, by a process that is killed between two epochs."""
     script = textwrap.dedent("""
