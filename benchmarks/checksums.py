@@ -25,8 +25,8 @@ def main():
     models.pop("BertEncoder")  # which learns nothing
     parser.add_argument("names", nargs="*", help=f"of {', '.join(models)}; by default all")
     for name in parser.parse_args().names or models:
-        arrays, facts = models[name](name)._get_arrays()
-        print(f"{name} facts {zlib.crc32(json.dumps(facts, sort_keys=True).encode()):08x}")
+        arrays, metadata = models[name](name)._get_arrays()
+        print(f"{name} metadata {zlib.crc32(json.dumps(metadata, sort_keys=True).encode()):08x}")
         for key, array in sorted(arrays.items()):
             checksum = zlib.crc32(np.ascontiguousarray(array).tobytes())
             print(f"{name} {key} {array.dtype} {array.shape} {checksum:08x}", flush=True)

@@ -1,4 +1,4 @@
-"""Take one measurement in a fresh process, and the facts of the machine it was taken on."""
+"""Take one measurement in a fresh process, and the metadata of the machine it was taken on."""
 
 from __future__ import annotations
 
@@ -131,9 +131,9 @@ def machine() -> dict[str, str]:
     """Describe this machine."""
     from xclassic._kernels import blocks
 
-    facts = _fields(Path("/proc/cpuinfo"))
+    metadata = _fields(Path("/proc/cpuinfo"))
     return {
-        "cpu": facts.get("model name", platform.processor() or platform.machine()),
+        "cpu": metadata.get("model name", platform.processor() or platform.machine()),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "simd": blocks.simd_level(),

@@ -51,10 +51,10 @@ def against_rivals(measurements: Sequence[Measurement], rivals: Mapping[str, Seq
 
 def setting(measurements: Sequence[Measurement]) -> str:
     """Return the machine, the threads and the versions as a list."""
-    facts = measurements[0]["machine"]
+    metadata = measurements[0]["machine"]
     lines = [
-        f"* Machine: {facts['cpu']}, {facts['cores']} cores, {facts['memory']}, {facts['system']}; xclassic's "
-        f"instruction set: {facts['simd']}; {measurements[0]['threads']} threads for each method."
+        f"* Machine: {metadata['cpu']}, {metadata['cores']} cores, {metadata['memory']}, {metadata['system']}; "
+        f"xclassic's instruction set: {metadata['simd']}; {measurements[0]['threads']} threads for each method."
     ]
     for one in {one["method"]: one for one in measurements}.values():
         versions = ", ".join(f"{name} {version}" for name, version in one["versions"].items())

@@ -36,7 +36,7 @@ def show_versions(file: TextIO | None = None) -> None:
     """
     from xclassic._kernels import blocks  # type: ignore[attr-defined]
 
-    facts = {
+    metadata = {
         "xclassic": __version__,
         "instruction set": f"{blocks.simd_level()} (this CPU runs {', '.join(blocks.simd_levels())})",
         "python": sys.version.replace("\n", " "),
@@ -44,8 +44,8 @@ def show_versions(file: TextIO | None = None) -> None:
         "blas": ", ".join(_blas_libraries()) or "none found",
         **{name: _version_of(name) for name in DEPENDENCIES},
     }
-    width = max(map(len, facts))
-    (file or sys.stdout).writelines(f"{name:>{width}}: {value}\n" for name, value in facts.items())
+    width = max(map(len, metadata))
+    (file or sys.stdout).writelines(f"{name:>{width}}: {value}\n" for name, value in metadata.items())
 
 
 def _blas_libraries() -> list[str]:

@@ -19,7 +19,7 @@ from xclassic.parallel import RUNNING, StopByte, run_tasks
 from xclassic.rows import unit_rows
 from xclassic.storage.arrays import stored_count
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
-from xclassic.storage.models import Facts, save
+from xclassic.storage.models import Metadata, save
 from xclassic.topk import TopK
 from xclassic.validation.features import Features, check_features
 from xclassic.validation.labels import TargetKind, check_restriction, check_target, truth_matrix
@@ -56,9 +56,9 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         sorted int32 array of at least one. What is predicted for a row may not depend on the other rows. Return soon
         after ``stop[0]`` becomes non-zero; what is returned then is thrown away.
     ``_get_arrays()``
-        Return ``(arrays, facts)``: the fitted state as named arrays and a small dict that JSON can hold. Names do not
-        end in an underscore and do not begin with ``params.``.
-    ``_set_arrays(arrays, facts, verify)``
+        Return ``(arrays, metadata)``: the fitted state as named arrays and a small dict that JSON can hold. Names do
+        not end in an underscore and do not begin with ``params.``.
+    ``_set_arrays(arrays, metadata, verify)``
         The inverse on a new object. Raise `ModelFileError` for anything that a kernel could trip over; with
         ``verify="lazy"`` check only what is cheap, and the rest before its first use.
     ``_estimate_memory(n, d, L, nnz_x, nnz_y)``
@@ -110,10 +110,10 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         """Return checked rows as the models see them; only for methods with the parameter `normalize`."""
         return unit_rows(X) if self.normalize else X
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
         raise NotImplementedError
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         raise NotImplementedError
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
@@ -121,20 +121,20 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
 
     # What storage keeps of every estimator beside its arrays
 
-    def _get_target(self) -> tuple[Facts, NDArray[Any]]:
-        """Return the facts of the labels that ``fit`` saw, and the classes."""
+    def _get_target(self) -> tuple[Metadata, NDArray[Any]]:
+        """Return the metadata of the labels that ``fit`` saw, and the classes."""
         dtype, per_row = self._target_dtype.str, int(self._labels_per_row)
         return {"kind": self._target_kind, "dtype": dtype, "labels_per_row": per_row}, self.classes_
 
-    def _set_target(self, facts: Facts, classes: NDArray[Any], verify: Verify) -> None:
+    def _set_target(self, metadata: Metadata, classes: NDArray[Any], verify: Verify) -> None:
         """Take what `_get_target` returned, checked; the object then counts as fitted."""
-        kind, dtype = facts["kind"], np.dtype(facts["dtype"])
+        kind, dtype = metadata["kind"], np.dtype(metadata["dtype"])
         if kind not in ("vector", "dense", "sparse") or dtype.kind not in ("biufUS" if kind == "vector" else "biuf"):
-            raise ModelFileError(f"The model was fitted on labels of unknown kind: {facts!r}.")
+            raise ModelFileError(f"The model was fitted on labels of unknown kind: {metadata!r}.")
         if verify == "full" and not (classes[:-1] < classes[1:]).all():
             raise ModelFileError("The classes of the model are not in increasing order.")
         self._target_kind, self._target_dtype = kind, dtype
-        self._labels_per_row = stored_count(facts, "labels_per_row")
+        self._labels_per_row = stored_count(metadata, "labels_per_row")
         self.classes_, self._fitted = classes, True
 
     def _check_parameters(self) -> None:

@@ -142,13 +142,13 @@ class Explanation:
 
 def _step_lines(step: Step, in_tree: bool) -> list[str]:
     """Return the text of a step: its name, its place, and how its margin comes about."""
-    facts = [f"rank {step.rank} of {step.n_siblings}"]
+    remarks = [f"rank {step.rank} of {step.n_siblings}"]
     if in_tree:
-        facts.insert(0, f"log-score {_fixed(step.contribution)}")
+        remarks.insert(0, f"log-score {_fixed(step.contribution)}")
     if step.level_rank is not None:
-        facts.append(f"on its level {step.level_rank}")
+        remarks.append(f"on its level {step.level_rank}")
     if not step.kept:
-        facts.append("lost to the beam")
+        remarks.append("lost to the beam")
     rest = step.margin - step.bias - sum(effect.contribution for effect in step.features)
     n_rest = step.n_active - len(step.features)
     cells = [("feature", "value", "weight", "value x weight")]
@@ -158,7 +158,7 @@ def _step_lines(step: Step, in_tree: bool) -> list[str]:
     cells += [("(bias)", "", "", f"{step.bias:+.4f}"), ("margin", "", "", f"{step.margin:+.4f}")]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     table = ["  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]) for name, *numbers in cells]
-    return [f"{step.name}: {', '.join(facts)}", *(f"  {line}" for line in table)]
+    return [f"{step.name}: {', '.join(remarks)}", *(f"  {line}" for line in table)]
 
 
 def _fixed(number: float) -> str:

@@ -223,10 +223,10 @@ def test_data_in_texts(run, books, file):
     assert [row["labels"] for row in rows] == [list(names) for names in pipe.classes_[expected.ids]]
     np.testing.assert_allclose([row["scores"] for row in rows], expected.scores, rtol=1e-4)
     assert not [path for path in Path("m").iterdir() if path.suffix in (".pkl", ".joblib")]
-    facts = json.loads(run("info m --json --full").out)
-    assert (facts["class"], facts["input"], facts["n_labels"]) == ("DiSMEC", "texts", 4)
-    assert facts["steps"] == {"textfeatures": "TextFeatures(ngram_range=(1, 2), sublinear_tf=False)"}
-    assert facts["training"]["n_rows"] == 5
+    metadata = json.loads(run("info m --json --full").out)
+    assert (metadata["class"], metadata["input"], metadata["n_labels"]) == ("DiSMEC", "texts", 4)
+    assert metadata["steps"] == {"textfeatures": "TextFeatures(ngram_range=(1, 2), sublinear_tf=False)"}
+    assert metadata["training"]["n_rows"] == 5
 
 
 @pytest.mark.parametrize(
@@ -539,9 +539,9 @@ def test_info(run, model):
     assert lines["n_features"] == "1,836"
     assert lines["n_rows"] == "4,880"
     assert lines["checked"] == "everything"
-    facts = json.loads(run(["info", model, "--json"]).out)
-    assert facts["bytes"] == sum(path.stat().st_size for path in Path(model).iterdir())
-    assert facts["version"] == xclassic.__version__
+    metadata = json.loads(run(["info", model, "--json"]).out)
+    assert metadata["bytes"] == sum(path.stat().st_size for path in Path(model).iterdir())
+    assert metadata["version"] == xclassic.__version__
 
 
 def test_explain(run, model, bibtex):

@@ -134,17 +134,17 @@ def test_labels_without_rows_are_never_predicted(method):
 def test_compression_rejects_damaged_arrays(method):
     X, Y, _ = problem()
     clf = method(3).fit(X, Y)
-    arrays, facts = clf._get_arrays()
+    arrays, metadata = clf._get_arrays()
     for name, array in arrays.items():
         for changed in (array[:-1], array.astype(np.complex64)):
             loaded = method(3)
             loaded.n_features_in_, loaded.classes_ = 8, clf.classes_
             with pytest.raises(ModelFileError):
-                loaded._set_arrays(arrays | {name: changed}, facts, "full")
+                loaded._set_arrays(arrays | {name: changed}, metadata, "full")
     loaded = method(3)
     loaded.n_features_in_, loaded.classes_ = 8, clf.classes_
     with pytest.raises(ModelFileError, match="finite"):
-        loaded._set_arrays(arrays | {"map": np.full_like(arrays["map"], np.inf)}, facts, "lazy")
+        loaded._set_arrays(arrays | {"map": np.full_like(arrays["map"], np.inf)}, metadata, "lazy")
 
 
 @pytest.mark.parametrize(("method", "least"), [(PLST, 0.605), (CPLST, 0.615), (Rembrandt, 0.615)])

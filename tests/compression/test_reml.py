@@ -150,13 +150,13 @@ def test_reml_rejects_bad_parameters(name, value):
 def test_reml_rejects_damaged_arrays():
     X, Y, _ = problem()
     clf = REML(3).fit(X, Y)
-    arrays, facts = clf._get_arrays()
+    arrays, metadata = clf._get_arrays()
     for name, array in arrays.items():
         for changed in (array[:-1], array.astype(np.complex64)):
             loaded = REML(3)
             loaded.n_features_in_, loaded.classes_ = 8, clf.classes_
             with pytest.raises(ModelFileError):
-                loaded._set_arrays(arrays | {name: changed}, facts, "full")
+                loaded._set_arrays(arrays | {name: changed}, metadata, "full")
 
 
 @pytest.mark.parametrize(("k", "least"), [(0, 0.63), (100, 0.63)])

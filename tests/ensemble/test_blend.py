@@ -380,9 +380,9 @@ def test_blend_rejects_damaged_headers(case, verify, tmp_path):
 )
 def test_blend_rejects_damaged_arrays(name, array, tmp_path):
     model = saved(tmp_path)
-    arrays, facts = model._get_arrays()
+    arrays, metadata = model._get_arrays()
     arrays[name] = np.array(array)
-    model._get_arrays = lambda: (arrays, facts)
+    model._get_arrays = lambda: (arrays, metadata)
     model.save(tmp_path / "model")
     with pytest.raises(ModelFileError):
         xclassic.load(tmp_path / "model")

@@ -484,9 +484,9 @@ def test_cache_is_shared_by_processes_and_threads(tmp_path):
 
 def through_a_folder(encoder, path, verify="lazy", mmap=True):
     """Save and load as the protocol of model folders has it."""
-    arrays, facts = encoder._get_arrays()
+    arrays, metadata = encoder._get_arrays()
     params = {name: value for name, value in encoder.get_params().items() if name not in encoder._not_saved}
-    save_model(path, {"facts": facts, "params": params}, arrays)
+    save_model(path, {"facts": metadata, "params": params}, arrays)
     header, arrays = load_model(path, mmap=mmap, verify=verify)
     loaded = BertEncoder(**header["params"], **dict.fromkeys(BertEncoder._not_saved))
     loaded._check_parameters()
@@ -566,9 +566,9 @@ def not_finite(arrays):
     ],
 )
 def test_loading_rejects_damaged_arrays(encoder, change, message):
-    arrays, facts = encoder._get_arrays()
+    arrays, metadata = encoder._get_arrays()
     with pytest.raises(ModelFileError, match=message):
-        BertEncoder(None)._set_arrays(change(arrays), facts, "full")
+        BertEncoder(None)._set_arrays(change(arrays), metadata, "full")
 
 
 @pytest.mark.parametrize(
@@ -593,10 +593,10 @@ def test_loading_rejects_damaged_arrays(encoder, change, message):
     ],
 )
 def test_loading_rejects_damaged_metadata(encoder, change, message):
-    arrays, facts = encoder._get_arrays()
-    if not change.keys() & facts.keys():
-        change = {"config": {**facts["config"], **change}}
-    damaged = {**facts, **change}
+    arrays, metadata = encoder._get_arrays()
+    if not change.keys() & metadata.keys():
+        change = {"config": {**metadata["config"], **change}}
+    damaged = {**metadata, **change}
     with pytest.raises(ModelFileError, match=message):
         BertEncoder(None)._set_arrays(arrays, damaged, "full")
     if "config" in change:
@@ -612,14 +612,14 @@ def test_limit_beyond_the_model_is_rejected(encoder):
 
 
 def test_model_folder_names_no_code(encoder):
-    arrays, facts = encoder._get_arrays()
+    arrays, metadata = encoder._get_arrays()
     code = {
         "auto_map": {"AutoModel": "evil.Evil"},
         "_attn_implementation": "evil/kernel",
         "attn_implementation": "evil/k",
     }
     loaded = BertEncoder(None)
-    loaded._set_arrays(arrays, {**facts, "config": {**facts["config"], **code}}, "full")
+    loaded._set_arrays(arrays, {**metadata, "config": {**metadata["config"], **code}}, "full")
     np.testing.assert_array_equal(loaded.transform(["cat"]), encoder.transform(["cat"]))
 
 

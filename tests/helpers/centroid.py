@@ -54,7 +54,7 @@ class Centroid(XMCClassifier):
     def _get_arrays(self):
         return {"centroids": self.centroids_}, {"shrink": self.shrink}
 
-    def _set_arrays(self, arrays, facts, verify):
+    def _set_arrays(self, arrays, metadata, verify):
         self.centroids_ = arrays["centroids"]
         if self.centroids_.shape != (self.classes_.size, self.n_features_in_):
             raise ModelFileError(f"centroids have shape {self.centroids_.shape}")

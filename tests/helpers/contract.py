@@ -72,9 +72,9 @@ def random_sparse(shape, density, rng):
 
 def assert_same_arrays(model, other):
     """Compare the fitted state byte by byte."""
-    arrays, facts = model._get_arrays()
-    other_arrays, other_facts = other._get_arrays()
-    assert facts == other_facts
+    arrays, metadata = model._get_arrays()
+    other_arrays, other_metadata = other._get_arrays()
+    assert metadata == other_metadata
     assert arrays.keys() == other_arrays.keys()
     for name, array in arrays.items():
         assert array.dtype == other_arrays[name].dtype, name

@@ -172,16 +172,16 @@ def test_labels_never_seen_are_never_predicted(forest):
 @every_forest
 def test_damaged_forest_is_rejected(forest):
     clf = new(forest, n_trees=2, max_leaf=1).fit(np.eye(2).repeat(4, axis=0), [["a"]] * 4 + [["b"]] * 4)
-    arrays, facts = clf._get_arrays()
+    arrays, metadata = clf._get_arrays()
     assert arrays["features"].size
     loaded = new(forest)
     loaded.n_features_in_, loaded.classes_ = 2, clf.classes_
     for name in (name for name, array in arrays.items() if array.size):
         with pytest.raises(ModelFileError):
-            loaded._set_arrays(arrays | {name: arrays[name][:-1]}, facts, "full")
+            loaded._set_arrays(arrays | {name: arrays[name][:-1]}, metadata, "full")
     for arrays_without_trees in (
         {k: v for k, v in arrays.items() if k != "n_nodes"},
         arrays | {"n_nodes": arrays["n_nodes"][:0]},
     ):
         with pytest.raises(ModelFileError, match="n_nodes"):
-            loaded._set_arrays(arrays_without_trees, facts, "lazy")
+            loaded._set_arrays(arrays_without_trees, metadata, "lazy")

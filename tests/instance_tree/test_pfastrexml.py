@@ -125,7 +125,7 @@ def test_propensities_that_are_bad_are_rejected(propensity):
 
 def test_damaged_reranker_is_rejected(bibtex):
     clf = PfastreXML(n_trees=1).fit(bibtex.X[:50], bibtex.Y[:50])
-    arrays, facts = clf._get_arrays()
+    arrays, metadata = clf._get_arrays()
     for name, bad in {
         "tail.centroids.indptr": arrays["tail.centroids.indptr"][:-1],
         "tail.centroids.indices": arrays["tail.centroids.indices"] + np.int32(5000),
@@ -136,4 +136,4 @@ def test_damaged_reranker_is_rejected(bibtex):
         loaded = PfastreXML()
         loaded.n_features_in_, loaded.classes_ = clf.n_features_in_, clf.classes_
         with pytest.raises(ModelFileError):
-            loaded._set_arrays(arrays | {name: bad}, facts, "lazy")
+            loaded._set_arrays(arrays | {name: bad}, metadata, "lazy")

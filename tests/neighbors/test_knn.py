@@ -115,12 +115,12 @@ def test_votes_of_chosen_weights():
 def test_knn_rejects_damaged_arrays(dense, verify):
     X = np.eye(4, dtype=np.float32)
     clf = KNN().fit(X if dense else csr_array(X), [["a"], ["b"], ["c"], ["a"]])
-    arrays, facts = clf._get_arrays()
+    arrays, metadata = clf._get_arrays()
 
-    def load(changed, facts=facts):
+    def load(changed, metadata=metadata):
         loaded = KNN()
         loaded.n_features_in_, loaded.classes_ = 4, clf.classes_
-        loaded._set_arrays(changed, facts, verify)
+        loaded._set_arrays(changed, metadata, verify)
         loaded._fitted = True
         return loaded._topk(X if dense else csr_array(X), 2, None, RUNNING)
 
@@ -203,9 +203,9 @@ def test_graph_is_for_dense_rows_alone():
 def test_graph_rejects_damaged_rows():
     X = np.eye(4, dtype=np.float32)
     clf = KNN(search="graph").fit(X, np.eye(4))
-    arrays, facts = clf._get_arrays()
+    arrays, metadata = clf._get_arrays()
     for changed in (X[:3], X.astype(np.float64), np.full_like(X, np.nan)):
         loaded = KNN(search="graph")
         loaded.n_features_in_, loaded.classes_ = 4, clf.classes_
         with pytest.raises(ModelFileError):
-            loaded._set_arrays(arrays | {"graph_rows": changed}, facts, "full")
+            loaded._set_arrays(arrays | {"graph_rows": changed}, metadata, "full")

@@ -178,12 +178,12 @@ def test_local_embeddings_reject_damaged_arrays(method, verify, bibtex):
     X = bibtex.X[:90]
     size = {"cluster_size": 30} if isinstance(method, SLEEC) else {"part_size": 30}
     clf = new(method, n_learners=2, n_components=4, **size).fit(X, bibtex.Y[:90])
-    arrays, facts = clf._get_arrays()
+    arrays, metadata = clf._get_arrays()
 
-    def load(changed, facts=facts):
+    def load(changed, metadata=metadata):
         loaded = new(method, n_learners=2, n_components=4)
         loaded.n_features_in_, loaded.classes_ = clf.n_features_in_, clf.classes_
-        loaded._set_arrays(changed, facts, verify)
+        loaded._set_arrays(changed, metadata, verify)
         return loaded._topk(X, 2, None, RUNNING)
 
     np.testing.assert_array_equal(load(arrays).ids, clf._topk(X, 2, None, RUNNING).ids)

@@ -62,8 +62,8 @@ class Reading:
         products = self._weight.astype(np.float64) * row.values[self._position]
         self.margins = self._bias + np.bincount(self._lane, products, minlength=last - first)
 
-    def step(self, lane: int, **facts: Any) -> Step:
-        """Return what the model of a lane says; `facts` are the fields of `Step` that follow from the search."""
+    def step(self, lane: int, **metadata: Any) -> Step:
+        """Return what the model of a lane says; `metadata` are the fields of `Step` that follow from the search."""
         own = self._lane == lane
         position, weight = self._position[own], self._weight[own].astype(np.float64)
         value = self._row.values[position]
@@ -78,7 +78,7 @@ class Reading:
             bias=float(self._bias[lane]),
             n_active=len(position),
             features=features,
-            **facts,
+            **metadata,
         )
 
 

@@ -368,7 +368,7 @@ def info(
 
     trained, header = read_model(model, verify="full" if full else "lazy")
     estimator, steps = trained.estimator, getattr(trained.model, "steps", [])[:-1]
-    facts = {
+    metadata = {
         "class": type(estimator).__name__,
         "version": header.get("version"),
         "bytes": sum(file.stat().st_size for file in Path(model).iterdir() if file.is_file()),
@@ -380,13 +380,13 @@ def info(
         "training": trained.training,
         "checked": "everything" if full else "sizes",
     }
-    write_line(json.dumps(facts, ensure_ascii=False, default=str) if as_json else _table(facts))
+    write_line(json.dumps(metadata, ensure_ascii=False, default=str) if as_json else _table(metadata))
 
 
-def _table(facts: dict[str, Any]) -> str:
-    """Return facts as two columns, those of a nested dict indented."""
+def _table(metadata: dict[str, Any]) -> str:
+    """Return metadata as two columns, those of a nested dict indented."""
     lines: list[tuple[str, str]] = []
-    for name, value in facts.items():
+    for name, value in metadata.items():
         if isinstance(value, dict):
             if value:
                 lines += [(name, ""), *((f"  {key}", _cell(item)) for key, item in value.items())]

@@ -1,7 +1,7 @@
 """A fitted model together with what scripts need later, in one model folder.
 
-The facts of the training data stand beside the model, so that all of it is replaced at once. `xclassic.load` reads the
-same folder and returns the model alone.
+The metadata of the training data stand beside the model, so that all of it is replaced at once. `xclassic.load` reads
+the same folder and returns the model alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sklearn.utils import get_tags
 from xclassic import ModelFileError, TopK, XMCClassifier, predict_topk
 from xclassic.storage.arrays import pack_strings, unpack_strings
 from xclassic.storage.folder import Verify, save_model
-from xclassic.storage.models import Facts, packed, read
+from xclassic.storage.models import Metadata, packed, read
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class TrainedModel:
     model: Any
     label_counts: NDArray[np.int64] | None = None
     label_names: list[str] | None = None
-    training: Facts = field(default_factory=dict)
+    training: Metadata = field(default_factory=dict)
 
     @property
     def estimator(self) -> XMCClassifier:
@@ -102,7 +102,7 @@ class TrainedModel:
         save_model(path, header, arrays)
 
 
-def read_model(path: str, verify: Verify = "lazy") -> tuple[TrainedModel, Facts]:
+def read_model(path: str, verify: Verify = "lazy") -> tuple[TrainedModel, Metadata]:
     """Read a model folder and what its JSON file says.
 
     Raises

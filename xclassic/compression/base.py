@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from xclassic.base import Arrays, Facts, Verify, XMCClassifier
+from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
 from xclassic.blocks.weights import BlockWeights
 from xclassic.linalg.eigen import DENSE_LIMIT
 from xclassic.linalg.ridge import RidgeSolver, with_bias
@@ -129,10 +129,10 @@ class LinearCompression(XMCClassifier):
 
     # Persistence
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
         return {"map": self.map_} | with_prefix("decoder.", self.decoder_.arrays()), {}
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         found = stored_array(arrays, "map", np.float32, (self.n_features_in_ + 1, self.n_components))
         if not np.isfinite(found).all():
             raise ModelFileError("A value of map is not finite.")

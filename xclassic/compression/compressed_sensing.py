@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from xclassic.base import Arrays, Facts, Verify
+from xclassic.base import Arrays, Metadata, Verify
 from xclassic.compression.base import CenteredLabels, LinearCompression
 from xclassic.compression.recovery import cosamp, orthogonal_matching_pursuit
 from xclassic.linalg.ridge import RidgeSolver
@@ -153,8 +153,8 @@ class CompressedSensing(LinearCompression):
         rows = np.repeat(np.arange(len(found)), allowed.sum(axis=1))
         return TopK.from_csr(csr_array((weights[allowed], (rows, found[allowed])), (len(found), self.classes_.size)), k)
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
-        super()._set_arrays(arrays, facts, verify)
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
+        super()._set_arrays(arrays, metadata, verify)
         self.decoder_.verify()
         self._spread_codes()
 

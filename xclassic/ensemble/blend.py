@@ -21,7 +21,7 @@ from xclassic.metrics._inputs import read_pairs
 from xclassic.parallel import StopByte
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
-from xclassic.storage.models import Facts, packed, unpacked
+from xclassic.storage.models import Metadata, packed, unpacked
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
@@ -297,7 +297,7 @@ class Blend(XMCClassifier, _BaseComposition):
 
     # Persistence
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
         arrays: Arrays = {"weights": self.weights_, "maps": self.maps_}
         headers = []
         for i, (name, member) in enumerate(self.named_estimators_.items()):
@@ -306,8 +306,8 @@ class Blend(XMCClassifier, _BaseComposition):
             arrays |= with_prefix(f"member.{i}.", member_arrays)
         return arrays, {"members": headers}
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
-        headers = facts["members"]
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
+        headers = metadata["members"]
         self.estimators_ = [
             unpacked(header, without_prefix(f"member.{i}.", arrays), verify) for i, header in enumerate(headers)
         ]

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from xclassic.rows import row_products
 from xclassic.storage.arrays import stored_array
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
-from xclassic.storage.models import Facts
+from xclassic.storage.models import Metadata
 from xclassic.validation.features import Features, check_features
 from xclassic.validation.parameters import check_choice, check_number
 
@@ -361,10 +361,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         autoencoder.n_features_in_ = shape[0]
         return autoencoder
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
         return {**self.arrays(), "errors": getattr(self, "errors_", np.empty(0))}, {}
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         stored = self.from_arrays(arrays, full=verify == "full")
         found = (stored.n_features_in_, stored.n_components, stored.activation)
         if found != (self.n_features_in_, self.n_components, self.activation):

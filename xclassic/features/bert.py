@@ -35,7 +35,7 @@ from xclassic.validation.records import check_texts, fill_template, is_records, 
 
 Texts = NDArray[np.object_]
 Tokens = NDArray[np.int32]
-Facts = dict[str, Any]
+Metadata = dict[str, Any]
 
 CPU_TOKENS = 2048  # beyond, arrays are so large that their memory is fetched from the system each time
 GPU_TOKENS = 32768
@@ -130,7 +130,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     max_length_: int
     n_truncated_: int
     _network: EncoderNetwork | None  # None until the first use of a restored encoder
-    _stored: tuple[Arrays, Facts] | None  # what it is restored from; None after fit with a model
+    _stored: tuple[Arrays, Metadata] | None  # what it is restored from; None after fit with a model
     _not_saved: ClassVar[tuple[str, ...]] = ("model", "cache", "device")
 
     def __init__(
@@ -375,39 +375,43 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     # Persistence
 
-    def __getstate__(self) -> Facts:
+    def __getstate__(self) -> Metadata:
         state = dict(super().__getstate__())
         if "_network" in state:
             state.update(_network=None, _stored=self._get_arrays())
         return state
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
-        """Return weights and tokenizer as files, and the facts about them."""
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
+        """Return weights and tokenizer as files, and the metadata about them."""
         check_is_fitted(self)
         if self._stored is not None:
             return self._stored
         assert self._network is not None
         return self._network.stored()
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         """Take what `_get_arrays` returned; looked at on first use, or now if `verify` is "full"."""
-        if not isinstance(facts, dict):
-            raise ModelFileError("The facts of the encoder are missing.")
+        if not isinstance(metadata, dict):
+            raise ModelFileError("The metadata of the encoder are missing.")
         for name in ("weights.safetensors", "tokenizer.json"):
             if name not in arrays or arrays[name].dtype != np.uint8 or arrays[name].ndim != 1:
                 raise ModelFileError(f"{name} of the encoder is missing, or is no file.")
         for name in ("n_dimensions", "longest"):
-            if type(facts.get(name)) is not int or not 0 < facts[name] < 2**31:
-                raise ModelFileError(f"{name} of the encoder is {facts.get(name)!r}; a positive integer belongs there.")
-        self.max_length_ = self.max_length or facts["longest"]
-        if self.max_length_ > facts["longest"]:
-            raise ModelFileError(f"The encoder reads {facts['longest']} tokens, but max_length is {self.max_length}.")
-        self.n_dimensions_, self.n_truncated_ = facts["n_dimensions"], 0
-        self._network, self._stored = None, (arrays, facts)
+            if type(metadata.get(name)) is not int or not 0 < metadata[name] < 2**31:
+                raise ModelFileError(
+                    f"{name} of the encoder is {metadata.get(name)!r}; a positive integer belongs there."
+                )
+        self.max_length_ = self.max_length or metadata["longest"]
+        if self.max_length_ > metadata["longest"]:
+            raise ModelFileError(
+                f"The encoder reads {metadata['longest']} tokens, but max_length is {self.max_length}."
+            )
+        self.n_dimensions_, self.n_truncated_ = metadata["n_dimensions"], 0
+        self._network, self._stored = None, (arrays, metadata)
         if verify == "full":  # looked at and thrown away, since a device may still be set
             import_transformers(type(self).__name__)
             with LOADING:
-                restored(arrays, facts, choose_device("cpu"), "float32").limit(self.max_length_)
+                restored(arrays, metadata, choose_device("cpu"), "float32").limit(self.max_length_)
 
 
 def _distinct(texts: Texts) -> tuple[Texts, NDArray[np.intp]]:

@@ -21,7 +21,7 @@ from xclassic.storage.folder import Arrays, ModelFileError
 
 Texts = NDArray[np.object_]
 Tokens = NDArray[np.int32]
-Facts = dict[str, Any]
+Metadata = dict[str, Any]
 
 TOKENIZED_AT_ONCE = 1000  # texts; what the tokenizer returns takes 100 bytes a token, until it is cut down to 4
 THREADS = Lock()  # held while PyTorch's number of threads is not what the user set
@@ -130,7 +130,7 @@ class EncoderNetwork:
         ids = torch.from_numpy(padded).to(self.module.device)
         return self.module(input_ids=ids, attention_mask=mask).last_hidden_state, mask
 
-    def stored(self) -> tuple[Arrays, Facts]:
+    def stored(self) -> tuple[Arrays, Metadata]:
         """Return what `restored` takes."""
         from safetensors.torch import save
 
@@ -143,8 +143,8 @@ class EncoderNetwork:
     def _weights(self) -> dict[str, Any]:
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self.module.state_dict().items()}
 
-    def _config(self) -> Facts:
-        config: Facts = json.loads(json.dumps(_architecture(self.module.config)))
+    def _config(self) -> Metadata:
+        config: Metadata = json.loads(json.dumps(_architecture(self.module.config)))
         return config
 
     def _tokenizer_json(self) -> str:
@@ -246,14 +246,14 @@ def pretrained(model: str, device: Any, dtype: str) -> EncoderNetwork:
     return _placed(network, device)
 
 
-def restored(arrays: Arrays, facts: Facts, device: Any, dtype: str) -> EncoderNetwork:
+def restored(arrays: Arrays, metadata: Metadata, device: Any, dtype: str) -> EncoderNetwork:
     """Return the network of `EncoderNetwork.stored`."""
     import torch
     from safetensors.torch import load
     from tokenizers import Tokenizer
 
     try:
-        config = _stored_config(facts["config"])
+        config = _stored_config(metadata["config"])
         weights = load(arrays["weights.safetensors"].tobytes())
         cls = _checked_class(config, weights)
         with _quiet():
@@ -261,9 +261,9 @@ def restored(arrays: Arrays, facts: Facts, device: Any, dtype: str) -> EncoderNe
                 None, config=config, state_dict=weights, dtype=getattr(torch, dtype), output_loading_info=True
             )
         tokenizer = Tokenizer.from_str(arrays["tokenizer.json"].tobytes().decode())
-        network = _network(module, found, tokenizer, facts["longest"])
-        if network.n_dimensions != facts["n_dimensions"]:
-            raise ValueError(f"its rows have {network.n_dimensions} columns, not {facts['n_dimensions']}")
+        network = _network(module, found, tokenizer, metadata["longest"])
+        if network.n_dimensions != metadata["n_dimensions"]:
+            raise ValueError(f"its rows have {network.n_dimensions} columns, not {metadata['n_dimensions']}")
     except (ImportError, MemoryError):
         raise
     except Exception as error:  # tokenizers raises nothing narrower
@@ -320,7 +320,7 @@ def _check_architecture(config: Any) -> None:
         raise ValueError("its configuration makes it a decoder (is_decoder), which sees only what is before a token")
 
 
-def _architecture(config: Any) -> Facts:
+def _architecture(config: Any) -> Metadata:
     """Return the fields of an architecture; those that all share are of no effect, or name code to be loaded."""
     from transformers import PreTrainedConfig
 
@@ -328,7 +328,7 @@ def _architecture(config: Any) -> Facts:
     return {name: value for name, value in config.to_dict().items() if name in known or name == "model_type"}
 
 
-def _stored_config(fields: Facts) -> Any:
+def _stored_config(fields: Metadata) -> Any:
     """Return the configuration of `_architecture`."""
     from transformers import AutoConfig
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from xclassic.rows import row_products
 from xclassic.storage.arrays import stored_array
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
-from xclassic.storage.models import Facts
+from xclassic.storage.models import Metadata
 from xclassic.validation.features import check_features
 from xclassic.validation.parameters import check_number
 
@@ -142,16 +142,16 @@ class FourierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         phases += self.sampler_.random_offset_
         return np.cos(phases, phases) * np.float32(np.sqrt(2 / self.n_components))
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
         arrays = {"weights": self.sampler_.random_weights_, "offset": self.sampler_.random_offset_}
         return arrays, {"gamma": float(self.gamma_)}
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         weights = stored_array(arrays, "weights", np.float32, (self.n_features_in_, self.n_components))
         offset = stored_array(arrays, "offset", np.float32, (self.n_components,))
         if verify == "full" and not (np.isfinite(weights).all() and np.isfinite(offset).all()):
             raise ModelFileError("The frequencies of the Fourier features are not finite.")
-        self.gamma_ = float(facts["gamma"])
+        self.gamma_ = float(metadata["gamma"])
         self.sampler_ = RBFSampler(gamma=self.gamma_, n_components=self.n_components)
         self.sampler_.random_weights_, self.sampler_.random_offset_ = weights, offset
         self.sampler_.n_features_in_ = self.n_features_in_

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xclassic.storage.arrays import pack_strings, stored_array, unpack_strings
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
-from xclassic.storage.models import Facts
+from xclassic.storage.models import Metadata
 from xclassic.validation.parameters import check_choice, check_number
 from xclassic.validation.records import check_columns, check_texts, is_records
 
@@ -354,7 +354,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
 
     # Persistence
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
         arrays: Arrays = {f"edges{i}": edges for i, edges in enumerate(self.edges_.values())}
         pairs = [(field, vectorizer) for field, made in self.vectorizers_.items() for vectorizer in made]
         for i, (_, vectorizer) in enumerate(pairs):
@@ -363,14 +363,14 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         blocks = [[field, v.analyzer, list(v.ngram_range), v.sublinear_tf] for field, v in pairs]
         return arrays, {"blocks": blocks}
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         fields = [WHOLE] if self.text is None else _fields("text", self.text)
         choices = dict(zip(fields, self._choices(), strict=True))
         self.vectorizers_ = {field: [] for field in fields}
-        for i, (field, kind, (shortest, longest), sublinear_tf) in enumerate(facts["blocks"]):
+        for i, (field, kind, (shortest, longest), sublinear_tf) in enumerate(metadata["blocks"]):
             check_choice("analyzer", kind, KINDS)
             _check_range("ngram_range", (shortest, longest))
-            # A preset may have changed since; what was fitted is in the facts.
+            # A preset may have changed since; what was fitted is in the metadata.
             settings = choices[field]._replace(sublinear_tf=sublinear_tf is True)
             vectorizer = self._vectorizer(kind, (shortest, longest), settings)
             idf = stored_array(arrays, f"idf{i}", np.float32, (None,))

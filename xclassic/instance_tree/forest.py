@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.utils.validation import check_is_fitted
 
-from xclassic.base import Arrays, Facts, Verify, XMCClassifier
+from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
 from xclassic.instance_tree.ensemble import Ensemble
 from xclassic.instance_tree.growing import Splitter, grow_tree
 from xclassic.instance_tree.tree import InstanceTree
@@ -155,10 +155,10 @@ class ForestClassifier(XMCClassifier):
 
     # Persistence
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
         return self._ensemble.arrays(), {}
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         self._ensemble = Ensemble.from_arrays(arrays, self.n_features_in_, self.classes_.size)
         if verify == "full":
             self._ensemble.prepared()

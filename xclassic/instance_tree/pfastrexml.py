@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from xclassic.base import Arrays, Facts, Verify
+from xclassic.base import Arrays, Metadata, Verify
 from xclassic.instance_tree.fastxml import FastXML
 from xclassic.instance_tree.reranking import TailReranker
 from xclassic.metrics.propensity import inverse_propensities
@@ -174,13 +174,13 @@ class PfastreXML(FastXML):
 
     # Persistence
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
-        arrays, facts = super()._get_arrays()
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
+        arrays, metadata = super()._get_arrays()
         tail = with_prefix("tail.", self.reranker_._arrays())
-        return arrays | tail | {"label_weights": self.label_weights_}, facts
+        return arrays | tail | {"label_weights": self.label_weights_}, metadata
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
-        super()._set_arrays(arrays, facts, verify)
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
+        super()._set_arrays(arrays, metadata, verify)
         weights = stored_array(arrays, "label_weights", np.float32, (self.classes_.size,))
         if not (np.isfinite(weights) & (weights > 0)).all():
             raise ModelFileError("label_weights must be above 0 and finite.")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic._kernels.arguments import LANES, VALUE_TYPES
-from xclassic.base import Arrays, Facts, Verify
+from xclassic.base import Arrays, Metadata, Verify
 from xclassic.blocks.explaining import ExplainableClassifier, Row
 from xclassic.blocks.problem import BlockProblem
 from xclassic.explanation import Names, Step
@@ -218,15 +218,15 @@ class LabelTreeClassifier(ExplainableClassifier):
 
     # Persistence
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
         arrays: Arrays = {}
         for number, model in enumerate(self.models_):
             arrays |= with_prefix(f"tree{number}.", model.tree.arrays())
             arrays |= with_prefix(f"weights{number}.", model.weights.arrays())
         return arrays, {"n_trees": len(self.models_)}
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
-        n_trees = facts.get("n_trees")
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
+        n_trees = metadata.get("n_trees")
         if type(n_trees) is not int or not 0 <= n_trees <= 1000:
             raise ModelFileError(f"The model has {n_trees!r} trees.")
         self.models_ = []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 from sklearn.base import TransformerMixin, clone
 
-from xclassic.base import Arrays, Facts, Verify
+from xclassic.base import Arrays, Metadata, Verify
 from xclassic.explanation import Names
 from xclassic.label_tree.agglomeration import DISTANCES, LINKAGES, cooccurrence_tree
 from xclassic.label_tree.base import LabelTreeClassifier
@@ -170,21 +170,21 @@ class HierarchicalXC(LabelTreeClassifier):
     def _n_inputs(self) -> int:
         return self.n_features_in_ if self.encoder_ is None else self.encoder_.n_components
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
-        arrays, facts = super()._get_arrays()
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
+        arrays, metadata = super()._get_arrays()
         if self.encoder_ is None:
-            return arrays, facts
+            return arrays, metadata
         if not isinstance(self.encoder_, find_class("Autoencoder")):
             raise TypeError(
                 f"A model folder cannot hold the encoder, a {type(self.encoder_).__name__}; encode the rows in a "
                 f"Pipeline instead, or pickle the estimator."
             )
-        return arrays | with_prefix("encoder.", self.encoder_.arrays()), facts
+        return arrays | with_prefix("encoder.", self.encoder_.arrays()), metadata
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         parts = without_prefix("encoder.", arrays)
         self.encoder_ = find_class("Autoencoder").from_arrays(parts) if parts else None
-        super()._set_arrays(arrays, facts, verify)
+        super()._set_arrays(arrays, metadata, verify)
 
 
 FURTHER = (("jaccard", "average"), ("pifa", "average"), ("jaccard", "complete"))  # of the trees after the first

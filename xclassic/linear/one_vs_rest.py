@@ -7,7 +7,7 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from xclassic._kernels.arguments import LANES
-from xclassic.base import Arrays, Facts, Verify
+from xclassic.base import Arrays, Metadata, Verify
 from xclassic.blocks.explaining import ExplainableClassifier, Reading, Row
 from xclassic.blocks.weights import BlockWeights
 from xclassic.explanation import Names, Step
@@ -68,10 +68,10 @@ class OneVsRestLinear(ExplainableClassifier):
     def _prune(self, threshold: float) -> None:
         self.weights_ = self.weights_.pruned(threshold)
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
         return with_prefix("weights.", self.weights_.arrays()), {}
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         parts, n_labels = without_prefix("weights.", arrays), self.classes_.size
         self.weights_ = BlockWeights.from_arrays(parts, self.n_features_in_, n_labels, full=verify == "full")
 

@@ -7,7 +7,7 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from xclassic.base import Arrays, Facts, Verify, XMCClassifier
+from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
 from xclassic.neighbors.graph import check_search
 from xclassic.neighbors.index import NeighborIndex, build_index, label_shares, stored_index, vote, vote_weights
 from xclassic.parallel import StopByte
@@ -133,12 +133,12 @@ class KNN(XMCClassifier):
 
     # Persistence
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
         arrays = self.index_.arrays() | matrix_arrays("labels", self.labels_)
         return arrays | {"label_shares": self.label_shares_}, {"n_rows": self.labels_.shape[0]}
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
-        n_rows, n_labels = facts.get("n_rows"), self.classes_.size
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
+        n_rows, n_labels = metadata.get("n_rows"), self.classes_.size
         if not isinstance(n_rows, int) or n_rows < 1:
             raise ModelFileError(f"n_rows is {n_rows!r}; the number of training rows belongs there.")
         self.labels_ = stored_matrix(arrays, "labels", (n_rows, n_labels))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from xclassic.base import Arrays, Facts, Verify, XMCClassifier
+from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
 from xclassic.neighbors.clusters import nearest_centroid
 from xclassic.neighbors.feature_map import FeatureMap, used_columns
 from xclassic.neighbors.graph import GraphIndex
@@ -169,7 +169,7 @@ class LocalEmbeddings(XMCClassifier):
 
     # Persistence
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
         parts = [part for learner in self.learners_ for part in learner.parts]
         m, d = self.n_components, self.n_features_in_
         arrays: Arrays = {
@@ -186,8 +186,8 @@ class LocalEmbeddings(XMCClassifier):
         }
         return arrays, {"n_training_rows": self.labels_.shape[0]}
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
-        n, d, m = facts.get("n_training_rows"), self.n_features_in_, self.n_components
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
+        n, d, m = metadata.get("n_training_rows"), self.n_features_in_, self.n_components
         if not isinstance(n, int) or n < 1:
             raise ModelFileError(f"n_training_rows is {n!r}; the number of training rows belongs there.")
         self.labels_ = stored_matrix(arrays, "labels", (n, self.classes_.size))

@@ -157,7 +157,7 @@ def count_weights(model: Any) -> tuple[int, int]:
 
 
 def network_arrays(network: Network) -> tuple[Arrays, dict[str, Any]]:
-    """Return a network as files and facts, the inverse of `restored_network`."""
+    """Return a network as files and metadata, the inverse of `restored_network`."""
     weights = {name: p.detach().cpu().contiguous() for name, p in network.model.named_parameters()}
     arrays = {
         "weights.safetensors": np.frombuffer(save_tensors(weights), np.uint8),
@@ -168,7 +168,7 @@ def network_arrays(network: Network) -> tuple[Arrays, dict[str, Any]]:
     return arrays, {"config": config, "special_tokens": special}
 
 
-def restored_network(arrays: Arrays, facts: dict[str, Any], *, full: bool) -> Network:
+def restored_network(arrays: Arrays, metadata: dict[str, Any], *, full: bool) -> Network:
     """Return the network of `network_arrays`.
 
     Raises
@@ -177,8 +177,8 @@ def restored_network(arrays: Arrays, facts: dict[str, Any], *, full: bool) -> Ne
         If anything is missing, does not fit, or (with `full`) is not finite.
     """
     try:
-        words = _plain_tokenizer(bytes(arrays["tokenizer.json"]).decode(), facts["special_tokens"])
-        config = T5Config.from_dict(facts["config"])
+        words = _plain_tokenizer(bytes(arrays["tokenizer.json"]).decode(), metadata["special_tokens"])
+        config = T5Config.from_dict(metadata["config"])
         weights = load_tensors(bytes(arrays["weights.safetensors"]))
         with torch.device("meta"):  # no memory is taken before the weights are known to fit
             model = T5ForConditionalGeneration(config)

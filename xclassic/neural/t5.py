@@ -23,7 +23,7 @@ from xclassic.neural.trie import TokenTrie
 from xclassic.parallel import StopByte
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
-from xclassic.storage.models import Facts
+from xclassic.storage.models import Metadata
 from xclassic.topk import TopK
 from xclassic.validation.parameters import check_choice, check_number
 from xclassic.validation.records import check_texts, fill_template, is_records
@@ -472,21 +472,21 @@ class T5Classifier(XMCClassifier):
             raise ModelFileError(f"The trie has token {highest}, the T5 only {network.model.config.vocab_size} tokens.")
         return network
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
         from xclassic.neural.network import network_arrays
 
-        arrays, facts = network_arrays(self._ready())
+        arrays, metadata = network_arrays(self._ready())
         arrays |= with_prefix("trie.", self.trie_.arrays()) | self._target.arrays()
         prefixes = [list(pair) for pair in self._target.prefixes]
-        return arrays, facts | {"curve": self.curve_, "n_truncated": self.n_truncated_, "prefixes": prefixes}
+        return arrays, metadata | {"curve": self.curve_, "n_truncated": self.n_truncated_, "prefixes": prefixes}
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         self.trie_ = TokenTrie.restored(without_prefix("trie.", arrays), self.classes_.size)
         self._target = self._new_target()
-        self._target.restore(arrays, facts["prefixes"], self.classes_.size)
-        self.curve_, self.n_truncated_ = list(facts["curve"]), int(facts["n_truncated"])
+        self._target.restore(arrays, metadata["prefixes"], self.classes_.size)
+        self.curve_, self.n_truncated_ = list(metadata["curve"]), int(metadata["n_truncated"])
         self._network = None
-        self._stored = ({name: arrays[name] for name in FILES}, {name: facts[name] for name in NETWORK_FACTS})
+        self._stored = ({name: arrays[name] for name in FILES}, {name: metadata[name] for name in NETWORK_METADATA})
         if verify == "full":
             self._restored(full=True)
 
@@ -520,7 +520,7 @@ TRAINING_KNOBS = (
     "dtype='bfloat16', or train less with lora_rank"
 )
 FILES = ("weights.safetensors", "tokenizer.json")
-NETWORK_FACTS = ("config", "special_tokens")
+NETWORK_METADATA = ("config", "special_tokens")
 
 
 def _warn_of_cuts(n_cut: int, n_texts: int, max_length: int) -> None:

@@ -72,15 +72,15 @@ def stored_table(arrays: Arrays, table: Table, owner: str) -> Arrays:
     return {name: arrays[name] for name in table}
 
 
-def stored_count(facts: dict[str, Any], name: str) -> int:
-    """Return a number of something from the facts of a model, a positive integer of 32 bits.
+def stored_count(metadata: dict[str, Any], name: str) -> int:
+    """Return a number of something from the metadata of a model, a positive integer of 32 bits.
 
     Raises
     ------
     ModelFileError
         If it is anything else.
     """
-    value = facts[name]
+    value = metadata[name]
     if type(value) is not int or not 0 < value < 2**31:
         raise ModelFileError(f"{name} is {value!r} in the model file; a positive 32-bit integer belongs there.")
     return value

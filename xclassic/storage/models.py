@@ -17,7 +17,7 @@ from xclassic.storage.arrays import stored_count, with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify, load_model, save_model
 from xclassic.storage.registry import RECORD_MODELS, TRANSFORMERS, find_class, known_names
 
-Facts: TypeAlias = dict[str, Any]
+Metadata: TypeAlias = dict[str, Any]
 
 PARAMETER = "params."  # begins the names of arrays that are parameters
 CONTAINERS = {"Pipeline": Pipeline, "FeatureUnion": FeatureUnion}
@@ -65,7 +65,7 @@ def save(model: Any, path: str | PathLike[str]) -> None:
     save_model(path, *packed(model))
 
 
-def packed(model: Any, place: str = "The model") -> tuple[Facts, Arrays]:
+def packed(model: Any, place: str = "The model") -> tuple[Metadata, Arrays]:
     """Return header and arrays of a fitted model, the inverse of `unpacked`; `place` is its name in messages."""
     cls = type(model)
     if cls in CONTAINERS.values():
@@ -77,7 +77,7 @@ def packed(model: Any, place: str = "The model") -> tuple[Facts, Arrays]:
             "scikit-learn's vectorizers of text use TextFeatures; other models can be pickled."
         )
     check_is_fitted(model)
-    own_arrays, facts = model._get_arrays()
+    own_arrays, metadata = model._get_arrays()
     not_saved = getattr(model, "_not_saved", ())
     params = {name: value for name, value in model.get_params(deep=False).items() if name not in not_saved}
     arrays = {PARAMETER + name: value for name, value in params.items() if isinstance(value, np.ndarray)}
@@ -85,7 +85,7 @@ def packed(model: Any, place: str = "The model") -> tuple[Facts, Arrays]:
         "class": cls.__name__,
         "version": __version__,
         "params": {name: _plain(name, value) for name, value in params.items() if not isinstance(value, np.ndarray)},
-        "facts": facts,
+        "facts": metadata,
     }
     if hasattr(model, "n_features_in_"):
         header["n_features"] = int(model.n_features_in_)
@@ -96,9 +96,9 @@ def packed(model: Any, place: str = "The model") -> tuple[Facts, Arrays]:
     return header, {**own_arrays, **arrays}
 
 
-def _packed_steps(model: Pipeline | FeatureUnion) -> tuple[Facts, Arrays]:
+def _packed_steps(model: Pipeline | FeatureUnion) -> tuple[Metadata, Arrays]:
     """Return those of all steps side by side."""
-    header: Facts = {"class": type(model).__name__, "version": __version__, "steps": []}
+    header: Metadata = {"class": type(model).__name__, "version": __version__, "steps": []}
     if isinstance(model, FeatureUnion):
         weights = model.transformer_weights
         header["weights"] = None if weights is None else {name: float(weight) for name, weight in weights.items()}
@@ -163,7 +163,7 @@ def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") 
     return read(path, mmap, verify)[0]
 
 
-def read(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") -> tuple[Any, Facts, Arrays]:
+def read(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") -> tuple[Any, Metadata, Arrays]:
     """Return what `load` returns, and header and arrays of the folder it was made of."""
     if verify not in ("lazy", "full"):
         raise ValueError(f"verify is {verify!r}; it must be 'lazy' or 'full'.")
@@ -176,7 +176,7 @@ def read(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") 
         raise ModelFileError(f"The model in {path} is damaged: {type(error).__name__}: {error}.") from error
 
 
-def unpacked(header: Facts, arrays: Arrays, verify: Verify) -> Any:
+def unpacked(header: Metadata, arrays: Arrays, verify: Verify) -> Any:
     """Return the fitted model of a header and its arrays; whatever is wrong with them raises an error."""
     name = header["class"]
     if not isinstance(name, str) or name not in [*known_names(), *CONTAINERS]:
@@ -198,7 +198,7 @@ def unpacked(header: Facts, arrays: Arrays, verify: Verify) -> Any:
     return model
 
 
-def _construct(cls: type, header: Facts, arrays: Arrays) -> Any:
+def _construct(cls: type, header: Metadata, arrays: Arrays) -> Any:
     """Return the unfitted model with the parameters of the header."""
     in_arrays = {key.removeprefix(PARAMETER): arrays.pop(key) for key in list(arrays) if key.startswith(PARAMETER)}
     params = {key: _from_plain(value) for key, value in header["params"].items()}
@@ -208,7 +208,7 @@ def _construct(cls: type, header: Facts, arrays: Arrays) -> Any:
     return model
 
 
-def _restore_features(model: Any, header: Facts, arrays: Arrays) -> None:
+def _restore_features(model: Any, header: Metadata, arrays: Arrays) -> None:
     """Set how many features ``fit`` saw, and their names."""
     model.n_features_in_ = stored_count(header, "n_features")
     if "feature_names_in_" in arrays:
@@ -218,7 +218,7 @@ def _restore_features(model: Any, header: Facts, arrays: Arrays) -> None:
         model.feature_names_in_ = names
 
 
-def _unpacked_steps(header: Facts, arrays: Arrays, verify: Verify) -> Pipeline | FeatureUnion:
+def _unpacked_steps(header: Metadata, arrays: Arrays, verify: Verify) -> Pipeline | FeatureUnion:
     """Return the fitted pipeline or union of the steps that the header lists."""
     kind, parts = header["class"], header["steps"]
     if not isinstance(parts, list) or not 0 < len(parts) <= MAX_STEPS:
@@ -238,7 +238,7 @@ def _unpacked_steps(header: Facts, arrays: Arrays, verify: Verify) -> Pipeline |
     return whole
 
 
-def _union(steps: list[tuple[str, Any]], header: Facts) -> FeatureUnion:
+def _union(steps: list[tuple[str, Any]], header: Metadata) -> FeatureUnion:
     weights = header["weights"]
     if weights is not None:
         weights = {name: float(weight) for name, weight in weights.items()}

@@ -17,7 +17,7 @@ from xclassic.metrics import label_groups
 from xclassic.metrics.groups import accuracy_of_groups, first_predictions, group_topk
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
-from xclassic.storage.models import Facts, packed, save, unpacked
+from xclassic.storage.models import Metadata, packed, save, unpacked
 from xclassic.taxonomy.field_text import MISSING
 from xclassic.taxonomy.hierarchy import SEP, LabelHierarchy
 from xclassic.topk import TopK
@@ -283,7 +283,7 @@ class FieldsClassifier(BaseEstimator):
         """
         save(self, path)
 
-    def _get_arrays(self) -> tuple[Arrays, Facts]:
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
         members = list(self.field_estimators_.values())
         if self.path:
             members.insert(0, self.path_estimator_)
@@ -295,9 +295,9 @@ class FieldsClassifier(BaseEstimator):
             arrays |= with_prefix(f"member.{i}.", member_arrays)
         return arrays, {"members": headers}
 
-    def _set_arrays(self, arrays: Arrays, facts: Facts, verify: Verify) -> None:
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         members = []
-        for i, header in enumerate(facts["members"]):
+        for i, header in enumerate(metadata["members"]):
             members.append(unpacked(header, without_prefix(f"member.{i}.", arrays), verify))
         if {member.classes_.dtype.kind for member in members} != {"U"}:
             raise ModelFileError("The classes of an estimator of the model are no text.")
