@@ -47,7 +47,7 @@ def test_training_reaches_the_optimum(level, n_labels, loss, dense, C):
     trained = train(X.toarray() if dense else X, Y, labels, C=C, loss=loss)
     error = excess(trained, X, Y, labels, lambda positive: np.full(len(positive), C), loss)
     assert error.max() < 1e-4
-    assert trained.precision.max() < 1e-3
+    assert trained.residuals.max() < 1e-3
 
 
 def test_costs_of_rows_and_positives(level):
@@ -77,7 +77,7 @@ def test_training_takes_the_steps_of_the_plain_version(label, eps, level):
     )
     gap = plain.train(50)
     np.testing.assert_allclose(dense_weights(found.weights, Y.shape[1])[:, label], plain.w, atol=2e-5)
-    assert found.precision[0] == pytest.approx(gap, rel=1e-3, abs=1e-6)
+    assert found.residuals[0] == pytest.approx(gap, rel=1e-3, abs=1e-6)
     np.testing.assert_allclose(found.work, list(plain.counts.values()), rtol=0.02)
 
 
@@ -103,11 +103,11 @@ def test_gap_bounds_the_error_and_vanishes():
     for eps in (0.3, 0.03, 0.003):
         trained = train(X, Y, labels, eps=eps)
         found = dense_weights(trained.weights, 20)
-        assert (trained.precision <= eps).all()
+        assert (trained.residuals <= eps).all()
         error = ((found - optimum) ** 2).sum(axis=0)[labels] / (found**2).sum(axis=0)[labels]
         assert (error <= eps).all()
-    assert trained.precision.max() > 1e-5
-    assert train(X, Y, labels, eps=1e-6, max_passes=300).precision.max() < 1e-5
+    assert trained.residuals.max() > 1e-5
+    assert train(X, Y, labels, eps=1e-6, max_passes=300).residuals.max() < 1e-5
 
 
 def test_passes_are_bounded():
@@ -190,7 +190,7 @@ def test_ridge_blocks_equal_the_solution(level, n_labels, dense):
     )
     expected = naive.ridge(naive.with_bias(X, 1), Y.toarray()[:, labels] * targets, 0.7)
     np.testing.assert_allclose(dense_weights(fitted.weights, 20)[:, labels], expected, atol=1e-4)
-    assert fitted.precision.max() <= 1e-6
+    assert fitted.residuals.max() <= 1e-6
 
 
 # Storage

@@ -40,7 +40,7 @@ struct ChunkParts {
     std::vector<uint16_t> cell_groups, cell_masks;
     std::vector<float> values;
     std::vector<float> bias;  // of each child
-    std::vector<double> precision;  // of each child
+    std::vector<double> residuals;  // of each child
 };
 
 class NodeTrainer {
@@ -82,17 +82,17 @@ class NodeTrainer {
         const int width = lane_width(used);
         part_.rows.n = n_;
         float* W = W_.get((part_.rows.d + 1) * width);
-        double precision[LANES] = {};
-        if (task_.loss == LEAST_SQUARES) fit_ridge(first_child, used, width, W, precision);
-        else fit_margins(node, first_child, used, width, W, precision);
+        double residuals[LANES] = {};
+        if (task_.loss == LEAST_SQUARES) fit_ridge(first_child, used, width, W, residuals);
+        else fit_margins(node, first_child, used, width, W, residuals);
         for (int lane = 0; lane < used; lane++) {
             out_.bias.push_back(part_.rows.bias * W[part_.rows.d * width + lane]);
-            out_.precision.push_back(precision[lane]);
+            out_.residuals.push_back(residuals[lane]);
         }
         keep_cells(W, width, used, group);
     }
 
-    void fit_margins(int64_t node, int64_t first_child, int used, int width, float* W, double* precision) {
+    void fit_margins(int64_t node, int64_t first_child, int used, int width, float* W, double* residuals) {
         TrainTask block{};
         uint16_t* targets = targets_.get(2 * n_);
         std::memset(targets, 0, sizeof(uint16_t) * 2 * n_);
@@ -123,7 +123,7 @@ class NodeTrainer {
         block.spare = spare_.get(spare_size(part_.rows.d, width));
         block.active = active_.get(n);
         block.order = order_.get(order_size(n));
-        block.gaps = precision;
+        block.gaps = residuals;
         block.counts = counts;
         block.stop = task_.stop;
         task_.level->train(block);
@@ -159,7 +159,7 @@ class NodeTrainer {
         return costs;
     }
 
-    void fit_ridge(int64_t first_child, int used, int width, float* W, double* precision) {
+    void fit_ridge(int64_t first_child, int used, int width, float* W, double* residuals) {
         const int64_t size = (part_.rows.d + 1) * width;
         sum_squares();
         int64_t ptr[LANES + 1] = {0};
@@ -189,7 +189,7 @@ class NodeTrainer {
         block.residual = scratch;
         block.direction = scratch + size;
         block.product = scratch + 2 * size;
-        block.residuals = precision;
+        block.residuals = residuals;
         block.counts = counts;
         block.stop = task_.stop;
         task_.level->ridge(block);

@@ -42,7 +42,7 @@ cdef extern from "nodes.h" namespace "xclassic" nogil:
         vector[uint16_t] cell_groups, cell_masks
         vector[float] values
         vector[float] bias
-        vector[double] precision
+        vector[double] residuals
 
     cdef cppclass NodeTrainer:
         NodeTrainer(const NodeTask&, ChunkParts&) except +
@@ -96,5 +96,5 @@ def train_nodes(
         "cell_masks": copied(parts.cell_masks.data(), parts.cell_masks.size(), np.uint16),
         "values": copied(parts.values.data(), parts.values.size(), np.float32),
         "bias": copied(parts.bias.data(), parts.bias.size(), np.float32),
-        "precision": copied(parts.precision.data(), parts.precision.size(), np.float64),
+        "residuals": copied(parts.residuals.data(), parts.residuals.size(), np.float64),
     }

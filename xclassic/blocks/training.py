@@ -31,7 +31,7 @@ class Trained:
     Attributes
     ----------
     weights : BlockWeights
-    precision : ndarray of float64, shape (n_labels,)
+    residuals : ndarray of float64, shape (n_labels,)
         When a label was last measured: its duality gap as a share of ``|w|^2 / 2``, which bounds the squared relative
         error of the weights; or the relative residual of a least-squares fit.
     work : ndarray of int64
@@ -40,7 +40,7 @@ class Trained:
     """
 
     weights: BlockWeights
-    precision: NDArray[np.float64]
+    residuals: NDArray[np.float64]
     work: NDArray[np.int64]
 
 
@@ -208,11 +208,11 @@ def run_blocks(
     n_jobs: int | None,
     verbose: int,
 ) -> Trained:
-    """Run tasks, each of which returns (cells, bias, precision, work) of the next `labels`, and gather their blocks."""
+    """Run tasks, each of which returns (cells, bias, residuals, work) of the next `labels`, and gather their blocks."""
     results = run_tasks(function, tasks, n_jobs=n_jobs, description="training", verbose=verbose)
     bias = np.concatenate([np.zeros(0, np.float32), *(result[1] for result in results)])
-    precision = np.concatenate([np.zeros(0), *(result[2] for result in results)])
+    residuals = np.concatenate([np.zeros(0), *(result[2] for result in results)])
     work = sum((result[3] for result in results), np.zeros(1, np.int64))
     cells = [result[0] for result in results]
     del results
-    return Trained(BlockWeights.from_cells(cells, bias, labels, n_features), precision, work)
+    return Trained(BlockWeights.from_cells(cells, bias, labels, n_features), residuals, work)

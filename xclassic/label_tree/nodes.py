@@ -173,7 +173,7 @@ def train_tree(
     Returns
     -------
     Trained
-        Weights with a chunk for each inner node, whose "labels" are the numbers of its children. `precision` is that of
+        Weights with a chunk for each inner node, whose "labels" are the numbers of its children. `residuals` are those of
         each node but the root.
 
     Notes
@@ -208,8 +208,8 @@ def train_tree(
             weights = _gather([dict(part) for part in parts], top, problem.n_features)
             reached = matcher.reached(TreeModel(top, weights), n_jobs)
             parts += run(_tasks_of_level(tree, depth, _united(levels[depth], reached), levels, seed))
-    precision = np.concatenate([part.pop("precision") for part in parts])
-    return Trained(_gather(parts, tree, problem.n_features), precision, np.zeros(1, np.int64))
+    residuals = np.concatenate([part.pop("residuals") for part in parts])
+    return Trained(_gather(parts, tree, problem.n_features), residuals, np.zeros(1, np.int64))
 
 
 @dataclass(frozen=True)

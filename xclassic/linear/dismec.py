@@ -146,7 +146,7 @@ class DiSMEC(OneVsRestLinear):
             verbose=self.verbose,
         )
         self.weights_ = trained.weights
-        self.gaps_ = trained.precision
+        self.gaps_ = trained.residuals
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         return memory_of_blocks(n, d, L, nnz_x, self.n_jobs, arrays_per_feature=1)

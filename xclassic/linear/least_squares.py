@@ -175,7 +175,7 @@ class OneVsRestLeastSquares(OneVsRestLinear):
                     verbose=self.verbose,
                 )
         self.weights_ = trained.weights
-        self.residuals_ = trained.precision
+        self.residuals_ = trained.residuals
 
     def _choose(
         self, X: Features, Y: csr_array, labels: NDArray[np.int64], inverse: NDArray[np.float64], seed: int
