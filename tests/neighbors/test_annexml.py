@@ -76,7 +76,7 @@ def test_batches_hold_each_row_with_neighbors_once():
     assert len(with_neighbors) < 50
     for _ in range(3):
         batches = list(_edge_batches(graph, 1, 8, np.random.default_rng(0)))
-        rows, neighbors = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        rows, neighbors = (np.concatenate(pieces) for pieces in zip(*batches, strict=True))
         assert sorted(rows.tolist()) == with_neighbors.tolist()
         assert (graph.toarray()[rows, neighbors] > 0).all()
 
@@ -103,9 +103,9 @@ def test_clusters_of_similar_size_keep_neighbors_together(form, bibtex):
         cluster_centroids(X, 5, np.random.default_rng(0), STOP),
     ):
         assert scorers.shape == (5, 1836)
-        part = nearest_centroid(X, scorers)
-        shares = np.bincount(part, minlength=5) / len(part)
-        lifts.append((part[rows] == part[neighbors]).mean() / (shares**2).sum())  # 1 for parts at random
+        cluster = nearest_centroid(X, scorers)
+        shares = np.bincount(cluster, minlength=5) / len(cluster)
+        lifts.append((cluster[rows] == cluster[neighbors]).mean() / (shares**2).sum())  # 1 for clusters at random
         if len(lifts) == 1:
             assert shares.max() < 0.4
     assert lifts[0] > lifts[1]

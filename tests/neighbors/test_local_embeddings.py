@@ -1,4 +1,4 @@
-"""What holds for SLEEC and AnnexML, and what they share: the label graph, maps in half precision, parts and votes."""
+"""What holds for SLEEC and AnnexML, and what they share: the label graph, maps in half precision, clusters and votes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xclassic.rows import unit_rows
 from xclassic.storage.folder import ModelFileError
 
 STOP = np.zeros(1, np.uint8)
-# Set so that all rows of a data set of 50 are in one part, and told apart there.
+# Set so that all rows of a data set of 50 are in one cluster, and told apart there.
 every_method = pytest.mark.parametrize(
     "method",
     [SLEEC(sample_share=1.0, n_components=50, alpha=0.01), AnnexML(n_components=50, epochs=3)],
@@ -125,10 +125,10 @@ def test_scores_are_the_mean_votes_of_plain_loops(method, bibtex):
     for i, row in enumerate(dense):
         scores = 0
         for learner in clf.learners_:
-            part = learner.parts[int(np.argmax(learner.scorers @ row))]
-            image = row[part.map.features] @ part.map.weights.astype(np.float64)
-            vectors = part.vectors.astype(np.float64)
-            scores = scores + naive.votes(vectors, truth[part.rows], image / np.linalg.norm(image), 7, 3.0)
+            cluster = learner.clusters[int(np.argmax(learner.scorers @ row))]
+            image = row[cluster.map.features] @ cluster.map.weights.astype(np.float64)
+            vectors = cluster.vectors.astype(np.float64)
+            scores = scores + naive.votes(vectors, truth[cluster.rows], image / np.linalg.norm(image), 7, 3.0)
         np.testing.assert_allclose(
             top.scores[i, : top.counts[i]], np.sort(scores / 2)[::-1][: top.counts[i]], atol=2e-3
         )
@@ -139,7 +139,7 @@ def test_clusters_may_be_small_and_rows_few(method, bibtex):
     X, Y = bibtex.X[:60], bibtex.Y[:60]
     size = {"cluster_size": 5} if isinstance(method, SLEEC) else {"part_size": 5}
     clf = new(method, n_learners=3, n_neighbors=30, label_neighbors=50, **size).fit(X, Y)
-    assert min(len(part.rows) for learner in clf.learners_ for part in learner.parts) < 5
+    assert min(len(cluster.rows) for learner in clf.learners_ for cluster in learner.clusters) < 5
     top = clf.predict_topk(bibtex.X_test[:50], 5)
     assert (top.counts > 0).all()
     one = new(method, n_learners=2).fit(X[:1], [["only"]])
@@ -152,7 +152,7 @@ def test_rows_without_labels_are_omitted(method, bibtex):
     Y[[3, 7]] = 0
     clf = new(method, n_learners=2).fit(X, csr_array(Y))
     for learner in clf.learners_:
-        rows = np.concatenate([part.rows for part in learner.parts])
+        rows = np.concatenate([cluster.rows for cluster in learner.clusters])
         assert sorted(rows.tolist()) == [i for i in range(80) if i not in (3, 7)]
     none = new(method).fit(X, csr_array((80, 3), dtype=np.float32))
     assert not none.predict_topk(X[:2], 2).counts.any()

@@ -111,7 +111,7 @@ def test_sleec_rejects_zero_parameters(name):
 def test_learners_see_their_share_of_the_rows():
     bibtex = datasets.load_bibtex()
     clf = SLEEC(2, sample_share=0.3).fit(bibtex.X[:80], bibtex.Y[:80])
-    rows = [set(np.concatenate([part.rows for part in learner.parts]).tolist()) for learner in clf.learners_]
+    rows = [set(np.concatenate([cluster.rows for cluster in learner.clusters]).tolist()) for learner in clf.learners_]
     assert [len(seen) for seen in rows] == [24, 24]
     assert rows[0] != rows[1]
 

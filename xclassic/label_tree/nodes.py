@@ -173,7 +173,7 @@ def train_tree(
     Returns
     -------
     Trained
-        Weights with a chunk for each inner node, whose "labels" are the numbers of its children. `residuals` are those of
+        Weights with a chunk for each inner node, whose "labels" are the numbers of its children, and a residual for
         each node but the root.
 
     Notes

@@ -24,13 +24,13 @@ class AnnexML(LocalEmbeddings):
 
     A graph joins each training row with the rows whose labels are most like its own. A learner
 
-    1. *parts* the rows by linear scorers, trained such that a row and its neighbors in the graph have the same best
+    1. *clusters* the rows by linear scorers, trained such that a row and its neighbors in the graph have the same best
        scorer,
-    2. *maps* each part linearly to a space where neighbors have larger cosines than other rows,
-    3. *decodes*: maps a new row of the part, finds the nearest training rows there, and lets them vote.
+    2. *maps* each cluster linearly to a space where neighbors have larger cosines than other rows,
+    3. *decodes*: maps a new row of the cluster, finds the nearest training rows there, and lets them vote.
 
-    The prediction is the mean over learners. The same idea as `SLEEC`, whose parts do not look at the labels and whose
-    spaces preserve inner products rather than ranks; faster to train and as accurate or more.
+    The prediction is the mean over learners. The same idea as `SLEEC`, whose clusters do not look at the labels and
+    whose spaces preserve inner products rather than ranks; faster to train and as accurate or more.
 
     Parameters
     ----------
@@ -39,19 +39,19 @@ class AnnexML(LocalEmbeddings):
     n_components : int, default=100
         Length of the vectors.
     part_size : int, default=3000
-        Training rows for each part of a learner, on average.
+        Training rows for each cluster of a learner, on average.
     label_neighbors : int, default=10
         Neighbors of a row in the graph, before those are added whose neighbor it is.
     sharpness : float, default=10.0
         Factor of the cosines in the loss, above 0; the larger, the more the nearest of the others count alone.
     epochs : int, default=10
-        Passes over the rows of a part in training its map.
+        Passes over the rows of a cluster in training its map.
     n_neighbors : int, default=20
         Training rows that vote, of each learner.
     power : float, default=8.0
         Power of the cosine in the votes, at least 0.
     search : {"exact", "graph"}, default="exact"
-        How neighbors are found in a part. "graph" is approximate, for parts of more than some 200,000 rows, and needs
+        How neighbors are found in a cluster. "graph" is approximate, for clusters of more than some 200,000 rows, and needs
         USearch (``pip install "xclassic[graph]"``).
     normalize : bool, default=True
         Scale rows to unit length first.
@@ -79,19 +79,19 @@ class AnnexML(LocalEmbeddings):
     -----
     Scores are shares of the votes, in [0, 1]. Training rows without labels are left out. Those whose labels nobody
     shares have no neighbors in the graph; they vote, but do not shape the space. A row that is near to no training
-    row, such as one without known features, gets ``label_shares_``. Parts of fewer rows than `n_neighbors`
+    row, such as one without known features, gets ``label_shares_``. Clusters of fewer rows than `n_neighbors`
     let all vote.
 
-    For row i, its neighbor j and 256 random rows n of the part, the map lowers
+    For row i, its neighbor j and 256 random rows n of the cluster, the map lowers
     :math:`\log(1 + \sum_n e^{-\gamma(\cos_{ij} - \cos_{in})})`, as in the paper [1]_; so do the scorers a loss of their
     own. Unlike there, the steps are taken for batches of 256 rows, which share their n, scorers have no penalty, and
-    neighbors are by default searched among all rows of the part, which is faster up to many thousand.
+    neighbors are by default searched among all rows of the cluster, which is faster up to many thousand.
 
     Cost: the graph, ``label_neighbors`` nearest label vectors of each row, where a label is followed to 2,000 of its
     rows. For each learner and epoch, ``6 nnz(X) n_components``, and ``768 n_rows n_components``. A prediction reads
     ``part_size n_components`` numbers for each learner. Memory: per worker 16 bytes for each feature and component;
-    for each learner, ``2 n_rows n_components`` bytes for the vectors, ``2 n_components`` for each feature of each part
-    for the maps, and ``4 n_features`` for each part for the scorers.
+    for each learner, ``2 n_rows n_components`` bytes for the vectors, ``2 n_components`` for each feature of each
+    cluster for the maps, and ``4 n_features`` for each cluster for the scorers.
 
     References
     ----------
@@ -153,15 +153,15 @@ class AnnexML(LocalEmbeddings):
     def _learn(self, X: Features, graph: csr_array, labeled: NDArray[np.int64], seed: int, stop: StopByte) -> Learner:
         """Fit one learner."""
         random = np.random.default_rng(seed)
-        n_parts = max(1, round(len(labeled) / self.part_size))
+        n_clusters = max(1, round(len(labeled) / self.part_size))
         with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
-            scorers = learn_partition(X[labeled], graph[labeled][:, labeled], n_parts, random, stop)
+            scorers = learn_partition(X[labeled], graph[labeled][:, labeled], n_clusters, random, stop)
             return Learner.build(X, labeled, scorers, partial(self._embed, graph, random, stop), stop)
 
     def _embed(
         self, graph: csr_array, random: np.random.Generator, stop: StopByte, X: Features, rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Return the map of a part."""
+        """Return the map of a cluster."""
         own = csr_array(graph[rows][:, rows])
         return ranking_map(X, own, self.n_components, self.sharpness, self.epochs, random, stop)
 

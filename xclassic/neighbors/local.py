@@ -1,4 +1,4 @@
-"""What the ensembles of local embeddings share: parts of the rows, each with a space of its own, and their votes."""
+"""What the ensembles of local embeddings share: clusters of the rows, each with a space of its own, and their votes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from xclassic.validation.parameters import check_number
 
 
 @dataclass
-class Part:
+class Cluster:
     """Training rows, the map from features, and where they come to lie, at unit length."""
 
     rows: NDArray[np.int32]
@@ -43,10 +43,10 @@ class Part:
 
 @dataclass
 class Learner:
-    """A partition of the training rows: a row belongs to the part whose scorer has the largest product with it."""
+    """A partition of the training rows: a row belongs to the cluster whose scorer has the largest product with it."""
 
     scorers: NDArray[np.float32]  # (n_parts, n_features)
-    parts: list[Part]
+    clusters: list[Cluster]
 
     @classmethod
     def build(
@@ -57,22 +57,22 @@ class Learner:
         fit_map: Callable[[Features, NDArray[np.int64]], NDArray[np.float32]],
         stop: StopByte,
     ) -> Learner:
-        """Part some rows of `X` and map each part; parts without rows are dropped.
+        """Cluster some rows of `X` and map each cluster; clusters without rows are dropped.
 
-        `fit_map` takes the rows of a part, without features that none of them has, and their numbers, and returns the
-        map, shape (n_features_of_the_part, n_components).
+        `fit_map` takes the rows of a cluster, without features that none of them has, and their numbers, and returns
+        the map, shape (n_features_of_the_cluster, n_components).
         """
-        part_of = nearest_centroid(X[rows], scorers)
-        filled = np.unique(part_of)
-        parts = []
+        cluster_of = nearest_centroid(X[rows], scorers)
+        filled = np.unique(cluster_of)
+        clusters = []
         for c in filled:
             if stop[0]:
                 break
-            members = rows[part_of == c]
+            members = rows[cluster_of == c]
             own, features = used_columns(X[members])
             own_map = FeatureMap.build(features, fit_map(own, members))
-            parts.append(Part(members.astype(np.int32), own_map, own_map.images(X[members]).astype(np.float16)))
-        return cls(scorers[filled], parts)
+            clusters.append(Cluster(members.astype(np.int32), own_map, own_map.images(X[members]).astype(np.float16)))
+        return cls(scorers[filled], clusters)
 
     def find(
         self,
@@ -84,21 +84,21 @@ class Learner:
         stop: StopByte,
     ) -> None:
         """Write the neighbors of each row and their shares of the vote, which sum to 1, or 0 where there are none."""
-        if not self.parts:
+        if not self.clusters:
             return
         nearest = nearest_centroid(X, self.scorers)
         for c in np.unique(nearest):
-            part, queries = self.parts[c], np.flatnonzero(nearest == c)
-            index = part.graph if search == "graph" else part.exact
-            found = index.nearest(part.map.images(X[queries]), min(neighbors.shape[1], len(part.rows)), stop)
+            cluster, queries = self.clusters[c], np.flatnonzero(nearest == c)
+            index = cluster.graph if search == "graph" else cluster.exact
+            found = index.nearest(cluster.map.images(X[queries]), min(neighbors.shape[1], len(cluster.rows)), stop)
             shares = vote_weights(found.scores, power)
             shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-            neighbors[queries, : found.k] = part.rows[np.maximum(found.ids, 0)]
+            neighbors[queries, : found.k] = cluster.rows[np.maximum(found.ids, 0)]
             weights[queries, : found.k] = shares
 
 
 class LocalEmbeddings(XMCClassifier):
-    """Base of ensembles whose learners part the training rows and map each part to a space, where neighbors vote.
+    """Base of ensembles whose learners cluster the training rows and map each cluster to a space, where neighbors vote.
 
     A method defines `_trainer`. Its constructor sets `n_learners`, `n_components`, `n_neighbors`, `power` and
     `normalize` besides what every method has.
@@ -119,7 +119,7 @@ class LocalEmbeddings(XMCClassifier):
     n_neighbors: int
     power: float
     normalize: bool
-    search: str = "exact"  # among the rows of a part
+    search: str = "exact"  # among the rows of a cluster
     random_state: int | np.random.RandomState | None
     learners_: list[Learner]
     labels_: csr_array
@@ -164,23 +164,23 @@ class LocalEmbeddings(XMCClassifier):
     def _model_memory(self, n: int, d: int, nnz_x: int, part_size: int) -> float:
         """Return an estimate of the bytes of all learners."""
         used = min(d, nnz_x * part_size / max(n, part_size))
-        n_parts = max(1, n / part_size)
-        return self.n_learners * (n_parts * (2 * used * self.n_components + 4 * d) + 2 * n * self.n_components)
+        n_clusters = max(1, n / part_size)
+        return self.n_learners * (n_clusters * (2 * used * self.n_components + 4 * d) + 2 * n * self.n_components)
 
     # Persistence
 
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
-        parts = [part for learner in self.learners_ for part in learner.parts]
+        clusters = [cluster for learner in self.learners_ for cluster in learner.clusters]
         m, d = self.n_components, self.n_features_in_
         arrays: Arrays = {
-            "n_parts": np.array([len(learner.parts) for learner in self.learners_], np.int64),
-            "n_rows": np.array([len(part.rows) for part in parts], np.int64),
-            "n_used": np.array([len(part.map.features) for part in parts], np.int64),
-            "rows": _joined([part.rows for part in parts], np.zeros(0, np.int32)),
-            "vectors": _joined([part.vectors for part in parts], np.zeros((0, m), np.float16)),
+            "n_parts": np.array([len(learner.clusters) for learner in self.learners_], np.int64),
+            "n_rows": np.array([len(cluster.rows) for cluster in clusters], np.int64),
+            "n_used": np.array([len(cluster.map.features) for cluster in clusters], np.int64),
+            "rows": _joined([cluster.rows for cluster in clusters], np.zeros(0, np.int32)),
+            "vectors": _joined([cluster.vectors for cluster in clusters], np.zeros((0, m), np.float16)),
             "scorers": _joined([learner.scorers for learner in self.learners_], np.zeros((0, d), np.float32)),
-            "features": _joined([part.map.features for part in parts], np.zeros(0, np.int32)),
-            "weights": _joined([part.map.weights for part in parts], np.zeros((0, m), np.float16)),
+            "features": _joined([cluster.map.features for cluster in clusters], np.zeros(0, np.int32)),
+            "weights": _joined([cluster.map.weights for cluster in clusters], np.zeros((0, m), np.float16)),
             "label_shares": self.label_shares_,
             **matrix_arrays("labels", self.labels_),
         }
@@ -192,8 +192,8 @@ class LocalEmbeddings(XMCClassifier):
             raise ModelFileError(f"n_training_rows is {n!r}; the number of training rows belongs there.")
         self.labels_ = stored_matrix(arrays, "labels", (n, self.classes_.size))
         self.label_shares_ = stored_array(arrays, "label_shares", np.float32, (self.classes_.size,))
-        parts_of = _slices(arrays, "n_parts", None)
-        n_all = parts_of[-1].stop if parts_of else 0
+        clusters_of = _slices(arrays, "n_parts", None)
+        n_all = clusters_of[-1].stop if clusters_of else 0
         rows_of, used_of = (_slices(arrays, name, n_all) for name in ("n_rows", "n_used"))
         n_rows, n_used = (of[-1].stop if of else 0 for of in (rows_of, used_of))
         rows = stored_array(arrays, "rows", np.int32, (n_rows,))
@@ -201,11 +201,11 @@ class LocalEmbeddings(XMCClassifier):
         features = stored_array(arrays, "features", np.int32, (n_used,))
         weights = stored_array(arrays, "weights", np.float16, (n_used, m))
         scorers = stored_array(arrays, "scorers", np.float32, (n_all, d))
-        parts = [
-            Part(rows[own], FeatureMap(features[used], weights[used]), vectors[own])
+        clusters = [
+            Cluster(rows[own], FeatureMap(features[used], weights[used]), vectors[own])
             for own, used in zip(rows_of, used_of, strict=True)
         ]
-        self.learners_ = [Learner(scorers[of], parts[of]) for of in parts_of]
+        self.learners_ = [Learner(scorers[of], clusters[of]) for of in clusters_of]
         self._verified = False
         if verify == "full":
             self._verify()
@@ -213,12 +213,12 @@ class LocalEmbeddings(XMCClassifier):
     def _verify(self) -> None:
         """Check what a kernel follows in a model that was loaded."""
         verify_matrix("labels", self.labels_)
-        for part in (part for learner in self.learners_ for part in learner.parts):
-            if len(part.rows) == 0 or not 0 <= part.rows.min() <= part.rows.max() < self.labels_.shape[0]:
-                raise ModelFileError(f"A part has no rows, or a row of it is not below {self.labels_.shape[0]}.")
-            if (np.diff(part.map.features) <= 0).any():
+        for cluster in (cluster for learner in self.learners_ for cluster in learner.clusters):
+            if len(cluster.rows) == 0 or not 0 <= cluster.rows.min() <= cluster.rows.max() < self.labels_.shape[0]:
+                raise ModelFileError(f"A cluster has no rows, or a row of it is not below {self.labels_.shape[0]}.")
+            if (np.diff(cluster.map.features) <= 0).any():
                 raise ModelFileError("The features of a map do not ascend.")
-            if not (np.isfinite(part.vectors).all() and np.isfinite(part.map.weights).all()):
+            if not (np.isfinite(cluster.vectors).all() and np.isfinite(cluster.map.weights).all()):
                 raise ModelFileError("A vector of a training row, or a weight of a map, is not finite.")
         self._verified = True
 

@@ -1,4 +1,4 @@
-"""Two problems in which neighbors in the label graph are to be ranked above others (AnnexML): parts, and a map."""
+"""Two problems in which neighbors in the label graph are to be ranked above others (AnnexML): clusters, and a map."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def learn_partition(
 
     .. math:: \log(1 + e^{-w x_j}) + \log(1 + e^{w x_n}) .
 
-    Neighbors draw the scorer near. Other rows repel it, those of large parts most often, which makes clusters similar
-    in size. Scorers start as rows.
+    Neighbors draw the scorer near. Other rows repel it, those of large clusters most often, which makes clusters
+    similar in size. Scorers start as rows.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ from xclassic.validation.parameters import check_number
 class SLEEC(LocalEmbeddings):
     r"""Neighbors in a space where rows with similar labels are near: local embeddings, an ensemble of them.
 
-    A learner parts the training rows into clusters by their features. Within each, it
+    A learner splits the training rows into clusters by their features. Within each, it
 
     1. *compresses* the labels: gives every row a short vector, such that rows have the inner products that the label
        vectors of their nearest neighbors have,
