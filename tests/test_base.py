@@ -356,7 +356,7 @@ def damage(header, arrays, case):
         del header[case.removeprefix("without ")]
     elif case == "foreign class":
         header["class"] = "os.system"
-    elif case == "class that is no string":
+    elif case == "class that is not a string":
         header["class"] = ["Centroid"]
     elif case == "unknown parameter":
         header["params"]["color"] = "red"
@@ -373,7 +373,7 @@ def damage(header, arrays, case):
         header["target"]["kind"] = "heap"
     elif case == "dtype":
         header["target"]["dtype"] = "O"
-    elif case == "dtype that is none":
+    elif case == "dtype that is not one":
         header["target"]["dtype"] = "no dtype"
     elif case == "dtype that is a number":
         header["target"]["dtype"] = 5.5
@@ -402,7 +402,7 @@ def damage(header, arrays, case):
     [
         *(f"without {key}" for key in ("class", "params", "n_features", "target", "facts")),
         "foreign class",
-        "class that is no string",
+        "class that is not a string",
         "unknown parameter",
         "bad parameter",
         "parameters in a list",
@@ -410,7 +410,7 @@ def damage(header, arrays, case):
         "array for a parameter",
         "kind",
         "dtype",
-        "dtype that is none",
+        "dtype that is not one",
         "dtype that is a number",
         "labels per row",
         "features",

@@ -31,7 +31,7 @@ MAX_SCORES = 100  # predictions per row of a sparse decision function
 
 def _is_probabilistic(estimator: XMCClassifier) -> bool:
     if not estimator._probabilistic:
-        raise AttributeError(f"The scores of {type(estimator).__name__} are no probabilities; use decision_function.")
+        raise AttributeError(f"The scores of {type(estimator).__name__} are not probabilities; use decision_function.")
     return True
 
 

@@ -232,12 +232,12 @@ class TopK(NamedTuple):
         Returns
         -------
         csr_array of float32, shape (n_rows, n_labels)
-            Canonical. A stored zero is the score of a prediction; an entry that is not stored is no prediction.
+            Canonical. A stored zero is the score of a prediction; an entry that is not stored is not a prediction.
 
         Raises
         ------
         ValueError
-            If a prediction is no id below `n_labels`.
+            If a prediction is not an id below `n_labels`.
         """
         filled = self.filled()
         ids = self.ids[filled]

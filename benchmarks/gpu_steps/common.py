@@ -53,7 +53,7 @@ class Setting(NamedTuple):
         return small if self.small else large
 
     def bar(self, check: str, ratio: float, bar: float, unit: str = "x", **details: Any) -> Result:
-        """Return a result whose bar is not for the miniature; a bar of 0 is none."""
+        """Return a result whose bar is not for the miniature; a bar of 0 does not count."""
         text, met = (f"at least {bar}{unit}", ratio >= bar) if bar else ("", None)
         return result(check, f"{ratio:.2f}{unit}", text, None if self.small else met, **details)
 

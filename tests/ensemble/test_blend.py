@@ -333,7 +333,7 @@ def damage(header, case):
         header["facts"]["members"] = {"a": 1}
     elif case == "a name twice":
         members[1]["name"] = members[0]["name"]
-    elif case == "a name that is none":
+    elif case == "a name that is not one":
         members[1]["name"] = ["c"]
     elif case == "bad parameter":
         members[1]["params"]["C"] = "high"
@@ -353,7 +353,7 @@ def damage(header, case):
         "no members",
         "members of another kind",
         "a name twice",
-        "a name that is none",
+        "a name that is not one",
         "bad parameter",
         "endless nesting",
     ],

@@ -641,7 +641,7 @@ def test_copies_and_pickles_stand_without_the_folder(own):
     assert pickle.loads(pickle.dumps(clone(encoder))).get_params() == encoder.get_params()
 
 
-# Models that are none
+# What is not a model
 
 
 def test_missing_pooler_does_not_matter(own, encoder):

@@ -302,7 +302,7 @@ class Contract:
     def test_prediction_writes_no_attribute(self, method):
         model = self.fitted
         if not hasattr(model, method):
-            pytest.skip("its scores are no probabilities")
+            pytest.skip("its scores are not probabilities")
         assert_writes_nothing(model, method, self.data()[0])
 
     # Copies

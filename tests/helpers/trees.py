@@ -26,7 +26,7 @@ def random_shape(n_labels, seed):
         parents.append(int(random.choice(open_nodes)) if random.random() < 0.6 else open_nodes[-1])
         ids.append(label)
     childless = [node for node in open_nodes[1:] if node not in parents]
-    while childless:  # an inner node without children is no node
+    while childless:  # an inner node without children is not a node
         for node in childless:
             parents[node], ids[node] = None, None
         keep = [i for i, parent in enumerate(parents) if parent is not None]

@@ -673,7 +673,7 @@ def test_command_rejects_replacing_a_file(run, model):
     assert read("page.html").headings[0] == ("h1", "DiSMEC on bibtex")
     assert "there is no folder" in run(f"{model} bibtex -o no/page.html", 2).output
     for output in ("-", "folder"):
-        assert "which is no file" in run(f"{model} bibtex -o {output}", 2).output
+        assert "which is not a file" in run(f"{model} bibtex -o {output}", 2).output
     assert "accepted are numbers" in run(f"{model} bibtex -o other.html -k none", 2).output
     assert "preset" in run(f"{model} bibtex -o other.html --preset other", 2).output
 

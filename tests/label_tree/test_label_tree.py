@@ -142,7 +142,7 @@ def test_from_codes_rejects_codes_that_begin_others(codes):
         r"Labels (\d+) and (\d+) both|of label (\d+) begins that of label (\d+),|no code that is not empty"
     )
     if any(codes) and not begins_another([code for code in codes if code]):
-        return  # only empty codes begin others, and these are no labels
+        return  # only empty codes begin others, and these are not labels
     with pytest.raises(ValueError, match=named) as error:
         LabelTree.from_codes(codes)
     labels = [int(label) for label in named.search(str(error.value)).groups() if label]

@@ -258,7 +258,9 @@ def test_short_rankings_lose_what_they_leave_open():
     truth = np.array([[0, 0, 1, 1]])
     assert metrics.precision_at_k(truth, top, 3) == pytest.approx(1 / 3)
     assert metrics.recall_at_k(truth, top, 3) == pytest.approx(1 / 2)
-    garbage = TopK(np.array([[2, 9, 9]], np.int32), top.scores, top.counts)  # slots beyond the count are no predictions
+    garbage = TopK(
+        np.array([[2, 9, 9]], np.int32), top.scores, top.counts
+    )  # slots beyond the count are not predictions
     assert metrics.recall_at_k(truth, garbage, 3) == pytest.approx(1 / 2)
     assert metrics.recall_at_k(truth, garbage, 3, labels=[2]) == 1
 
@@ -406,7 +408,7 @@ def test_rankings_of_any_kind_agree():
         (TRUTH, TOP, 0, ValueError, "at least 1"),
         (TRUTH, TOP, 2.0, TypeError, "integer"),
         (TRUTH[:1], TOP, 1, ValueError, "ranking has 2 rows but Y_true has 1"),
-        (TRUTH[:, :2], TOP, 1, ValueError, "label id 2 in row 0, which is no column of Y_true; it has 2"),
+        (TRUTH[:, :2], TOP, 1, ValueError, "label id 2 in row 0, which is not a column of Y_true; it has 2"),
         (TRUTH, TOP._replace(ids=np.array([[0, 1, 2], [3, 0, 3]], np.int32)), 1, ValueError, r"Row 1 .* twice"),
         (TRUTH, TOP._replace(ids=np.array([[0, 1, 2], [0, -1, 3]], np.int32)), 1, ValueError, "label id -1 in row 1"),
         (TRUTH, np.zeros((2, 3)), 1, ValueError, r"shape \(2, 3\) but Y_true has \(2, 4\)"),

@@ -1,4 +1,4 @@
-"""What holds for SLEEC and AnnexML, and what they share: the label graph, maps in half precision, clusters and votes."""
+"""What SLEEC and AnnexML share: the label graph, maps in half precision, clusters and votes."""
 
 from __future__ import annotations
 

@@ -312,8 +312,8 @@ def test_savers_and_a_reader_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no valid JSON"),
-        (b"\x80\x04]", "no valid JSON"),
+        (b"", "not valid JSON"),
+        (b"\x80\x04]", "not valid JSON"),
         (b"[]", "is not the header of a model"),
         (b'{"format": 1}', "no list of arrays"),
         (b'{"format": 1, "arrays": []}', "no list of arrays"),
@@ -324,9 +324,9 @@ def test_savers_and_a_reader_at_once(tmp_path):
         (b'{"format": 1, "arrays": {}, "x": NaN}', "no finite number"),
         (b'{"format": 1, "arrays": {}, "x": 1e999}', "no finite number"),
         (b'{"format": 1, "format": 1, "arrays": {}}', "names a key twice"),
-        (b'{"format": 1, "arrays": {}, "x": "\\ud800"}', "no valid JSON"),
-        (b'{"format": 1, "arrays": {}, "x": ' + b"9" * 10_000 + b"}", "no valid JSON"),
-        (b'{"format": 1, "arrays": {}, "x": ' + b"[" * 200_000, "no valid JSON"),
+        (b'{"format": 1, "arrays": {}, "x": "\\ud800"}', "not valid JSON"),
+        (b'{"format": 1, "arrays": {}, "x": ' + b"9" * 10_000 + b"}", "not valid JSON"),
+        (b'{"format": 1, "arrays": {}, "x": ' + b"[" * 200_000, "not valid JSON"),
         (b'{"format": 1, "arrays": {"a": 5}}', "is not valid"),
         (b'{"format": 1, "arrays": {"a/b": {}}}', "is not valid"),
     ],

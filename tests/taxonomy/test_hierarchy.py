@@ -106,7 +106,7 @@ def test_contradictions_of_upper_levels_come_first():
         (lambda: LabelHierarchy.from_paths(["a", "na"]), ValueError, r"The path \(\) has 0 names; it may have 1 to 1"),
         (lambda: LabelHierarchy.from_paths(["a > b"], ["x"]), ValueError, "has 2 names; it may have 1 to 1"),
         (lambda: LabelHierarchy([("a", "")], ["x", "y"]), ValueError, "none of them empty"),
-        (lambda: LabelHierarchy([("a", 3)], ["x", "y"]), TypeError, "holds something that is no string"),
+        (lambda: LabelHierarchy([("a", 3)], ["x", "y"]), TypeError, "holds something that is not a string"),
         (lambda: LabelHierarchy.from_paths(["a", "b", "a"]), ValueError, "Labels 0 and 2 both have the path 'a'"),
         (lambda: LabelHierarchy.from_paths([["a > b"]]), ValueError, "cannot be written with ' > '"),
         (lambda: LabelHierarchy.from_paths([["a >", "b"]]), ValueError, "cannot be written with ' > '"),
@@ -239,7 +239,7 @@ def test_expanding_rejects_bad_rankings_and_truths():
         hierarchy.expand(TopK.empty(1, 1), "group", how="mean")
     with pytest.raises(ValueError, match="Y has 4 columns; the hierarchy has 5 labels"):
         hierarchy.truth(np.ones((2, 4)), "group")
-    with pytest.raises(TypeError, match="Y is no matrix of numbers"):
+    with pytest.raises(TypeError, match="Y is not a matrix of numbers"):
         hierarchy.truth([1, 0, 0, 0, 0], "group")
     with pytest.raises(ValueError, match="train_counts has 3 entries; the hierarchy has 5 labels"):
         hierarchy.evaluate_levels(np.ones((1, 5)), TopK.empty(1, 1), train_counts=[1, 2, 3])

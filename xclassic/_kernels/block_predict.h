@@ -64,7 +64,7 @@ XC_FN int64_t whole(int64_t first_of_chunk, uint32_t low) {
     return first_of_chunk + static_cast<uint32_t>(low - static_cast<uint32_t>(first_of_chunk));
 }
 
-// The first of rows begin to end - 1 whose feature is not below the given one; end if there is none. Without branches, which the CPU
+// The first of rows begin to end - 1 whose feature is not below the given one; end if all are below. Without branches, which the CPU
 // could not foresee.
 XC_FN int64_t bisect(const Chunks& chunks, int64_t begin, int64_t end, int32_t feature) {
     int64_t length = end - begin;

@@ -68,7 +68,7 @@ class Ensemble {
   public:
     Ensemble(int64_t n, int64_t n_labels) : n_(n), sums_(n_labels) {}
 
-    // Takes the probabilities of the children of a node; those that are no labels, or not allowed, are skipped when they are read.
+    // Takes the probabilities of the children of a node; those that are not labels, or not allowed, are skipped when they are read.
     void add(int32_t row, const Tree& tree, int64_t first_child, int64_t n_children, const float* probabilities) {
         blocks_.push_back({row, static_cast<int32_t>(n_children), tree.label + first_child,
                            tree.allowed ? tree.allowed + first_child : nullptr, probabilities_.size()});

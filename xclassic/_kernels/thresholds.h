@@ -119,7 +119,7 @@ class ThresholdFinder {
         std::sort(chosen_.begin(), chosen_.end());
         int64_t start = 0;
         for (int32_t f : chosen_) {
-            place_[f] = start + 1;  // 0 for those that are no candidates
+            place_[f] = start + 1;  // 0 for those that are not candidates
             start += n_entries_[f];
         }
         each_node_entry([this](int64_t i, int32_t f, float value) {

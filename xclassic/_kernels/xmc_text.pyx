@@ -54,7 +54,7 @@ cdef inline void skip_blanks(Line *line) noexcept nogil:
 
 
 cdef inline int64_t read_id(Line *line) noexcept nogil:
-    """Read digits; -1 where there are none. Anything over 32 bits comes back as 2**40, beyond every limit."""
+    """Read digits; -1 without digits. Anything over 32 bits comes back as 2**40, beyond every limit."""
     cdef const char *begin = line.p
     cdef int64_t number = 0
     while line.p < line.end and c'0' <= line.p[0] <= c'9':

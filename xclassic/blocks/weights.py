@@ -34,7 +34,7 @@ class BlockWeights:
     chunk_group_ptr, chunk_feature_ptr : ndarray of int64, shape (n_chunks + 1,)
         First group and first feature row of each chunk.
     labels : ndarray of int32, shape (16 n_groups,)
-        Label id of each lane; -1 where there is none.
+        Label id of each lane; -1 for a lane without a label.
     bias : ndarray of float32, shape (16 n_groups,)
         Score of each lane before any feature is read.
     features : ndarray of int32, shape (n_rows,)

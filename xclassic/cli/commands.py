@@ -231,7 +231,7 @@ def predict(
 
     form = choose_format(output, format)
     if form == "npz" and output == "-" and sys.stdout.isatty():
-        raise typer.BadParameter("npz is no text for a terminal; name a file with --output")
+        raise typer.BadParameter("npz is not text for a terminal; name a file with --output")
     check_output(output, force)
     trained = load_trained(model, n_jobs, quiet)
     source = Source(data, text_fields_of(trained, text_field), id_field=id_field, zero_based=zero_based)

@@ -118,7 +118,7 @@ def _check_page(path: str, force: bool) -> None:
     from xclassic.cli.outputs import STDOUT, check_output
 
     if path == STDOUT or (Path(path).exists() and not Path(path).is_file()):
-        raise typer.BadParameter(f"--output is {path!r}, which is no file; name one, as in report.html")
+        raise typer.BadParameter(f"--output is {path!r}, which is not a file; name one, as in report.html")
     check_output(path, force)
 
 

@@ -36,7 +36,7 @@ def check_labels(Y: Any, n_rows: int) -> csr_array:
     Raises
     ------
     ValueError
-        If ``Y`` is no matrix of zeros and ones with ``n_rows`` rows.
+        If ``Y`` is not a matrix of zeros and ones with ``n_rows`` rows.
     """
     from xclassic.validation.labels import truth_matrix
 

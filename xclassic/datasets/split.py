@@ -40,7 +40,7 @@ def stratified_split(
     Raises
     ------
     ValueError
-        If either side would be empty, or ``Y`` is no set of labels per row.
+        If either side would be empty, or ``Y`` is not a set of labels per row.
 
     Warns
     -----

@@ -44,8 +44,8 @@ def read_texts(
     Raises
     ------
     DataFileError
-        A ValueError that names file and line: malformed JSON or CSV, a missing field, a text that is no string, a label
-        that is neither string nor integer or is empty, bytes that are no UTF-8.
+        A ValueError that names file and line: malformed JSON or CSV, a missing field, a text that is not a string, a
+        label that is neither string nor integer or is empty, bytes that are not UTF-8.
     ValueError
         If the suffix names no known format.
 

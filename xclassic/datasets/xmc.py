@@ -97,7 +97,7 @@ def read_xmc(
     blank or with its first feature. Ids are digits only. Values are decimal numbers with optional sign, point and
     exponent, finite in float32, rounded to the nearest. A line that starts with ``#`` is a comment. An empty line is a
     point without labels and features if there is a header, whose ``n_points`` guards the count (empty lines after the
-    last point are no points); without a header it is an error, and such a point is a line of one blank.
+    last point are not points); without a header it is an error, and such a point is a line of one blank.
 
     The file is parsed in blocks of 1 MiB: the peak of memory is the result plus an eighth and a few MiB, time about
     2 ns per byte of text besides the decompression.
@@ -298,7 +298,7 @@ class _Points:
             case Problem.EMPTY_LINE:
                 return (
                     "the line is empty. In a file without a header, a point without labels and features is a line "
-                    "with one space; remove the line if it is no point"
+                    "with one space; remove the line if it is not a point"
                 )
             case _:
                 return (
@@ -380,7 +380,7 @@ def read_split(path: _Path, column: int = 0, *, n_points: int | None = None) -> 
     Raises
     ------
     DataFileError
-        If a line is no list of row numbers as long as the first, if a number is out of range or comes twice in the
+        If a line is not a list of row numbers as long as the first, if a number is out of range or comes twice in the
         column.
     ValueError
         If there is no such column.

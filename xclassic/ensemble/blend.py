@@ -96,7 +96,7 @@ class Blend(XMCClassifier, _BaseComposition):
     outcome on the held-out rows is no worse than that of the best member, of equal weights, and for two members than
     all of the grid. Few held-out rows make a noisy choice: with less than a thousand, consider equal weights.
 
-    Where held-out rows have no label among the candidates, or there are none, as with a single row, weights are
+    Where held-out rows have no label among the candidates, or no rows are held out, as with a single row, weights are
     equal and probabilities the logistic function of the score.
 
     With ``labels`` or ``exclude`` each member names its best candidates among those allowed. Ranks stay those among all

@@ -206,7 +206,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         OSError
             If there is no such model or it lacks files, or the hub cannot be reached.
         ValueError
-            If the model is no encoder, lacks weights or a vocabulary, or a parameter is out of range.
+            If the model is not an encoder, lacks weights or a vocabulary, or a parameter is out of range.
         TypeError
             If `X` does not hold texts, or records with a template.
         """
@@ -309,8 +309,8 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 text.encode()
             except UnicodeEncodeError as error:
                 raise ValueError(
-                    f"X[{i}] has half a surrogate pair at position {error.start}, which is no character; read it with "
-                    "the right encoding, or text.encode(errors='replace').decode() drops it."
+                    f"X[{i}] has half a surrogate pair at position {error.start}, which is not a character; read it "
+                    "with the right encoding, or text.encode(errors='replace').decode() drops it."
                 ) from error
         return texts
 
@@ -395,7 +395,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             raise ModelFileError("The metadata of the encoder are missing.")
         for name in ("weights.safetensors", "tokenizer.json"):
             if name not in arrays or arrays[name].dtype != np.uint8 or arrays[name].ndim != 1:
-                raise ModelFileError(f"{name} of the encoder is missing, or is no file.")
+                raise ModelFileError(f"{name} of the encoder is missing, or is not a file.")
         for name in ("n_dimensions", "longest"):
             if type(metadata.get(name)) is not int or not 0 < metadata[name] < 2**31:
                 raise ModelFileError(

@@ -302,7 +302,7 @@ def _network(module: Any, found: dict[str, Any], tokenizer: Any, longest: int) -
         alone = network.hidden([tokens])[0][0].float()
         padded = network.hidden([tokens, np.tile(tokens, 2)[:longest]])[0][0, : tokens.size].float()
     if not torch.allclose(alone, padded, atol=1e-4 if network.dtype == "float32" else 0.1):
-        raise ValueError("what it computes for a text depends on how long the texts beside it are, or is no number")
+        raise ValueError("what it computes for a text depends on how long the texts beside it are, or is not a number")
     network.n_dimensions = alone.shape[1]
     return network
 
@@ -313,8 +313,8 @@ def _check_architecture(config: Any) -> None:
 
     if config.model_type not in ENCODERS or config.is_encoder_decoder or config.sub_configs:
         raise ValueError(
-            f"its model is of type {config.model_type!r}, which is no encoder of texts; pass a model of a type such as "
-            "'bert', 'roberta', 'xlm-roberta', 'mpnet', 'distilbert', 'deberta-v2' or 'modernbert'"
+            f"its model is of type {config.model_type!r}, which is not an encoder of texts; pass a model of a type "
+            "such as 'bert', 'roberta', 'xlm-roberta', 'mpnet', 'distilbert', 'deberta-v2' or 'modernbert'"
         )
     if getattr(config, "is_decoder", False):
         raise ValueError("its configuration makes it a decoder (is_decoder), which sees only what is before a token")

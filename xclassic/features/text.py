@@ -57,8 +57,8 @@ class TextFeatures(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     text : str or sequence of str, optional
-        Text fields of the records that ``fit`` will get; each has a vocabulary of its own. By default `X` is no records
-        but texts.
+        Text fields of the records that ``fit`` will get; each has a vocabulary of its own. By default `X` is not
+        records but texts.
     numeric : str or sequence of str, default=()
         Numeric fields of the records, such as a price.
     preset : {"title", "abstract"} or sequence of these, default="title"
@@ -244,9 +244,9 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         ------
         ValueError
             If a field is unknown, all texts of a field are empty or have no term of `min_df` texts, a numeric field
-            holds no number or what is none, or a parameter is out of range.
+            holds no number, or something else, or a parameter is out of range.
         TypeError
-            If `X` is texts where records are expected or the reverse, or a text is no string.
+            If `X` is texts where records are expected or the reverse, or a text is not a string.
         """
         self.fit_transform(X)
         return self

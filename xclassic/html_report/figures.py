@@ -72,7 +72,7 @@ def frequency_figure(bins: FrequencyBins, description: str) -> str:
         ):
             seen = (bins.fewest > 0) & np.isfinite(values)
             axes.plot(middles[seen], 100 * values[seen], marker + line, color=color, label=name)
-            # No line leads there: its place on the axis is no number of rows.
+            # No line leads there: its place on the axis is not a number of rows.
             axes.plot(middles[bins.fewest == 0], 100 * values[bins.fewest == 0], marker, color=color)
         axes.set(xscale="log", xlabel="training rows of the label", ylabel="percent")
         _frequency_ticks(axes, bins)

@@ -162,7 +162,7 @@ def _score_text(bins: ScoreBins, k: int) -> str:
 
 def _quantile_text(k: int) -> str:
     return (
-        "<p>The scores of this model are no probabilities, so there is nothing to compare them with but each other. "
+        "<p>The scores of this model are not probabilities, so there is nothing to compare them with but each other. "
         f"The predictions of all rows down to rank {k} are cut into bins of equal size by their score: the more the "
         "share of right predictions rises, the better a threshold on the score tells right from wrong.</p>\n"
     )

@@ -95,7 +95,7 @@ class TailReranker(BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter is out of range, or `X` and `y` are no training data.
+            If a parameter is out of range, or `X` and `y` are not training data.
         """
         X = check_features(self, X, reset=True)
         return self._average(X, check_target(y, X.shape[0]).Y)

@@ -60,7 +60,7 @@ class InstanceTree:
     Raises
     ------
     ValueError
-        If the arrays are no such tree.
+        If the arrays are not such a tree.
 
     Examples
     --------
@@ -107,7 +107,7 @@ class InstanceTree:
         Raises
         ------
         ValueError
-            If the arrays are no tree.
+            If the arrays are not a tree.
         """
         n_nodes = len(self.bias)
         children = self.child_ptr

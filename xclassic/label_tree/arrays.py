@@ -58,7 +58,7 @@ class TreeArrays:
         Raises
         ------
         ValueError
-            If they are none.
+            If they are not a tree.
 
         Notes
         -----
@@ -187,7 +187,7 @@ class TreeArrays:
         Raises
         ------
         ModelFileError
-            If an array is missing or of another kind, or they are no tree.
+            If an array is missing or of another kind, or they are not a tree.
         """
         found = stored_table(arrays, _TABLE | (_NAMES if "names" in arrays else {}), "a label tree")
         if type(n_labels) is not int or not 0 < n_labels <= INT32_MAX:

@@ -118,7 +118,7 @@ class LabelTreeClassifier(ExplainableClassifier):
         return [kmeans_tree(vectors, random_state=int(seed % 2**32), **ids, **options, **workers) for seed in seeds]
 
     def _matcher(self, X: Features) -> Matcher | None:
-        """Return how rows find nodes that are none of theirs but should learn from them; by default, not at all."""
+        """Return how rows find nodes that are not theirs but should learn from them; by default, not at all."""
         return None
 
     # The contract

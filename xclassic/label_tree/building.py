@@ -53,7 +53,7 @@ def integers(name: str, values: ArrayLike) -> Ints:
     Raises
     ------
     ValueError
-        If `values` is none, or empty.
+        If `values` is None, or empty.
     """
     array = np.asarray(values)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":

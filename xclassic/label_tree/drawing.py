@@ -129,7 +129,7 @@ def as_plot(items: list[Item], ax: Axes | None) -> Axes:
             above, corner = left[depth - 1], left[depth] - GAP / 2
             ax.plot([above, corner, left[depth]], [heights[item.parent], height, height], "0.7", lw=0.8, zorder=1)
         box = {"boxstyle": "round" if item.style == "rounded" else "square", "facecolor": "white", "edgecolor": "0.5"}
-        # A dollar sign in a name is no formula.
+        # A dollar sign in a name is not a formula.
         ax.text(left[depth], height, text, fontsize=8, va="center", bbox=box, parse_math=False, zorder=2)
     ax.set_xlim(-1, left[-1])
     ax.set_ylim(max(heights) + 1, -1)

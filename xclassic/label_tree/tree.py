@@ -66,7 +66,7 @@ class LabelTree(TreeArrays):
     Raises
     ------
     ValueError
-        If the arrays are no such tree.
+        If the arrays are not such a tree.
 
     Notes
     -----
@@ -204,7 +204,7 @@ class LabelTree(TreeArrays):
         Notes
         -----
         Cost: one sort of the codes and some passes over them; for 1,000,000 labels with 6 numbers each about a second,
-        with 30 bytes a number on the way. Codes that are no array cost a loop of Python over their numbers besides.
+        with 30 bytes a number on the way. Codes that are not an array cost a loop of Python over their numbers besides.
 
         Examples
         --------
@@ -239,7 +239,7 @@ class LabelTree(TreeArrays):
         Raises
         ------
         ValueError
-            If `Z` is no linkage matrix, or the labels do not fit it.
+            If `Z` is not a linkage matrix, or the labels do not fit it.
 
         Notes
         -----

@@ -126,7 +126,7 @@ class XReg(LabelTreeClassifier):
         ValueError
             If `relevance` does not fit `y`, or as `XMCClassifier.fit`.
         TypeError
-            If `relevance` is no sparse matrix.
+            If `relevance` is not a sparse matrix.
         """
         if relevance is not None and not issparse(relevance):
             raise TypeError(f"relevance is a {type(relevance).__name__}; pass a sparse matrix of the shape of y.")

@@ -104,7 +104,7 @@ def read_pairs(Y: Any, name: str) -> Pairs:
     Raises
     ------
     TypeError
-        If `Y` is no matrix of numbers.
+        If `Y` is not a matrix of numbers.
     ValueError
         If an entry is negative or NaN, or if there are no rows or no labels.
     """
@@ -131,7 +131,7 @@ def _as_array(Y: Any, name: str) -> NDArray[Any]:
         Y = np.empty(0, object)
     if Y.ndim != 2 or Y.dtype.kind not in "biuf":
         raise TypeError(
-            f"{name} is no matrix of numbers; pass a sparse or dense 0-1 matrix of shape (n_rows, n_labels). "
+            f"{name} is not a matrix of numbers; pass a sparse or dense 0-1 matrix of shape (n_rows, n_labels). "
             "encode_labels makes one from lists of label names."
         )
     return Y.astype(np.float32) if Y.dtype == np.float16 else Y  # scipy has no half precision

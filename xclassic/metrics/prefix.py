@@ -44,7 +44,7 @@ def prefix_credit(Y_true: Any, top: Any, codes: ArrayLike, *, k: int = 1, labels
     ValueError
         If `codes` does not have a row for each label or has digits after a -1, or as for `precision_at_k`.
     TypeError
-        If `codes` are no integers, or as for `precision_at_k`.
+        If `codes` are not integers, or as for `precision_at_k`.
 
     Notes
     -----

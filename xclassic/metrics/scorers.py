@@ -75,7 +75,7 @@ class TopKScorer:
 
 
 def _align(y: Any, classes: NDArray[Any], top: TopK) -> csr_array:
-    """Return true labels as a matrix with a column per class, followed by one per true label that is none of them."""
+    """Return true labels as a matrix with a column per class, followed by one per true label that is not among them."""
     target = check_target(y, top.n_rows)
     if issparse(y) or target.kind == "dense":
         if target.classes.size != classes.size:

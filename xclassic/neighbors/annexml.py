@@ -51,8 +51,8 @@ class AnnexML(LocalEmbeddings):
     power : float, default=8.0
         Power of the cosine in the votes, at least 0.
     search : {"exact", "graph"}, default="exact"
-        How neighbors are found in a cluster. "graph" is approximate, for clusters of more than some 200,000 rows, and needs
-        USearch (``pip install "xclassic[graph]"``).
+        How neighbors are found in a cluster. "graph" is approximate, for clusters of more than some 200,000 rows, and
+        needs USearch (``pip install "xclassic[graph]"``).
     normalize : bool, default=True
         Scale rows to unit length first.
     n_jobs : int, optional

@@ -73,7 +73,7 @@ class GraphIndex:
 
 
 def check_search(search: object) -> None:
-    """Refuse what is no kind of search, and a graph without the library for it.
+    """Refuse what is not a kind of search, and a graph without the library for it.
 
     Raises
     ------

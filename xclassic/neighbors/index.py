@@ -133,7 +133,7 @@ def vote(
     neighbors : ndarray of int32, shape (n_rows, n_neighbors)
         Row numbers of `Y`.
     weights : ndarray of float32, shape (n_rows, n_neighbors)
-        At least 0; neighbors of weight 0 are none.
+        At least 0; neighbors of weight 0 do not count.
     Y : csr_array, shape (n_neighbor_rows, n_labels)
         Labels of the rows; an entry is a label, whatever its value.
     label_shares : ndarray of float32, shape (n_labels,)

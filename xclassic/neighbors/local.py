@@ -83,7 +83,7 @@ class Learner:
         weights: NDArray[np.float32],
         stop: StopByte,
     ) -> None:
-        """Write the neighbors of each row and their shares of the vote, which sum to 1, or 0 where there are none."""
+        """Write the neighbors of each row and their shares of the vote, which sum to 1, or 0 for a row without any."""
         if not self.clusters:
             return
         nearest = nearest_centroid(X, self.scorers)
@@ -224,7 +224,7 @@ class LocalEmbeddings(XMCClassifier):
 
 
 def _joined(arrays: list[NDArray[Any]], none: NDArray[Any]) -> NDArray[Any]:
-    """Return the arrays one after the other, also where there are none."""
+    """Return the arrays one after the other, also if there is not one."""
     return np.concatenate([none, *arrays])
 
 

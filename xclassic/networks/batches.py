@@ -133,7 +133,7 @@ def split_rows(Y: csr_array, validation: float, seed: int) -> tuple[Ints, Ints]:
     ----------
     Y : csr_array, shape (n_rows, n_labels)
     validation : float
-        Share of the latter. There are none where no row can be spared: every label keeps a row in training.
+        Share of the latter. Empty where no row can be spared: every label keeps a row in training.
     seed : int
 
     Raises

@@ -140,8 +140,8 @@ def load_pretrained(loader: Any, model: str, **options: Any) -> Any:
             kind = OSError if isinstance(error, OSError) else ValueError
             raise kind(f"{loader.__name__} cannot load the folder {model}: {reason}") from error
         raise OSError(
-            f"{loader.__name__} cannot load {model!r}: it is no folder here, and the Hugging Face hub does not give it "
-            f"({reason}). Check the name, or download the model where there is a network and pass its folder."
+            f"{loader.__name__} cannot load {model!r}: it is not a folder here, and the Hugging Face hub does not give "
+            f"it ({reason}). Check the name, or download the model where there is a network and pass its folder."
         ) from error
 
 

@@ -101,7 +101,7 @@ def train(
     Raises
     ------
     ValueError
-        If the checkpoint is of other data or parameters, or the loss is no number.
+        If the checkpoint is of other data or parameters, or the loss is not a number.
     """
     with seeded(plan.seed, model.device):
         run = _Run(model, loss, sampler, plan, data_key)

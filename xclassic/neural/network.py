@@ -62,7 +62,7 @@ def load_network(model: Any, tokenizer: str | None, seed: int) -> Network:
     Raises
     ------
     OSError, ValueError
-        If something is missing, is no T5, or does not fit.
+        If something is missing, is not a T5, or does not fit.
     """
     if model is None:
         raise ValueError("model is None, as after loading; name the weights to start from before fitting again.")

@@ -106,7 +106,7 @@ class T5Classifier(XMCClassifier):
         `epochs`. Labels of a single row stay in training.
     stop_on : {"P@1", "tail"}, default="P@1"
         What chooses the best epoch: the share of validation rows whose best label is right, or the same among rows
-        with a tail label (if there is none, P@1).
+        with a tail label (without one, P@1).
     patience : int, default=3
         Epochs without a better one after which training ends.
     lora_rank : int or None, default=None
@@ -396,7 +396,7 @@ class T5Classifier(XMCClassifier):
         Raises
         ------
         AttributeError
-            After a fit on sets of labels: their scores are no probabilities of each label by itself.
+            After a fit on sets of labels: their scores are not probabilities of each label by itself.
         """
         if getattr(self, "_target_kind", "vector") != "vector":
             raise AttributeError("predict_proba needs a fit on a class vector; use decision_function.")

@@ -61,7 +61,7 @@ class NameTarget:
         return trie.vocabulary[:0]
 
     def decode(self, label: str) -> dict[str, str | None]:
-        """Return the fields of a label, which are none here."""
+        """Return the fields of a label, which has no fields here."""
         return {}
 
     def arrays(self) -> Arrays:

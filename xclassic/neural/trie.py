@@ -142,7 +142,7 @@ class TokenTrie:
         Raises
         ------
         ValueError
-            If they are no such tree with all labels, or tokens do not fit it.
+            If they are not such a tree with all labels, or tokens do not fit it.
         """
         tree = LabelTree(child_ptr, label, n_labels)
         if tokens.shape != (tree.n_nodes,) or tokens.dtype != np.int64 or tokens[1:].min() < 0:

@@ -255,7 +255,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
     """Open a regular file; follow no link and wait for no pipe."""
     with open(file, "rb", opener=_open_no_link) as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", str(file))
+            raise OSError(errno.EINVAL, "is not a regular file", str(file))
         yield stream
 
 
@@ -286,7 +286,7 @@ def _parse(content: bytes, folder: Path) -> dict[str, Any]:
         )
         json.dumps(header, ensure_ascii=False).encode("utf-8")  # refuses lone surrogates
     except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{folder / HEADER} is no valid JSON: {error}.") from error
+        raise ModelFileError(f"{folder / HEADER} is not valid JSON: {error}.") from error
     if not isinstance(header, dict) or type(header.get("format")) is not int or header["format"] < 1:
         raise ModelFileError(f"{folder / HEADER} is not the header of a model.")
     if header["format"] > FORMAT:
@@ -311,7 +311,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is no finite number")
+        raise ValueError(f"{text} is not a finite number")
     return number
 
 

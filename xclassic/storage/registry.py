@@ -45,7 +45,7 @@ def known_names() -> list[str]:
 
 
 def find_class(name: str) -> Any:
-    """Return the class of a name; None if it is none of these."""
+    """Return the class of a name; None if it is not among these."""
     if name not in known_names():
         return None
     return getattr(import_module("xclassic.features" if name in TRANSFORMERS else "xclassic"), name)

@@ -33,7 +33,7 @@ def format_fields(table: Any, fields: Mapping[str, str] | Sequence[str | tuple[s
         If `parse_fields` would read a row differently, since a value holds the prefix of a field and a colon as a word;
         or if fields are missing from the table, or named or prefixed the same.
     TypeError
-        If a value is no string.
+        If a value is not a string.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def parse_fields(text: str, fields: Mapping[str, str] | Sequence[str | tuple[str
     Raises
     ------
     TypeError
-        If `text` is no string.
+        If `text` is not a string.
     ValueError
         If fields are named or prefixed the same.
 

@@ -44,8 +44,8 @@ class FieldsClassifier(BaseEstimator):
     fields : sequence of str, default=("brand",)
         The other columns; may be empty if `path` is not.
     na : sequence of str, default=("na", "NA", "n/a", "N/A")
-        Values that mean there is none, besides None, NaN, "" and "na", which always do. A missing value ends a path;
-        among `fields`, and for a path that is missing altogether, it is a class of its own.
+        Values that stand for a missing one, besides None, NaN, "" and "na", which always do. A missing value ends a
+        path; among `fields`, and for a path that is missing altogether, it is a class of its own.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class FieldsClassifier(BaseEstimator):
             If a column is missing, the table is empty or of another number of rows than `X`, a row has a gap in its
             path (a name below a missing one), or a name contains " > ", which stands between the names of a path.
         TypeError
-            If a value is no string.
+            If a value is not a string.
         """
         self._check_parameters()
         columns = read_names(table, (*self.path, *self.fields), {*self.na, MISSING})
@@ -300,7 +300,7 @@ class FieldsClassifier(BaseEstimator):
         for i, header in enumerate(metadata["members"]):
             members.append(unpacked(header, without_prefix(f"member.{i}.", arrays), verify))
         if {member.classes_.dtype.kind for member in members} != {"U"}:
-            raise ModelFileError("The classes of an estimator of the model are no text.")
+            raise ModelFileError("The classes of an estimator of the model are not text.")
         if len({getattr(member, "n_features_in_", None) for member in members}) > 1:
             raise ModelFileError("The estimators of the model have different numbers of features.")
         self.estimator = clone(members[0])
@@ -329,7 +329,7 @@ def fields_report(
     train_table : DataFrame, list of dicts, or dict of columns, optional
         The training rows; adds accuracies for values by how often they occur there.
     na : sequence of str, default=("na", "NA", "n/a", "N/A")
-        Values that mean there is none, besides None, NaN, "" and "na", which always do.
+        Values that stand for a missing one, besides None, NaN, "" and "na", which always do.
 
     Returns
     -------
@@ -349,7 +349,7 @@ def fields_report(
     ValueError
         If there are no rows, tables have different numbers of rows, or a predicted field is missing from a table.
     TypeError
-        If a value is no string.
+        If a value is not a string.
 
     Notes
     -----

@@ -60,7 +60,7 @@ class LabelHierarchy:
         If there is no path or no level, a path is empty, comes twice or has more names than there are levels, or a name
         contains `sep`.
     TypeError
-        If names are no strings.
+        If names are not strings.
 
     See Also
     --------
@@ -107,7 +107,7 @@ class LabelHierarchy:
 
     def _check_path(self, path: Path) -> None:
         if not all(isinstance(name, str) for name in path):
-            raise TypeError(f"The path {path!r} holds something that is no string; names are strings.")
+            raise TypeError(f"The path {path!r} holds something that is not a string; names are strings.")
         if not 0 < len(path) <= len(self.levels) or "" in path:
             raise ValueError(
                 f"The path {path!r} has {len(path)} names; it may have 1 to {len(self.levels)}, one per level from the "
@@ -142,7 +142,7 @@ class LabelHierarchy:
         sep : str, default=" > "
             Stands between the names where a path is written as text.
         na : sequence of str, default=("na", "NA", "n/a", "N/A")
-            Names that mean there is none. They end a path, as do None, NaN and "".
+            Names that stand for a missing one. They end a path, as do None, NaN and "".
 
         Returns
         -------
@@ -153,7 +153,7 @@ class LabelHierarchy:
         ValueError
             If a path is empty, has a gap (a name below a missing one) or comes twice.
         TypeError
-            If a path is neither text nor a sequence, or a name is no string.
+            If a path is neither text nor a sequence, or a name is not a string.
 
         Examples
         --------
@@ -190,7 +190,7 @@ class LabelHierarchy:
         sep : str, default=" > "
             Stands between the names where a path is written as text.
         na : sequence of str, default=("na", "NA", "n/a", "N/A")
-            Names that mean there is none. They end a path, as do None, NaN and "".
+            Names that stand for a missing one. They end a path, as do None, NaN and "".
 
         Returns
         -------
@@ -204,7 +204,7 @@ class LabelHierarchy:
             If no row names a label, a row has a gap (a name below a missing one), or, if `unique`, a name lies under
             two parents; the first ones are named with their rows.
         TypeError
-            If a name is no string.
+            If a name is not a string.
 
         Notes
         -----
@@ -453,7 +453,7 @@ class LabelHierarchy:
         Raises
         ------
         ValueError
-            If a prediction is no label of the hierarchy, or there is no such level.
+            If a prediction is not a label of the hierarchy, or there is no such level.
 
         Notes
         -----
@@ -491,7 +491,7 @@ class LabelHierarchy:
         ValueError
             If `Y` has another number of columns than there are labels, no rows, or negative entries.
         TypeError
-            If `Y` is no matrix of numbers.
+            If `Y` is not a matrix of numbers.
 
         Examples
         --------
@@ -515,12 +515,12 @@ class LabelHierarchy:
         table : DataFrame, list of dicts, or dict of columns
             With a column for each level.
         na : sequence of str, default=("na", "NA", "n/a", "N/A")
-            Names that mean there is none, besides None, NaN and "".
+            Names that stand for a missing one, besides None, NaN and "".
 
         Returns
         -------
         csr_array of float32, shape (n_rows, n_labels)
-            Canonical, of ones. Rows whose path is no label of the hierarchy, or is missing on all levels, are empty:
+            Canonical, of ones. Rows whose path is not a label of the hierarchy, or is missing on all levels, are empty:
             metrics count them as wrong.
 
         Raises
@@ -528,7 +528,7 @@ class LabelHierarchy:
         ValueError
             If a column is missing, or a row has a gap (a name below a missing one).
         TypeError
-            If a name is no string.
+            If a name is not a string.
         """
         check_names("na", na)
         number = {path: label for label, path in enumerate(self.paths)}

@@ -139,7 +139,7 @@ def encode_labels(lists: Iterable[Collection[Any]]) -> tuple[csr_array, NDArray[
     Raises
     ------
     TypeError
-        If a row is no collection, or a label is neither a string nor an integer, or strings and integers are mixed.
+        If a row is not a collection, or a label is neither a string nor an integer, or strings and integers are mixed.
     ValueError
         If an integer does not fit 64 bits or a string ends in a null character.
 
@@ -168,7 +168,9 @@ def encode_labels(lists: Iterable[Collection[Any]]) -> tuple[csr_array, NDArray[
         try:
             columns.extend(ids.setdefault(label, len(ids)) for label in dict.fromkeys(labels))
         except TypeError as error:
-            raise TypeError(f"Y[{i}] holds something that is no label ({error}); use strings or integers.") from error
+            raise TypeError(
+                f"Y[{i}] holds something that is not a label ({error}); use strings or integers."
+            ) from error
         indptr.append(len(columns))
     classes = label_array(list(ids))
     order = np.argsort(classes, kind="stable")
@@ -239,7 +241,7 @@ def _dense_target(Y: NDArray[Any]) -> Target:
             Y = Y.astype(np.float64)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"Unknown label type: Y is a 2-D array of objects that are no numbers ({error})."
+                f"Unknown label type: Y is a 2-D array of objects that are not numbers ({error})."
             ) from error
     if Y.dtype.kind not in "biuf":
         raise ValueError(

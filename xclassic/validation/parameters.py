@@ -23,7 +23,7 @@ def check_number(
     Raises
     ------
     TypeError
-        If `value` is no number, is a bool, or must be an integer and is none.
+        If `value` is not a number, is a bool, or must be an integer and is not one.
     ValueError
         If it is out of range or not finite.
     """
@@ -49,7 +49,7 @@ def check_k(k: Any) -> int:
     Raises
     ------
     TypeError, ValueError
-        If it is no integer, or below 1.
+        If it is not an integer, or below 1.
     """
     check_number("k", k, minimum=1, integer=True)
     return int(k)

@@ -33,7 +33,7 @@ def check_texts(X: Any, name: str = "X") -> NDArray[np.object_]:
     Raises
     ------
     TypeError
-        If `X` is one string, or a row is no string.
+        If `X` is one string, or a row is not a string.
     ValueError
         If `X` is not one-dimensional.
     """
@@ -214,12 +214,12 @@ def check_names(what: str, names: Any) -> tuple[str, ...]:
 
 
 def read_names(table: Any, fields: Sequence[str], na: Collection[str], name: str = "table") -> dict[str, Names]:
-    """Return columns of names, None where there is none; `na` lists what is read so, besides None, NaN and "".
+    """Return columns of names, None where it is missing; `na` lists what is read so, besides None, NaN and "".
 
     Raises
     ------
     TypeError
-        If a value is no string.
+        If a value is not a string.
     ValueError
         If a column is missing, or columns differ in length.
     """
@@ -231,7 +231,7 @@ def read_names(table: Any, fields: Sequence[str], na: Collection[str], name: str
 
 
 def check_name(value: Any, na: Collection[str], where: str) -> str | None:
-    """Return a name, or None where there is none; raise a TypeError for what is no string."""
+    """Return a name, or None where it is missing; raise a TypeError for what is not a string."""
     if is_missing(value) or (isinstance(value, str) and (value == "" or value in na)):
         return None
     if not isinstance(value, str):
