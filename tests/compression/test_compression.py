@@ -9,8 +9,7 @@ from scipy.sparse import csr_array
 
 from tests.helpers.naive import embeddings as naive
 from xclassic import CPLST, LEML, PLST, CompressedSensing, Rembrandt, datasets
-from xclassic.linalg import eigen, ridge
-from xclassic.linalg.ridge import RidgeSolver
+from xclassic.linalg import eigen
 from xclassic.metrics import precision_at_k
 from xclassic.storage.folder import ModelFileError
 
@@ -104,15 +103,6 @@ def test_iterated_subspaces_are_those_of_the_eigenvectors(method, monkeypatch):
     clf = method(3, bias=0, normalize=False).fit(X, Y)
     exact = naive.top_directions(criterion(method, X, Y, 1.0), 3)
     assert subspace_angles(directions(clf, 50), exact).max() < 1e-3
-
-
-def test_conjugate_gradients_end_where_the_factor_does(monkeypatch):
-    X, Y, _ = problem(200, 30)
-    expected = RidgeSolver(csr_array(X.astype(np.float32)), 1.0, STOP).solve(Y.astype(np.float32))
-    monkeypatch.setattr(ridge, "LIMIT", 5)
-    found = RidgeSolver(csr_array(X.astype(np.float32)), 1.0, STOP).solve(Y.astype(np.float32))
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert not RidgeSolver(csr_array(X.astype(np.float32)), 1.0, STOP).solve(np.zeros((200, 2), np.float32)).any()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -189,11 +189,3 @@ def test_normalize_makes_the_length_of_rows_irrelevant(bibtex, scale):
     expected = DiSMEC().fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     found = DiSMEC().fit(bibtex.X * scale, bibtex.Y).predict_topk(bibtex.X_test * (1 / scale), 5)
     assert (expected.ids == found.ids).mean() > 0.99
-
-
-def test_factorization_by_slabs(monkeypatch):
-    monkeypatch.setattr(ridge, "SLAB", 4)
-    A = np.random.default_rng(0).standard_normal((11, 30)).astype(np.float32)
-    factor, lower = ridge.factorize(A @ A.T)
-    assert lower
-    np.testing.assert_allclose(np.tril(factor), np.linalg.cholesky(A @ A.T), atol=1e-4)

@@ -10,7 +10,6 @@ from sklearn.linear_model import Ridge
 from tests.helpers.naive import embeddings as naive
 from tests.helpers.naive.embeddings import random_labels
 from xclassic import SLEEC, datasets
-from xclassic.linalg.products import products_at
 from xclassic.metrics import precision_at_k
 from xclassic.neighbors.clusters import cluster_centroids, nearest_centroid
 from xclassic.neighbors.label_graph import label_similarities
@@ -49,16 +48,6 @@ def test_rounds_never_raise_the_loss():
         losses.append(((S.toarray()[rows, columns] - (Z @ Z.T)[rows, columns]) ** 2).sum())
     assert (np.diff(losses) <= 1e-4).all()
     assert losses[-1] < 0.5 * losses[0]
-
-
-def test_products_at_entries_stay_in_bounds_and_compile_to_the_same():
-    random = np.random.default_rng(0)
-    S = label_similarities(random_labels(20, 6, 0), 4, random, STOP)
-    A, B = (random.standard_normal((20, 3)).astype(np.float32) for _ in range(2))
-    for function in (products_at, products_at.python):
-        found = np.empty_like(S.data)
-        function(S.indptr.astype(np.int64), S.indices.astype(np.int64), A, B, found)
-        np.testing.assert_allclose(found, (A @ B.T)[S.nonzero()], atol=1e-5)
 
 
 # Regression
