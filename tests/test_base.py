@@ -170,7 +170,7 @@ def test_probabilities(problem):
     assert not hasattr(Centroid(), "predict_proba")
     with pytest.raises(AttributeError, match="predict_proba") as caught:
         Centroid().predict_proba(X)
-    assert "no probabilities; use decision_function" in str(caught.value.__cause__)
+    assert "not probabilities; use decision_function" in str(caught.value.__cause__)
     sparse = ProbabilisticCentroid().fit(X, Y).predict_proba(X)
     dense = ProbabilisticCentroid().fit(X, Y.toarray()).predict_proba(X)
     np.testing.assert_array_equal(sparse.toarray(), dense)

@@ -288,7 +288,7 @@ def test_calibration_puts_equal_scores_into_one_bin(scores):
 def test_calibration_tells_probabilities_from_scores(page, case, tmp_path):
     page(**case)
     plain = (tmp_path / "page.html").read_text("utf-8")
-    assert "no probabilities" in plain
+    assert "not probabilities" in plain
     assert "calibration error" not in plain
     top = case["top"]
     squashed = top._replace(scores=np.where(top.filled(), 1 / (1 + np.exp(-top.scores)), -np.inf))

@@ -159,7 +159,7 @@ def _check_ids(top: TopK, n_labels: int) -> None:
     outside = filled & ((top.ids < 0) | (top.ids >= n_labels))
     if outside.any():
         raise ValueError(
-            f"The ranking names label id {top.ids[outside][0]} in row {outside.any(axis=1).argmax()}, which is no "
+            f"The ranking names label id {top.ids[outside][0]} in row {outside.any(axis=1).argmax()}, which is not a "
             f"column of Y_true; it has {n_labels}."
         )
     unfilled = -1 - np.arange(top.k)  # all different, so that none of them is a repetition
