@@ -1,7 +1,7 @@
 """Extreme multi-label classification with compiled kernels and a scikit-learn interface.
 
-Public names stand in ``__init__.pyi`` and are imported when they are first used, so that ``import xclassic`` costs next
-to nothing.
+``__init__.pyi`` lists the public names. They are imported when they are first used, so that ``import xclassic`` costs
+next to nothing.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""The public names, each where it is imported from; what is named here is imported when it is first used."""
+"""The public names, each with the module it comes from; a name is imported when it is first used."""
 
 from . import datasets as datasets
 from . import features as features

@@ -1,4 +1,4 @@
-"""What a bug report needs to know."""
+"""The versions that a bug report needs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def show_versions(file: TextIO | None = None) -> None:
     Parameters
     ----------
     file : text file, optional
-        Where to write; standard output by default.
+        Where the versions are written; standard output by default.
     """
     from xclassic._kernels import blocks  # type: ignore[attr-defined]
 

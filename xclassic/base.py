@@ -1,4 +1,4 @@
-"""The estimator contract: what a user meets is here once, what a method computes is in its own file."""
+"""The estimator contract: everything a user meets is here, once; what a method computes is in its own file."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from xclassic.validation.features import Features, check_features
 from xclassic.validation.labels import TargetKind, check_restriction, check_target, truth_matrix
 from xclassic.validation.parameters import check_k, check_n_jobs, check_number
 
-ROWS_PER_TASK = 512  # of a prediction; fixed, so that predictions cannot depend on the number of workers
-MAX_SCORES = 100  # predictions per row of a sparse decision function
+ROWS_PER_TASK = 512  # Rows of one prediction task. It is fixed, so that predictions cannot depend on the workers.
+MAX_SCORES = 100  # Predictions per row of a sparse decision function.
 
 
 def _is_probabilistic(estimator: XMCClassifier) -> bool:
@@ -45,28 +45,28 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     """Base class of all extreme multi-label classifiers.
 
     It owns validation, label names, the containers of the predictions, chunked prediction and persistence. A method
-    assigns its parameters in ``__init__``, among them `n_jobs` and `verbose`, and defines the hooks below; it reads
-    ``n_features_in_`` and ``classes_``, which are set before any of them runs.
+    assigns its parameters in ``__init__``, among them `n_jobs` and `verbose`, and defines the hooks below. It may read
+    ``n_features_in_`` and ``classes_``, which are set before any hook runs.
 
     ``_fit(X, Y)``
         Fit on checked data: `X` is canonical float32 CSR or a C-contiguous float32 array, `Y` canonical float32 CSR of
         ones. Fitted attributes end in an underscore or start with one.
     ``_topk(X, k, labels, stop)``
         Return the `TopK` of checked rows with `k` slots, ``k <= n_labels``. `labels` is None or the ids allowed, a
-        sorted int32 array of at least one. What is predicted for a row may not depend on the other rows. Return soon
-        after ``stop[0]`` becomes non-zero; what is returned then is thrown away.
+        sorted int32 array of at least one. The predictions of a row may not depend on the other rows. Return soon
+        after ``stop[0]`` becomes non-zero; the result is then thrown away.
     ``_get_arrays()``
         Return ``(arrays, metadata)``: the fitted state as named arrays and a small dict that JSON can hold. Names do
         not end in an underscore and do not begin with ``params.``.
     ``_set_arrays(arrays, metadata, verify)``
-        The inverse on a new object. Raise `ModelFileError` for anything that a kernel could trip over; with
+        Restore that state on a new object. Raise `ModelFileError` for anything that a kernel could trip over; with
         ``verify="lazy"`` check only what is cheap, and the rest before its first use.
     ``_estimate_memory(n, d, L, nnz_x, nnz_y)``
         Return the peak number of bytes above the data during ``_fit``.
     ``_check_parameters()``
-        Raise for bad hyper-parameters; runs before ``_fit`` and at load. Call ``super()._check_parameters()``.
+        Raise for bad hyper-parameters. It runs before ``_fit`` and at load. Call ``super()._check_parameters()``.
     ``_prune(threshold)``
-        Only for methods with weights: drop those at or below `threshold` in absolute value.
+        Drop the weights at or below `threshold` in absolute value. Only methods with weights define it.
 
     Attributes
     ----------
@@ -75,13 +75,13 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of str, shape (n_features,)
-        Only if `X` had column names that are all strings.
+        Only set if `X` had column names that are all strings.
     """
 
     _probabilistic: ClassVar[bool] = False
-    _log_scores: ClassVar[bool] = False  # whether scores are logarithms of probabilities
+    _log_scores: ClassVar[bool] = False  # Whether scores are logarithms of probabilities.
     _rows_per_task: ClassVar[int] = ROWS_PER_TASK
-    _not_saved: ClassVar[tuple[str, ...]] = ()  # parameters that a fitted model does not need and a folder cannot hold
+    _not_saved: ClassVar[tuple[str, ...]] = ()  # Parameters that a fitted model does not need and a folder cannot hold.
 
     n_jobs: int | None
     verbose: int
@@ -103,7 +103,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         raise NotImplementedError
 
     def _check_input(self, X: Any, *, reset: bool) -> Features:
-        """Return checked rows; methods that read texts define their own."""
+        """Return checked rows; methods that read texts override it."""
         return check_features(self, X, reset=reset)
 
     def _prepare(self, X: Features) -> Features:
@@ -119,7 +119,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         raise NotImplementedError
 
-    # What storage keeps of every estimator beside its arrays
+    # What storage keeps of every estimator in addition to its arrays
 
     def _get_target(self) -> tuple[Metadata, NDArray[Any]]:
         """Return the metadata of the labels that ``fit`` saw, and the classes."""
@@ -127,7 +127,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         return {"kind": self._target_kind, "dtype": dtype, "labels_per_row": per_row}, self.classes_
 
     def _set_target(self, metadata: Metadata, classes: NDArray[Any], verify: Verify) -> None:
-        """Take what `_get_target` returned, checked; the object then counts as fitted."""
+        """Check and take what `_get_target` returned; the object then counts as fitted."""
         kind, dtype = metadata["kind"], np.dtype(metadata["dtype"])
         if kind not in ("vector", "dense", "sparse") or dtype.kind not in ("biufUS" if kind == "vector" else "biuf"):
             raise ModelFileError(f"The model was fitted on labels of unknown kind: {metadata!r}.")
@@ -186,8 +186,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         return self._fit_checked(X, y)
 
     def _fit_checked(self, X: Any, y: Any, **options: Any) -> Self:
-        """Fit on checked data; methods whose ``fit`` takes more pass it on to their ``_fit`` as options."""
-        self._fitted = False  # and so it stays if anything below fails
+        """Fit on checked data; a method whose ``fit`` takes more passes it on to its ``_fit`` as options."""
+        self._fitted = False  # It stays so if anything below fails.
         self._check_parameters()
         X = self._check_input(X, reset=True)
         target = check_target(y, X.shape[0])
@@ -228,7 +228,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
 
     @available_if(_has_weights)
     def prune_weights(self, threshold: float) -> Self:
-        """Drop small weights of the fitted model: a smaller model and faster prediction at some cost in accuracy.
+        """Drop small weights of the fitted model, for a smaller model and faster prediction at some cost in accuracy.
 
         Parameters
         ----------
@@ -254,7 +254,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : sparse matrix or array-like, shape (n_rows, n_features)
-            Features as in ``fit``; there may be no row.
+            Features as in ``fit``; zero rows are legal.
         k : int, default=5
             Number of predictions per row, at least 1. More than there are labels gives all labels.
         labels, exclude : sequence of labels, optional
@@ -290,16 +290,16 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         csr_array or ndarray of float32, shape (n_rows, n_labels)
-            After a fit on a dense matrix or a class vector an array of all scores, minus infinity where the method
-            scores no such label; for two classes, as in scikit-learn, one number per row: the score of the second
-            class above that of the first. Otherwise CSR with the best `max_scores` per row. An entry that is not
+            After a fit on a dense matrix or a class vector, an array of all scores, minus infinity for labels that the
+            method does not score. For two classes it has one number per row, as in scikit-learn: the score of the
+            second class above that of the first. Otherwise CSR with the best `max_scores` per row. An entry that is not
             stored there was not scored: read it as minus infinity, and a stored zero as the score 0.
         """
         return self._scores(X, max_scores, missing=-np.inf, pairwise=True)
 
     @available_if(_is_probabilistic)
     def predict_proba(self, X: Any, *, max_scores: int = MAX_SCORES) -> csr_array | NDArray[np.float32]:
-        """Return label probabilities; for a fit on a class vector each row sums to one.
+        """Return label probabilities; after a fit on a class vector each row sums to one.
 
         Parameters
         ----------
@@ -324,7 +324,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         threshold : float, optional
             Predict the labels whose score is at least this. Default 0.5 where scores are probabilities.
         k_predict : int, optional
-            Predict this many of the best labels, or fewer if `threshold` is given too. Default where scores are no
+            Predict this many of the best labels, or fewer if `threshold` is given too. Default where scores are not
             probabilities: the mean number of labels of a training row, rounded, at least 1.
 
         Returns
@@ -349,7 +349,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : sparse matrix or array-like, shape (n_rows, n_features)
         y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
-            True labels. Rows without labels, or with none that was seen in ``fit``, count as wrong.
+            True labels. Rows without a label that ``fit`` has seen count as wrong.
         sample_weight : array-like, shape (n_rows,), optional
 
         Returns
@@ -373,7 +373,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         if n_rows == 0 or (allowed is not None and allowed.size == 0):
             return TopK.empty(n_rows, k)
         step = self._rows_per_task
-        if n_rows <= step:  # over before Ctrl-C would matter, and a thread would cost more than one row
+        if n_rows <= step:  # It is over before Ctrl-C would matter, and a thread would cost more than one row.
             return self._topk(X, k, allowed, RUNNING)
         chunks = [slice(start, start + step) for start in range(0, n_rows, step)]
         prediction = partial(_topk_chunk, self, X, k, allowed)
@@ -382,7 +382,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def _scores(self, X: Any, max_scores: int, missing: float, pairwise: bool) -> csr_array | NDArray[np.float32]:
-        """Return scores in the container of the fit; `pairwise` makes one column of two classes."""
+        """Return scores in the container of the fit; `pairwise` turns two classes into one column."""
         check_is_fitted(self)
         check_number("max_scores", max_scores, minimum=1, integer=True)
         X = self._check_input(X, reset=False)
@@ -400,7 +400,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         return scores
 
     def _label_sets(self, X: Any, threshold: float | None, k_predict: int | None) -> TopK:
-        """Return the labels that ``predict`` names."""
+        """Return the labels that ``predict`` returns."""
         X = self._check_input(X, reset=False)
         if threshold is None and k_predict is None:
             if self._probabilistic:
@@ -413,7 +413,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         if k_predict is not None:
             return self._ranked(X, check_k(k_predict)).above(threshold)
         k = MAX_SCORES
-        while True:  # until no row could have a further label above the threshold
+        while True:  # Until then some row could have a further label above the threshold.
             top = self._ranked(X, k)
             if k >= self.classes_.size or not (top.scores[:, -1] >= threshold).any():
                 return top.above(threshold)
@@ -464,9 +464,9 @@ def predict_topk(
     Parameters
     ----------
     model : XMCClassifier, Pipeline that ends in one, or a search over either
-        Fitted; of a `GridSearchCV` and the like, its ``best_estimator_`` predicts.
+        A fitted model; of a `GridSearchCV` and similar searches, the ``best_estimator_`` predicts.
     X : array-like
-        What the first step takes, for instance a list of texts.
+        The input of the first step, for instance a list of texts.
     k, labels, exclude
         See `XMCClassifier.predict_topk`.
 

@@ -19,9 +19,9 @@ class FeatureEffect:
     Attributes
     ----------
     name : str or int
-        Its number where the features have no names.
+        Name of the feature, or its number where features have no names.
     value : float
-        Of the row as the model reads it, scaled to unit length under ``normalize=True``.
+        Value in the row as the model reads it, scaled to unit length under ``normalize=True``.
     weight : float
     contribution : float
         ``value * weight``.
@@ -35,7 +35,7 @@ class FeatureEffect:
 
 @dataclass(frozen=True)
 class Step:
-    """What one linear model says of a row: of a node on the path to the label, or of the label itself.
+    """What one linear model says of a row. The model is of a node on the path to the label, or of the label itself.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Step:
         Number of the tree, from 0; 0 without trees.
     node : int
         Number of the node in the tree; the label id without trees.
-    name : str
+        Name of the label or node; for a node without a name, the labels under it.
         Name of the label or node, or what labels lie under a node without a name.
     margin : float
         ``w.x + bias``.
@@ -52,19 +52,19 @@ class Step:
     rank : int
         Place of the margin among those of all children of the parent, or of all labels; 1 is the best.
     n_siblings : int
-        How many there are, this one included.
+        Number of these children or labels, this one included.
     level_rank : int or None
-        Place among the inner nodes that the search scores on this level. None for labels, which are all looked at,
+        Place among the inner nodes that the search scores on this level. None for labels, since all of them are scored,
         and where there is no beam.
     kept : bool
         Whether the search gets through: this node and those above it are within the beam of their levels. A label is
-        kept as its parent is.
+        kept if its parent is.
     bias : float
-        The part of the margin that no feature of the row has moved.
+        The share of the margin that no feature of the row has moved.
     n_active : int
         Features of the row that have a weight here.
     features : list of FeatureEffect
-        Those of them that moved the margin most, largest first.
+        The features that moved the margin most, largest first.
     """
 
     tree: int
@@ -92,14 +92,14 @@ class Explanation:
     name : str
         The same, or its name in `label_names`.
     score : float
-        As ``decision_function`` has it. With trees the mean over them of the exponential of the summed contributions,
-        0 for a tree whose search loses the label: see `Step.kept`.
+        As ``decision_function`` returns it. With trees it is the mean over them of the exponential of the summed
+        contributions, 0 for a tree whose search loses the label: see `Step.kept`.
     best_label, best_name, best_score
-        Of the label with the highest score.
+        Label, name and score of the highest-scored label.
     n_trees : int
         Trees that scores are averaged over; 0 for a model without trees.
     steps : list of Step
-        From the root to the label, tree by tree; without trees the only model of the label.
+        From the root to the label, tree by tree; without trees, the only model of the label.
     """
 
     label: Any
@@ -112,7 +112,7 @@ class Explanation:
     steps: list[Step]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the same as dicts and lists, which JSON can hold.
+        """Return the explanation as dicts and lists, which JSON can hold.
 
         Returns
         -------
@@ -162,4 +162,4 @@ def _step_lines(step: Step, in_tree: bool) -> list[str]:
 
 
 def _fixed(number: float) -> str:
-    return f"{round(number, 4) + 0.0:.4f}"  # no minus before zero
+    return f"{round(number, 4) + 0.0:.4f}"  # Adding zero removes a minus sign before zero.

@@ -19,9 +19,8 @@ from tqdm.auto import tqdm
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 StopByte = NDArray[np.uint8]
-RUNNING: StopByte = np.zeros(
-    1, np.uint8
-)  # set by nobody: for work of the main thread that is over before Ctrl-C would matter
+# A stop byte that nobody sets, for work of the main thread that is over before Ctrl-C would matter.
+RUNNING: StopByte = np.zeros(1, np.uint8)
 RUNNING.flags.writeable = False
 
 
@@ -43,13 +42,13 @@ def run_tasks(
     ----------
     function : callable
         Importable by name, or a `functools.partial` of such a function, because another process may have to load it.
-        It must return soon after ``stop[0]`` becomes non-zero; what it returns then is thrown away.
+        It must return soon after ``stop[0]`` becomes non-zero; the result is then thrown away.
     tasks : sequence
         One argument for each call.
     n_jobs : int, optional
         Workers, as joblib counts them: None for one unless ``parallel_config`` says otherwise, -1 for all CPUs.
     description : str, optional
-        Shown before the progress bar.
+        Text before the progress bar.
     verbose : int, default=0
         Above 0, show a progress bar with the time left on standard error.
 
@@ -61,7 +60,7 @@ def run_tasks(
     Raises
     ------
     Exception
-        The first one that a task raised, after all running tasks have left; likewise KeyboardInterrupt.
+        The first one that a task raised, after all running tasks have ended; likewise KeyboardInterrupt.
 
     Notes
     -----
@@ -73,13 +72,13 @@ def run_tasks(
     with _Bar(total=len(tasks), desc=description, leave=False) if verbose else nullcontext() as bar:
         if not isinstance(backend, (ThreadingBackend, SequentialBackend)):
             return _Parallel(bar, n_jobs=n_jobs)(delayed(_run_one)(function, task, stop) for task in tasks)
-        # joblib looks for results every 10 ms, as long as a whole fit or prediction may take: threads go without it.
+        # joblib looks for results every 10 ms, as long as a whole fit or prediction may take. So threads go without it.
         workers = backend.effective_n_jobs((n_configured or 1) if n_jobs is None else n_jobs)
         return _run_in_threads(function, tasks, stop, workers, bar)
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]
-    monitor_interval = 0  # no thread of its own
+    monitor_interval = 0  # tqdm needs no thread of its own here.
 
 
 class _Parallel(Parallel):
@@ -96,7 +95,7 @@ class _Parallel(Parallel):
 
 
 def _run_one(function: Callable[..., Result], task: Any, stop: StopByte) -> Result:
-    """Run one task in another process, whose main thread stays free for Ctrl-C too."""
+    """Run one task in another process, whose main thread also stays free for Ctrl-C."""
     return _run_in_threads(function, [task], stop, 1, None)[0]
 
 
@@ -107,15 +106,15 @@ def _run_in_threads(
         try:
             futures = [executor.submit(function, task, stop) for task in tasks]
             pending = set(futures)
-            while pending:  # in short spells, because Windows cannot interrupt a long wait
+            while pending:  # Windows cannot interrupt a long wait, so each one is short.
                 done, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED if bar else FIRST_EXCEPTION)
                 for future in done:
-                    future.result()  # raises what the task raised
+                    future.result()  # This raises what the task raised.
                 if bar is not None:
                     bar.update(len(done))
         except BaseException:
             stop[0] = 1
-            executor.shutdown(wait=False, cancel_futures=True)  # leaving the block waits for the tasks that run
+            executor.shutdown(wait=False, cancel_futures=True)  # Leaving the block waits for the running tasks.
             raise
     return [future.result() for future in futures]
 
@@ -139,8 +138,8 @@ def spawn_seeds(random_state: int | np.random.RandomState | None, n: int) -> NDA
 
 
 _blas_lock = threading.Lock()
-_blas_limits: list[int] = []  # of the blocks that are open
-_blas_before: dict[str, int] = {}  # by library, before the first of them
+_blas_limits: list[int] = []  # Limits of the open blocks.
+_blas_before: dict[str, int] = {}  # Threads of each library before the first of them.
 
 
 @contextmanager
@@ -177,11 +176,11 @@ def _blas_libraries() -> list[Any]:
 
 
 def _limit(libraries: list[Any]) -> None:
-    """Give the libraries the smallest limit of the open blocks, or what they had before the first."""
+    """Give the libraries the smallest limit of the open blocks or, without one, the number before the first."""
     for library in libraries:
         threads = min(_blas_limits) if _blas_limits else _blas_before.get(library.filepath)
         if threads is not None:
             library.set_num_threads(threads)
-        # Since threadpoolctl 3.8 the thread that sets a limit keeps all others from changing it, until it lets go.
+        # Since threadpoolctl 3.8 the thread that sets a limit keeps all others from changing it, until it is cleared.
         if hasattr(library, "clear_controlling_thread"):
             library.clear_controlling_thread()

@@ -12,7 +12,7 @@ from sklearn.utils.extmath import row_norms
 from xclassic._kernels.arguments import FeatureRows
 from xclassic.validation.features import Features
 
-SLAB = 1024  # rows that are worked on in float64 at a time
+SLAB = 1024  # Rows that are worked on in float64 at a time.
 
 
 def unit_rows(X: Features) -> Features:
@@ -28,10 +28,10 @@ def unit_rows(X: Features) -> Features:
 
 
 def row_products(X: Features, W: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the products of rows with a dense matrix, none of which depends on the rows beside it.
+    """Return the products of rows with a dense matrix; no product depends on the neighboring rows.
 
-    BLAS adds up dense rows in an order that depends on their place and number. What that changes in float64 is far
-    below what is left of it in float32.
+    BLAS adds up dense rows in an order that depends on their place and number. The effect in float64 is far below
+    the precision of the float32 result.
     """
     if isinstance(X, csr_array):
         return np.asarray(X @ W, np.float32)
@@ -47,7 +47,7 @@ def dense(matrix: Any) -> NDArray[np.float32]:
 
 
 def kernel_rows(X: Features, *, bias: float = 0.0) -> FeatureRows:
-    """Return rows as kernels read them, each with the constant feature `bias` behind its own."""
+    """Return rows as kernels read them, each followed by the constant feature `bias`."""
     if isinstance(X, np.ndarray):
         indptr, indices, values = None, None, np.ascontiguousarray(X).ravel()
     else:

@@ -24,7 +24,7 @@ class TopK(NamedTuple):
     ids : ndarray of int32, shape (n_rows, k)
         Label ids (columns of the label matrix, positions in ``classes_``); -1 where unused.
     scores : ndarray of float32, shape (n_rows, k)
-        Falling along each row; minus infinity where unused.
+        Descending along each row; minus infinity where unused.
     counts : ndarray of int32, shape (n_rows,)
         Number of filled slots; they are the first ones of the row.
     """
@@ -55,7 +55,7 @@ class TopK(NamedTuple):
         Returns
         -------
         TopK
-            Without any prediction.
+            All slots are unfilled.
         """
         return cls(
             np.full((n_rows, k), -1, np.int32),
@@ -70,8 +70,8 @@ class TopK(NamedTuple):
         Parameters
         ----------
         scores : sparse matrix, shape (n_rows, n_labels)
-            An entry that is not stored was not scored, nor was minus infinity; a stored zero is a score. Entries
-            stored twice are summed.
+            An entry that is not stored was not scored, and neither was minus infinity; a stored zero is a score.
+            Entries stored twice are summed.
         k : int
             Predictions wanted, at least 1.
 
@@ -119,13 +119,13 @@ class TopK(NamedTuple):
 
         Notes
         -----
-        Cost: one selection per row, O(n_rows n_labels), then a sort of those selected.
+        Cost: one selection per row, O(n_rows n_labels), then a sort of the selected entries.
         """
         dense = np.asarray(scores, np.float32)
         if dense.ndim != 2:
             raise ValueError(f"scores has {dense.ndim} dimensions; pass one row per data point and a column per label.")
         if check_k(k) < dense.shape[1]:
-            # NaN sorts last and would hide here, so it is kept for the check that follows.
+            # NaN sorts last and would hide here, so it is kept for the check below.
             kth_best = np.partition(dense, dense.shape[1] - k, axis=1)[:, -k, None]
             candidates = (dense >= kth_best) | np.isnan(dense)
         else:
@@ -145,7 +145,7 @@ class TopK(NamedTuple):
             raise ValueError(f"The score of row {rows[i]}, label {ids[i]} is NaN, which has no rank.")
         scored = scores != -np.inf
         rows, ids, scores = rows[scored], ids[scored], scores[scored]
-        order = np.lexsort((-scores, rows))  # a stable sort: equal scores stay in the order of labels
+        order = np.lexsort((-scores, rows))  # The sort is stable, so equal scores stay in the order of labels.
         lengths = np.bincount(rows, minlength=n_rows)
         slots = np.arange(rows.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         top = cls.empty(n_rows, min(check_k(k), n_labels))
@@ -195,12 +195,12 @@ class TopK(NamedTuple):
         Parameters
         ----------
         k : int
-            Slots wanted; all of them where there are fewer.
+            Slots wanted; all slots if there are fewer.
 
         Returns
         -------
         TopK
-            With views of the arrays of ids and scores.
+            Views of the arrays of ids and scores.
         """
         return TopK(self.ids[:, :k], self.scores[:, :k], np.minimum(self.counts, k))
 
@@ -215,7 +215,7 @@ class TopK(NamedTuple):
         Returns
         -------
         TopK
-            Of the same ``k``; the slots of the other predictions are unfilled.
+            The same ``k``; the slots of all other predictions are unfilled.
         """
         counts = (self.filled() & (self.scores >= threshold)).sum(axis=1).astype(np.int32)
         keep = np.arange(self.k) < counts[:, None]
