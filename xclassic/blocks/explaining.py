@@ -1,4 +1,4 @@
-"""Reading label blocks for explanations: what the models of a chunk say of a row, and ``explain`` made of it."""
+"""Label blocks as explanations read them: what the models of a chunk say of a row, and ``explain`` on top of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Row(NamedTuple):
     Attributes
     ----------
     features : ndarray of int32, shape (nnz,)
-        Rising.
+        Ascending.
     values : ndarray of float64, shape (nnz,)
     names : sequence of length n_features, or None
     n_shown : int
@@ -40,14 +40,14 @@ class Row(NamedTuple):
 
     @classmethod
     def of(cls, X: Features, names: Names | None, n_shown: int) -> Row:
-        """Take the only row of `X`."""
+        """Return the only row of `X`."""
         entries = csr_array(X)
         used = entries.data != 0
         return cls(entries.indices[used].astype(np.int32), entries.data[used].astype(np.float64), names, n_shown)
 
 
 class Reading:
-    """The models of one chunk, as far as a row reads them.
+    """The models of one chunk, limited to the features of one row.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Reading:
         self.margins = self._bias + np.bincount(self._lane, products, minlength=last - first)
 
     def step(self, lane: int, **metadata: Any) -> Step:
-        """Return what the model of a lane says; `metadata` are the fields of `Step` that follow from the search."""
+        """Return what the model of a lane says. `metadata` are the fields of `Step` that follow from the search."""
         own = self._lane == lane
         position, weight = self._position[own], self._weight[own].astype(np.float64)
         value = self._row.values[position]
@@ -91,11 +91,11 @@ class ExplainableClassifier(XMCClassifier):
     # Hooks of a family of methods
 
     def _input_names(self, names: Names | None, n_inputs: int) -> Names | None:
-        """Return the names of what the models see, where the features of rows are called `names`."""
+        """Return the names of the features that the models see, given the `names` of the features of the rows."""
         return names
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
-        """Return score, number of trees and steps; no step for a label without a model."""
+        """Return score, number of trees and steps; the list is empty for a label without a model."""
         raise NotImplementedError
 
     def explain(
@@ -107,7 +107,7 @@ class ExplainableClassifier(XMCClassifier):
         label_names: Names | None = None,
         feature_names: Names | None = None,
     ) -> Explanation:
-        """Tell why a label has its score for one row: every model queried, and the features that moved it.
+        """Explain why a label has its score for one row: every model queried, and the features that moved it.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class ExplainableClassifier(XMCClassifier):
         label : str, int or float
             As in ``classes_``.
         n_features : int, default=10
-            Features listed for each model, those that moved it most; at least 1.
+            Features listed for each model, namely those that moved it most; at least 1.
         label_names : sequence, shape (n_labels,), optional
             Names to show for the labels, in the order of ``classes_``; by default ``classes_`` themselves.
         feature_names : sequence, shape (n_features,), optional
@@ -126,12 +126,12 @@ class ExplainableClassifier(XMCClassifier):
         Returns
         -------
         Explanation
-            Data, and text if printed. The bias and the contributions of all features sum to the margin of a step.
+            Data that ``print`` shows as text. Bias and contributions of all features sum to the margin of a step.
 
         Raises
         ------
         ValueError
-            If there is not just one row, the label is unknown or has no model because no training row carries it, or
+            If `X` is not exactly one row, the label is unknown or has no model because no training row carries it, or
             names do not fit.
         sklearn.exceptions.NotFittedError
             If ``fit`` was not called.
@@ -142,8 +142,8 @@ class ExplainableClassifier(XMCClassifier):
 
         Notes
         -----
-        Cost: reads the weights of the features of the row, in the nodes that a search opens, or of all labels where
-        there is no tree. Some milliseconds.
+        Cost: some milliseconds. It reads the weights of the features of the row, in the nodes that a search opens or,
+        without a tree, of all labels.
         """
         check_is_fitted(self)
         check_number("n_features", n_features, minimum=1, integer=True)
@@ -160,7 +160,7 @@ class ExplainableClassifier(XMCClassifier):
             )
         if feature_names is None:
             feature_names = getattr(self, "feature_names_in_", None)
-        best = self._topk(X, 1, None, RUNNING)  # also checks a loaded model before its arrays are followed below
+        best = self._topk(X, 1, None, RUNNING)  # This also checks a loaded model before its arrays are followed.
         encoded = self._prepare(X)
         row = Row.of(encoded, self._input_names(feature_names, encoded.shape[1]), n_features)
         score, n_trees, steps = self._explained(row, int(known[0]), label_names)
@@ -181,18 +181,18 @@ def explain(
     label_names: Names | None = None,
     feature_names: Names | None = None,
 ) -> Explanation:
-    """Tell why an estimator, a `Pipeline` or a fitted search gives a label its score for one row.
+    """Explain why an estimator, a `Pipeline` or a fitted search gives a label its score for one row.
 
     Parameters
     ----------
     model : label-tree or one-vs-rest estimator, Pipeline that ends in one, or a search over either
-        Fitted; of a `GridSearchCV` and the like, its ``best_estimator_`` is explained.
+        A fitted model; of a `GridSearchCV` and similar searches, the ``best_estimator_`` is explained.
     X : str, array-like
-        One row of what the first step takes, for instance a text.
+        One row of the input of the first step, for instance a text.
     label, n_features, label_names
         See ``explain`` of the estimator.
     feature_names : sequence, optional
-        Names to show for the features that the estimator gets; by default those that the steps before it give.
+        Names to show for the features that the estimator gets; by default the names that the steps before it return.
 
     Returns
     -------
@@ -232,7 +232,7 @@ def explain(
 
 
 def as_row(X: Any) -> Any:
-    """Return a single text, or a vector of numbers, as a collection of one row; anything else as it is."""
+    """Return a single text, or a vector of numbers, as a collection of one row, and anything else unchanged."""
     if isinstance(X, str):
         return [X]
     if isinstance(X, (list, tuple)) and X and isinstance(X[0], Real):
@@ -244,7 +244,7 @@ def as_row(X: Any) -> Any:
 def _names_out(steps: Pipeline) -> NDArray[Any] | None:
     try:
         return steps.get_feature_names_out()
-    except (AttributeError, ValueError):  # a step that names nothing, or only what it was given names for
+    except (AttributeError, ValueError):  # Some steps have no output names, or none without input names.
         return None
 
 

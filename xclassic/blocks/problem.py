@@ -13,17 +13,17 @@ from xclassic._kernels.arguments import LANES
 from xclassic.rows import kernel_rows
 from xclassic.validation.features import Features
 
-TASKS = 128  # tasks that a one-vs-rest fit is cut into, as far as it has that many groups
-# Loops over rows of equal length are predicted by the CPU, which counts where rows are short; rows longer than this on
-# average are better read in the order of memory.
+TASKS = 128  # At most this many tasks per one-vs-rest fit; each is at least one group of labels.
+# Average row length above which rows are better read in the order of memory. Below it, reading rows of equal length
+# together lets the CPU predict where their loops end, which counts for short rows.
 SHORT_ROW = 32
-WINDOW = 1024  # rows sorted by length together: near enough to each other to be in the cache
+WINDOW = 1024  # Rows that are sorted by length together; they are close enough to each other to stay in the cache.
 
 
 class BlockProblem:
     """The training side of a feature matrix.
 
-    Features are numbered anew by descending frequency, so that the weights touched most lie together; those that occur
+    Features are renumbered by descending frequency, so that the weights touched most lie together. Features that occur
     in no row are left out.
 
     Parameters
@@ -31,7 +31,7 @@ class BlockProblem:
     X : csr_array or ndarray of float32, shape (n_rows, n_features)
         Checked features.
     bias : float
-        Value of the constant feature that every row carries; 0 for none.
+        Value of the constant feature that every row carries; 0 means no such feature.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class BlockProblem:
     square_norms : ndarray of float32, shape (n,)
         Squared length of each row, the constant feature included.
     reading_order : ndarray of int32, shape (n,), or None
-        The order in which rows are read, None for their own.
+        The order in which rows are read; None means their own.
 
     Notes
     -----
@@ -69,20 +69,20 @@ class BlockProblem:
         self.square_norms = (row_norms(X, squared=True) + bias * bias).astype(np.float32)
 
     def positives(self, Y: csr_array, labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Return the positive rows of `labels` as (offsets per label, rows of the problem)."""
+        """Return the positive rows of `labels` as (pointers per label, rows of the problem)."""
         columns = csc_array(Y)[:, labels]
         columns.sort_indices()
         return columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
 
 
 def by_descending_count(Y: csr_array) -> NDArray[np.int64]:
-    """Return the labels that have a positive, most frequent first: neighbors then need about as many sweeps."""
+    """Return the labels with a positive, most frequent first, so that neighbors need about as many sweeps."""
     counts = np.bincount(Y.indices, minlength=Y.shape[1])
     return np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
 
 
 def label_ranges(n_labels: int) -> list[tuple[int, int]]:
-    """Cut labels into tasks of whole groups; the cut depends on their number alone."""
+    """Cut labels into tasks of whole groups; the cut depends on the number of labels alone."""
     n_groups = -(-n_labels // LANES)
     step = max(1, -(-n_groups // TASKS)) * LANES
     return [(start, min(start + step, n_labels)) for start in range(0, n_labels, step)]

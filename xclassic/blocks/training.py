@@ -1,6 +1,6 @@
 """The trainers of blocks of linear models over the same rows.
 
-Every method that fits many linear models at once stands on this module: one-vs-rest over all labels, or the children of
+Every method that fits many linear models at once builds on this module: one-vs-rest over all labels, or the children of
 a tree node over the node's rows.
 """
 
@@ -21,22 +21,22 @@ from xclassic.blocks.problem import BlockProblem, label_ranges
 from xclassic.blocks.weights import BlockWeights
 from xclassic.parallel import StopByte, run_tasks
 
-LOSSES = kernel_losses[:2]  # those of classifiers of their own, not of the children of a node
+LOSSES = kernel_losses[:2]  # Losses that a single label can be fitted by; the others are for the children of a node.
 
 
 @dataclass
 class Trained:
-    """What a block trainer returns besides the weights, label by label in the order of the call.
+    """The result of a block trainer, label by label in the order of the call.
 
     Attributes
     ----------
     weights : BlockWeights
     residuals : ndarray of float64, shape (n_labels,)
-        When a label was last measured: its duality gap as a share of ``|w|^2 / 2``, which bounds the squared relative
-        error of the weights; or the relative residual of a least-squares fit.
+        Of each label when it was last measured: its duality gap as a share of ``|w|^2 / 2``, which bounds the squared
+        relative error of the weights; or the relative residual of a least-squares fit.
     work : ndarray of int64
         Counts of the work done, summed over blocks: passes over all rows, sweeps of the active rows, rows read, rows
-        updated; or conjugate-gradient sweeps alone.
+        updated; for least squares only conjugate-gradient sweeps.
     """
 
     weights: BlockWeights
@@ -62,9 +62,9 @@ def train_blocks(
 ) -> Trained:
     """Train an L2-regularized linear classifier for each of `labels`: its rows against all others.
 
-    Minimizes for each label ``|w|^2 / 2 + sum_i c_i loss(t_i w.x_i)``, where ``t_i`` is 1 on the label's rows and -1 on
-    the others, and ``c_i`` its positive or negative cost times the weight of the row. Weights of at most `prune` in
-    absolute value are dropped block by block.
+    It minimizes for each label ``|w|^2 / 2 + sum_i c_i loss(t_i w.x_i)``, where ``t_i`` is 1 on the label's rows and -1
+    on the others, and ``c_i`` is its positive or negative cost times the weight of the row. Weights of at most `prune`
+    in absolute value are dropped block by block.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def train_blocks(
     eps : float
         Duality gap, as a share of ``|w|^2 / 2``, at which a label is done.
     max_passes : int
-        Passes over all rows after which it is given up.
+        Passes over all rows after which a label is given up.
     prune : float
     positive_costs, negative_costs : ndarray of float32, shape (len(labels),)
     row_weights : ndarray of float32, shape (n_rows_of_X,), optional
@@ -90,7 +90,7 @@ def train_blocks(
 
     Notes
     -----
-    Memory besides the finished weights: per worker ``64 (n_rows + n_active_features)`` bytes.
+    Memory in addition to the finished weights: per worker ``64 (n_rows + n_active_features)`` bytes.
     """
     pointers, positives = problem.positives(Y, labels)
     train = partial(
@@ -125,22 +125,22 @@ def ridge_blocks(
 ) -> Trained:
     """Fit ``(X^T X + alpha I) w = targets[j] X^T y_j`` for each of `labels` by block conjugate gradients.
 
-    Parameters are those of `train_blocks`, and:
+    The parameters are those of `train_blocks`, and:
 
     Parameters
     ----------
     alpha : float
-        Ridge penalty, also of the constant feature.
+        Ridge penalty, which includes the constant feature.
     targets : ndarray of float32, shape (len(labels),)
         What the rows of each label are mapped to; all other rows are mapped to 0.
     tolerance : float
         Relative residual, in the norm of the preconditioner, at which a label is done.
     max_sweeps : int
-        Passes over the rows after which it is given up.
+        Passes over the rows after which a label is given up.
 
     Notes
     -----
-    Cost: ``4 nnz(X)`` multiply-adds per sweep and label. Memory besides the finished weights: per worker
+    Cost: ``4 nnz(X)`` multiply-adds per sweep and label. Memory in addition to the finished weights: per worker
     ``256 n_active_features`` bytes.
     """
     pointers, positives = problem.positives(Y, labels)
@@ -208,7 +208,7 @@ def run_blocks(
     n_jobs: int | None,
     verbose: int,
 ) -> Trained:
-    """Run tasks, each of which returns (cells, bias, residuals, work) of the next `labels`, and gather their blocks."""
+    """Run tasks, each of which returns (cells, bias, residuals, work) of the next `labels`, and join their blocks."""
     results = run_tasks(function, tasks, n_jobs=n_jobs, description="training", verbose=verbose)
     bias = np.concatenate([np.zeros(0, np.float32), *(result[1] for result in results)])
     residuals = np.concatenate([np.zeros(0), *(result[2] for result in results)])

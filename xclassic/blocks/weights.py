@@ -19,15 +19,15 @@ from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 
-CHUNK_GROUPS = 256  # groups of a chunk: the scores of its 4,096 labels stay in the first-level cache
+CHUNK_GROUPS = 256  # Groups of a chunk. The scores of its 4,096 labels stay in the first-level cache.
 
 
 @dataclass
 class BlockWeights:
     """Sparse linear models of many labels, stored for prediction.
 
-    Labels stand in groups of 16 lanes and groups in chunks. Within a chunk each feature that carries a weight has a row
-    of cells; a cell is a group, a 16-bit mask of the lanes that carry a weight, and their values, packed.
+    Labels form groups of 16 lanes, and groups form chunks. Within a chunk each feature that carries a weight has a row
+    of cells. A cell is a group, a 16-bit mask of the lanes that carry a weight, and their values, packed.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class BlockWeights:
     values : ndarray of float32, float16 or int8, shape (n_values + 16,)
         The last 16 are zeros that let a kernel load a whole register at the last cell.
     chunk_scales : ndarray of float32, shape (n_chunks,)
-        What the values of a chunk are multiples of.
+        The values of a chunk are multiples of its scale.
     n_features : int
 
     Notes
@@ -76,7 +76,7 @@ class BlockWeights:
     def from_cells(
         cls, parts: list[Any], bias: NDArray[np.float32], labels: NDArray[Any], n_features: int
     ) -> BlockWeights:
-        """Merge trained blocks, one group each, into chunks. `parts` is emptied on the way, to hold one copy only."""
+        """Merge trained blocks, one group each, into chunks. `parts` is emptied meanwhile, to hold one copy only."""
         n_groups = -(-len(labels) // LANES)
         n_chunks = max(1, -(-n_groups // CHUNK_GROUPS))
         blocks: list[Any] = [
@@ -117,13 +117,13 @@ class BlockWeights:
     def from_dense(
         cls, weights: NDArray[np.float32], bias: NDArray[np.float32], labels: NDArray[Any], prune: float
     ) -> BlockWeights:
-        """Store dense weights of shape (n_features, len(labels)), without those of at most `prune`."""
+        """Store dense weights of shape (n_features, len(labels)), without weights of at most `prune`."""
         cells = kernels.dense_cells(np.ascontiguousarray(weights, np.float32), prune=prune)
         return cls.from_cells([cells], bias.astype(np.float32), labels, weights.shape[0])
 
     @property
     def n_values(self) -> int:
-        """Number of weights, those of the constant feature not counted."""
+        """Number of weights, without the constant feature."""
         return len(self.values) - LANES
 
     @property
@@ -139,9 +139,9 @@ class BlockWeights:
         X : csr_array or ndarray of float32, shape (n_rows, n_features)
         k : int
         labels : ndarray of int32, optional
-            The only labels to predict; groups without any are not scored.
+            The only labels to predict; groups that contain none of them are not scored.
         stop : ndarray of uint8, shape (1,), optional
-            Set by `run_tasks` to end the work; what is returned then is unfinished.
+            Set by `run_tasks` to end the work; the result is then unfinished.
 
         Returns
         -------
@@ -183,7 +183,7 @@ class BlockWeights:
 
     def to_csc(self, n_labels: int) -> csc_array:
         """Return the weights as a matrix of shape (n_features, n_labels), without the bias."""
-        cells_per_row = np.diff(self.feature_cell_ptr)  # modulo 2**32, as the offsets are
+        cells_per_row = np.diff(self.feature_cell_ptr)  # Differences wrap modulo 2**32, as the pointers do.
         cell, lane = np.nonzero(self._lanes())
         row = np.repeat(np.arange(len(self.features)), cells_per_row)
         chunk = np.repeat(np.arange(len(self.chunk_feature_ptr) - 1), np.diff(self.chunk_feature_ptr))
@@ -209,7 +209,7 @@ class BlockWeights:
 
         Notes
         -----
-        Cost: a binary search for each feature, and the cells of those found.
+        Cost: a binary search for each feature, and the cells of the features found.
         """
         first, last = self.chunk_feature_ptr[chunk : chunk + 2]
         at = first + np.searchsorted(self.features[first:last], features)
@@ -272,7 +272,7 @@ class BlockWeights:
         return replace(self, values=values, chunk_scales=scales)
 
     def _floats(self) -> NDArray[np.float32]:
-        """Return the weights as they count."""
+        """Return the weights as the scores use them."""
         values = self.values[:-LANES].astype(np.float32)
         return values if self.values.dtype.kind == "f" else values * self.chunk_scales[self._chunk_of_values()]
 
@@ -286,14 +286,14 @@ class BlockWeights:
     # Persistence
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays, by the names that they have in model files."""
+        """Return the arrays under their names in model files."""
         return {name: getattr(self, _ATTRIBUTES.get(name, name)) for name in _TABLE}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, n_features: int, n_labels: int, *, full: bool) -> Self:
         """Take over stored arrays.
 
-        Shapes and dtypes are checked now; offsets and indices now if `full`, else before the first prediction.
+        Shapes and dtypes are checked now; pointers and indices now if `full`, else before the first prediction.
 
         Raises
         ------
@@ -313,7 +313,7 @@ class BlockWeights:
         return weights
 
     def verify(self) -> None:
-        """Check every offset and index that a kernel follows. Cost: one pass over all arrays but the values.
+        """Check every pointer and index that a kernel follows. Cost: one pass over all arrays but the values.
 
         Raises
         ------
@@ -347,7 +347,7 @@ class BlockWeights:
         self.verified = True
 
     def _row_offsets(self, name: str, low: NDArray[np.uint32], chunks: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the offsets of rows in full; refuse those that do not begin and end with their chunk."""
+        """Return the pointers of rows in full; raise for rows that do not begin and end with their chunk."""
         offsets = np.concatenate([[0], np.cumsum(np.diff(low), dtype=np.int64)])
         if low[0] != 0 or not np.array_equal(offsets[self.chunk_feature_ptr], chunks):
             raise ModelFileError(f"Array {name} of the weights does not fit the chunks.")
@@ -356,7 +356,7 @@ class BlockWeights:
     _n_labels = np.iinfo(np.int32).max
 
 
-# The arrays of a model file, and the attributes that go by other names.
+# The arrays of a model file, and the attributes that have other names there.
 _TABLE: Table = {
     "chunk_groups": (np.int64, "chunks + 1"),
     "chunk_rows": (np.int64, "chunks + 1"),
@@ -390,7 +390,7 @@ def _lanes_of(masks: NDArray[np.uint16]) -> NDArray[np.bool_]:
 def _row_entries(
     rows: NDArray[np.int64], low: NDArray[np.uint32], first_of_chunk: np.int64
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the cells or values of feature rows of a chunk, one row after the other, and how many each has."""
+    """Return the cells or values of feature rows of a chunk, row by row, and the number that each row has."""
     counts = (low[rows + 1] - low[rows]).astype(np.int64)
     starts = first_of_chunk + (low[rows] - first_of_chunk.astype(np.uint32)).astype(np.int64)
     ends = np.cumsum(counts)
@@ -398,12 +398,12 @@ def _row_entries(
 
 
 def half_precision(weights: NDArray[Any]) -> NDArray[np.float16]:
-    """Return weights as float16; those beyond its range become its largest numbers."""
+    """Return weights as float16; weights beyond its range become its largest numbers."""
     return np.clip(weights, -65504, 65504).astype(np.float16)
 
 
 def _chained(offsets: tuple[NDArray[np.uint32], ...]) -> NDArray[np.uint32]:
-    """Join offset arrays that each start at 0 into one, modulo 2**32."""
+    """Join pointer arrays that each start at 0 into one, modulo 2**32."""
     starts = np.cumsum([0, *(part[-1] for part in offsets)], dtype=np.uint32)
     joined = [part[1:] + start for part, start in zip(offsets, starts, strict=False)]
     return np.concatenate([np.zeros(1, np.uint32), *joined])
