@@ -1,4 +1,4 @@
-"""Label trees by agglomeration: the two most similar groups of labels become one, again and again."""
+"""Label trees by agglomeration: the two most similar groups of labels are merged, again and again."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from xclassic.validation.parameters import check_choice, check_number
 
 DISTANCES = ("pifa", "jaccard", "iou", "count")
 LINKAGES = kernels.LINKAGES
-FARTHEST = {"pifa": 1.0, "jaccard": 1.0, "iou": 0.0, "count": 0.0}  # distance of labels that share nothing
-EXACT = 5000  # labels up to which all cosines are taken
-NEIGHBORS = 50  # of each label beyond that
-BLOCK = 256  # labels whose cosines with all others are held at once
+FARTHEST = {"pifa": 1.0, "jaccard": 1.0, "iou": 0.0, "count": 0.0}  # Distance of labels that share nothing.
+EXACT = 5000  # At most this many labels get all their cosines.
+NEIGHBORS = 50  # Largest cosines kept of each of more labels.
+BLOCK = 256  # Labels whose cosines with all others are held at once.
 
 
 def agglomerate(similarity: csr_array, linkage: str = "average", farthest: float = 0.0) -> NDArray[np.float64]:
@@ -29,7 +29,7 @@ def agglomerate(similarity: csr_array, linkage: str = "average", farthest: float
     Parameters
     ----------
     similarity : sparse matrix, shape (n, n)
-        Symmetric; what is not stored, and all below 0, counts as 0.
+        Symmetric; entries that are not stored, and negative ones, count as 0.
     linkage : {"average", "complete", "single"}, default="average"
         Similarity of two groups: mean, smallest or largest of their pairs.
     farthest : float, default=0.0
@@ -38,7 +38,7 @@ def agglomerate(similarity: csr_array, linkage: str = "average", farthest: float
     Returns
     -------
     ndarray of float64, shape (n - 1, 4)
-        A linkage matrix as scipy's: the clusters merged, their distance, and the number of items.
+        A linkage matrix like scipy's: the clusters merged, their distance, and the number of items.
 
     Raises
     ------
@@ -109,14 +109,14 @@ def label_similarity(Y: csr_array, vectors: Features | None, distance: str, n_jo
     ----------
     Y : csr_array of ones, shape (n_rows, n_labels)
     vectors : csr_array or ndarray, shape (n_labels, d), or None
-        Of unit length; for ``distance="pifa"``.
+        Label vectors of unit length, for ``distance="pifa"``.
     distance : {"pifa", "jaccard", "iou", "count"}
     n_jobs : int, optional
 
     Returns
     -------
     csr_array of float64, shape (n_labels, n_labels)
-        Symmetric, without a diagonal.
+        Symmetric, with an empty diagonal.
     """
     if distance == "pifa":
         similarity = _cosines(csr_array(vectors), n_jobs)
@@ -133,7 +133,7 @@ def label_similarity(Y: csr_array, vectors: Features | None, distance: str, n_jo
 
 
 def _cosines(vectors: csr_array, n_jobs: int | None) -> csr_array:
-    """Return all cosines of a few labels, and those of the nearest of many."""
+    """Return all cosines of a few labels, or those of the nearest neighbors of many."""
     n = vectors.shape[0]
     kept = n if n <= EXACT else NEIGHBORS + 1
     starts = range(0, n, BLOCK)
@@ -143,7 +143,7 @@ def _cosines(vectors: csr_array, n_jobs: int | None) -> csr_array:
 
 
 def _nearest(vectors: csr_array, transposed: csr_array, kept: int, start: int, stop: StopByte) -> csr_array:
-    """Return the largest `kept` cosines of each label of a block; of equal ones, those of the smallest label ids."""
+    """Return the largest `kept` cosines of each label of a block; ties go to the smallest label ids."""
     cosines = csr_array(vectors[start : start + BLOCK] @ transposed)
     if kept >= cosines.shape[1]:
         return cosines
@@ -178,21 +178,21 @@ def cooccurrence_tree(
     Y : csr_array of ones, shape (n_rows, n_labels)
         Labels without a row are left out of the tree.
     vectors : csr_array or ndarray, shape (n_labels, d), optional
-        Label vectors, needed for ``distance="pifa"`` alone; see `label_vectors`.
+        Label vectors, needed only for ``distance="pifa"``; see `label_vectors`.
     distance : {"pifa", "jaccard", "iou", "count"}
-        Of two labels: 1 minus the cosine of their vectors, 1 minus the Jaccard index of their sets of rows, minus that
-        index, or minus the number of rows they share. For more than 5,000 labels only the 50 largest cosines of each
-        label are taken, and 0 for the others.
+        Distance of two labels: 1 minus the cosine of their vectors, 1 minus the Jaccard index of their sets of rows,
+        minus that index, or minus the number of rows they share. For more than 5,000 labels only the 50 largest cosines
+        of each label are taken; the others count as 0.
     linkage : {"average", "complete", "single"}
         See `agglomerate`.
     max_leaf : int, default=1
-        Groups of at most so many labels become a node with these as its children.
+        A group of at most this many labels becomes a node with these as its children.
     max_share : float, default=0.7
         A node of which one child has more than this share of the labels is dissolved in its parent, which then has more
         children: chains that split off one label after another become one node. Above 0, at most 1.
     max_depth : int, optional
-        Edges from the root to a label at most, at least 1; by default ``2 log2(n_labels)``. Nodes below it are
-        dissolved.
+        At most this many edges from the root to a label, at least 1; by default ``2 log2(n_labels)``. Nodes below it
+        are dissolved.
     n_jobs : int, optional
 
     Returns
@@ -202,8 +202,8 @@ def cooccurrence_tree(
     Raises
     ------
     TypeError, ValueError
-        If a parameter is out of range, `Y` holds no label or other values than 1, or `vectors` are needed and missing
-        or not one for each label.
+        If a parameter is out of range, `Y` has no label or other values than 1, or `vectors` are missing where they
+        are needed or are not one for each label.
 
     Notes
     -----
@@ -271,7 +271,7 @@ def _sizes(merges: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _dissolve(parents: NDArray[np.int64], dissolved: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Hang the children of dissolved nodes to the nearest ancestor that stays."""
+    """Attach the children of dissolved nodes to the nearest ancestor that stays."""
     stays = np.where(dissolved, parents, np.arange(len(parents)))
     while dissolved[stays].any():
         stays = stays[stays]

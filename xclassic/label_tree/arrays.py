@@ -1,4 +1,4 @@
-"""The arrays of a label tree, what follows from them, and how they are stored."""
+"""The arrays of a label tree, the arrays derived from them, and how they are stored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMES: Table = {"names": ("U", "nodes")}
 
 
 class TreeArrays:
-    """The part of `LabelTree` that knows nothing of how trees are made and used; see there for the parameters."""
+    """The base of `LabelTree` that only holds the arrays; see there for the parameters."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -115,7 +115,7 @@ class TreeArrays:
 
     @cached_property
     def parent(self) -> NDArray[np.int64]:
-        """Parent of each node, -1 of the root."""
+        """Parent of each node, -1 for the root."""
         return frozen(np.concatenate([[-1], np.repeat(np.arange(self.n_nodes), np.diff(self.child_ptr))]))
 
     @cached_property
@@ -151,7 +151,7 @@ class TreeArrays:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.child_ptr, self.label, self.n_labels, self.names)  # leaves out what can be derived
+        return type(self), (self.child_ptr, self.label, self.n_labels, self.names)  # Everything else can be derived.
 
     # Persistence
 
@@ -161,7 +161,7 @@ class TreeArrays:
         Returns
         -------
         dict of str to ndarray
-            ``child_ptr``, ``label`` and, if there are any, ``names``.
+            ``child_ptr``, ``label`` and, if the nodes have names, ``names``.
         """
         arrays: Arrays = {"child_ptr": self.child_ptr, "label": self.label}
         return arrays if self.names is None else {**arrays, "names": self.names}
@@ -173,12 +173,12 @@ class TreeArrays:
         Parameters
         ----------
         arrays : dict of str to ndarray
-            As `arrays` returned them; others are ignored.
+            As returned by `arrays`; others are ignored.
         n_labels : int
             Size of the label space.
         verify : bool, default=True
-            Check the contents now. If not, only dtypes and lengths are checked, and `verify` must be called before the
-            tree is used in any other way.
+            Check the contents now. If False, only dtypes and lengths are checked, and `verify` must be called before
+            the tree is used in any other way.
 
         Returns
         -------
@@ -187,7 +187,7 @@ class TreeArrays:
         Raises
         ------
         ModelFileError
-            If an array is missing or of another kind, or they are not a tree.
+            If an array is missing or has the wrong dtype or shape, or they are not a tree.
         """
         found = stored_table(arrays, _TABLE | (_NAMES if "names" in arrays else {}), "a label tree")
         if type(n_labels) is not int or not 0 < n_labels <= INT32_MAX:
@@ -212,7 +212,7 @@ class TreeArrays:
         Raises
         ------
         FileExistsError
-            If the path is a file, or a folder that holds something else than a model.
+            If the path is a file, or a folder whose contents are not a model.
         OSError
             If writing fails.
         """
@@ -234,7 +234,7 @@ class TreeArrays:
         Raises
         ------
         ModelFileError
-            If there is no tree, or it is damaged.
+            If the folder holds no tree, or the tree is damaged.
         """
         header, arrays = load_model(path, mmap=False, verify="full")
         if header.get("class") != "LabelTree":
@@ -249,7 +249,7 @@ def _refuse(bad: NDArray[np.bool_], message: Callable[[int], str]) -> None:
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a read-only view, so that what is derived from an array stays true."""
+    """Return a read-only view, so that what is derived from an array stays valid."""
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view

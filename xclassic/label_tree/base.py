@@ -1,4 +1,4 @@
-"""What the label-tree methods share: trees, node training, search, persistence."""
+"""The base of the label-tree methods: trees, node training, search, persistence."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
-# What a margin of each loss says of the labels under a node; see `search.PATH_SCORES`.
+# Path score of each loss: what a margin says of the labels under a node; see `search.PATH_SCORES`.
 SCORE_OF_LOSS = {"squared_hinge": "hinge2", "logistic": "sigmoid", "least_squares": "clipped", "softmax": "share"}
 
 
 class LabelTreeClassifier(ExplainableClassifier):
     """Base of methods that rank labels by the models along their paths in one or several label trees.
 
-    A method is a way to group labels (``_partition``), what is fitted in the nodes (`loss` and its parameters), and
-    how the margins along a path are scored (``_path_score``).
+    A method consists of a way to group labels (``_partition``), a loss that is fitted in the nodes (`loss` and its
+    parameters), and a score of the margins along a path (``_path_score``).
 
     Attributes
     ----------
@@ -48,10 +48,10 @@ class LabelTreeClassifier(ExplainableClassifier):
         The trees with their weights.
     """
 
-    _rows_per_task: ClassVar[int] = 1024  # so that the weights of a node, once read, serve many rows
+    _rows_per_task: ClassVar[int] = 1024  # The weights of a node are read once for this many rows.
     _not_saved: ClassVar[tuple[str, ...]] = ("tree",)
-    _graded: ClassVar[bool] = False  # whether ``_fit`` gets relevances in (0, 1] as entries of Y
-    _all_rows: ClassVar[bool] = False  # whether rows without labels are negatives at the root
+    _graded: ClassVar[bool] = False  # Whether ``_fit`` gets relevances in (0, 1] as entries of Y.
+    _all_rows: ClassVar[bool] = False  # Whether rows without labels are negatives at the root.
     _losses: ClassVar[tuple[str, ...]] = LOSSES[:3]
 
     models_: list[TreeModel]
@@ -118,7 +118,7 @@ class LabelTreeClassifier(ExplainableClassifier):
         return [kmeans_tree(vectors, random_state=int(seed % 2**32), **ids, **options, **workers) for seed in seeds]
 
     def _matcher(self, X: Features) -> Matcher | None:
-        """Return how rows find nodes that are not theirs but should learn from them; by default, not at all."""
+        """Return how rows find nodes that are not theirs but should learn from them; by default None, for no search."""
         return None
 
     # The contract
@@ -206,7 +206,7 @@ class LabelTreeClassifier(ExplainableClassifier):
 
     def _prune(self, threshold: float) -> None:
         for model in self.models_:
-            model.prepared()  # checks what was loaded
+            model.prepared()  # This checks what was loaded.
         self.models_ = [TreeModel(model.tree, model.weights.pruned(threshold)) for model in self.models_]
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:

@@ -20,8 +20,8 @@ class Bonsai(LabelTreeClassifier):
     r"""Shallow label trees: up to a hundred children per node, of any size.
 
     Labels are grouped by spherical k-means without regard to the size of the clusters, so that rare labels stay with
-    their like, and at most `max_depth` - 1 times. Fewer levels than `Parabel` lose fewer labels on the way, mostly to
-    the gain of rare ones, at a longer training time.
+    similar ones, and at most `max_depth` - 1 times. Fewer levels than in `Parabel` lose fewer labels on the way, which
+    helps mostly the rare ones, at a longer training time.
 
     Parameters
     ----------
@@ -29,13 +29,13 @@ class Bonsai(LabelTreeClassifier):
     branching : int, default=100
         Clusters that a node is split into.
     max_leaf : int, default=100
-        Labels of a node that is not split further.
+        At most this many labels in a node that is not split further.
     max_depth : int, default=3
-        Edges from the root to a label at most, at least 1.
+        At most this many edges from the root to a label, at least 1.
     max_share : float, default=1.0
         The largest share of the labels of a node that one of its children may take.
     view : {"pifa", "labels", "both"}, default="pifa"
-        What labels are grouped by: the rows they stand at, the labels they stand with, or both.
+        Basis of the grouping of labels: the rows that carry them, the labels they co-occur with, or both.
     {shared}
 
     Attributes

@@ -1,4 +1,4 @@
-"""From hierarchies, codes and linkage matrices to the arrays of a label tree."""
+"""Hierarchies, codes and linkage matrices, converted to the arrays of a label tree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Hierarchy(NamedTuple):
     parents : ndarray of int64, shape (n,)
         Number of the parent, -1 for a root.
     labels : ndarray of int64, shape (n,)
-        Label id of the node, -1 for none.
+        Label id of the node, -1 for a node that is not a label.
     names : ndarray of str, shape (n,), or None
     """
 
@@ -31,7 +31,7 @@ class Hierarchy(NamedTuple):
     names: Names | None
 
     def say(self, node: int) -> str:
-        """Return how messages call a node."""
+        """Return the words for a node in messages."""
         return f"node {node}" + ("" if self.names is None else f" ({str(self.names[node])!r})")
 
     def is_inner(self) -> NDArray[np.bool_]:
@@ -40,7 +40,7 @@ class Hierarchy(NamedTuple):
 
 
 class LevelOrdered(NamedTuple):
-    """What a `LabelTree` consists of."""
+    """The arrays of a `LabelTree`."""
 
     child_ptr: Ints
     labels: Ints
@@ -65,7 +65,7 @@ def integers(name: str, values: ArrayLike) -> Ints:
 
 
 def find_twice(labels: NDArray[Any]) -> tuple[int, int] | None:
-    """Return two positions that hold the same label, -1 aside; None if all differ. Cost: one sort."""
+    """Return two positions that hold the same label other than -1; None if all differ. Cost: one sort."""
     order = np.argsort(labels, kind="stable")
     ordered = labels[order]
     twice = np.flatnonzero((ordered[1:] == ordered[:-1]) & (ordered[1:] >= 0))
@@ -76,7 +76,7 @@ def find_twice(labels: NDArray[Any]) -> tuple[int, int] | None:
 
 
 def read_hierarchy(parents: ArrayLike, labels: ArrayLike | None, names: ArrayLike | None) -> Hierarchy:
-    """Check what was passed as the parents, label ids and names of nodes; ``from_parents`` describes them."""
+    """Check parents, label ids and names of nodes as passed by the user; ``from_parents`` describes them."""
     parent = integers("parents", parents)
     n = len(parent)
     unknown = np.flatnonzero((parent < -1) | (parent >= n))
@@ -126,7 +126,7 @@ def in_level_order(hierarchy: Hierarchy) -> LevelOrdered:
             f"Nodes without children must be labels; {bare.size} are not (first: {some}). Give them label ids or leave "
             "them out; LabelTree.from_edges leaves out branches without labels."
         )
-    # A label with children becomes a leaf below itself. These leaves come first, since siblings go by their numbers.
+    # A label with children becomes a leaf below itself. These leaves come first, since siblings are ordered by number.
     own = np.flatnonzero(is_inner & (labels >= 0))
     parents = np.concatenate([own, parents])
     parents[parents >= 0] += len(own)
@@ -149,13 +149,13 @@ def _child_ptr(n_children: Ints) -> Ints:
 
 
 def _breadth_first(parents: Ints) -> Ints:
-    """Return the nodes below the roots level by level, siblings by number. Nodes on a cycle and under it are left out.
+    """Return the nodes below the roots level by level, siblings by number, without nodes on or under a cycle.
 
     Cost: one sort, and a few operations of numpy per level.
     """
     by_parent = np.argsort(parents, kind="stable")
     n_children = np.bincount(parents + 1, minlength=len(parents) + 1)
-    first = np.cumsum(n_children)  # of the children of each node, within by_parent
+    first = np.cumsum(n_children)  # Where the children of each node begin in by_parent.
     n_children = n_children[1:]
     level = by_parent[: first[0]]
     levels = []
@@ -168,7 +168,7 @@ def _breadth_first(parents: Ints) -> Ints:
 
 
 def _cycle_error(hierarchy: Hierarchy) -> ValueError:
-    """Return the error that names a cycle of the hierarchy; there must be one."""
+    """Return the error that names a cycle of the hierarchy, which must have one."""
     above = hierarchy.parents.tolist()
     seen_from = [-1] * len(above)
     node = start = 0
@@ -196,7 +196,7 @@ def _cycle_error(hierarchy: Hierarchy) -> ValueError:
 def read_edges(
     edges: Iterable[tuple[Hashable, Hashable]], labels: Sequence[Hashable] | NDArray[Any] | None
 ) -> Hierarchy:
-    """Return the nodes that lead to labels; ``from_edges`` describes the parameters."""
+    """Return the nodes that are labels or lead to one; ``from_edges`` describes the parameters."""
     parent_of: dict[Hashable, Hashable] = {}
     for child, parent in edges:
         if parent_of.setdefault(child, parent) != parent:
@@ -216,7 +216,7 @@ def read_edges(
         labels = sorted((name for name, i in number.items() if not inner[i]), key=str)
     places = _places(labels.tolist() if isinstance(labels, np.ndarray) else labels, number)
     hierarchy.labels[places] = np.arange(len(places))
-    if len(_breadth_first(parents)) < len(parents):  # looked for here, since the next step may leave a cycle out
+    if len(_breadth_first(parents)) < len(parents):  # The next step may leave a cycle out, so it is looked for here.
         raise _cycle_error(hierarchy)
     return _without_empty(hierarchy)
 
@@ -239,7 +239,7 @@ def _places(labels: Sequence[Hashable], number: dict[Hashable, int]) -> list[int
 
 
 def _without_empty(hierarchy: Hierarchy) -> Hierarchy:
-    """Return the nodes that are labels or lead to some."""
+    """Return the nodes that are labels or lead to one."""
     parents, labels, names = hierarchy
     kept = labels >= 0
     above = parents[kept]
@@ -248,7 +248,7 @@ def _without_empty(hierarchy: Hierarchy) -> Hierarchy:
         above = above[~kept[above]]
         kept[above] = True
         above = parents[above]
-    number = np.append(np.cumsum(kept) - 1, -1)  # the last entry is read for the parent -1
+    number = np.append(np.cumsum(kept) - 1, -1)  # The parent -1 reads the last entry.
     return Hierarchy(number[parents[kept]], labels[kept], None if names is None else names[kept])
 
 
@@ -295,7 +295,7 @@ def read_codes(codes: Iterable[Sequence[int]] | NDArray[Any]) -> Ints:
             f"codes is an array of shape {table.shape} and dtype {table.dtype}; pass a row of integers for each label."
         )
     table = table.astype(np.int64)
-    # An end is -1 in the last column, or followed by -1 only.
+    # A valid -1 is in the last column, or followed by -1 only.
     bad = (table < -1) | np.pad((table[:, :-1] < 0) & (table[:, 1:] >= 0), ((0, 0), (0, min(1, table.shape[1]))))
     if bad.any():
         label, place = (int(i) for i in np.argwhere(bad)[0])
@@ -338,7 +338,7 @@ def in_code_order(table: Ints) -> LevelOrdered:
     lengths = (table >= 0).sum(axis=1)
     differs = table[1:] != table[:-1]
     shared = np.where(differs.any(axis=1), differs.argmax(axis=1), table.shape[1])
-    # A code that begins others stands right before the first of them.
+    # In this order a code that begins others is right before the first of them.
     clash = np.flatnonzero(shared >= lengths[:-1])
     if clash.size:
         first = clash[0]
@@ -352,13 +352,13 @@ def in_code_order(table: Ints) -> LevelOrdered:
         )
     shared = np.concatenate([[-1], shared])
     parents, ids = [np.array([0])], [np.array([-1])]
-    node = np.zeros(len(table), np.int64)  # the node that each code has reached
+    node = np.zeros(len(table), np.int64)  # The node that each code has reached.
     n_nodes = 1
     for level in range(int(lengths.max())):
         new = (lengths > level) & (shared <= level)
         parents.append(node[new])
         ids.append(np.where(lengths[new] == level + 1, labels[new], -1))
-        node = n_nodes - 1 + np.cumsum(new)  # wrong for codes that have ended, which is never read
+        node = n_nodes - 1 + np.cumsum(new)  # Wrong for codes that have ended, but never read for them.
         n_nodes += len(parents[-1])
     n_children = np.bincount(np.concatenate(parents[1:]), minlength=n_nodes)
     return LevelOrdered(_child_ptr(n_children), np.concatenate(ids), None)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from xclassic.label_tree.tree import LabelTree
 
-EXAMPLES = 3  # labels that stand for an inner node without a name
-WIDEST = 40  # characters of a caption in a plot
-GAP = 6  # characters between the columns of a plot
+EXAMPLES = 3  # Labels that represent an inner node without a name.
+WIDEST = 40  # Characters of a caption in a plot, at most.
+GAP = 6  # Characters between the columns of a plot.
 
 
 class Item(NamedTuple):
@@ -40,14 +40,14 @@ class Item(NamedTuple):
 def outline(
     tree: LabelTree, label_names: Sequence[Any] | NDArray[Any] | None, max_depth: int, max_children: int
 ) -> list[Item]:
-    """Return what is drawn, parents before children and top to bottom; `LabelTree.draw` describes the parameters."""
+    """Return the items to draw, parents before children and top to bottom; `LabelTree.draw` has the parameters."""
     check_number("max_depth", max_depth, minimum=0, integer=True)
     check_number("max_children", max_children, minimum=1, integer=True)
     if label_names is not None and len(label_names) != tree.n_labels:
         raise ValueError(f"label_names has {len(label_names)} entries; the tree is made for {tree.n_labels} labels.")
     n_under = labels_under(tree)
     items: list[Item] = []
-    waiting = [(0, -1, 0)]  # node, position of its parent, depth
+    waiting = [(0, -1, 0)]  # Node, position of its parent, depth.
     while waiting:
         node, parent, depth = waiting.pop()
         if node < 0:
@@ -65,7 +65,7 @@ def outline(
 
 
 def caption(tree: LabelTree, node: int, n_under: int, label_names: Sequence[Any] | NDArray[Any] | None) -> str:
-    """Return the name of a node with `n_under` labels, or some of these."""
+    """Return the name of a node with `n_under` labels, or some of these labels."""
     name = "" if tree.names is None else str(tree.names[node])
     label = int(tree.label[node])
     if label >= 0:
@@ -75,7 +75,7 @@ def caption(tree: LabelTree, node: int, n_under: int, label_names: Sequence[Any]
         return f"{name} ({count})"
     examples: list[str] = []
     first, last = node, node + 1
-    while len(examples) < min(n_under, EXAMPLES):  # the nodes of a level that lie under `node` are contiguous
+    while len(examples) < min(n_under, EXAMPLES):  # The nodes of a level under `node` are contiguous.
         leaves = first + np.flatnonzero(tree.label[first:last] >= 0)[: EXAMPLES - len(examples)]
         examples += [caption(tree, leaf, 1, label_names) for leaf in leaves.tolist()]
         first, last = int(tree.child_ptr[first]), int(tree.child_ptr[last])
@@ -116,7 +116,7 @@ def as_graphviz(items: list[Item]) -> str:
 
 
 def as_plot(items: list[Item], ax: Axes | None) -> Axes:
-    """Plot the items from left to right, the tips one below the other; a unit is a character wide and a line high."""
+    """Plot the items from left to right, the leaves one below the other; a unit is a character wide and a line high."""
     texts = [item.text if len(item.text) <= WIDEST else item.text[: WIDEST - 3] + "..." for item in items]
     depths, heights = _layout(items)
     widths = np.zeros(max(depths) + 1, np.int64)
@@ -129,7 +129,7 @@ def as_plot(items: list[Item], ax: Axes | None) -> Axes:
             above, corner = left[depth - 1], left[depth] - GAP / 2
             ax.plot([above, corner, left[depth]], [heights[item.parent], height, height], "0.7", lw=0.8, zorder=1)
         box = {"boxstyle": "round" if item.style == "rounded" else "square", "facecolor": "white", "edgecolor": "0.5"}
-        # A dollar sign in a name is not a formula.
+        # A dollar sign in a name does not begin a formula.
         ax.text(left[depth], height, text, fontsize=8, va="center", bbox=box, parse_math=False, zorder=2)
     ax.set_xlim(-1, left[-1])
     ax.set_ylim(max(heights) + 1, -1)
@@ -149,7 +149,7 @@ def _new_axes(width: float, height: float) -> Axes:
 
 
 def _layout(items: list[Item]) -> tuple[list[int], list[float]]:
-    """Return depth and height of each item: tips one below the other, parents in the middle of their children."""
+    """Return depth and height of each item: leaves one below the other, parents in the middle of their children."""
     children: list[list[int]] = [[] for _ in items]
     depths = [0] * len(items)
     for position, item in enumerate(items[1:], start=1):

@@ -1,4 +1,4 @@
-"""How the search comes to the score of a label: the models along its path in a tree."""
+"""How a search reaches the score of a label: the models along its path in a tree."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def explain_path(
     Parameters
     ----------
     model : TreeModel
-        Of which the weights were checked.
+        A model whose weights were checked.
     number : int
-        Of the tree.
+        Number of the tree.
     row : Row
     label : int
-        Its id.
+        Label id.
     label_names : sequence or None
-        None to show the names of the tree.
+        Names of the labels; None shows the names of the tree.
     score : str
         One of `search.PATH_SCORES`.
     beam : int or None
@@ -38,11 +38,11 @@ def explain_path(
     Returns
     -------
     list of Step
-        None for a label that is not in the tree.
+        Empty for a label that is not in the tree.
     """
     tree = model.tree
     n_under = labels_under(tree)
-    opened = {0: 0.0}  # nodes that the search opens on a level, and their log-scores
+    opened = {0: 0.0}  # Nodes that the search opens on a level, and their log-scores.
     log_score, kept = 0.0, True
     steps = []
     for parent, node in pairwise(_path(tree, label)):
@@ -92,7 +92,7 @@ def _read(model: TreeModel, node: int, row: Row) -> Reading:
 def _rivals(
     model: TreeModel, row: Row, score: str, opened: dict[int, float]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the inner nodes below those that the search opens, and their log-scores as it compares them."""
+    """Return the inner nodes below those that the search opens, and their log-scores as the search compares them."""
     tree = model.tree
     nodes, scores = [], []
     for parent, log_score in opened.items():

@@ -1,4 +1,4 @@
-"""HierarchicalXC: label trees by agglomeration of labels that occur together."""
+"""HierarchicalXC: label trees by agglomeration of labels that co-occur."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from xclassic.validation.parameters import check_choice, check_number
 
 
 class HierarchicalXC(LabelTreeClassifier):
-    r"""Label trees made by merging the labels that occur together, with linear classifiers in the nodes.
+    r"""Label trees that merge the labels that co-occur, with linear classifiers in the nodes.
 
-    The two closest groups of labels become one, again and again, by a distance on how often labels share rows. A node
-    that would split off few of its labels is merged into its parent, so nodes may have more than two children. Every
-    child is a binary problem over the rows with a label under the node, and a label's score multiplies
+    The two closest groups of labels are merged, again and again, by a distance based on how often labels share rows. A
+    node that would split off few of its labels is merged into its parent, so nodes may have more than two children.
+    Every child is a binary problem over the rows with a label under the node, and a label's score multiplies
     :math:`e^{-\max(0, 1 - m)^2}` along its path, as in `Parabel`. Paths end at single labels.
 
-    As accurate as one-vs-rest on small label sets, whose structure the tree also shows (``trees_[0].draw()``).
+    It is as accurate as one-vs-rest on small label sets, whose structure the tree also shows (``trees_[0].draw()``).
 
     Parameters
     ----------
     {n_trees} Grouping is not random here: further trees take other distances and linkages, in the order
         Jaccard with average linkage, PIFA with average linkage, Jaccard with complete linkage.
     distance : {"jaccard", "pifa", "iou", "count"}, default="jaccard"
-        Of two labels: 1 minus the Jaccard index of their sets of rows; 1 minus the cosine of the sums of their rows;
-        minus the Jaccard index; minus the number of rows they share.
+        Distance of two labels: 1 minus the Jaccard index of their sets of rows; 1 minus the cosine of the sums of their
+        rows; minus the Jaccard index; minus the number of rows they share.
     linkage : {"average", "complete", "single"}, default="average"
-        Distance of two groups: mean, largest or smallest of their labels'.
+        Distance of two groups: mean, largest or smallest distance of their labels.
     max_leaf : int, default=1
-        Groups of at most this many labels become a node with these as its children; more is faster for many labels.
+        A group of at most this many labels becomes a node with these as its children; more is faster for many labels.
     encoder : None, "autoencoder" or transformer, default=None
-        Train on what this makes of the rows: the 256 numbers of a linear `Autoencoder`, or the output of any
-        transformer of scikit-learn, which is cloned and fitted. A model with one of those cannot be saved to a
+        Train on the output of this encoder: the 256 numbers of a linear `Autoencoder`, or the output of any
+        transformer of scikit-learn, which is cloned and fitted. A model with such a transformer cannot be saved to a
         folder, only pickled.
     {shared}
 
@@ -54,7 +54,7 @@ class HierarchicalXC(LabelTreeClassifier):
     models_ : list of TreeModel
         The trees with their weights.
     encoder_ : transformer or None
-        As fitted.
+        The fitted encoder.
 
     See Also
     --------
@@ -136,7 +136,7 @@ class HierarchicalXC(LabelTreeClassifier):
         self.encoder_ = None
         if self.encoder is not None:
             encoder = self.encoder
-            if encoder == "autoencoder":  # by its name, since features stand above the families
+            if encoder == "autoencoder":  # It is looked up by name, since features stand above the families.
                 encoder = find_class("Autoencoder")(min(256, *X.shape), random_state=self.random_state)
             self.encoder_ = clone(encoder).fit(super()._prepare(X))
         super()._fit(X, Y)
@@ -187,4 +187,5 @@ class HierarchicalXC(LabelTreeClassifier):
         super()._set_arrays(arrays, metadata, verify)
 
 
-FURTHER = (("jaccard", "average"), ("pifa", "average"), ("jaccard", "complete"))  # of the trees after the first
+# Distance and linkage of the trees after the first.
+FURTHER = (("jaccard", "average"), ("pifa", "average"), ("jaccard", "complete"))

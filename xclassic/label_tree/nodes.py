@@ -21,8 +21,8 @@ from xclassic.label_tree.tree import LabelTree
 from xclassic.parallel import StopByte, run_tasks
 from xclassic.validation.features import Features
 
-MAX_CHILDREN = LANES << 16  # of a node: the group of a cell is a 16-bit number
-TASKS = 96  # that the nodes of a tree are cut into, as far as there are so many
+MAX_CHILDREN = LANES << 16  # At most this many children per node: the group of a cell is a 16-bit number.
+TASKS = 96  # At most this many tasks per tree; each is at least one node.
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class NodeSolver:
     ----------
     loss : {"squared_hinge", "logistic", "least_squares", "softmax"}
     cost : float
-        Of an error; for least squares the ridge penalty.
+        Cost of an error; for least squares the ridge penalty.
     eps : float
-        Precision at which a child is done: see `train_blocks` and `ridge_blocks`.
+        Duality gap or residual at which a child is done: see `train_blocks` and `ridge_blocks`.
     max_passes : int
     prune : float
         Weights of at most this absolute value are dropped.
@@ -59,9 +59,9 @@ class NodeRows:
     ----------
     ptr : ndarray of int64, shape (n_nodes + 1,)
     rows : ndarray of int32
-        Rising within a node.
+        Ascending within a node.
     mass : ndarray of float32 or None
-        The largest weight of a label of the row under the node; None if all weights are one.
+        The largest weight that a label under the node has in the row; None if all weights are one.
     """
 
     ptr: NDArray[np.int64]
@@ -69,7 +69,7 @@ class NodeRows:
     mass: NDArray[np.float32] | None
 
     def of(self, first: int, last: int) -> NodeRows:
-        """Return those of nodes first to last - 1, with offsets from zero."""
+        """Return the rows of nodes first to last - 1, with pointers from zero."""
         begin, end = self.ptr[first], self.ptr[last]
         mass = None if self.mass is None else self.mass[begin:end]
         return NodeRows(self.ptr[first : last + 1] - begin, self.rows[begin:end], mass)
@@ -81,11 +81,11 @@ class _NodesTask(NamedTuple):
     Attributes
     ----------
     reach : NodeRows
-        Of the nodes.
+        Rows of the nodes.
     child_ptr : ndarray of int64, shape (n_nodes + 1,)
-        Children of each node, counted from the first child of the first.
+        Children of each node, counted from the first child of the first node.
     positive : NodeRows
-        Of the children.
+        Rows of the children.
     seeds : ndarray of int64, shape (n_nodes,)
     """
 
@@ -103,14 +103,14 @@ def rows_by_level(Y: csr_array, tree: LabelTree, graded: bool = False) -> list[N
     Y : csr_array, shape (n_rows, n_labels)
     tree : LabelTree
     graded : bool
-        Whether the entries of `Y` are relevances in (0, 1]; otherwise they are all taken for ones.
+        Whether the entries of `Y` are relevances in (0, 1]; otherwise they all count as ones.
     """
     paths = tree.paths()
     levels = []
     for depth in range(tree.depth + 1):
         first, last = tree.level_ptr[depth], tree.level_ptr[depth + 1]
         node = paths[:, depth]
-        node = np.where(node < 0, last, node) - first  # labels that end above go to a column of their own
+        node = np.where(node < 0, last, node) - first  # Labels that end above go to a column of their own.
         columns = csr_array((Y.data, node[Y.indices], Y.indptr), shape=(Y.shape[0], last - first + 1), copy=True)
         columns = _largest(columns) if graded else columns
         columns.sum_duplicates()
@@ -127,7 +127,7 @@ def rows_by_level(Y: csr_array, tree: LabelTree, graded: bool = False) -> list[N
 
 
 def _largest(columns: csr_array) -> csr_array:
-    """Keep the largest of the entries that are stored for the same place."""
+    """Keep the largest of the entries that are stored at the same position."""
     row = np.repeat(np.arange(columns.shape[0]), np.diff(columns.indptr))
     order = np.lexsort((-columns.data, columns.indices, row))
     row, column, data = row[order], columns.indices[order], columns.data[order]
@@ -154,18 +154,18 @@ def train_tree(
     Parameters
     ----------
     problem : BlockProblem
-        Of all rows.
+        The problem of all rows.
     Y : csr_array, shape (n_rows, n_labels)
         Labels that are not in the tree are ignored.
     tree : LabelTree
     solver : NodeSolver
     graded : bool
-        Take the entries of `Y` for relevances: a child gets the share of a row's weight that is its largest relevance
-        under the child over that under the node.
+        Read the entries of `Y` as relevances: a child gets the share of a row's weight that is its largest relevance
+        under the child divided by that under the node.
     all_rows : bool
         Train the root on rows without labels too, as negatives of all its children.
     matcher : Matcher, optional
-        Train each node also on the rows that the trained levels above send there.
+        Train each node also on the rows that the trained levels above send to it.
     seed : int
     n_jobs, verbose
         See `run_tasks`.
@@ -178,8 +178,8 @@ def train_tree(
 
     Notes
     -----
-    Memory besides the finished weights: per worker the rows of the largest node, with ``64`` bytes for each row and
-    each feature that occurs there; and 4 bytes for each pair of a row and a node that it reaches.
+    Memory in addition to the finished weights: per worker the rows of the largest node, with ``64`` bytes for each row
+    and each feature that occurs there; and 4 bytes for each pair of a row and a node that it reaches.
     """
     widest = int(np.diff(tree.child_ptr).max())
     if solver.loss == "softmax" and widest > LANES:
@@ -248,7 +248,7 @@ def _match(matcher: Matcher, model: TreeModel, start: int, stop: StopByte) -> ND
 
 
 def _truncated(tree: LabelTree, depth: int) -> LabelTree:
-    """Return the levels down to `depth`, whose nodes become labels 0, 1, ... and labels above it those that follow."""
+    """Return the levels down to `depth`, whose nodes become labels 0, 1, ...; labels above it get the next numbers."""
     last = int(tree.level_ptr[depth + 1])
     n_lowest = last - int(tree.level_ptr[depth])
     child_ptr = np.minimum(tree.child_ptr[: last + 1], last)
@@ -260,7 +260,7 @@ def _truncated(tree: LabelTree, depth: int) -> LabelTree:
 
 
 def _united(level: NodeRows, other: NodeRows) -> NodeRows:
-    """Return the rows of each node that are in either."""
+    """Return the rows of each node that are in either level."""
     node = np.concatenate([np.repeat(np.arange(len(part.ptr) - 1), np.diff(part.ptr)) for part in (level, other)])
     row = np.concatenate([level.rows, other.rows])
     shape = (int(row.max(initial=-1)) + 1, len(level.ptr) - 1)
@@ -276,7 +276,7 @@ def _tasks_of_level(
     levels: list[NodeRows],
     seed: int,
 ) -> list[_NodesTask]:
-    """Cut the inner nodes of a level, which `reach` reaches, into tasks of about equal work, by the data alone."""
+    """Cut the inner nodes of a level, whose rows are `reach`, into tasks of about equal work, by the data alone."""
     first, last = int(tree.level_ptr[depth]), int(tree.level_ptr[depth + 1])
     nodes = first + np.flatnonzero(tree.label[first:last] < 0)
     if not len(nodes):
@@ -334,7 +334,7 @@ def _train_task(problem: BlockProblem, solver: NodeSolver, task: _NodesTask, sto
 
 
 def _gather(parts: list[dict[str, Any]], tree: LabelTree, n_features: int) -> BlockWeights:
-    """Join the chunks of all tasks; `parts` is emptied on the way."""
+    """Join the chunks of all tasks; `parts` is emptied meanwhile."""
     labels = lanes_of_children(tree)
     bias = np.zeros(len(labels), np.float32)
     bias[labels >= 0] = np.concatenate([part.pop("bias") for part in parts])

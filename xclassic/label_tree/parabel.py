@@ -18,20 +18,20 @@ from xclassic.validation.parameters import check_number
 class Parabel(LabelTreeClassifier):
     r"""Balanced binary label trees with a linear classifier for every child of every node.
 
-    Labels are split in two halves of equal size, again and again, by spherical k-means of their vectors (the sum of the
-    rows of a label, scaled to unit length), until at most `max_leaf` are left. A child of a node is one binary problem
-    over the rows that have a label under the node: has the row a label under the child? A label's score multiplies
-    :math:`e^{-\max(0, 1 - m)^2}` of the margins m along its path (of the sigmoid of m for ``loss="logistic"``).
+    Labels are split into two halves of equal size, again and again, by spherical k-means of their vectors (the sum of
+    the rows of a label, scaled to unit length), until at most `max_leaf` are left. A child of a node is one binary
+    problem over the rows that have a label under the node: does the row have a label under the child? A label's score
+    multiplies :math:`e^{-\max(0, 1 - m)^2}` of the margins m along its path (the sigmoid of m for ``loss="logistic"``).
 
-    Trains in a time that grows with the logarithm of the number of labels, and with three trees is nearly as accurate
-    as one-vs-rest. A single tree with more children per node (`XRLinear`, `Bonsai`) loses less by errors near the root
+    The training time grows with the logarithm of the number of labels, and three trees are nearly as accurate as
+    one-vs-rest. A single tree with more children per node (`XRLinear`, `Bonsai`) loses less by errors near the root
     and is faster to search.
 
     Parameters
     ----------
     {n_trees}
     max_leaf : int, default=100
-        Labels of a node that is not split further.
+        At most this many labels in a node that is not split further.
     {shared}
 
     Attributes

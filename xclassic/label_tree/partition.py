@@ -1,4 +1,4 @@
-"""Ways to group labels into a tree: k-means of label vectors, at random, by frequency."""
+"""Ways to group labels into a tree: by k-means of label vectors, at random, by frequency."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xclassic.rows import kernel_rows
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
 
-TASKS = 64  # that the nodes of a level are cut into, as far as there are so many
+TASKS = 64  # At most this many tasks per level; each is at least one node.
 
 
 def kmeans_tree(
@@ -40,7 +40,7 @@ def kmeans_tree(
 ) -> LabelTree:
     """Group labels by recursive spherical k-means.
 
-    A node of more than `max_leaf` labels is split into `branching` clusters, or fewer if that suffices for children of
+    A node of more than `max_leaf` labels is split into `branching` clusters, or fewer if these suffice for children of
     at most `max_leaf` labels; a node of at most `max_leaf` labels has these as its children.
 
     Parameters
@@ -48,16 +48,16 @@ def kmeans_tree(
     vectors : csr_array or ndarray, shape (n, d)
         A vector for each label, of unit length or zero; see `label_vectors`.
     branching : int, default=16
-        Clusters of a node, at least 2. Parabel has 2, XR-Linear 16 or 32, Bonsai 100, the prefix tree 6.
+        Clusters of a node, at least 2. Parabel uses 2, XR-Linear 16 or 32, Bonsai 100, the prefix tree 6.
     max_leaf : int, default=100
-        At least 1.
+        At most this many labels in a node that is not split further; at least 1.
     balanced : bool, default=True
         Clusters of a node differ in size by at most one label. Otherwise each label goes to the nearest center.
     max_share : float, default=1.0
-        Where not `balanced`, the largest share of the labels of a node that one cluster may take; the labels nearest to
+        If not `balanced`, the largest share of the labels of a node that one cluster may take; the labels nearest to
         it stay.
     max_depth : int, optional
-        Splits above a label at most; a node at that depth keeps all its labels as children.
+        At most this many splits above a label; a node at that depth keeps all its labels as children.
     labels : ndarray of int, shape (n,), optional
         Label ids of the vectors; 0 to n - 1 by default.
     n_labels : int, optional
@@ -65,9 +65,9 @@ def kmeans_tree(
     tolerance : float, default=1e-3
         Gain of the mean cosine below which a split is done.
     max_rounds : int, default=20
-        Rounds after which it is done in any case.
+        Rounds after which a split is done in any case.
     random_state : int, RandomState or None, default=0
-        The first centers are labels drawn at random.
+        Seed of the first centers, which are labels drawn at random.
     n_jobs : int, optional
         Workers, as joblib counts them. The tree does not depend on it.
     verbose : int, default=0
@@ -80,13 +80,13 @@ def kmeans_tree(
     Raises
     ------
     ValueError
-        If vectors are not finite, there are none, or a parameter is out of range.
+        If vectors are not finite, the list of vectors is empty, or a parameter is out of range.
 
     Notes
     -----
     Cost: ``nnz(vectors)`` vector operations of 16 lanes per round, level and 16 clusters. Memory: a copy of the vectors
     of the largest node being split, and ``4 n branching`` bytes. Identical and zero vectors are told apart by label id
-    alone. An empty cluster takes the label that fits worst where it is.
+    alone. An empty cluster takes the label that fits its own cluster worst.
 
     References
     ----------
@@ -134,7 +134,7 @@ def random_tree(
 ) -> LabelTree:
     """Group `n` labels at random into a tree of equal splits.
 
-    What a method loses on such a tree is what its grouping of labels is worth.
+    The accuracy that a method loses on such a tree measures its grouping of labels.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def huffman_tree(
     Raises
     ------
     ValueError
-        If counts are negative or none, or a parameter is out of range.
+        If counts are negative or empty, or a parameter is out of range.
 
     Notes
     -----
@@ -212,7 +212,7 @@ def huffman_tree(
     heapq.heapify(heap)
     parents = np.full(n + (n - 2) // (branching - 1) + 1, -1, np.int64)
     node = n
-    width = (n - 2) % (branching - 1) + 2  # of the first merge, so that the root is full
+    width = (n - 2) % (branching - 1) + 2  # Width of the first merge, chosen so that the root is full.
     while len(heap) > 1:
         merged = [heapq.heappop(heap) for _ in range(width)]
         for _, child in merged:
@@ -235,7 +235,7 @@ def _grow(
     n_labels: int | None,
     random_state: int | np.random.RandomState | None,
 ) -> LabelTree:
-    """Split nodes level by level; ``split(items, item_ptr, arities, seeds)`` tells the cluster of each item."""
+    """Split nodes level by level; ``split(items, item_ptr, arities, seeds)`` returns the cluster of each item."""
     check_number("number of labels", n, minimum=1, integer=True)
     check_number("branching", branching, minimum=2, integer=True)
     check_number("max_leaf", max_leaf, minimum=1, integer=True)
@@ -277,15 +277,15 @@ def _grow(
 
 
 def _arity(sizes: NDArray[Any], branching: int, max_leaf: int, balanced: bool) -> NDArray[np.int64]:
-    """Return the number of children that nodes of so many labels are split into; 1 where labels are the children."""
+    """Return the number of children that nodes of these sizes are split into; 1 where labels are the children."""
     leaves = np.maximum(-(-sizes // max_leaf), 1)
     if balanced:
-        # The same on all levels below, and up to twice as many where that saves a level; but two clusters remain two.
+        # Equal on all levels below, and up to twice `branching` where that saves a level; but two clusters remain two.
         most = 2 if branching == 2 else 2 * branching
         levels = np.maximum(np.ceil(np.log(leaves) / np.log(most) - 1e-9), 1)
         wanted = np.ceil(leaves ** (1 / levels) - 1e-9).astype(np.int64)
     else:
-        wanted = np.minimum(sizes, branching)  # as many as needed would not be enough, since their sizes differ
+        wanted = np.minimum(sizes, branching)  # Just enough would be too few, since cluster sizes differ.
     return np.where(sizes <= max_leaf, 1, np.maximum(wanted, 2))
 
 
@@ -350,7 +350,7 @@ def _kmeans_task(rows: FeatureRows, options: dict[str, Any], task: _SplitTask, s
 def _shuffle(
     items: NDArray[np.int32], pointers: NDArray[np.int64], arities: NDArray[np.int32], seeds: NDArray[np.uint64]
 ) -> NDArray[np.int32]:
-    """Deal the items of each node out at random."""
+    """Distribute the items of each node at random."""
     random = np.random.default_rng(seeds)
     node = np.repeat(np.arange(len(arities)), np.diff(pointers))
     order = np.lexsort((random.random(len(items)), node))

@@ -20,9 +20,9 @@ class PLT(LabelTreeClassifier):
     r"""Probabilistic label trees: logistic regression in the nodes, label probabilities as scores.
 
     A node's model estimates the probability that a row has a label under the node, given that it has one under the
-    parent; those below the root learn from all rows, so that rows without labels count. The product along a path is the
-    probability of the label, so scores can be read, compared with a threshold (``predict`` takes 0.5) and multiplied by
-    costs. With ``beam=None`` a best-first search finds the most probable labels exactly.
+    parent. The nodes below the root learn from all rows, so that rows without labels count. The product along a path is
+    the probability of the label, so scores can be read, compared with a threshold (``predict`` takes 0.5) and
+    multiplied by costs. With ``beam=None`` a best-first search finds the most probable labels exactly.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class PLT(LabelTreeClassifier):
     branching : int, default=2
         Children of a node.
     max_leaf : int, default=100
-        Labels of a node that is not split further (not for "huffman").
+        At most this many labels in a node that is not split further (not for "huffman").
     {shared}
 
     Attributes
@@ -49,7 +49,7 @@ class PLT(LabelTreeClassifier):
     Notes
     -----
     {notes}
-    Unlike there, rows without labels are negatives of the children of the root.
+    Unlike in other methods, rows without labels are negatives of the children of the root.
 
     References
     ----------

@@ -21,10 +21,10 @@ from xclassic.validation.parameters import check_choice, check_number
 
 
 class PrefixTree(LabelTreeClassifier):
-    r"""A tree of few children per node, in which every label has a short code.
+    r"""A tree with few children per node, in which every label has a short code.
 
-    Labels are grouped by recursive k-means until at most `branching` are left. The numbers of the children along its
-    path are the code of a label, for instance 1, 4, 0, 2: similar labels share the beginning of their codes. A model in
+    Labels are grouped by recursive k-means until at most `branching` are left. The code of a label is the numbers of
+    the children along its path, for instance 1, 4, 0, 2: similar labels share the beginning of their codes. A model in
     each node estimates which number comes next, so a code is scored by the product over its numbers, and the search
     follows existing codes only. `LabelTree.codes`, ``encode`` and ``decode`` of ``trees_[0]`` translate.
 
@@ -32,15 +32,15 @@ class PrefixTree(LabelTreeClassifier):
     ----------
     {n_trees}
     branching : int, default=6
-        Children of a node at most.
+        At most this many children per node.
     view : {"pifa", "embeddings", "both"}, default="pifa"
-        What labels are grouped by: the sums of their rows, the `embeddings`, or both.
+        Basis of the grouping of labels: the sums of their rows, the `embeddings`, or both.
     embeddings : ndarray, shape (n_labels, d), optional
         A vector for each label in the order of ``classes_``, such as an encoding of its name. A saved model keeps the
         tree, not this parameter.
     loss : {"squared_hinge", "logistic", "least_squares", "softmax"}, default="logistic"
-        What is fitted for the children of a node. "softmax" is one multinomial model: exactly one number comes next,
-        so that the scores of all labels sum to one; the others are a model for each child, which suits rows with
+        Loss that is fitted for the children of a node. "softmax" is one multinomial model: exactly one number comes
+        next, so that the scores of all labels sum to one; the others are a model for each child, which suits rows with
         several labels.
     {shared}
 
@@ -57,7 +57,7 @@ class PrefixTree(LabelTreeClassifier):
     -----
     {notes}
 
-    Two labels with the same vector get different codes all the same.
+    Two labels with the same vector still get different codes.
 
     References
     ----------
@@ -142,7 +142,7 @@ class PrefixTree(LabelTreeClassifier):
         ]
 
     def _vectors(self, X: Features, Y: csr_array) -> Features:
-        """Return what labels are grouped by."""
+        """Return the vectors that labels are grouped by."""
         if self.view == "pifa":
             return label_vectors(X, Y, n_jobs=self.n_jobs)
         if self.embeddings is None:

@@ -64,7 +64,7 @@ class TreeModel:
             raise ModelFileError("The weights of the model do not belong to its label tree.")
 
     def prepared(self) -> Any:
-        """Return what the kernel reads, made and checked at its first use."""
+        """Return the tree as the kernel reads it, made and checked at its first use."""
         if self._prepared is None:
             if not self.weights.verified:
                 self.verify()
@@ -94,25 +94,25 @@ def search(
     Parameters
     ----------
     models : list of TreeModel
-        Of the same labels.
+        Trees over the same labels.
     X : csr_array or ndarray of float32, shape (n_rows, n_features)
     k : int
     score : str
         One of `PATH_SCORES`.
     beam : int or None
-        Nodes kept on each level; None finds the best labels exactly.
+        Nodes kept on each level; with None the search finds the best labels exactly.
     labels : ndarray of int32, optional
         The only labels to predict.
     stop : ndarray of uint8, shape (1,), optional
-        Set by `run_tasks` to end the work; what is returned then is unfinished.
+        Set by `run_tasks` to end the work; the result is then unfinished.
 
     Returns
     -------
     TopK
-        Scores are in [0, 1]: the exponential of the sum along the path.
+        Scores are in [0, 1]: the exponential of the summed contributions along the path.
     """
     exact = beam is None and len(models) == 1
-    prepared = [model.prepared() for model in models]  # first: a loaded tree that is damaged may have no levels
+    prepared = [model.prepared() for model in models]  # This comes first, since a damaged tree may have no levels.
     widest = max(int(np.diff(model.tree.level_ptr).max()) for model in models)
     width = widest if beam is None else min(beam, widest)
     found = kernels.search(
@@ -129,7 +129,7 @@ def search(
 
 
 def contributions(score: str, margins: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what the margins of all children of a node add to log-scores, as the kernel counts them; at most 0."""
+    """Return what the margins of all children of a node add to log-scores, at most 0, as the kernel computes it."""
     room = np.maximum(1 - margins, 0)
     match score:
         case "hinge2":
@@ -145,7 +145,7 @@ def contributions(score: str, margins: NDArray[np.float64]) -> NDArray[np.float6
 
 
 def lanes_of_children(tree: LabelTree) -> NDArray[np.int32]:
-    """Return the node of each lane: the children of each inner node, filled up with -1 to whole groups."""
+    """Return the node of each lane: the children of each inner node, padded with -1 to whole groups."""
     n_children = np.diff(tree.child_ptr)[tree.inner]
     first_lane = LANES * np.concatenate([[0], np.cumsum(-(-n_children // LANES))])
     first_child = np.concatenate([[0], np.cumsum(n_children)])
@@ -157,7 +157,7 @@ def lanes_of_children(tree: LabelTree) -> NDArray[np.int32]:
 
 
 def allowed_nodes(tree: LabelTree, labels: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Return for each node whether one of `labels` lies at or under it."""
+    """Return for each node whether one of `labels` is at or under it."""
     allowed = np.zeros(tree.n_nodes + 1, np.uint8)
-    allowed[tree.paths()[labels].ravel()] = 1  # -1, past the end of a path, marks the extra entry
+    allowed[tree.paths()[labels].ravel()] = 1  # The -1 past the end of a path marks the extra entry.
     return allowed[:-1]

@@ -1,4 +1,4 @@
-"""What the docstrings of the label-tree methods have in common."""
+"""The shared entries of the docstrings of the label-tree methods."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _NOTES = """Labels without a training row are never predicted; rows without labe
 
 def complete(estimator: type) -> None:
     """Fill in the marks ``{n_trees}``, ``{shared}`` and ``{notes}`` of a docstring from its parameters."""
-    text = inspect.getdoc(estimator)  # not indented, as Python 3.13 keeps docstrings in any case
+    text = inspect.getdoc(estimator)  # It is not indented, as Python 3.13 keeps docstrings anyway.
     if text is None or "{shared}" not in text:
         return
     signature = inspect.signature(estimator)

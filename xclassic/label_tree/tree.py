@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class LabelTree(TreeArrays):
     """A tree whose leaves are labels, as plain arrays in level order.
 
-    Node 0 is the root, the nodes of a level follow those of the level above, and the children of a node stand
-    together. Every label is a leaf of its own: what the papers call a leaf of many labels is an inner node whose
-    children are all labels. Leaves may lie at any depth, nodes may have any number of children, and a tree may hold
+    Node 0 is the root, the nodes of a level follow those of the level above, and the children of a node are
+    contiguous. Every label is a leaf of its own: what the papers call a leaf of many labels is an inner node whose
+    children are all labels. Leaves may be at any depth, nodes may have any number of children, and a tree may hold
     only some of the labels. The root is always an inner node.
 
-    Most trees are made by `from_parents`, `from_edges`, `from_codes`, `from_linkage` or `flat`.
+    Most trees are built by `from_parents`, `from_edges`, `from_codes`, `from_linkage` or `flat`.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class LabelTree(TreeArrays):
     n_labels : int
         Size of the label space; ids are below it.
     names : array-like of str, shape (n_nodes,), optional
-        Names of the nodes, as of a catalog.
+        Names of the nodes, for instance those of a catalog.
 
     Attributes
     ----------
@@ -103,10 +103,11 @@ class LabelTree(TreeArrays):
         ----------
         parents : array-like of int, shape (n,)
             Number of the parent, -1 for a root. Several roots get a new root above them, and so does a root that is
-            nothing but a label. Nodes may stand in any order; siblings keep theirs.
+            only a label. Nodes may be in any order; siblings keep theirs.
         labels : array-like of int, shape (n,), optional
-            Label id of each node, -1 for none. By default the nodes without children are labels 0, 1, 2, ... in their
-            order. An inner node that is itself a label gets an additional first child, the leaf of that label.
+            Label id of each node, -1 for a node that is not a label. By default the nodes without children are labels
+            0, 1, 2, ... in their order. An inner node that is itself a label gets an additional first child, the leaf
+            of that label.
         names : array-like of str, shape (n,), optional
             Names of the nodes; a new root is called ``""``, an additional leaf like its parent.
         n_labels : int, optional
@@ -119,13 +120,13 @@ class LabelTree(TreeArrays):
         Raises
         ------
         ValueError
-            If a parent does not exist, there is a cycle, a node has neither children nor a label, a label stands at
+            If a parent does not exist, the nodes have a cycle, a node has neither children nor a label, a label is at
             two nodes, or sizes do not fit.
 
         Notes
         -----
         Cost: a few sorts of the nodes, and some 30 microseconds per level; half a second for 1,000,000 labels, with
-        100 bytes a node on the way.
+        100 bytes a node meanwhile.
 
         Examples
         --------
@@ -146,26 +147,27 @@ class LabelTree(TreeArrays):
         Parameters
         ----------
         edges : iterable of (child, parent)
-            Names, of any hashable type. What has no parent, or the parent None, is at the top. A pair may come twice.
+            Names, of any hashable type. A name without a parent, or with the parent None, is at the top. A pair may
+            come twice.
             Siblings keep the order in which they are first named as a child.
         labels : sequence, optional
             The names that are labels, in the order of their ids, as in ``classes_``. They may be inner nodes, as in
-            `from_parents`. Branches without any of them are left out. By default the names without children, sorted
-            as text.
+            `from_parents`. Branches without labels are left out. By default the names without children, sorted as text.
 
         Returns
         -------
         LabelTree
-            With the names of its nodes, as text.
+            The names of its nodes are kept, as text.
 
         Raises
         ------
         ValueError
-            If a name has two parents, there is a cycle, or a label is named twice or is missing from the hierarchy.
+            If a name has two parents, the edges have a cycle, or a label is named twice or is missing from the
+            hierarchy.
 
         Notes
         -----
-        Cost: loops of Python over the edges; some seconds for 1,000,000 names, with 250 bytes a name on the way.
+        Cost: loops of Python over the edges; some seconds for 1,000,000 names, with 250 bytes a name meanwhile.
 
         Examples
         --------
@@ -186,7 +188,7 @@ class LabelTree(TreeArrays):
         ----------
         codes : iterable of sequences of int, or array of int, shape (n, length)
             The code of each label: at each node of its path, which child comes next. Numbers are at least 0; -1
-            fills up a row after the end of its code. An empty code leaves the label out of the tree.
+            pads a row after the end of its code. An empty code leaves the label out of the tree.
         n_labels : int, optional
             Size of the label space; the number of codes by default.
 
@@ -204,7 +206,7 @@ class LabelTree(TreeArrays):
         Notes
         -----
         Cost: one sort of the codes and some passes over them; for 1,000,000 labels with 6 numbers each about a second,
-        with 30 bytes a number on the way. Codes that are not an array cost a loop of Python over their numbers besides.
+        with 30 bytes a number meanwhile. Codes that are not an array also cost a loop of Python over their numbers.
 
         Examples
         --------
@@ -224,8 +226,8 @@ class LabelTree(TreeArrays):
         Parameters
         ----------
         Z : array-like, shape (m - 1, 4)
-            A linkage matrix as of ``scipy.cluster.hierarchy.linkage``: row ``i`` merges the clusters of its first two
-            columns to cluster ``m + i``. The other columns are not read.
+            A linkage matrix as returned by ``scipy.cluster.hierarchy.linkage``: row ``i`` merges the clusters of its
+            first two columns to cluster ``m + i``. The other columns are not read.
         labels : array-like of int, shape (m,), optional
             Label ids of the observations; 0 to ``m - 1`` by default.
         n_labels : int, optional
@@ -243,7 +245,7 @@ class LabelTree(TreeArrays):
 
         Notes
         -----
-        Cost: as `from_parents`. Single linkage makes trees that are nearly as deep as there are labels, for which
+        Cost: as for `from_parents`. Single linkage makes trees that are nearly as deep as there are labels, for which
         `paths` and `codes` are tables of up to m² entries.
 
         Examples
@@ -269,12 +271,12 @@ class LabelTree(TreeArrays):
         Returns
         -------
         LabelTree
-            Of depth 1, which makes any tree method one-vs-rest.
+            Its depth is 1, which makes any tree method one-vs-rest.
 
         Raises
         ------
         ValueError
-            If there is no label, or one comes twice.
+            If the list is empty, or a label comes twice.
 
         Examples
         --------
@@ -296,26 +298,26 @@ class LabelTree(TreeArrays):
     # Labels and nodes
 
     def node_targets(self, Y: Any) -> csr_array:
-        """Tell which nodes the labels of each row reach.
+        """Return the nodes that the labels of each row reach.
 
         Parameters
         ----------
         Y : sparse or dense matrix, shape (n_rows, n_labels)
-            What is not zero is a label of the row. Labels that are not in the tree are ignored.
+            A nonzero entry is a label of the row. Labels that are not in the tree are ignored.
 
         Returns
         -------
         csr_array of float32, shape (n_rows, n_nodes)
-            Canonical, of ones: where a label of the row lies at or under the node.
+            Canonical, of ones where a label of the row is at or under the node.
 
         Raises
         ------
         ValueError
-            If `Y` has another number of columns than there are labels.
+            If the number of columns of `Y` is not the number of labels.
 
         Notes
         -----
-        Cost: time and memory of one entry per label of `Y` and level, and the table of `paths`.
+        Cost: time and memory of one entry per label of `Y` and level, and of the table of `paths`.
 
         Examples
         --------
@@ -348,11 +350,11 @@ class LabelTree(TreeArrays):
         Returns
         -------
         ndarray of int64, shape (n_labels, depth + 1)
-            Filled up with -1; rows of -1 for labels that are not in the tree. Read-only, and computed once.
+            Padded with -1; rows of -1 for labels that are not in the tree. Read-only, and computed once.
 
         Notes
         -----
-        Memory: 8 bytes an entry, 56 MB for 1,000,000 labels at depth 6; twice that while it is made.
+        Memory: 8 bytes an entry, 56 MB for 1,000,000 labels at depth 6; twice that while it is built.
 
         Examples
         --------
@@ -379,16 +381,16 @@ class LabelTree(TreeArrays):
     def codes(self) -> NDArray[np.int32]:
         """Return the code of each label: at each node of its path, which child comes next.
 
-        Codes are unique, and none begins another. `from_codes` makes the tree again, but for its names.
+        Codes are unique, and no code begins another. `from_codes` rebuilds the tree from them, without its names.
 
         Returns
         -------
         ndarray of int32, shape (n_labels, depth)
-            Counted from 0 and filled up with -1; rows of -1 for labels that are not in the tree.
+            Counted from 0 and padded with -1; rows of -1 for labels that are not in the tree.
 
         Notes
         -----
-        Memory: as `paths`, and 4 bytes an entry.
+        Memory: as for `paths`, and 4 bytes an entry.
 
         Examples
         --------
@@ -410,7 +412,7 @@ class LabelTree(TreeArrays):
         Parameters
         ----------
         label : int
-            Its id.
+            Label id.
 
         Returns
         -------
@@ -489,18 +491,18 @@ class LabelTree(TreeArrays):
         max_depth : int, default=3
             Levels shown below the root.
         max_children : int, default=8
-            Children shown of each node; the others are counted.
+            Children shown of each node; the remaining ones are counted.
 
         Returns
         -------
         str
-            Lines without a newline at the end. An inner node without a name shows its first three labels, those
-            nearest to it first.
+            Lines without a newline at the end. An inner node without a name shows its first three labels, the nearest
+            first.
 
         Raises
         ------
         ValueError
-            If there is not one name for each label.
+            If the number of names is not the number of labels.
 
         Examples
         --------
@@ -560,7 +562,7 @@ class LabelTree(TreeArrays):
         max_depth, max_children : int
             As for `draw`.
         ax : matplotlib.axes.Axes, optional
-            Where to plot; by default the axes of a new figure that fits the tree.
+            Axes to plot in; by default those of a new figure that fits the tree.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Label vectors: what labels are grouped by."""
+"""Label vectors, by which labels are grouped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xclassic.validation.parameters import check_choice, check_number
 
 VIEWS = ("pifa", "labels", "both")
 TASKS = 64
-MAX_ENTRIES = 200  # kept of a label vector: more make no better groups
+MAX_ENTRIES = 200  # Entries kept of a label vector, since more make no better groups.
 
 
 def label_vectors(
@@ -31,19 +31,19 @@ def label_vectors(
     n_jobs: int | None = None,
     verbose: int = 0,
 ) -> Any:
-    """Return a vector for each label, of unit length, or zero where a label has no row.
+    """Return a vector for each label, of unit length, or zero for a label without rows.
 
     Parameters
     ----------
     X : sparse matrix or ndarray, shape (n_rows, n_features)
         Scale rows to unit length first, so that each counts the same.
     Y : sparse matrix, shape (n_rows, n_labels)
-        The labels of each row, or weights of them.
+        The labels of each row, or their weights.
     view : {"pifa", "labels", "both"}, default="pifa"
         The sum of the rows of the label ("positive-instance feature aggregation"), its row of ``Y^T Y``, or the two
-        side by side, each of unit length before.
+        side by side, each scaled to unit length first.
     max_entries : int, default=200
-        The largest entries that are kept of each vector, where `X` is sparse.
+        Largest entries kept of each vector, if `X` is sparse.
     n_jobs : int, optional
         Workers, as joblib counts them. The vectors do not depend on it.
     verbose : int, default=0
@@ -57,7 +57,7 @@ def label_vectors(
     Raises
     ------
     ValueError
-        If `X` and `Y` have different numbers of rows, or `view` is another.
+        If `X` and `Y` have different numbers of rows, or `view` is unknown.
 
     Notes
     -----

@@ -20,21 +20,21 @@ class XRLinear(LabelTreeClassifier):
     r"""One balanced label tree with many children per node, and linear classifiers in its nodes.
 
     Labels are split into about `branching` clusters of equal size by spherical k-means of their vectors (see
-    `Parabel`), until at most `max_leaf` are left. The first method to try on many labels: many children per node mean
-    few levels to lose a label on, and they are trained and searched 16 at a time. Scores multiply
+    `Parabel`), until at most `max_leaf` are left. It is the first method to try on many labels: many children per node
+    mean few levels to lose a label on, and they are trained and searched 16 at a time. Scores multiply
     :math:`e^{-\max(0, 1 - m)^3}` of the margins m along a path.
 
     Parameters
     ----------
     {n_trees}
     branching : int, default=16
-        Clusters that a node is split into. Their actual number makes the levels below split the same way, and is up to
+        Clusters that a node is split into. Their actual number makes the levels below split the same way. It is up to
         twice this where that saves a level.
     max_leaf : int, default=100
-        Labels of a node that is not split further. More is a little more accurate and slower.
+        At most this many labels in a node that is not split further. More is a little more accurate and slower.
     matcher_negatives : bool, default=False
-        Train a node also on the rows that the levels above it would send there by mistake. Slower; it helps where the
-        search is misled by rows that a node has never seen.
+        Train a node also on the rows that the levels above it would send there by mistake. It is slower; it helps where
+        the search is misled by rows that a node has never seen.
     {shared}
 
     Attributes

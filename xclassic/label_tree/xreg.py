@@ -17,22 +17,22 @@ from xclassic.validation.parameters import check_number
 
 
 class XReg(LabelTreeClassifier):
-    r"""Label trees that estimate how relevant a label is, not only whether.
+    r"""Label trees that estimate how relevant a label is, not only whether it is relevant.
 
-    Relevances lie in (0, 1]. The relevance of a node for a row is the largest under it; a child's model estimates its
-    share of the relevance of the parent, by logistic regression on fractional targets, weighted by the parent's. The
-    product along a path estimates the relevance of the label, and the losses of the nodes bound the divergence from
-    the true relevances. Without relevances of your own the inverse propensities of the labels are taken, which favors
-    rare labels as PSP@k does.
+    Relevances are in (0, 1]. The relevance of a node for a row is the largest under it; a child's model estimates its
+    share of the relevance of the parent, by logistic regression on fractional targets, weighted by the parent's
+    relevance. The product along a path estimates the relevance of the label, and the losses of the nodes bound the
+    divergence from the true relevances. Without relevances of your own the inverse propensities of the labels are
+    taken, which favors rare labels as PSP@k does.
 
     Parameters
     ----------
     {n_trees}
     max_leaf : int, default=100
-        Labels of a node that is not split further.
+        At most this many labels in a node that is not split further.
     propensity : {"default", "wikipedia", "amazon"}, tuple of (A, B), or None, default="default"
-        Where ``fit`` gets no relevances, those of a label are its inverse propensity under this preset or these
-        constants, divided by the largest; with None all are one.
+        If ``fit`` gets no relevances, that of a label is its inverse propensity under this preset or these constants,
+        divided by the largest; with None all relevances are one.
     {shared}
 
     Attributes
@@ -48,9 +48,9 @@ class XReg(LabelTreeClassifier):
     -----
     {notes}
 
-    A row of which a child has a part of the relevance enters the problem of its node twice, once as a positive and
-    once as a negative, with that part and the rest as costs. Where all relevances are one this is `Parabel` with
-    ``loss="logistic"``.
+    If a child has only a share of the relevance of a row, the row enters the problem of its node twice, once as a
+    positive and once as a negative, with that share and the rest as costs. If all relevances are one this is `Parabel`
+    with ``loss="logistic"``.
 
     References
     ----------
@@ -115,7 +115,7 @@ class XReg(LabelTreeClassifier):
         y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
             See `XMCClassifier.fit`.
         relevance : sparse matrix, shape (n_rows, n_labels), optional
-            Relevance of the labels of a matrix `y`, above 0 exactly where `y` is 1. Divided by the largest.
+            Relevances of the labels of a matrix `y`, above 0 exactly where `y` is 1. They are divided by the largest.
 
         Returns
         -------
