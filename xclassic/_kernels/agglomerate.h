@@ -21,7 +21,7 @@ class Neighbors {
             if (keys_[at] == EMPTY) return nullptr;
         }
     }
-    double& at(int32_t key) {  // made as 0 where absent
+    double& at(int32_t key) { // An absent key gets the value 0.
         if ((used_ + 1) * 4 > static_cast<int64_t>(keys_.size()) * 3) grow();
         size_t place = keys_.size();
         for (size_t at = start(key);; at = (at + 1) & (keys_.size() - 1)) {
@@ -91,9 +91,9 @@ struct Merge {
     double similarity;
 };
 
-// Merges all items; those that share no similarity last, smallest groups first.
+// Merges all items. Items without any similarity are merged last, smallest groups first.
 //
-// Average linkage keeps the sum over pairs, so that a merge touches only the shorter list of neighbors; complete linkage keeps the
+// Average linkage keeps the sum over pairs, so that a merge touches only the shorter list of neighbors. Complete linkage keeps the
 // minimum, which drops what is missing in either list.
 class Agglomeration {
   public:
@@ -118,7 +118,7 @@ class Agglomeration {
                 if (*stop) return;
                 const int32_t top = chain.back(), before = chain.size() > 1 ? chain[chain.size() - 2] : -1;
                 const int32_t nearest = nearest_of(top, before);
-                if (nearest < 0) {  // on its own: only a chain of one can end so, as a similarity is mutual
+                if (nearest < 0) { // Only a chain of one can end so, as a similarity is mutual.
                     chain.pop_back();
                 } else if (nearest == before) {
                     chain.resize(chain.size() - 2);
@@ -139,7 +139,7 @@ class Agglomeration {
         return linkage_ == AVERAGE ? stored / (static_cast<double>(size_[a]) * static_cast<double>(size_[b])) : stored;
     }
 
-    // The most similar cluster; among equals the one before it in the chain, then that with the smallest item.
+    // The most similar cluster. Ties go to the cluster before it in the chain, then to the one with the smallest item.
     int32_t nearest_of(int32_t a, int32_t before) const {
         int32_t best = -1;
         double most = -1;
@@ -154,9 +154,9 @@ class Agglomeration {
         return best;
     }
 
-    // Afterwards one of the two stands for both and the other has size 0.
+    // Afterwards one of the two represents both and the other has size 0.
     void merge(int32_t a, int32_t b, double s) {
-        s = std::min(s, std::min(height_[a], height_[b]));  // rounding must not put a merge before those inside it
+        s = std::min(s, std::min(height_[a], height_[b])); // Rounding must not put a merge before those inside it.
         merges.push_back({smallest_[a], smallest_[b], s});
         if (near_[a].size() < near_[b].size()) std::swap(a, b);
         near_[a].remove(b);
@@ -210,7 +210,7 @@ class Agglomeration {
     std::vector<Neighbors> near_;
     std::vector<int64_t> size_;
     std::vector<int32_t> smallest_;
-    std::vector<double> height_;  // similarity of the last merge
+    std::vector<double> height_; // similarity of the last merge of each cluster
 };
 
 }  // namespace xclassic

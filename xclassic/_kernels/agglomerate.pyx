@@ -35,7 +35,7 @@ def agglomerate(
 ):
     """Merge all items of a symmetric similarity in CSR form.
 
-    Returns (items, similarities): for each merge the smallest item of either side, and how similar they were.
+    Returns (items, similarities): for each merge the smallest item of either side, and the similarity of the sides.
     """
     cdef int64_t n = indptr.shape[0] - 1, i
     cdef Agglomeration* merging
@@ -59,9 +59,9 @@ def agglomerate(
 
 
 def number_clusters(const int64_t[:, ::1] items):
-    """Return which clusters each merge joins, by scipy's numbers, and the size of the result.
+    """Return the clusters that each merge joins, by scipy's numbers, and the size of the result.
 
-    Row i of `items` has an item of either side; the cluster that it makes is number ``n + i``.
+    Row i of `items` has one item of either side; the new cluster is number ``n + i``.
     """
     cdef int64_t n = items.shape[0] + 1, i, side, node, root
     clusters = np.zeros((n - 1, 2), np.int64)
@@ -76,7 +76,7 @@ def number_clusters(const int64_t[:, ::1] items):
                 while above[root] >= 0:
                     root = above[root]
                 node = items[i, side]
-                while above[node] >= 0:  # so that the next way up is short
+                while above[node] >= 0:  # A short path makes the next way up short.
                     above[node], node = root, above[node]
                 clusters_view[i, side] = root
             above[clusters_view[i, 0]] = above[clusters_view[i, 1]] = n + i

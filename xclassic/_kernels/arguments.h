@@ -1,19 +1,19 @@
-// What kernels take and give: rows of features, stored weights, buffers for the best labels, and the constants that both sides of the
-// border count on. Plain pointers, no Python, no containers; `arguments.pyx` exports the constants and owns the memory.
+// Arguments and results of kernels: rows of features, stored weights, buffers for the best labels, and the constants that Python and
+// C++ share. Plain pointers, no Python, no containers; `arguments.pyx` exports the constants and owns the memory.
 #pragma once
 #include <cstdint>
 
 namespace xclassic {
 
 constexpr int LANES = 16;  // labels trained and scored side by side
-// Rows of a batch from which a table of the whole feature space pays, in place of a search for each feature.
+// A batch of more rows than this gets a table of the whole feature space instead of a search for each feature.
 constexpr int64_t SMALL_BATCH = 4;
 
-// The names stand in the order of the enums.
+// The names are in the order of the enums.
 enum Loss : int32_t { SQUARED_HINGE, LOGISTIC, LEAST_SQUARES, SOFTMAX, N_LOSSES };
 constexpr const char* LOSS_NAMES[N_LOSSES] = {"squared_hinge", "logistic", "least_squares", "softmax"};
 
-// How a margin m counts in the log-score of a path: -max(0, 1 - m)^2, the same cubed, log sigmoid(m), log of m clipped to [CLIP, 1],
+// The term of a margin m in the log-score of a path: -max(0, 1 - m)^2, the same cubed, log sigmoid(m), log of m clipped to [CLIP, 1],
 // log of the softmax over siblings.
 enum PathScore : int32_t { HINGE2, HINGE3, SIGMOID, CLIPPED, SHARE, N_PATH_SCORES };
 constexpr const char* PATH_SCORE_NAMES[N_PATH_SCORES] = {"hinge2", "hinge3", "sigmoid", "clipped", "share"};
@@ -28,8 +28,8 @@ struct Rows {
     const int32_t* indices = nullptr;
     const float* values = nullptr;
     int64_t n = 0;  // rows
-    int64_t d = 0;  // features, without the constant one
-    float bias = 0;  // value of the constant feature that every row carries; 0 for no such feature
+    int64_t d = 0; // features, without the constant one
+    float bias = 0; // value of the constant feature that every row carries; 0 means no such feature
 };
 
 // Linear models as chunks of labels; see BlockWeights in blocks/weights.py for the layout.
@@ -42,16 +42,16 @@ struct Chunks {
     const int32_t* features = nullptr;  // (n_features,) ascending within a chunk
     const int64_t* chunk_cell_ptr = nullptr;  // (n_chunks + 1,)
     const int64_t* chunk_value_ptr = nullptr;  // (n_chunks + 1,)
-    const uint32_t* feature_cell_ptr = nullptr;  // (n_features + 1,) modulo 2^32: the chunk tells the rest
+    const uint32_t* feature_cell_ptr = nullptr; // (n_features + 1,) modulo 2^32: the chunk has the rest
     const uint32_t* feature_value_ptr = nullptr;  // (n_features + 1,) likewise
     const uint16_t* cell_groups = nullptr;  // (n_cells,) group within the chunk
     const uint16_t* cell_masks = nullptr;  // (n_cells,)
     const void* values = nullptr;  // (n_values + 16,): the tail lets a whole register be loaded at the last cell
     int32_t value_type = FLOAT32;
-    const float* chunk_scales = nullptr;  // (n_chunks,) what the values of a chunk are multiples of
+    const float* chunk_scales = nullptr; // (n_chunks,): the values of a chunk are multiples of its scale
 };
 
-// Where the best labels of rows go.
+// Output buffers for the best labels of rows.
 struct Best {
     int64_t k = 0;
     int32_t* ids = nullptr;  // out (n, k), best first; -1 before

@@ -56,7 +56,7 @@ ctypedef fused Number:
 
 
 cdef inline const Number* start(const Number[::1] array) noexcept:
-    """Return where an array begins; NULL for None and for an array without entries."""
+    """Return the address of the first entry; NULL for None and for an array without entries."""
     if array is None or array.shape[0] == 0:
         return NULL
     return &array[0]

@@ -1,6 +1,6 @@
-"""What kernels take and give: the owners of the memory behind the pointers of ``arguments.h``, and its constants.
+"""Arguments and results of kernels: the owners of the memory behind the pointers of ``arguments.h``, and its constants.
 
-Contents are trusted: whoever makes one of these has checked shapes, dtypes and index ranges.
+Contents are trusted: the caller that makes such an object has checked shapes, dtypes and index ranges.
 """
 
 import numpy as np
@@ -19,9 +19,9 @@ VALUE_TYPES = names(VALUE_TYPE_NAMES, N_VALUE_TYPES)
 
 
 cdef class FeatureRows:
-    """The rows of a feature matrix as the kernels read them. Keeps the arrays alive.
+    """The rows of a feature matrix as the kernels read them. It keeps the arrays alive.
 
-    ``indptr`` and ``indices`` are those of a CSR matrix, or None for dense rows.
+    ``indptr`` and ``indices`` come from a CSR matrix, or are None for dense rows.
     """
 
     def __init__(self, indptr, indices, values, *, int64_t n_rows, int64_t n_features, float bias=0):
@@ -32,7 +32,7 @@ cdef class FeatureRows:
         self.rows.indptr = start(indptr_view)
         self.rows.indices = start(indices_view)
         if indices is not None and self.rows.indices == NULL:
-            self.rows.indices = <const int32_t*> self.rows.indptr  # which tells an empty matrix from a dense one
+            self.rows.indices = <const int32_t*> self.rows.indptr  # This tells an empty matrix from a dense one.
         self.rows.values = start(values_view)
         self.rows.n = n_rows
         self.rows.d = n_features
@@ -59,7 +59,7 @@ def _make_rows(indptr, indices, values, n_rows, n_features, bias):
 
 
 cdef class StoredWeights:
-    """The arrays of a ``BlockWeights`` as the kernels read them. Keeps them alive."""
+    """The arrays of a ``BlockWeights`` as the kernels read them. It keeps them alive."""
 
     def __init__(
         self, *, const int64_t[::1] chunk_group_ptr, const int64_t[::1] chunk_feature_ptr, const int32_t[::1] labels,
@@ -89,7 +89,7 @@ cdef class StoredWeights:
         self.chunks.values = start(bytes_of_values)
         self.chunks.value_type = VALUE_TYPES.index(values.dtype.name)
         self.chunks.chunk_scales = start(chunk_scales)
-        self.widest = 0  # groups of a chunk
+        self.widest = 0  # Most groups of any chunk.
         for c in range(self.chunks.n_chunks):
             self.widest = max(self.widest, chunk_group_ptr[c + 1] - chunk_group_ptr[c])
 

@@ -7,7 +7,7 @@ namespace XC_NAMESPACE {
 
 #include "block_vector.h"
 
-// Adds x[p] * WEIGHTS(p) for p in [p, end) to four sums, since one would wait for each addition to finish before the next.
+// Adds x[p] * WEIGHTS(p) for p in [p, end) to four sums, since with one sum each addition would wait for the one before it.
 #define XC_DOT(WEIGHTS)                              \
     for (; p + 4 <= end; p += 4) {                   \
         a = a + x[p] * WEIGHTS(p);                   \
@@ -60,7 +60,7 @@ XC_FN void add_row(const Rows& rows, float* W, int64_t i, F<N> step) {
     store<N>(w, load<N>(w) + rows.bias * step);
 }
 
-// Rows come in random order, which the hardware cannot foresee.
+// Prefetches row i, since rows come in random order, which the hardware cannot foresee.
 XC_FN void prefetch_row(const Rows& rows, int64_t i) {
     if (!rows.indices) {
         __builtin_prefetch(rows.values + i * rows.d);

@@ -1,6 +1,6 @@
 // Compiles block_engine.h once per instruction-set level into a table that is indexed at run time.
 //
-// Compiler-made function clones would hide which one runs and cannot be forced in a test; a table can. Functions of a level
+// Compiler-made function clones would hide which one runs and could not be forced in a test; a table can. Functions of a level
 // call only each other, so that no code built for a wide instruction set can end up shared with a narrow one.
 #include "block_types.h"
 

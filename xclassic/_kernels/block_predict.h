@@ -1,7 +1,7 @@
 // Scores of all labels of each chunk and the best k of them. Part of block_engine.h.
 //
 // A chunk is read once per batch. Its feature rows are found through a table of the whole feature space, filled for the batch, or
-// by binary search where the batch is too small for that to pay.
+// by binary search if the batch is too small for a table to pay.
 
 XC_FN float number(float value) { return value; }
 
@@ -44,7 +44,7 @@ XC_FN void add_cell(float* scores, uint32_t mask, const Value* packed, float x) 
     store<16>(scores, load<16>(scores) + x * spread);
 #elif XC_LEVEL == XC_LEVEL_V3
     for (int half = 0; half < 2; half++, mask >>= 8, scores += 8) {
-        // A byte of ones for each lane present, then 0, 1, 2, ... dealt to these: where each lane finds its packed value.
+        // Each lane present gets a byte of ones, then 0, 1, 2, ... go to these bytes: the place of each lane's packed value.
         const uint64_t present = _pdep_u64(mask, 0x0101010101010101) * 0xFF;
         const __m256i from = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(_pdep_u64(0x0706050403020100, present)));
         const __m256i kept = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(present));
@@ -59,13 +59,13 @@ XC_FN void add_cell(float* scores, uint32_t mask, const Value* packed, float x) 
 #endif
 }
 
-// The place in the whole array of a row's first cell or value: the low 32 bits are stored, the chunk's first is known in full.
+// The place in the whole array of a row's first cell or value. Only the low 32 bits are stored; the chunk's first is known in full.
 XC_FN int64_t whole(int64_t first_of_chunk, uint32_t low) {
     return first_of_chunk + static_cast<uint32_t>(low - static_cast<uint32_t>(first_of_chunk));
 }
 
-// The first of rows begin to end - 1 whose feature is not below the given one; end if all are below. Without branches, which the CPU
-// could not foresee.
+// The first of rows begin to end - 1 whose feature is not below the given one; end if all are below. It has no branches, which the
+// CPU could not foresee.
 XC_FN int64_t bisect(const Chunks& chunks, int64_t begin, int64_t end, int32_t feature) {
     int64_t length = end - begin;
     while (length > 0) {
@@ -76,7 +76,7 @@ XC_FN int64_t bisect(const Chunks& chunks, int64_t begin, int64_t end, int32_t f
     return begin;
 }
 
-// The same from a guess: a bisection of the whole would miss the cache at each of its first steps.
+// The same search from a guess, since a bisection of all rows would miss the cache at each of its first steps.
 XC_FN int64_t find_feature(const Chunks& chunks, int64_t begin, int64_t end, int32_t feature, int64_t n_features) {
     constexpr int64_t LINE = 16;
     int64_t low = begin + (end - begin) * feature / n_features, high = low, reach = LINE;
@@ -103,10 +103,10 @@ struct Hit {
     float x;
 };
 
-constexpr int HITS = 32;  // whose reads of memory overlap
+constexpr int HITS = 32; // hits whose memory reads overlap
 
-// Adds the weights of some features to the scores of chunk c. Each is several reads that depend on each other, so that all are begun
-// before the first is awaited.
+// Adds the weights of some features to the scores of chunk c. Each feature takes several reads that depend on each other, so all
+// features begin theirs before the first read is awaited.
 template <typename Value>
 XC_FN void add_hits(const Chunks& chunks, int64_t c, float* scores, [[maybe_unused]] int64_t n_groups, Hit* hits, int n) {
     const int64_t first_cell = chunks.chunk_cell_ptr[c], first_value = chunks.chunk_value_ptr[c];
@@ -132,12 +132,12 @@ XC_FN void add_hits(const Chunks& chunks, int64_t c, float* scores, [[maybe_unus
     }
 }
 
-// Is (score, id) a better prediction than (other, other_id)? Equal scores go to the smaller id.
+// Tells whether (score, id) is a better prediction than (other, other_id). Equal scores go to the smaller id.
 XC_FN bool better(float score, int32_t id, float other, int32_t other_id) {
     return score > other || (score == other && id < other_id);
 }
 
-// Inserts into the k best predictions of a row, kept best first.
+// Inserts a prediction into the k best ones of a row, which are kept best first.
 XC_FN void insert(int32_t* ids, float* scores, int32_t& count, int64_t k, int32_t id, float score) {
     int64_t slot = count;
     if (count == k) {
@@ -175,8 +175,8 @@ XC_FN bool any_allowed(const PredictTask& task, int64_t begin, int64_t end) {
     return false;
 }
 
-// The scores of row i for all labels of chunk c. `lookup` has the place of each feature in the chunk, -1 for none; without it they are
-// searched.
+// The scores of row i for all labels of chunk c. `lookup` has the place of each feature in the chunk, -1 if it has none; without
+// `lookup` features are searched.
 template <typename Value>
 XC_FN void score_row(const Rows& rows, const Chunks& chunks, int64_t c, const int32_t* lookup, int64_t i, float* scores) {
     const int64_t first_group = chunks.chunk_group_ptr[c], n_groups = chunks.chunk_group_ptr[c + 1] - first_group;

@@ -1,6 +1,6 @@
-// Conjugate gradients with a Jacobi preconditioner on a block of ridge regressions (Hestenes and Stiefel 1952, N right-hand
-// sides in lockstep, each with its own step lengths). One sweep reads every row once: gather its margins with the direction, scatter
-// them back. Part of block_engine.h.
+// Conjugate gradients with a Jacobi preconditioner on a block of ridge regressions (Hestenes and Stiefel 1952). N right-hand sides
+// advance in lockstep, each with its own step lengths. One sweep reads every row once: it gathers the row's margins with the
+// direction and scatters them back. Part of block_engine.h.
 
 template <int N>
 XC_FN void add_doubles(double* sums, F<N> part) {

@@ -1,6 +1,6 @@
 // Path scores of the children of one tree node, for the rows that reached it. Part of block_engine.h.
 
-// The contribution of a node to the log-score of its labels, never above 0. `clipped` reads the margin as a probability.
+// The contribution of a node to the log-score of its labels, at most 0. `clipped` reads the margin as a probability.
 XC_FN F<16> contribution(int32_t score, F<16> m) {
     const F<16> zero = {}, room = max(1.f - m, zero);
     switch (score) {

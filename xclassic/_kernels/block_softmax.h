@@ -1,7 +1,7 @@
 // Multinomial logistic regression on one block of up to 16 classes, by stochastic dual coordinate ascent (Shalev-Shwartz and Zhang,
 // JMLR 2013). Part of block_engine.h.
 //
-// Minimizes |W|^2 / 2 + sum_i c_i CE(z_i, softmax(W x_i)), where z_i shares the row among its positive classes. Row i has a point
+// It minimizes |W|^2 / 2 + sum_i c_i CE(z_i, softmax(W x_i)), where z_i shares the row among its positive classes. Row i has a point
 // a_i of the simplex, w_k = sum_i c_i (z_ik - a_ik) x_i, and at the optimum a_i = softmax(W x_i) =: p_i. The duality gap is the
 // sum of c_i KL(a_i | p_i); a visit moves a_i towards p_i by the step that the smoothness of the loss allows.
 
@@ -32,7 +32,7 @@ XC_TARGET static void train_softmax(const TrainTask& task) {
     const int64_t n = task.rows.n, d = task.rows.d;
     std::memset(task.W, 0, sizeof(float) * N * (d + 1));
     std::memset(task.counts, 0, sizeof(int64_t) * 4);
-    for (int64_t i = 0; i < n; i++) {  // a = z, so that W = 0
+    for (int64_t i = 0; i < n; i++) { // The start is a = z, so that W = 0.
         const int positives = __builtin_popcount(task.targets[i]);
         F<N> z = {};
         for (int l = 0; l < N; l++)

@@ -2,7 +2,7 @@
 // the logistic loss), N labels per visit of a row. Part of block_engine.h. `tests/helpers/naive/blocks.py` does the same for one
 // label in numpy, in some fifty lines: read it first.
 //
-// A visit costs one pass over the row whether or not any lane moves, and on long-tailed data hardly any does: a rare label has
+// A visit costs one pass over the row whether or not any lane moves, and on long-tailed data hardly any lane does: a rare label has
 // few rows near its boundary. So *passes* over all rows alternate with *sweeps* over the active ones. A pass only reads: it measures
 // each lane's duality gap, which decides whether the lane is done, and finds the rows that some lane still has to move. The sweeps
 // move. They begin with a sample, since from w = 0 the first rows would take all the weight that belongs to the average negative.
@@ -15,10 +15,10 @@ constexpr int GROUP = 8;
 constexpr int AHEAD = 6;  // rows prefetched before their visit
 constexpr int SWEEPS_PER_PASS = 5;
 constexpr int SAMPLE_SWEEPS = 3;
-constexpr int SAMPLE_SHARE = 16;  // the start uses the positives and one row in so many
-constexpr float SLACK = 0.02f;  // a row leaves the active set when its gradient exceeds this at alpha = 0 (logistic: is below it)
-constexpr float RESTING = 0.05f;  // spread of gradients at which a lane rests until the next pass (or 10 eps, if less)
-constexpr float STILL = 0.1f;  // a gradient below this share of eps moves nothing
+constexpr int SAMPLE_SHARE = 16; // The start uses the positives and one row in this many.
+constexpr float SLACK = 0.02f; // A row leaves the active set when its gradient exceeds this at alpha = 0 (logistic: is below it).
+constexpr float RESTING = 0.05f; // Spread of gradients at which a lane rests until the next pass (or 10 eps, if less).
+constexpr float STILL = 0.1f; // A gradient below this share of eps moves nothing.
 constexpr int NEWTON_STEPS = 6;
 
 template <int N>
@@ -26,7 +26,7 @@ struct Solver {
     const TrainTask& task;
     uint32_t live;  // lanes still being trained
     F<N> positive_costs, negative_costs;
-    F<N> largest, smallest;  // projected gradients of the sweep under way
+    F<N> largest, smallest; // extremes of the projected gradients in the current sweep
     float still, resting, slack;
     Random random;
 };
@@ -55,7 +55,7 @@ XC_FN void flush(Objective<N>& o) {
     o.primal = o.dual = F<N>{};
 }
 
-// One row as its N labels see it.
+// One row, in the view of its N labels.
 template <int N>
 struct Row {
     F<N> t, c, alpha, tm;  // target, cost, dual variable, t times the margin
@@ -79,7 +79,7 @@ XC_FN Row<N> read_row(const Solver<N>& s, int64_t i) {
 template <int N>
 struct Proposal {
     F<N> projected;  // projected gradient of the dual
-    F<N> next;  // the coordinate's optimum
+    F<N> next; // optimum of the coordinate
     I<N> rest;  // lanes that need not see the row again soon
 };
 
@@ -87,7 +87,7 @@ struct Proposal {
 template <int N>
 XC_FN Proposal<N> propose_hinge(const Row<N>& row) {
     const F<N> zero = {};
-    const F<N> ridge = 0.5f / row.c, step = 1.f / (row.square + ridge);  // before the margin is known
+    const F<N> ridge = 0.5f / row.c, step = 1.f / (row.square + ridge); // These do not wait for the margin.
     const F<N> gradient = row.tm - 1.f + row.alpha * ridge;
     const I<N> at_bound = row.alpha == zero;
     Proposal<N> p;
@@ -115,7 +115,7 @@ XC_FN Proposal<N> propose_logistic(const Row<N>& row, float slack, float exact) 
     }
     Proposal<N> p;
     p.next = row.c * sigmoid;
-    p.projected = (row.alpha - p.next) * (row.square + 4.f / row.c);  // the gradient itself is infinite at 0 and c
+    p.projected = (row.alpha - p.next) * (row.square + 4.f / row.c); // The gradient itself is infinite at 0 and c.
     p.rest = absolute(p.projected) < slack;
     return p;
 }
@@ -140,8 +140,8 @@ XC_FN void add_objective(Objective<N>& o, const Row<N>& row) {
     }
 }
 
-// The gap bounds the excess of the objective, and as that is strongly convex, |w - w*|^2 <= 2 gap. It is measured against |w|^2 / 2
-// rather than against the objective: that of a frequent label is mostly loss that no w avoids, and would hide large errors of w.
+// The gap bounds the excess of the objective, and since the objective is strongly convex, |w - w*|^2 <= 2 gap. It is measured against
+// |w|^2 / 2 rather than the objective, which for a frequent label is mostly loss that no w avoids and would hide large errors of w.
 template <int N>
 XC_FN void measure_gaps(const Solver<N>& s, const Objective<N>& objective) {
     const TrainTask& task = s.task;
@@ -167,7 +167,7 @@ XC_FN int64_t row_at(const TrainTask& task, int64_t p) {
     return task.reading_order ? task.reading_order[p] : p;
 }
 
-// Reads all rows; measures the gaps of the live lanes and marks what each has to move. Returns the number of rows listed.
+// Reads all rows; measures the gaps of the live lanes and marks the rows each has to move. Returns the number of rows listed.
 template <int N, int LOSS>
 XC_FN int64_t pass_over_rows(const Solver<N>& s, int32_t* list) {
     const TrainTask& task = s.task;
@@ -224,7 +224,7 @@ XC_FN void shuffle(int32_t* order, int64_t n, Random& random) {
     }
 }
 
-// Sweeps the listed rows until every live lane rests or `sweeps` are done; a lane that rests is left out of the sweeps that follow.
+// Sweeps the listed rows until every live lane rests or `sweeps` are done. A lane that rests is left out of the later sweeps.
 template <int N, int LOSS>
 XC_FN void sweep_rows(Solver<N>& s, int32_t* list, int64_t n, int32_t* groups, int sweeps) {
     const TrainTask& task = s.task;
@@ -257,7 +257,7 @@ XC_FN void sweep_rows(Solver<N>& s, int32_t* list, int64_t n, int32_t* groups, i
 template <int N, int LOSS>
 XC_TARGET static void finish_block(const TrainTask& task, uint32_t live, Random random, int passes_left);
 
-// Trains the last few live lanes on in a block of N / 4 lanes, whose weights take a quarter of the cache.
+// Continues the last few live lanes in a block of N / 4 lanes, whose weights take a quarter of the cache.
 template <int N, int LOSS>
 XC_TARGET static void repack(const TrainTask& task, uint32_t live, Random random, int passes_left) {
     constexpr int M = N / 4;
@@ -272,7 +272,7 @@ XC_TARGET static void repack(const TrainTask& task, uint32_t live, Random random
     }
     for (int64_t f = 0; f <= task.rows.d; f++)
         for (int l = 0; l < M; l++) task.spare[f * M + l] = task.W[f * N + from[l]];
-    for (int64_t i = 0; i < task.rows.n; i++) {  // in place: nobody needs the dual variables of the lanes that are done
+    for (int64_t i = 0; i < task.rows.n; i++) { // It works in place: the dual variables of finished lanes are not read again.
         uint32_t targets = 0;
         float alpha[M], costs[M] = {};
         for (int l = 0; l < M; l++) {
@@ -296,7 +296,7 @@ XC_TARGET static void repack(const TrainTask& task, uint32_t live, Random random
         for (int l = 0; l < used; l++) task.W[f * N + from[l]] = task.spare[f * M + l];
 }
 
-// Rounds of a pass and its sweeps, until every lane is done.
+// Alternates a pass and its sweeps, until every lane is done.
 template <int N, int LOSS>
 XC_TARGET static void finish_block(const TrainTask& task, uint32_t live, Random random, int passes_left) {
     Solver<N> s = start_solver<N>(task, live, random);

@@ -1,4 +1,4 @@
-"""Python entry to the label-block kernels: fills the tasks of ``block_types.h`` and collects what the kernels wrote.
+"""Python entry to the label-block kernels. It fills the tasks of ``block_types.h`` and collects the outputs.
 
 Arguments are trusted: the callers in ``blocks/`` check shapes, dtypes and index ranges.
 """
@@ -31,7 +31,7 @@ def simd_level():
 
 
 def use_simd_level(str name):
-    """Switch every kernel of the process to the named level. Meant for tests; users set ``XCLASSIC_SIMD``."""
+    """Switch every kernel of the process to the named level. It is meant for tests; users set ``XCLASSIC_SIMD``."""
     global _level
     for i in range(n_levels()):
         if level(i).name.decode() == name and level_runs_here(i):
@@ -60,7 +60,7 @@ cdef inline int _popcount(unsigned int mask) noexcept nogil:
 
 
 cdef class Cells:
-    """Pruned weights of blocks, one after the other: lane mask and packed values of each feature with a weight."""
+    """Pruned weights of blocks, block by block: lane mask and packed values of each feature with a weight."""
 
     cdef public list features, masks, values
 
@@ -92,7 +92,7 @@ def _restore_cells(features, masks, values):
 
 
 def lane_width(int64_t n_labels):
-    """Return the lanes of the narrowest block, of 2, 4, 8 or 16, that holds ``n_labels``; 16 if none does."""
+    """Return the lanes of the narrowest block, of 2, 4, 8 or 16, that holds ``n_labels``; 16 if they fit no block."""
     return c_lane_width(n_labels)
 
 
@@ -244,7 +244,7 @@ def dense_cells(const float[:, ::1] weights, *, double prune):
 def merge_cells(list features, list masks, list values, *, int64_t n_features):
     """Merge the cells of the groups of one chunk, sorted by feature and then by group.
 
-    Returns (features, feature_cell_ptr, feature_value_ptr, cell_groups, cell_masks, values); offsets start at 0.
+    Returns (features, feature_cell_ptr, feature_value_ptr, cell_groups, cell_masks, values); pointers start at 0.
     Cost: O(cells + n_features), by counting.
     """
     cdef int64_t[::1] cell_at = np.zeros(n_features + 1, np.int64), value_at = np.zeros(n_features + 1, np.int64)

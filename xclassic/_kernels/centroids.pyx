@@ -14,7 +14,7 @@ def squared_distances(
     FeatureRows queries, *, const int32_t[:, ::1] ids, const int32_t[::1] counts, const int64_t[::1] centroid_ptr,
     const int32_t[::1] features, const float[::1] means, const float[::1] square_norms, const uint8_t[::1] stop,
 ):
-    """Return an array like ``ids``: of row i to the centroid of each label in the first ``counts[i]`` slots."""
+    """Return an array of the shape of ``ids``: row i to the centroid of each label in the first ``counts[i]`` slots."""
     cdef Rows rows = queries.rows
     cdef int64_t n = rows.n, d = rows.d, i, p, slot, label
     cdef float dot, square

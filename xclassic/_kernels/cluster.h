@@ -1,4 +1,4 @@
-// Spherical k-means with room limits, for the items of one tree node after another.
+// Spherical k-means with limits on cluster sizes, for the items of one tree node after another.
 #pragma once
 #include "random.h"
 #include "submatrix.h"
@@ -15,7 +15,7 @@ struct KMeansTask {
     const int32_t* items = nullptr;  // items of each node
     const int32_t* n_clusters = nullptr;  // (n_nodes,) at least 2, at most the number of items
     const uint64_t* seeds = nullptr;  // (n_nodes,)
-    double room = 0;  // largest share of the items that a cluster may take; 0 for equal sizes, which differ by one at most
+    double room = 0; // largest share of the items that a cluster may take; 0 for equal sizes, which differ by one at most
     double tolerance = 0;  // gain in the mean cosine below which a node is done
     int32_t max_rounds = 0;
     int32_t* clusters = nullptr;  // out, for each of `items`
@@ -90,10 +90,10 @@ class KMeans {
         block.stop = task_.stop;
         task_.level->score_centers(block);
         for (int64_t i = 0; i < scores_size_; i++)
-            if (!std::isfinite(block.scores[i])) block.scores[i] = 0;  // of vectors near the end of the range: NaN has no order
+            if (!std::isfinite(block.scores[i])) block.scores[i] = 0; // Vectors near the end of the range give NaN, which has no order.
     }
 
-    // Gives every item to its best cluster that has room; those that would lose most by a second choice come first. Returns the mean
+    // Gives every item to its best cluster that has room. Items that would lose most by a second choice come first. Returns the mean
     // cosine of the items with their centers.
     double assign(int64_t n) {
         const int64_t stride = n_blocks_ * width_;
@@ -154,7 +154,7 @@ class KMeans {
         }
     }
 
-    // Identical and zero vectors are dealt out evenly, or a node of nothing else would lose only one label to each cluster.
+    // Identical and zero vectors are distributed evenly; a node of only such vectors would lose just one label to each other cluster.
     int smallest_of_best(const float* s, float best) const {
         int smallest = -1;
         for (int c = 0; c < k_; c++)
@@ -169,7 +169,7 @@ class KMeans {
         return best;
     }
 
-    // An empty cluster takes the item that fits worst where it is.
+    // An empty cluster takes the item that fits its own cluster worst.
     void fill_empty(int64_t n, const float* scores, int64_t stride) {
         for (int c = 0; c < k_; c++) {
             if (size_[c]) continue;

@@ -53,7 +53,7 @@ def label_vectors(
     FeatureRows rows, *, const int64_t[::1] label_ptr, const int32_t[::1] label_rows, const float[::1] weights,
     int64_t max_entries, const uint8_t[::1] stop,
 ):
-    """Sum the rows of labels; see ``LabelVectorsTask``. Returns (entries per label, indices, values)."""
+    """Sum the rows of labels; see ``LabelVectorsTask``. Returns (number of entries per label, indices, values)."""
     cdef LabelVectorsTask task
     cdef LabelVectors out
     task.rows = rows.rows

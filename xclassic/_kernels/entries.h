@@ -6,7 +6,7 @@
 
 namespace xclassic {
 
-// Calls visit(feature, value) for the values other than 0, by ascending feature.
+// Calls visit(feature, value) for the nonzero values, by ascending feature.
 template <typename Visit>
 inline XC_INLINE void each_entry(const Rows& rows, int64_t row, Visit visit) {
     if (rows.indices) {

@@ -10,11 +10,11 @@
 
 namespace xclassic {
 
-// A node sends a row to the child whose vector and bias give it the highest score, the first of equals. Level order: the children
-// of node v are child_ptr[v] to child_ptr[v + 1] - 1; a leaf has none.
+// A node sends a row to the child whose vector and bias give it the highest score, the first one if scores are equal. In level order
+// the children of node v are child_ptr[v] to child_ptr[v + 1] - 1; a leaf has no children.
 struct PointTree {
     const int64_t* child_ptr = nullptr;  // (n_nodes + 1,)
-    const int64_t* router_ptr = nullptr;  // (n_nodes + 1,) the vector of each node as a child
+    const int64_t* router_ptr = nullptr; // (n_nodes + 1,) entries of the vector that leads to each node from its parent
     const int32_t* features = nullptr;
     const float* weights = nullptr;
     const float* bias = nullptr;  // (n_nodes,)
@@ -53,8 +53,8 @@ class DenseRows {
     int64_t first_ = 0, n_ = 0;
 };
 
-// Vectors of the first nodes of trees side by side. Most rows pass those nodes, whose vectors are long: for a row with few features,
-// adding up its rows of the block is much cheaper than reading each vector.
+// Vectors of the first nodes of trees side by side. Most rows pass those nodes, whose vectors are long. For a row with few features
+// it is much cheaper to add up its rows of the block than to read each vector.
 class FirstNodes {
   public:
     FirstNodes(const std::vector<PointTree>& trees, int64_t d) : d_(d) {
@@ -75,10 +75,10 @@ class FirstNodes {
         each_entry(rows, i, [&](int32_t feature, float x) { add(feature, x, scores); });
     }
 
-    std::vector<std::vector<int32_t>> columns;  // of the first nodes of each tree; -1 for a node without a vector
+    std::vector<std::vector<int32_t>> columns; // column of each of a tree's first nodes; -1 for a node without a vector
 
   private:
-    static constexpr int64_t MAX_COLUMNS = 16;  // of a tree
+    static constexpr int64_t MAX_COLUMNS = 16; // columns per tree, at most
     static constexpr int64_t MAX_BYTES = int64_t{1} << 25;
 
     void choose(const PointTree& tree, int64_t n) {
@@ -99,14 +99,14 @@ class FirstNodes {
     }
 
     const int64_t d_;
-    std::vector<float> bias_;  // of each column
+    std::vector<float> bias_; // bias of each column
     std::vector<float> weights_;  // (d, size())
 };
 
 // Walks rows side by side through one tree, so that one waits for memory while others move.
 class Walker {
   public:
-    // `columns` are those of the first nodes whose scores are known already, and may be empty.
+    // `columns` holds the columns of the first nodes, whose scores are known already. It may be empty.
     Walker(const PointTree& tree, const std::vector<int32_t>& columns) : tree_(tree), columns_(columns) {}
 
     // `scores` has `stride` numbers for each row.
@@ -143,7 +143,7 @@ class Walker {
     }
 
   private:
-    // The first of equals.
+    // Ties go to the first child.
     int64_t best_child(int64_t node, const float* x, const float* scores) const {
         const int64_t begin = tree_.child_ptr[node], end = tree_.child_ptr[node + 1];
         int64_t chosen = begin;
@@ -190,7 +190,7 @@ struct Forest {
 struct RankTask {
     Rows rows;
     int64_t n_labels = 0;
-    const uint8_t* allowed = nullptr;  // (n_labels,) or nullptr for all
+    const uint8_t* allowed = nullptr; // (n_labels,) or nullptr if all are allowed
     Best best;
     const volatile uint8_t* stop = nullptr;
 };
@@ -231,7 +231,7 @@ inline void rank_labels(const Forest& forest, const RankTask& task) {
 struct LeafTask {
     const int64_t* indptr = nullptr;  // labels of each row
     const int32_t* indices = nullptr;
-    const float* weights = nullptr;  // of each of them
+    const float* weights = nullptr; // weight of each label
     int64_t n_labels = 0;
     int64_t n_leaves = 0;
     const int64_t* point_ptr = nullptr;  // (n_leaves + 1,)

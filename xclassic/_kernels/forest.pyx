@@ -55,7 +55,7 @@ cdef extern from "forest.h" namespace "xclassic" nogil:
 
 
 cdef class KernelTree:
-    """A tree as the kernels read it. Keeps the arrays alive."""
+    """A tree as the kernels read it. It keeps the arrays alive."""
 
     cdef PointTree tree
     cdef object arrays
@@ -87,7 +87,7 @@ def route(KernelTree tree, FeatureRows rows, *, const uint8_t[::1] stop):
 
 
 cdef class KernelForest:
-    """Trees as the kernels read them. Keeps them alive."""
+    """Trees as the kernels read them. It keeps them alive."""
 
     cdef Forest* forest
     cdef list trees

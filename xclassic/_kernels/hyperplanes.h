@@ -1,8 +1,8 @@
 // Sparse separating hyperplanes: l1-regularized logistic regression on the rows of one tree node.
 //
-// Minimizes |w|_1 + sum_i c_i log(1 + exp(-t_i m_i)), m_i = w.x_i, where the constant feature is one of the features. Each round
+// It minimizes |w|_1 + sum_i c_i log(1 + exp(-t_i m_i)), m_i = w.x_i, where the constant feature is one of the features. Each round
 // is a proximal Newton step (newGLMNET; Yuan, Ho and Lin, JMLR 2012) on a working set: the features with a weight and those whose
-// gradient exceeds the penalty. Most features of a node never enter it, and no column is built for them.
+// gradient exceeds the penalty. Most features of a node never enter it and get no column.
 #pragma once
 #include "entries.h"
 #include "random.h"
@@ -18,17 +18,17 @@ struct PlaneTask {
     int64_t n_nodes = 0;
     const int64_t* point_ptr = nullptr;  // (n_nodes + 1,)
     const int32_t* points = nullptr;  // rows of each node
-    const uint8_t* sides = nullptr;  // for each of them: 0 where the plane should be positive
+    const uint8_t* sides = nullptr; // 0 for each point where the plane should be positive
     float cost = 0;
-    float eps = 0;  // sum of violations of optimality, relative to that at w = 0, at which a plane is done
+    float eps = 0; // sum of violations of optimality at which a plane is done, relative to the sum at w = 0
     int32_t max_rounds = 0;  // Newton steps
-    int32_t max_sweeps = 0;  // over the features in one of them
+    int32_t max_sweeps = 0; // sweeps over the features in one Newton step
     const uint64_t* seeds = nullptr;  // (n_nodes,)
     uint8_t* went = nullptr;  // out, for each of `points`: 0 where the plane is at least zero, else 1
     const volatile uint8_t* stop = nullptr;
 };
 
-// Finished planes, one after the other.
+// Finished planes, plane by plane.
 struct Planes {
     std::vector<int64_t> sizes;
     std::vector<int32_t> features;  // ascending
@@ -67,7 +67,7 @@ class PlaneTrainer {
         write(begin);
     }
 
-    // Errors cost as much on either side in total.
+    // Weighs errors so that the total cost of either side is the same.
     void weigh(const uint8_t* sides) {
         int64_t ones = 0;
         for (int64_t i = 0; i < n_; i++) ones += sides[i];
@@ -117,7 +117,7 @@ class PlaneTrainer {
         for (int64_t f = 0; f <= d_; f++) gradient_[f] = dot(f, value_.data(), slope_.data());
     }
 
-    // Sum over the rows of a feature of x[entry] y[row]. Four sums, since one would wait for each addition to finish before the next.
+    // Sum over the rows of a feature of x[entry] y[row]. It uses four sums, since with one each addition would wait for the one before.
     float dot(int64_t f, const float* x, const float* y) const {
         float a = 0, b = 0, c = 0, e = 0;
         const int32_t* row = row_.data();
@@ -148,14 +148,14 @@ class PlaneTrainer {
             sum += excess;
             if (w_[f] != 0 || excess > 0) chosen_.push_back(static_cast<int32_t>(f));
         }
-        // By the user's number, or dense and sparse rows would give different planes.
+        // The order is by the user's number, or dense and sparse rows would give different planes.
         const int64_t without_bias = static_cast<int64_t>(chosen_.size()) - (!chosen_.empty() && chosen_.back() == d_);
         std::sort(chosen_.begin(), chosen_.begin() + without_bias,
                   [this](int32_t a, int32_t b) { return part_.features[a] < part_.features[b]; });
         return sum;
     }
 
-    // One Newton step: coordinate descent on the quadratic model, then a line search. Tells whether the objective fell.
+    // One Newton step: coordinate descent on the quadratic model, then a line search. Returns whether the objective fell.
     bool step(double enough) {
         const int64_t k = static_cast<int64_t>(chosen_.size());
         move_.assign(d_ + 1, 0.f);
@@ -175,7 +175,7 @@ class PlaneTrainer {
             for (const int32_t f : chosen_) sum += move_weight(f);
             if (sum <= enough) break;
         }
-        for (int64_t i = 0; i < n_; i++) along_[i] /= root_[i];  // now the change of the margin
+        for (int64_t i = 0; i < n_; i++) along_[i] /= root_[i]; // This is now the change of the margin.
         return search_line();
     }
 
@@ -210,7 +210,7 @@ class PlaneTrainer {
         return false;
     }
 
-    // Sum of the losses of all rows, some way along the step.
+    // Sum of the losses of all rows at a share of the step.
     double loss_along(float share) const {
         double sum = 0;
         for (int64_t i = 0; i < n_; i++) {
@@ -220,7 +220,7 @@ class PlaneTrainer {
         return sum;
     }
 
-    // Margins are added up anew as forest.h does, by ascending feature, so that a training row takes the same way later.
+    // Margins are added up again in the order of forest.h, by ascending feature, so that a training row takes the same way later.
     void write(int64_t begin) {
         kept_.clear();
         for (int64_t f = 0; f < d_; f++) {
@@ -243,15 +243,15 @@ class PlaneTrainer {
     Planes& out_;
     SubMatrix part_;
     int64_t n_ = 0, d_ = 0;
-    double loss_ = 0;  // at the weights reached
+    double loss_ = 0; // loss at the current weights
     Random random_{0};
-    std::vector<float> w_, gradient_, hessian_, move_;  // of each feature
-    std::vector<float> margin_, cost_, target_, slope_, root_, along_;  // of each row
+    std::vector<float> w_, gradient_, hessian_, move_; // entries: features
+    std::vector<float> margin_, cost_, target_, slope_, root_, along_; // entries: rows
     std::vector<int64_t> ptr_;
     std::vector<int32_t> row_;
     std::vector<float> value_, scaled_;  // entries of the columns; scaled by the root of their row
     std::vector<int32_t> chosen_;
-    std::vector<std::pair<int32_t, int32_t>> kept_;  // feature, and its number here
+    std::vector<std::pair<int32_t, int32_t>> kept_; // feature, and its number in the node
 };
 
 }  // namespace xclassic

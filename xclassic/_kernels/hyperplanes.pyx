@@ -41,7 +41,7 @@ def train_planes(
     FeatureRows rows, *, const int64_t[::1] point_ptr, const int32_t[::1] points, const uint8_t[::1] sides, float cost,
     float eps, int max_rounds, int max_sweeps, const uint64_t[::1] seeds, const uint8_t[::1] stop,
 ):
-    """Fit a plane in each node; see ``PlaneTask``. Returns (sizes, features, values, biases, where each point went)."""
+    """Fit a plane in each node; see ``PlaneTask``. Returns (sizes, features, values, biases, side of each point)."""
     cdef PlaneTask task
     cdef Planes planes
     cdef PlaneTrainer* trainer

@@ -1,4 +1,4 @@
-"""Numba, loaded and compiling only when a loop is first called."""
+"""A decorator that loads Numba, and compiles, only when a loop is first called."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 class Jitted:
     """A function that Numba compiles on its first call, without the GIL, and keeps on disk where it can.
 
-    Use as a decorator.
+    It is used as a decorator.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -21,12 +21,12 @@ class Jitted:
 
     @property
     def python(self) -> Callable[..., Any]:
-        """The function as it was written, for tests that check every index."""
+        """The original function, for tests that check every index."""
         return self._function
 
     @property
     def _numba_type_(self) -> Any:
-        """What Numba takes the function for where another compiled loop calls it."""
+        """The Numba type of the function, for another compiled loop that calls it."""
         return _compiled(self._function)._numba_type_  # type: ignore[attr-defined]
 
     def __call__(self, *arguments: Any) -> Any:
@@ -39,5 +39,5 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     try:
         return numba.njit(nogil=True, cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to write the cache to
+    except RuntimeError:  # No folder can hold the cache.
         return numba.njit(nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]

@@ -11,10 +11,10 @@ namespace xclassic {
 struct NearestTask {
     Rows queries;
     const int64_t* posting_ptr = nullptr;  // (d + 1,)
-    const int32_t* posting_rows = nullptr;  // for each feature the rows that have it, ascending
+    const int32_t* posting_rows = nullptr; // rows that have each feature, ascending
     const float* posting_values = nullptr;
     int64_t n_rows = 0;
-    Best best;  // rows and products
+    Best best; // rows and products of each query
     const volatile uint8_t* stop = nullptr;
 };
 
@@ -39,7 +39,7 @@ class NearestRows {
     }
 
   private:
-    static constexpr int64_t STEP = 16;  // rows that are passed over together
+    static constexpr int64_t STEP = 16; // rows that are passed over together
 
     struct Found {
         float product;
@@ -48,7 +48,7 @@ class NearestRows {
 
     static bool better(const Found& a, const Found& b) { return a.product > b.product || (a.product == b.product && a.row < b.row); }
 
-    // The best products above 0, as a heap with the worst of them in front; equal ones by row. Products become 0 again.
+    // The best products above 0, as a heap with the worst in front, ties by row. Products become 0 again.
     void take_best() {
         best_.clear();
         float bound = 0;
@@ -71,7 +71,7 @@ class NearestRows {
     }
 
     const NearestTask& task_;
-    std::vector<float> products_;  // of all rows with the query at hand
+    std::vector<float> products_; // product of each row with the current query
     std::vector<Found> best_;
 };
 
@@ -82,11 +82,11 @@ struct VoteTask {
     int64_t n_neighbors = 0;
     const int32_t* neighbors = nullptr;  // (n, n_neighbors)
     const float* weights = nullptr;  // (n, n_neighbors); 0 for slots without a neighbor
-    const int64_t* label_ptr = nullptr;  // of the rows that are neighbors
+    const int64_t* label_ptr = nullptr; // labels of the rows that are neighbors
     const int32_t* labels = nullptr;
     int64_t n_labels = 0;
     const uint8_t* allowed = nullptr;  // (n_labels,) or nullptr
-    Best best;  // labels, and the shares of the weights whose rows have them
+    Best best; // labels, and the share of the weight that votes for each
 };
 
 inline void vote(const VoteTask& task) {

@@ -1,4 +1,4 @@
-// Splits of tree nodes into clusters of points with like labels, told apart by the mean features of the clusters.
+// Splits of tree nodes into clusters of points with similar labels, separated by the mean features of the clusters.
 #pragma once
 #include "entries.h"
 #include "random.h"
@@ -13,16 +13,16 @@ namespace xclassic {
 struct PointClusterTask {
     Rows labels;  // sparse; a vector of unit length, or zero, for each row
     Rows rows;  // features of the same rows
-    const int32_t* slots = nullptr;  // (rows.d,) the dimension that a feature is projected to, out of n_slots
-    const float* signs = nullptr;  // (rows.d,) and the sign that it takes
+    const int32_t* slots = nullptr; // (rows.d,) the dimension out of n_slots that a feature is projected to
+    const float* signs = nullptr; // (rows.d,) sign of each feature in its dimension
     int64_t n_slots = 0;
     int64_t n_nodes = 0;
     const int64_t* point_ptr = nullptr;  // (n_nodes + 1,)
     const int32_t* points = nullptr;
     int32_t n_clusters = 0;
-    int32_t rounds = 0;  // of k-means, after the start
-    int64_t max_sample = 0;  // points of a node that are clustered
-    float kept_share = 0;  // of the entries of a centroid, the largest
+    int32_t rounds = 0; // rounds of k-means after the start
+    int64_t max_sample = 0; // points of a node that are clustered, at most
+    float kept_share = 0; // share of the entries of a centroid that is kept, the largest ones
     int64_t kept_least = 0, kept_most = 0;
     const uint64_t* seeds = nullptr;  // (n_nodes,)
     int32_t* child = nullptr;  // out, for each of `points`; -1 in a node that is not split
@@ -31,13 +31,13 @@ struct PointClusterTask {
 
 // A centroid for each child, node by node.
 struct Centroids {
-    std::vector<int64_t> arity;  // of each node: 0, or at least 2
-    std::vector<int64_t> sizes;  // of each child
+    std::vector<int64_t> arity; // children of each node: 0, or at least 2
+    std::vector<int64_t> sizes; // points of each child
     std::vector<int32_t> features;  // ascending
     std::vector<float> values;  // half precise
 };
 
-// Vectors side by side, one row of lanes for each dimension in use; all others are zeros.
+// Vectors side by side, one row of lanes for each dimension in use; vectors are zero in all other dimensions.
 class Lanes {
   public:
     Lanes(int64_t n_dimensions, int32_t n) : n(n), place_(n_dimensions), values_(n) {}
@@ -67,10 +67,10 @@ class Lanes {
     }
 
     const int32_t n;
-    std::vector<int32_t> dimensions;  // in use
+    std::vector<int32_t> dimensions; // dimensions in use
 
   private:
-    std::vector<int32_t> place_;  // row of lanes of each dimension; 0 for the zeros
+    std::vector<int32_t> place_; // row of lanes of each dimension; 0 is the row of zeros
     std::vector<float> values_;
 };
 
@@ -100,7 +100,7 @@ class PointClusterer {
         }
     }
 
-    // Points that have labels; each stands there with its cluster.
+    // Points that have labels; each is listed with its cluster.
     void draw_sample() {
         sample_.clear();
         for (int64_t q = begin_; q < begin_ + n_; q++)
@@ -111,8 +111,8 @@ class PointClusterer {
         sample_.resize(task_.max_sample);
     }
 
-    // First centers (k-means++; Arthur and Vassilvitskii, 2007): points drawn in proportion to the squared distance to those before.
-    // Returns how many different ones were found; assigns each point to the nearest.
+    // First centers (k-means++; Arthur and Vassilvitskii, 2007): points drawn in proportion to the squared distance to earlier ones.
+    // Returns the number of different centers found; assigns each point to the nearest.
     int32_t start() {
         const int64_t n = static_cast<int64_t>(sample_.size());
         cluster_.assign(n, 0);
@@ -157,7 +157,7 @@ class PointClusterer {
         }
     }
 
-    // The mean features of the clusters, projected, without small entries, and back in the features that occur here.
+    // The mean features of the clusters are projected, lose small entries, and are mapped back to the features that occur here.
     void average_features() {
         slot_centers_.clear();
         centers_.clear();
@@ -186,7 +186,7 @@ class PointClusterer {
             if (std::fabs(slot_centers_.at(slot)[c]) < sizes_[n - kept]) slot_centers_.at(slot)[c] = 0;
     }
 
-    // Points to the centroid of the largest product, added up as forest.h does. Centroids that no point goes to are left out.
+    // Sends points to the centroid of the largest product, added up as in forest.h. Centroids without points are left out.
     void route() {
         n_points_.assign(task_.n_clusters, 0);
         for (int64_t q = begin_; q < begin_ + n_; q++) {
@@ -225,13 +225,13 @@ class PointClusterer {
     const PointClusterTask& task_;
     Centroids& out_;
     int64_t begin_ = 0, n_ = 0;
-    Lanes label_centers_, slot_centers_, centers_;  // of the clusters: by label dimension, projected feature, feature
-    std::vector<float> scores_;  // of one point, for each cluster
+    Lanes label_centers_, slot_centers_, centers_; // centers by label dimension, by projected feature and by feature
+    std::vector<float> scores_; // scores of one point, one for each cluster
     std::vector<int32_t> sample_, cluster_;  // points, and the cluster of each
-    std::vector<float> nearest_;  // cosine of each to its center
+    std::vector<float> nearest_; // cosine of each point to its center
     std::vector<float> sizes_;
-    std::vector<int64_t> n_points_;  // of each cluster
-    std::vector<int32_t> number_;  // of each cluster among those that have points
+    std::vector<int64_t> n_points_; // points in each cluster
+    std::vector<int32_t> number_; // number of each cluster among the clusters with points
     Random random_;
 };
 

@@ -9,10 +9,10 @@ class Random {
   public:
     explicit Random(uint64_t seed) : state_(seed | 1) {}
 
-    // One of 0 to n - 1.
+    // An integer from 0 to n - 1.
     int64_t below(int64_t n) { return static_cast<int64_t>(draw() * static_cast<uint64_t>(n) >> 32); }
 
-    // In [0, 1).
+    // A number in [0, 1).
     double uniform() { return static_cast<double>(draw()) / 4294967296.0; }
 
   private:

@@ -1,4 +1,4 @@
-// Linear models of what a low-rank model leaves: least squares with a penalty on absolute predictions, 16 labels at a time.
+// Linear models of the residuals of a low-rank model: least squares with a penalty on absolute predictions, 16 labels at a time.
 #pragma once
 #include "entries.h"
 #include "random.h"
@@ -11,22 +11,22 @@
 namespace xclassic {
 
 constexpr int64_t WIDTH = 16;  // labels side by side
-constexpr int64_t AHEAD = 3;  // rows that a row is fetched before it is read
+constexpr int64_t AHEAD = 3; // rows that are fetched before the current one is done
 
 struct RemainderTask {
     Rows rows;
     const float* square_norms = nullptr;  // (n,)
     const float* targets = nullptr;  // (n, WIDTH)
     float alpha = 0;  // ridge penalty, above 0
-    float l1 = 0;  // of predictions
+    float l1 = 0; // penalty on absolute predictions
     int32_t sweeps = 0;
     uint64_t seed = 0;
-    float eps = 0;  // change of a dual variable below which all is done
+    float eps = 0; // change of a dual variable below which the fit is done
     float* W = nullptr;  // in and out (d, WIDTH), zeros at first
     const volatile uint8_t* stop = nullptr;
 };
 
-// Rows are visited at random, so the CPU cannot tell which comes next.
+// Prefetches row i: rows are visited at random, so the CPU cannot foresee the next.
 inline void prefetch(const RemainderTask& task, const float* duals, int64_t i) {
     __builtin_prefetch(duals + i * WIDTH);
     __builtin_prefetch(task.targets + i * WIDTH);
@@ -50,7 +50,7 @@ inline void fit_remainders(const RemainderTask& task) {
     std::iota(order.begin(), order.end(), 0);
     Random random(task.seed);
     for (int32_t sweep = 0; sweep < task.sweeps; sweep++) {
-        for (int64_t i = n - 1; i > 0; i--) std::swap(order[i], order[random.below(i + 1)]);  // one order for all is slow
+        for (int64_t i = n - 1; i > 0; i--) std::swap(order[i], order[random.below(i + 1)]); // One fixed order is slow.
         float largest = 0;
         for (int64_t at = 0; at < n; at++) {
             if (*task.stop) return;

@@ -1,4 +1,4 @@
-"""Linear models of what a low-rank model leaves.
+"""Linear models of the residuals of a low-rank model.
 
 Arguments are trusted: ``compression/reml.py`` makes and checks them.
 """

@@ -1,4 +1,4 @@
-// Search for the best labels of rows in trees of linear models. Which node is looked at is decided here; its scores come from the
+// Search for the best labels of rows in trees of linear models. This file decides which nodes are scored; their scores come from the
 // block engine.
 #pragma once
 #include "submatrix.h"
@@ -9,17 +9,17 @@
 namespace xclassic {
 
 struct Tree {
-    Chunks chunks;  // one for each inner node
+    Chunks chunks; // one chunk for each inner node
     const int64_t* child_ptr = nullptr;  // (n_nodes + 1,)
     const int32_t* label = nullptr;  // (n_nodes,) -1 for inner nodes
-    const int32_t* chunk_of = nullptr;  // (n_nodes,) of inner nodes
-    const uint8_t* allowed = nullptr;  // (n_nodes,) whether a prediction may lie at or under the node, or nullptr for all
+    const int32_t* chunk_of = nullptr; // (n_nodes,) chunk of each inner node
+    const uint8_t* allowed = nullptr; // (n_nodes,) whether a prediction may lie at or under the node, or nullptr if all may
 };
 
 struct Reached {
     int32_t row, node;
     float score;  // a log-score
-    int32_t rank;  // among the nodes that the row reached on this level, best first
+    int32_t rank; // rank among the nodes that the row reached on this level, best first
 };
 
 constexpr int64_t QUERIES = 32;  // rows scored against a node in one call
@@ -35,7 +35,7 @@ class BestOfRow {
     int64_t count(int64_t row) const { return count_[row]; }
     int32_t id(int64_t row, int64_t slot) const { return ids_[row * k_ + slot]; }
     float score(int64_t row, int64_t slot) const { return scores_[row * k_ + slot]; }
-    // The score below which nothing enters any more.
+    // The score below which nothing can enter any more.
     float bar(int64_t row) const { return count_[row] < k_ ? -INFINITY : scores_[row * k_ + k_ - 1]; }
     void clear() { std::fill(count_.begin(), count_.end(), 0); }
     void offer(int64_t row, int32_t id, float score) {
@@ -63,12 +63,12 @@ class BestOfRow {
     std::vector<float> scores_;
 };
 
-// Means over trees of the probabilities, a label that a tree did not score counting 0.
+// Means over trees of the probabilities, where a label that a tree did not score counts as 0.
 class Ensemble {
   public:
     Ensemble(int64_t n, int64_t n_labels) : n_(n), sums_(n_labels) {}
 
-    // Takes the probabilities of the children of a node; those that are not labels, or not allowed, are skipped when they are read.
+    // Takes the probabilities of the children of a node. Children that are not labels, or not allowed, are skipped later.
     void add(int32_t row, const Tree& tree, int64_t first_child, int64_t n_children, const float* probabilities) {
         blocks_.push_back({row, static_cast<int32_t>(n_children), tree.label + first_child,
                            tree.allowed ? tree.allowed + first_child : nullptr, probabilities_.size()});
@@ -80,7 +80,7 @@ class Ensemble {
         for (const Block& block : blocks_) first[block.row + 1]++;
         for (int64_t row = 0; row < n_; row++) first[row + 1] += first[row];
         std::vector<const Block*> sorted(blocks_.size());
-        for (const Block& block : blocks_) sorted[first[block.row]++] = &block;  // keeps the order of the trees
+        for (const Block& block : blocks_) sorted[first[block.row]++] = &block; // This keeps the order of the trees.
         size_t begin = 0;
         for (int64_t row = 0; row < n_; row++) {
             const size_t end = first[row];
@@ -88,7 +88,7 @@ class Ensemble {
                 each(*sorted[b], [&](int32_t label, float probability) { sums_[label] += probability; });
             for (size_t b = begin; b < end; b++)
                 each(*sorted[b], [&](int32_t label, float) {
-                    if (sums_[label] == 0) return;  // offered already: no probability is 0
+                    if (sums_[label] == 0) return; // The label was offered already: no probability is 0.
                     best.offer(row, label, sums_[label] / static_cast<float>(n_trees));
                     sums_[label] = 0;
                 });
@@ -101,7 +101,7 @@ class Ensemble {
         int32_t row, n_children;
         const int32_t* label;
         const uint8_t* allowed;
-        size_t first;  // of its probabilities
+        size_t first; // position of its first probability
     };
 
     template <typename Visit>
@@ -124,10 +124,11 @@ class TreeSearch {
           stop_(stop),
           entries_per_row_(rows.indices ? rows.indptr[rows.n] / std::max<int64_t>(rows.n, 1) : rows.d) {}
 
-    // Nodes are compared by log-scores, which do not run out of range on long paths, labels by probabilities, which are the predictions.
+    // Nodes are compared by log-scores, which do not run out of range on long paths, and labels by probabilities, which are the
+    // predictions.
     //
-    // Keeps the `beam` best nodes of each row on each level. Labels go to `best`, which then also ends paths that cannot enter it
-    // any more (contributions are never positive), or without it, all that were scored, to `ensemble`.
+    // The search keeps the `beam` best nodes of each row on each level. With `best`, labels go there, and paths end that cannot enter
+    // it any more (contributions are never positive). Without it all labels that were scored go to `ensemble`.
     void beam(const Tree& tree, int64_t beam, BestOfRow* best, Ensemble* ensemble) {
         std::vector<Reached> reached, later;
         for (int32_t row = 0; row < rows_.n; row++)
@@ -135,7 +136,7 @@ class TreeSearch {
         BestOfRow next(rows_.n, beam);
         while (!reached.empty() && !*stop_) {
             next.clear();
-            // The best node of a row first: its labels may show that the others are not worth a look.
+            // The best node of a row is opened first: its labels may show that the others need no look.
             split_first(reached, later, best != nullptr);
             expand(tree, reached, next, best, ensemble);
             if (!later.empty()) expand(tree, later, next, best, ensemble);
@@ -146,12 +147,12 @@ class TreeSearch {
         }
     }
 
-    // The labels of one row in the order of their scores, exactly: nodes are opened best first, and as no contribution is positive, a
-    // label that comes up is better than all that are still hidden. Ends after k labels.
+    // The labels of one row in the exact order of their scores. Nodes are opened best first, and as no contribution is positive, a
+    // label that comes up is better than all that are still hidden. The search ends after k labels.
     void exact(const Tree& tree, int32_t row, int64_t k, BestOfRow& best) {
         struct Waiting {
-            float score;  // a probability, of a node the most that a label under it can have
-            int32_t label, node;  // label -1: a node, which goes first among equals since it may hide smaller labels
+            float score; // a probability; for a node, an upper bound on that of a label under it
+            int32_t label, node; // Label -1 means a node, which precedes equals since it may hide smaller labels.
             float log_score;
             bool operator<(const Waiting& other) const {
                 return precedes(other.score, other.label, score, label) ||
@@ -180,7 +181,7 @@ class TreeSearch {
     }
 
   private:
-    // The most that a label under a node can have; with a margin for the rounding of the exponential.
+    // Upper bound on the probability of a label under a node, with a margin for the rounding of the exponential.
     static float bound(float log_score) { return std::exp(std::max(log_score, -87.f)) * 1.00001f; }
 
     void split_first(std::vector<Reached>& reached, std::vector<Reached>& later, bool by_rank) const {

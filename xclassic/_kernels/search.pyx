@@ -35,7 +35,7 @@ cdef extern from "search.h" namespace "xclassic" nogil:
 
 
 cdef class SearchTree:
-    """A tree and its weights as the kernels read them. Keeps the arrays alive."""
+    """A tree and its weights as the kernels read them. It keeps the arrays alive."""
 
     cdef Tree tree
     cdef object arrays

@@ -20,22 +20,22 @@ cdef extern from * nogil:
         bint empty()
 
 
-# Train or test while it fills.
+# Train or test, while it is filled.
 cdef struct Side:
-    double share              # of all rows
-    int64_t room              # rows wanted and not yet there
-    int64_t *counts           # rows of each label
+    double share  # share of all rows
+    int64_t room  # rows wanted but not yet placed
+    int64_t *counts  # rows with each label
 
 
 cdef inline uint64_t rarity(int64_t remaining, int64_t label) noexcept nogil:
-    """Order labels by the rows that remain, then by id."""
+    """Return a key that orders labels by the rows that remain, then by id."""
     return (<uint64_t>remaining << 32) | <uint64_t>label
 
 
 cdef bint train_needs(
     const int32_t *labels, int64_t count, const int64_t *train_counts, const int64_t *remaining
 ) noexcept nogil:
-    """Tell whether train has no row of some label and this row is the last that remains of it."""
+    """Return whether train has no row of some label and this row is the last that remains of it."""
     cdef int64_t i
     for i in range(count):
         if train_counts[labels[i]] == 0 and remaining[labels[i]] == 1:
@@ -48,7 +48,7 @@ cdef bint roomier(Side *test, Side *train, uint8_t coin) noexcept nogil:
 
 
 cdef bint prefers_test(Side *test, Side *train, int64_t label, int64_t total, uint8_t coin) noexcept nogil:
-    """Compare what the sides lack of the label, then of rows at large."""
+    """Compare the shortfall of the sides in the label, then in all rows."""
     cdef double train_lacks = total * train.share - train.counts[label]
     cdef double test_lacks = total * test.share - test.counts[label]
     return roomier(test, train, coin) if test_lacks == train_lacks else test_lacks > train_lacks
@@ -66,8 +66,8 @@ def stratify(
     """Place every row in train or test; the rules are those of `xclassic.datasets.stratified_split`.
 
     ``labels, label_ptr`` are the 0-1 matrix by rows (CSR), ``rows, row_ptr`` by labels (CSC). ``coins`` settles ties: 1
-    for test. Returns the mask of the rows in test, about ``n_test``. O(nnz log nnz): whenever a row is placed, its
-    labels enter a heap with their new counts; outdated entries are skipped as they come up.
+    means test. Returns the mask of the rows in test, about ``n_test``. Cost: O(nnz log nnz): whenever a row is placed,
+    its labels enter a heap with their new counts; outdated entries are skipped when they come up.
     """
     cdef int64_t n_rows = label_ptr.shape[0] - 1, n_labels = row_ptr.shape[0] - 1
     cdef vector[int64_t] remaining, train_counts, test_counts
@@ -130,9 +130,9 @@ def move_rows(
     uint8_t[::1] in_test,
     int64_t surplus,
 ):
-    """Move ``surplus`` rows from test to train, or as many as ``-surplus`` back; the first ones in ``order`` that can.
+    """Move ``surplus`` rows from test to train, or ``-surplus`` rows back: the first ones in ``order`` that can move.
 
-    No label loses its last row in train. ``train_counts`` and ``in_test`` are updated. O(nnz) at most.
+    No label loses its last row in train. ``train_counts`` and ``in_test`` are updated. Cost: at most O(nnz).
     """
     cdef bint to_train = surplus > 0
     cdef int64_t moves = abs(surplus)

@@ -1,4 +1,4 @@
-// Rows of a matrix cut out of it, with only the features that occur there.
+// Some rows of a matrix, cut out with only the features that occur in them.
 #pragma once
 #include "block_types.h"
 
@@ -32,7 +32,7 @@ class Scratch {
     int64_t size_ = 0;
 };
 
-// A set of small integers that lists its members in ascending order and tells the rank of each.
+// A set of small integers that lists its members in ascending order and gives the rank of each.
 class RankedSet {
   public:
     explicit RankedSet(int64_t n) : bits_((n + 63) / 64 + 1), before_(bits_.size()) {}
@@ -61,15 +61,15 @@ class RankedSet {
     std::vector<int32_t> before_;
 };
 
-// Some rows of a matrix. The memory serves one cut after another.
+// Some rows of a matrix. The memory is reused from one cut to the next.
 class SubMatrix {
   public:
     explicit SubMatrix(const Rows& all) : all_(all), number_(all.indices ? all.d : 0, -1) {}
 
     Rows rows{};
-    std::vector<int32_t> features;  // the number in the whole matrix of each feature
+    std::vector<int32_t> features; // number of each feature in the whole matrix
 
-    // Cuts out n rows. `copies` is the room for rows that enter again, as a multiple of n.
+    // Cuts out n rows. `copies` is the room for repeated rows, as a multiple of n.
     void cut(const int32_t* ids, int64_t n, int copies) {
         if (all_.indices) cut_sparse(ids, n, copies);
         else cut_dense(ids, n, copies);
@@ -91,7 +91,7 @@ class SubMatrix {
     }
 
   private:
-    // Features are numbered as they turn up, so that frequent ones get small numbers and lie together.
+    // Features are numbered in order of occurrence, so that frequent ones get small numbers and lie together.
     void cut_sparse(const int32_t* ids, int64_t n, int copies) {
         int64_t nnz = 0;
         for (int64_t i = 0; i < n; i++) nnz += all_.indptr[ids[i] + 1] - all_.indptr[ids[i]];
@@ -128,7 +128,7 @@ class SubMatrix {
     }
 
     const Rows& all_;
-    std::vector<int32_t> number_;  // in the cut, of each feature; -1 for none
+    std::vector<int32_t> number_; // number of each feature in the cut; -1 if it does not occur
     Scratch<int64_t> indptr_;
     Scratch<int32_t> indices_;
     Scratch<float> values_;

@@ -1,4 +1,4 @@
-// Decimal text to float32 and back: always to the nearest value, whatever locale the process runs in.
+// Decimal text to float32 and back, always to the nearest value, independent of the locale of the process.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +13,8 @@ namespace xclassic {
 
 inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// The slow, portable way. Unlike std::from_chars it tells overflow (infinite) from underflow (zero or nearly); libraries
-// differ in which of the two they call a failure and in the value they leave.
+// The slow, portable way. Unlike std::from_chars it tells overflow (infinite) from underflow (zero or nearly). Libraries differ
+// in which of the two they report as a failure and in the value they leave.
 inline float stream_to_float(const char *begin, const char *end) {
     std::istringstream text(std::string(begin, end));
     text.imbue(std::locale::classic());
@@ -23,8 +23,8 @@ inline float stream_to_float(const char *begin, const char *end) {
     return text.fail() && value > 1.0f ? HUGE_VALF : value;
 }
 
-// Reads [+-]digits[.digits][e[+-]digits] from [p, end) into *value. Returns where the number stops, or nullptr where none
-// starts. A number too large for float32 becomes infinite.
+// Reads [+-]digits[.digits][e[+-]digits] from [p, end) into *value. Returns the end of the number, or nullptr if the text does not
+// start with one. A number too large for float32 becomes infinite.
 inline const char *read_float(const char *p, const char *end, float *value) {
     static const float powers[] = {1e0f, 1e1f, 1e2f, 1e3f, 1e4f, 1e5f, 1e6f, 1e7f, 1e8f, 1e9f, 1e10f};
     const bool negative = p < end && *p == '-';
@@ -50,7 +50,7 @@ inline const char *read_float(const char *p, const char *end, float *value) {
     }
     float magnitude = 0.0f;
     if (plain && digits <= 19 && mantissa <= (1u << 24) && decimals <= 10) {
-        magnitude = static_cast<float>(mantissa) / powers[decimals];  // both exact, so the one division rounds to nearest
+        magnitude = static_cast<float>(mantissa) / powers[decimals]; // Both are exact, so the one division rounds to nearest.
     } else {
 #if defined(__cpp_lib_to_chars)
         if (std::from_chars(begin, p, magnitude).ec != std::errc()) magnitude = stream_to_float(begin, p);

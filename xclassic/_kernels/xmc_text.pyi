@@ -23,7 +23,7 @@ def parse_points(
     n_labels: int,
     n_features: int,
     first_feature: int,
-    labels: NDArray[np.int32],  # room for the labels, overwritten like all that follow
+    labels: NDArray[np.int32],  # room for the labels; overwritten, as are all later arguments
     label_ptr: NDArray[np.int64],
     features: NDArray[np.int32],
     values: NDArray[np.float32],

@@ -32,13 +32,13 @@ cpdef enum Problem:
 
 
 cdef struct Limits:
-    int64_t points      # -1: as many as there are
+    int64_t points  # -1 means no limit
     int64_t labels
     int64_t features
     int32_t first_feature
 
 
-# One line while it is parsed: `p` is the next character, `end` one past the last.
+# One line during parsing: `p` is the next character, `end` one past the last.
 cdef struct Line:
     const char *p
     const char *end
@@ -54,7 +54,7 @@ cdef inline void skip_blanks(Line *line) noexcept nogil:
 
 
 cdef inline int64_t read_id(Line *line) noexcept nogil:
-    """Read digits; -1 without digits. Anything over 32 bits comes back as 2**40, beyond every limit."""
+    """Read digits; return -1 without digits. An id over 32 bits comes back as 2**40, beyond every limit."""
     cdef const char *begin = line.p
     cdef int64_t number = 0
     while line.p < line.end and c'0' <= line.p[0] <= c'9':
@@ -64,7 +64,7 @@ cdef inline int64_t read_id(Line *line) noexcept nogil:
 
 
 cdef Problem read_labels(Line *line, Limits limits, int32_t *labels, int64_t *count) noexcept nogil:
-    """Read ``3,5,8``; nothing where the line starts with a blank or with a feature. Stops at the culprit."""
+    """Read ``3,5,8``, or nothing if the line starts with a blank or with a feature. Stops at the culprit."""
     cdef const char *begin = line.p
     cdef int64_t label
     count[0] = 0
@@ -119,7 +119,7 @@ cdef Problem read_features(Line *line, Limits limits, int32_t *features, float *
 
 
 cdef int64_t sort_labels(int32_t *labels, int64_t count) noexcept nogil:
-    """Sort, keep one of each, and return how many are left."""
+    """Sort, remove duplicates, and return how many are left."""
     cdef int64_t i, kept = 1
     if count < 2:
         return count
@@ -137,7 +137,7 @@ cdef int64_t sort_labels(int32_t *labels, int64_t count) noexcept nogil:
 
 
 cdef bint sort_features(int32_t *features, float *values, int64_t count) noexcept nogil:
-    """Sort by feature; False where one appears twice."""
+    """Sort by feature; return False if one appears twice."""
     cdef int64_t i
     cdef vector[pair[int32_t, float]] cells
     for i in range(1, count):
@@ -157,7 +157,7 @@ cdef bint sort_features(int32_t *features, float *values, int64_t count) noexcep
 
 
 def count_marks(const unsigned char[::1] text):
-    """Count the line ends, commas and colons of a text: what its points can need at most."""
+    """Count the line ends, commas and colons of a text, which bound the room that its points need."""
     cdef Py_ssize_t i
     cdef int64_t lines = 0, commas = 0, colons = 0
     with nogil:
@@ -184,15 +184,15 @@ def parse_points(
 ):
     """Parse the whole lines of ``text`` as the points ``row``, ``row + 1``, ... of two CSR matrices.
 
-    The arrays must have room for what `count_marks` announces (one label more than commas per line). Rows come out
+    The arrays must have the room that `count_marks` announces (one label more than commas per line). Rows come out
     sorted; a repeated label is kept once.
 
     Returns
     -------
     row, line : int
-        The next row, and the lines read before the one that stopped the parser (or all).
+        The next row, and the number of lines read before the parser stopped (or all).
     repeated, repeated_line : int
-        How many repeated labels were left out, and in which line (from 0) the first.
+        The number of repeated labels left out, and the line (from 0) of the first.
     problem, at : int
         The `Problem` that stopped the parser and the offset of the culprit in ``text``.
     """
