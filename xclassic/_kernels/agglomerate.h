@@ -21,7 +21,7 @@ class Neighbors {
             if (keys_[at] == EMPTY) return nullptr;
         }
     }
-    double& at(int32_t key) { // An absent key gets the value 0.
+    double& at(int32_t key) {  // An absent key gets the value 0.
         if ((used_ + 1) * 4 > static_cast<int64_t>(keys_.size()) * 3) grow();
         size_t place = keys_.size();
         for (size_t at = start(key);; at = (at + 1) & (keys_.size() - 1)) {
@@ -118,7 +118,7 @@ class Agglomeration {
                 if (*stop) return;
                 const int32_t top = chain.back(), before = chain.size() > 1 ? chain[chain.size() - 2] : -1;
                 const int32_t nearest = nearest_of(top, before);
-                if (nearest < 0) { // Only a chain of one can end so, as a similarity is mutual.
+                if (nearest < 0) {  // Only a chain of one can end so, as a similarity is mutual.
                     chain.pop_back();
                 } else if (nearest == before) {
                     chain.resize(chain.size() - 2);
@@ -156,7 +156,7 @@ class Agglomeration {
 
     // Afterwards one of the two represents both and the other has size 0.
     void merge(int32_t a, int32_t b, double s) {
-        s = std::min(s, std::min(height_[a], height_[b])); // Rounding must not put a merge before those inside it.
+        s = std::min(s, std::min(height_[a], height_[b]));  // Rounding must not put a merge before those inside it.
         merges.push_back({smallest_[a], smallest_[b], s});
         if (near_[a].size() < near_[b].size()) std::swap(a, b);
         near_[a].remove(b);
@@ -210,7 +210,7 @@ class Agglomeration {
     std::vector<Neighbors> near_;
     std::vector<int64_t> size_;
     std::vector<int32_t> smallest_;
-    std::vector<double> height_; // similarity of the last merge of each cluster
+    std::vector<double> height_;  // similarity of the last merge of each cluster
 };
 
 }  // namespace xclassic

@@ -28,8 +28,8 @@ struct Rows {
     const int32_t* indices = nullptr;
     const float* values = nullptr;
     int64_t n = 0;  // rows
-    int64_t d = 0; // features, without the constant one
-    float bias = 0; // value of the constant feature that every row carries; 0 means no such feature
+    int64_t d = 0;  // features, without the constant one
+    float bias = 0;  // value of the constant feature that every row carries; 0 means no such feature
 };
 
 // Linear models as chunks of labels; see BlockWeights in blocks/weights.py for the layout.
@@ -42,13 +42,13 @@ struct Chunks {
     const int32_t* features = nullptr;  // (n_features,) ascending within a chunk
     const int64_t* chunk_cell_ptr = nullptr;  // (n_chunks + 1,)
     const int64_t* chunk_value_ptr = nullptr;  // (n_chunks + 1,)
-    const uint32_t* feature_cell_ptr = nullptr; // (n_features + 1,) modulo 2^32: the chunk has the rest
+    const uint32_t* feature_cell_ptr = nullptr;  // (n_features + 1,) modulo 2^32: the chunk has the rest
     const uint32_t* feature_value_ptr = nullptr;  // (n_features + 1,) likewise
     const uint16_t* cell_groups = nullptr;  // (n_cells,) group within the chunk
     const uint16_t* cell_masks = nullptr;  // (n_cells,)
     const void* values = nullptr;  // (n_values + 16,): the tail lets a whole register be loaded at the last cell
     int32_t value_type = FLOAT32;
-    const float* chunk_scales = nullptr; // (n_chunks,): the values of a chunk are multiples of its scale
+    const float* chunk_scales = nullptr;  // (n_chunks,): the values of a chunk are multiples of its scale
 };
 
 // Output buffers for the best labels of rows.

@@ -103,7 +103,7 @@ struct Hit {
     float x;
 };
 
-constexpr int HITS = 32; // hits whose memory reads overlap
+constexpr int HITS = 32;  // hits whose memory reads overlap
 
 // Adds the weights of some features to the scores of chunk c. Each feature takes several reads that depend on each other, so all
 // features begin theirs before the first read is awaited.

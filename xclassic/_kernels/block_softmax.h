@@ -32,7 +32,7 @@ XC_TARGET static void train_softmax(const TrainTask& task) {
     const int64_t n = task.rows.n, d = task.rows.d;
     std::memset(task.W, 0, sizeof(float) * N * (d + 1));
     std::memset(task.counts, 0, sizeof(int64_t) * 4);
-    for (int64_t i = 0; i < n; i++) { // The start is a = z, so that W = 0.
+    for (int64_t i = 0; i < n; i++) {  // The start is a = z, so that W = 0.
         const int positives = __builtin_popcount(task.targets[i]);
         F<N> z = {};
         for (int l = 0; l < N; l++)

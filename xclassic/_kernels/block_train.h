@@ -15,10 +15,10 @@ constexpr int GROUP = 8;
 constexpr int AHEAD = 6;  // rows prefetched before their visit
 constexpr int SWEEPS_PER_PASS = 5;
 constexpr int SAMPLE_SWEEPS = 3;
-constexpr int SAMPLE_SHARE = 16; // The start uses the positives and one row in this many.
-constexpr float SLACK = 0.02f; // A row leaves the active set when its gradient exceeds this at alpha = 0 (logistic: is below it).
-constexpr float RESTING = 0.05f; // Spread of gradients at which a lane rests until the next pass (or 10 eps, if less).
-constexpr float STILL = 0.1f; // A gradient below this share of eps moves nothing.
+constexpr int SAMPLE_SHARE = 16;  // The start uses the positives and one row in this many.
+constexpr float SLACK = 0.02f;  // A row leaves the active set when its gradient exceeds this at alpha = 0 (logistic: is below it).
+constexpr float RESTING = 0.05f;  // Spread of gradients at which a lane rests until the next pass (or 10 eps, if less).
+constexpr float STILL = 0.1f;  // A gradient below this share of eps moves nothing.
 constexpr int NEWTON_STEPS = 6;
 
 template <int N>
@@ -26,7 +26,7 @@ struct Solver {
     const TrainTask& task;
     uint32_t live;  // lanes still being trained
     F<N> positive_costs, negative_costs;
-    F<N> largest, smallest; // extremes of the projected gradients in the current sweep
+    F<N> largest, smallest;  // extremes of the projected gradients in the current sweep
     float still, resting, slack;
     Random random;
 };
@@ -79,7 +79,7 @@ XC_FN Row<N> read_row(const Solver<N>& s, int64_t i) {
 template <int N>
 struct Proposal {
     F<N> projected;  // projected gradient of the dual
-    F<N> next; // optimum of the coordinate
+    F<N> next;  // optimum of the coordinate
     I<N> rest;  // lanes that need not see the row again soon
 };
 
@@ -87,7 +87,7 @@ struct Proposal {
 template <int N>
 XC_FN Proposal<N> propose_hinge(const Row<N>& row) {
     const F<N> zero = {};
-    const F<N> ridge = 0.5f / row.c, step = 1.f / (row.square + ridge); // These do not wait for the margin.
+    const F<N> ridge = 0.5f / row.c, step = 1.f / (row.square + ridge);  // These do not wait for the margin.
     const F<N> gradient = row.tm - 1.f + row.alpha * ridge;
     const I<N> at_bound = row.alpha == zero;
     Proposal<N> p;
@@ -115,7 +115,7 @@ XC_FN Proposal<N> propose_logistic(const Row<N>& row, float slack, float exact) 
     }
     Proposal<N> p;
     p.next = row.c * sigmoid;
-    p.projected = (row.alpha - p.next) * (row.square + 4.f / row.c); // The gradient itself is infinite at 0 and c.
+    p.projected = (row.alpha - p.next) * (row.square + 4.f / row.c);  // The gradient itself is infinite at 0 and c.
     p.rest = absolute(p.projected) < slack;
     return p;
 }
@@ -272,7 +272,7 @@ XC_TARGET static void repack(const TrainTask& task, uint32_t live, Random random
     }
     for (int64_t f = 0; f <= task.rows.d; f++)
         for (int l = 0; l < M; l++) task.spare[f * M + l] = task.W[f * N + from[l]];
-    for (int64_t i = 0; i < task.rows.n; i++) { // It works in place: the dual variables of finished lanes are not read again.
+    for (int64_t i = 0; i < task.rows.n; i++) {  // It works in place: the dual variables of finished lanes are not read again.
         uint32_t targets = 0;
         float alpha[M], costs[M] = {};
         for (int l = 0; l < M; l++) {

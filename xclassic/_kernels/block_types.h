@@ -9,7 +9,7 @@ namespace xclassic {
 // The lanes of the narrowest block that holds this many labels.
 inline int lane_width(int64_t n_labels) { return n_labels <= 2 ? 2 : n_labels <= 4 ? 4 : n_labels <= 8 ? 8 : LANES; }
 
-constexpr int N_COUNTS = 4; // counts of the work of a TrainTask
+constexpr int N_COUNTS = 4;  // counts of the work of a TrainTask
 
 // Sizes of the scratch arrays, in entries.
 inline int64_t spare_size(int64_t d, int width) { return (d + 1) * std::max(width / 4, 1); }
@@ -22,7 +22,7 @@ struct TrainTask {
     const float* square_norms = nullptr;  // (n,) squared norm of each row, constant feature included
     const float* row_weights = nullptr;  // (n,) multiplies the cost of a row, or nullptr
     float* pair_costs = nullptr;  // (n, width) replaces all other costs, or nullptr; overwritten
-    const int32_t* reading_order = nullptr; // (n,) the rows in the order of the passes, or nullptr for the order of the matrix
+    const int32_t* reading_order = nullptr;  // (n,) the rows in the order of the passes, or nullptr for the order of the matrix
     uint16_t* targets = nullptr;  // (n,) bit l: the row is a positive of lane l; overwritten
     const float* positive_costs = nullptr;  // (width,)
     const float* negative_costs = nullptr;  // (width,)
@@ -37,7 +37,7 @@ struct TrainTask {
     float* spare = nullptr;  // scratch, spare_size()
     uint16_t* active = nullptr;  // scratch (n,)
     int32_t* order = nullptr;  // scratch, order_size()
-    double* gaps = nullptr; // out (width,): gap of each lane when last measured, as the same share
+    double* gaps = nullptr;  // out (width,): gap of each lane when last measured, as the same share
     int64_t* counts = nullptr;  // out (N_COUNTS,): full passes, active sweeps, rows read, rows written
     const volatile uint8_t* stop = nullptr;
 };
@@ -56,14 +56,14 @@ struct KeepTask {
 // One block of ridge regressions, (X'X + ridge I) w = X' targets, by conjugate gradients.
 struct RidgeTask {
     Rows rows;
-    const float* diagonal = nullptr; // (d + 1,) diagonal of X'X + ridge I: the Jacobi preconditioner
+    const float* diagonal = nullptr;  // (d + 1,) diagonal of X'X + ridge I: the Jacobi preconditioner
     float ridge = 0;
     int32_t width = 0;
     int32_t max_sweeps = 0;
     float tolerance = 0;  // relative residual, in the norm of the preconditioner, at which a lane is done
     const int64_t* positive_ptr = nullptr;  // (width + 1,) positives of each lane
     const int32_t* positives = nullptr;
-    const float* target_values = nullptr; // (width,) target of the positive rows of each lane
+    const float* target_values = nullptr;  // (width,) target of the positive rows of each lane
     const float* row_weights = nullptr;  // (n,) or nullptr
     float* W = nullptr;  // out (d + 1, width)
     float* residual = nullptr;  // scratch of the same shape, as are the next two
@@ -79,7 +79,7 @@ struct PredictTask {
     Chunks chunks;
     const uint16_t* allowed = nullptr;  // (n_groups,) lanes that may be predicted
     Best best;
-    int32_t* lookup = nullptr; // scratch (d,), -1 throughout before and after; nullptr if rows.n <= SMALL_BATCH
+    int32_t* lookup = nullptr;  // scratch (d,), -1 throughout before and after; nullptr if rows.n <= SMALL_BATCH
     float* scores = nullptr;  // scratch (widest chunk), 64-byte aligned
     const volatile uint8_t* stop = nullptr;
 };
@@ -98,15 +98,15 @@ struct ClusterTask {
 struct ChildrenTask {
     Rows rows;
     Chunks chunks;
-    int64_t chunk = 0; // chunk of the node
+    int64_t chunk = 0;  // chunk of the node
     int64_t n_children = 0;
     int64_t n_queries = 0;
     const int32_t* queries = nullptr;  // rows
-    const float* parent_scores = nullptr; // log-score of the node for each query
+    const float* parent_scores = nullptr;  // log-score of the node for each query
     int32_t score = 0;
-    const int32_t* lookup = nullptr; // (d,) place of each feature in the chunk, -1 if it has none; or nullptr to search
+    const int32_t* lookup = nullptr;  // (d,) place of each feature in the chunk, -1 if it has none; or nullptr to search
     float* scores = nullptr;  // out (n_queries, 16 groups): log-scores
-    float* probabilities = nullptr; // out, in the same shape: exponentials of the log-scores, at least e^-87
+    float* probabilities = nullptr;  // out, in the same shape: exponentials of the log-scores, at least e^-87
 };
 
 // One instruction-set level of every kernel.

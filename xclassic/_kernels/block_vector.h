@@ -29,7 +29,7 @@ struct F {  // floats
 };
 
 template <int N>
-struct I { // integers, and masks, in which all bits of a lane are set or clear
+struct I {  // integers, and masks, in which all bits of a lane are set or clear
     typename Layout<N>::Int part[Layout<N>::PARTS];
 };
 
@@ -38,7 +38,7 @@ struct I { // integers, and masks, in which all bits of a lane are set or clear
 template <int N>
 XC_FN F<N> all(float x) {
     F<N> v;
-    XC_PARTS(N) v.part[p] = x - typename Layout<N>::Float{}; // x - 0 is x for every x
+    XC_PARTS(N) v.part[p] = x - typename Layout<N>::Float{};  // x - 0 is x for every x
     return v;
 }
 
@@ -188,7 +188,7 @@ XC_FN uint32_t bits(I<N> mask) {
 template <int N>
 XC_FN F<N> exponential(F<N> x) {
     x = min(max(x, all<N>(-87.f)), all<N>(88.f));
-    const F<N> shifted = x * 1.44269504f + 12582912.f; // Adding 1.5 * 2^23 rounds to the nearest integer.
+    const F<N> shifted = x * 1.44269504f + 12582912.f;  // Adding 1.5 * 2^23 rounds to the nearest integer.
     const F<N> n = shifted - 12582912.f;
     const F<N> r = x - n * 0.693145752f - n * 1.42860677e-6f;
     F<N> y = r * (1.f / 720) + 1.f / 120;

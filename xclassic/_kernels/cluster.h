@@ -15,7 +15,7 @@ struct KMeansTask {
     const int32_t* items = nullptr;  // items of each node
     const int32_t* n_clusters = nullptr;  // (n_nodes,) at least 2, at most the number of items
     const uint64_t* seeds = nullptr;  // (n_nodes,)
-    double room = 0; // largest share of the items that a cluster may take; 0 for equal sizes, which differ by one at most
+    double room = 0;  // largest share of the items that a cluster may take; 0 for equal sizes, which differ by one at most
     double tolerance = 0;  // gain in the mean cosine below which a node is done
     int32_t max_rounds = 0;
     int32_t* clusters = nullptr;  // out, for each of `items`
@@ -90,7 +90,7 @@ class KMeans {
         block.stop = task_.stop;
         task_.level->score_centers(block);
         for (int64_t i = 0; i < scores_size_; i++)
-            if (!std::isfinite(block.scores[i])) block.scores[i] = 0; // Vectors near the end of the range give NaN, which has no order.
+            if (!std::isfinite(block.scores[i])) block.scores[i] = 0;  // Vectors near the end of the range give NaN, which has no order.
     }
 
     // Gives every item to its best cluster that has room. Items that would lose most by a second choice come first. Returns the mean

@@ -14,7 +14,7 @@ namespace xclassic {
 // the children of node v are child_ptr[v] to child_ptr[v + 1] - 1; a leaf has no children.
 struct PointTree {
     const int64_t* child_ptr = nullptr;  // (n_nodes + 1,)
-    const int64_t* router_ptr = nullptr; // (n_nodes + 1,) entries of the vector that leads to each node from its parent
+    const int64_t* router_ptr = nullptr;  // (n_nodes + 1,) entries of the vector that leads to each node from its parent
     const int32_t* features = nullptr;
     const float* weights = nullptr;
     const float* bias = nullptr;  // (n_nodes,)
@@ -75,10 +75,10 @@ class FirstNodes {
         each_entry(rows, i, [&](int32_t feature, float x) { add(feature, x, scores); });
     }
 
-    std::vector<std::vector<int32_t>> columns; // column of each of a tree's first nodes; -1 for a node without a vector
+    std::vector<std::vector<int32_t>> columns;  // column of each of a tree's first nodes; -1 for a node without a vector
 
   private:
-    static constexpr int64_t MAX_COLUMNS = 16; // columns per tree, at most
+    static constexpr int64_t MAX_COLUMNS = 16;  // columns per tree, at most
     static constexpr int64_t MAX_BYTES = int64_t{1} << 25;
 
     void choose(const PointTree& tree, int64_t n) {
@@ -99,7 +99,7 @@ class FirstNodes {
     }
 
     const int64_t d_;
-    std::vector<float> bias_; // bias of each column
+    std::vector<float> bias_;  // bias of each column
     std::vector<float> weights_;  // (d, size())
 };
 
@@ -190,7 +190,7 @@ struct Forest {
 struct RankTask {
     Rows rows;
     int64_t n_labels = 0;
-    const uint8_t* allowed = nullptr; // (n_labels,) or nullptr if all are allowed
+    const uint8_t* allowed = nullptr;  // (n_labels,) or nullptr if all are allowed
     Best best;
     const volatile uint8_t* stop = nullptr;
 };
@@ -231,7 +231,7 @@ inline void rank_labels(const Forest& forest, const RankTask& task) {
 struct LeafTask {
     const int64_t* indptr = nullptr;  // labels of each row
     const int32_t* indices = nullptr;
-    const float* weights = nullptr; // weight of each label
+    const float* weights = nullptr;  // weight of each label
     int64_t n_labels = 0;
     int64_t n_leaves = 0;
     const int64_t* point_ptr = nullptr;  // (n_leaves + 1,)

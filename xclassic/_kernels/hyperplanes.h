@@ -18,11 +18,11 @@ struct PlaneTask {
     int64_t n_nodes = 0;
     const int64_t* point_ptr = nullptr;  // (n_nodes + 1,)
     const int32_t* points = nullptr;  // rows of each node
-    const uint8_t* sides = nullptr; // 0 for each point where the plane should be positive
+    const uint8_t* sides = nullptr;  // 0 for each point where the plane should be positive
     float cost = 0;
-    float eps = 0; // sum of violations of optimality at which a plane is done, relative to the sum at w = 0
+    float eps = 0;  // sum of violations of optimality at which a plane is done, relative to the sum at w = 0
     int32_t max_rounds = 0;  // Newton steps
-    int32_t max_sweeps = 0; // sweeps over the features in one Newton step
+    int32_t max_sweeps = 0;  // sweeps over the features in one Newton step
     const uint64_t* seeds = nullptr;  // (n_nodes,)
     uint8_t* went = nullptr;  // out, for each of `points`: 0 where the plane is at least zero, else 1
     const volatile uint8_t* stop = nullptr;
@@ -175,7 +175,7 @@ class PlaneTrainer {
             for (const int32_t f : chosen_) sum += move_weight(f);
             if (sum <= enough) break;
         }
-        for (int64_t i = 0; i < n_; i++) along_[i] /= root_[i]; // This is now the change of the margin.
+        for (int64_t i = 0; i < n_; i++) along_[i] /= root_[i];  // This is now the change of the margin.
         return search_line();
     }
 
@@ -243,15 +243,15 @@ class PlaneTrainer {
     Planes& out_;
     SubMatrix part_;
     int64_t n_ = 0, d_ = 0;
-    double loss_ = 0; // loss at the current weights
+    double loss_ = 0;  // loss at the current weights
     Random random_{0};
-    std::vector<float> w_, gradient_, hessian_, move_; // entries: features
-    std::vector<float> margin_, cost_, target_, slope_, root_, along_; // entries: rows
+    std::vector<float> w_, gradient_, hessian_, move_;  // entries: features
+    std::vector<float> margin_, cost_, target_, slope_, root_, along_;  // entries: rows
     std::vector<int64_t> ptr_;
     std::vector<int32_t> row_;
     std::vector<float> value_, scaled_;  // entries of the columns; scaled by the root of their row
     std::vector<int32_t> chosen_;
-    std::vector<std::pair<int32_t, int32_t>> kept_; // feature, and its number in the node
+    std::vector<std::pair<int32_t, int32_t>> kept_;  // feature, and its number in the node
 };
 
 }  // namespace xclassic

@@ -21,7 +21,7 @@ class LabelSums {
 
     // Writes the largest sums over `divisor` as the labels of row i, ties by label id, and resets the sums.
     void take_best(float divisor, const Best& best, int64_t i) {
-        for (int32_t label : touched_) sums_[label] /= divisor; // This precedes the ranking, or rounding could make new ties.
+        for (int32_t label : touched_) sums_[label] /= divisor;  // This precedes the ranking, or rounding could make new ties.
         const int64_t k = std::min(best.k, static_cast<int64_t>(touched_.size()));
         std::partial_sort(touched_.begin(), touched_.begin() + k, touched_.end(), [this](int32_t a, int32_t b) {
             return sums_[a] > sums_[b] || (sums_[a] == sums_[b] && a < b);

@@ -11,8 +11,8 @@ struct LabelVectorsTask {
     int64_t n_labels = 0;
     const int64_t* label_ptr = nullptr;  // (n_labels + 1,)
     const int32_t* label_rows = nullptr;  // rows of each label
-    const float* weights = nullptr; // weight of each row
-    int64_t max_entries = 0; // entries kept of each label: the largest in absolute value
+    const float* weights = nullptr;  // weight of each row
+    int64_t max_entries = 0;  // entries kept of each label: the largest in absolute value
     const volatile uint8_t* stop = nullptr;
 };
 
@@ -38,7 +38,7 @@ inline void sum_label_rows(const LabelVectorsTask& task, LabelVectors& out) {
             }
         }
         seen.each([&](int64_t f) {
-            if (!std::isfinite(sum[f])) sum[f] = 0; // The sum is beyond the range of float32.
+            if (!std::isfinite(sum[f])) sum[f] = 0;  // The sum is beyond the range of float32.
             touched.push_back(static_cast<int32_t>(f));
         });
         std::vector<int32_t> kept = touched;

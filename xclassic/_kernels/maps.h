@@ -9,7 +9,7 @@ namespace xclassic {
 
 struct MapTask {
     Rows rows;
-    const int32_t* features = nullptr; // (n_features,), ascending: the map is 0 for all others
+    const int32_t* features = nullptr;  // (n_features,), ascending: the map is 0 for all others
     const uint16_t* weights = nullptr;  // (n_features, n_components), half precise
     int64_t n_features = 0;
     int64_t n_components = 0;

@@ -11,10 +11,10 @@ namespace xclassic {
 struct NearestTask {
     Rows queries;
     const int64_t* posting_ptr = nullptr;  // (d + 1,)
-    const int32_t* posting_rows = nullptr; // rows that have each feature, ascending
+    const int32_t* posting_rows = nullptr;  // rows that have each feature, ascending
     const float* posting_values = nullptr;
     int64_t n_rows = 0;
-    Best best; // rows and products of each query
+    Best best;  // rows and products of each query
     const volatile uint8_t* stop = nullptr;
 };
 
@@ -39,7 +39,7 @@ class NearestRows {
     }
 
   private:
-    static constexpr int64_t STEP = 16; // rows that are passed over together
+    static constexpr int64_t STEP = 16;  // rows that are passed over together
 
     struct Found {
         float product;
@@ -71,7 +71,7 @@ class NearestRows {
     }
 
     const NearestTask& task_;
-    std::vector<float> products_; // product of each row with the current query
+    std::vector<float> products_;  // product of each row with the current query
     std::vector<Found> best_;
 };
 
@@ -82,11 +82,11 @@ struct VoteTask {
     int64_t n_neighbors = 0;
     const int32_t* neighbors = nullptr;  // (n, n_neighbors)
     const float* weights = nullptr;  // (n, n_neighbors); 0 for slots without a neighbor
-    const int64_t* label_ptr = nullptr; // labels of the rows that are neighbors
+    const int64_t* label_ptr = nullptr;  // labels of the rows that are neighbors
     const int32_t* labels = nullptr;
     int64_t n_labels = 0;
     const uint8_t* allowed = nullptr;  // (n_labels,) or nullptr
-    Best best; // labels, and the share of the weight that votes for each
+    Best best;  // labels, and the share of the weight that votes for each
 };
 
 inline void vote(const VoteTask& task) {

@@ -7,24 +7,24 @@
 
 namespace xclassic {
 
-constexpr float INERT = 1e-9f; // Cost of a pair that must not count. A cost of zero would divide by zero.
+constexpr float INERT = 1e-9f;  // Cost of a pair that must not count. A cost of zero would divide by zero.
 
 struct NodeTask {
     Rows rows;  // the whole matrix, features numbered by descending frequency
-    const float* square_norms = nullptr; // (n,) squared norm of each row, constant feature included
+    const float* square_norms = nullptr;  // (n,) squared norm of each row, constant feature included
     const int32_t* feature_of = nullptr;  // (d,) the user's number of each feature
-    int64_t n_features = 0; // number of the user's features
+    int64_t n_features = 0;  // number of the user's features
     int64_t n_nodes = 0;
     const int64_t* row_ptr = nullptr;  // (n_nodes + 1,)
     const int32_t* node_rows = nullptr;  // rows that reach each node, ascending
-    const float* row_mass = nullptr; // weight of each of these rows, or nullptr for ones
+    const float* row_mass = nullptr;  // weight of each of these rows, or nullptr for ones
     const int64_t* child_ptr = nullptr;  // (n_nodes + 1,)
     const int64_t* positive_ptr = nullptr;  // (n_children + 1,)
-    const int32_t* positives = nullptr; // rows of each child, ascending, among the rows of the node
-    const float* positive_mass = nullptr; // share of the row's weight that belongs to the child, or nullptr for all of it
+    const int32_t* positives = nullptr;  // rows of each child, ascending, among the rows of the node
+    const float* positive_mass = nullptr;  // share of the row's weight that belongs to the child, or nullptr for all of it
     const uint64_t* seeds = nullptr;  // (n_nodes,)
     int32_t loss = 0;
-    float cost = 0; // cost of an error; for least squares the ridge penalty
+    float cost = 0;  // cost of an error; for least squares the ridge penalty
     float eps = 0;
     int32_t max_passes = 0;
     float prune = 0;
@@ -36,11 +36,11 @@ struct NodeTask {
 struct ChunkParts {
     std::vector<int64_t> chunk_feature_ptr{0}, chunk_cell_ptr{0}, chunk_value_ptr{0};
     std::vector<int32_t> features;
-    std::vector<uint32_t> feature_cell_ptr, feature_value_ptr; // first cell and value of each feature row
+    std::vector<uint32_t> feature_cell_ptr, feature_value_ptr;  // first cell and value of each feature row
     std::vector<uint16_t> cell_groups, cell_masks;
     std::vector<float> values;
-    std::vector<float> bias; // bias of each child
-    std::vector<double> residuals; // residual of each child
+    std::vector<float> bias;  // bias of each child
+    std::vector<double> residuals;  // residual of each child
 };
 
 class NodeTrainer {
@@ -54,9 +54,9 @@ class NodeTrainer {
 
   private:
     struct Cell {
-        int32_t feature; // the user's number of the feature
+        int32_t feature;  // the user's number of the feature
         uint16_t group, mask;
-        int64_t value; // its first value in node_values_
+        int64_t value;  // its first value in node_values_
     };
 
     void train_node(int64_t node) {
@@ -163,7 +163,7 @@ class NodeTrainer {
         const int64_t size = (part_.rows.d + 1) * width;
         sum_squares();
         int64_t ptr[LANES + 1] = {0};
-        float targets[LANES] = {}; // targets of the positives of each lane
+        float targets[LANES] = {};  // targets of the positives of each lane
         positives_.clear();
         for (int lane = 0; lane < width; lane++) {
             if (lane < used) {
@@ -257,7 +257,7 @@ class NodeTrainer {
     std::vector<const Cell*> sorted_;
     std::vector<float> node_values_;
     std::vector<int64_t> first_;
-    int64_t n_ = 0; // rows of the node; rows that enter twice count once
+    int64_t n_ = 0;  // rows of the node; rows that enter twice count once
     Scratch<float> W_, alpha_, spare_, norms_, costs_, diagonal_, values_;
     Scratch<int32_t> order_, twin_;
     Scratch<uint16_t> targets_, active_, masks_;

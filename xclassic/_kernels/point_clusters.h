@@ -13,16 +13,16 @@ namespace xclassic {
 struct PointClusterTask {
     Rows labels;  // sparse; a vector of unit length, or zero, for each row
     Rows rows;  // features of the same rows
-    const int32_t* slots = nullptr; // (rows.d,) the dimension out of n_slots that a feature is projected to
-    const float* signs = nullptr; // (rows.d,) sign of each feature in its dimension
+    const int32_t* slots = nullptr;  // (rows.d,) the dimension out of n_slots that a feature is projected to
+    const float* signs = nullptr;  // (rows.d,) sign of each feature in its dimension
     int64_t n_slots = 0;
     int64_t n_nodes = 0;
     const int64_t* point_ptr = nullptr;  // (n_nodes + 1,)
     const int32_t* points = nullptr;
     int32_t n_clusters = 0;
-    int32_t rounds = 0; // rounds of k-means after the start
-    int64_t max_sample = 0; // points of a node that are clustered, at most
-    float kept_share = 0; // share of the entries of a centroid that is kept, the largest ones
+    int32_t rounds = 0;  // rounds of k-means after the start
+    int64_t max_sample = 0;  // points of a node that are clustered, at most
+    float kept_share = 0;  // share of the entries of a centroid that is kept, the largest ones
     int64_t kept_least = 0, kept_most = 0;
     const uint64_t* seeds = nullptr;  // (n_nodes,)
     int32_t* child = nullptr;  // out, for each of `points`; -1 in a node that is not split
@@ -31,8 +31,8 @@ struct PointClusterTask {
 
 // A centroid for each child, node by node.
 struct Centroids {
-    std::vector<int64_t> arity; // children of each node: 0, or at least 2
-    std::vector<int64_t> sizes; // points of each child
+    std::vector<int64_t> arity;  // children of each node: 0, or at least 2
+    std::vector<int64_t> sizes;  // points of each child
     std::vector<int32_t> features;  // ascending
     std::vector<float> values;  // half precise
 };
@@ -67,10 +67,10 @@ class Lanes {
     }
 
     const int32_t n;
-    std::vector<int32_t> dimensions; // dimensions in use
+    std::vector<int32_t> dimensions;  // dimensions in use
 
   private:
-    std::vector<int32_t> place_; // row of lanes of each dimension; 0 is the row of zeros
+    std::vector<int32_t> place_;  // row of lanes of each dimension; 0 is the row of zeros
     std::vector<float> values_;
 };
 
@@ -225,13 +225,13 @@ class PointClusterer {
     const PointClusterTask& task_;
     Centroids& out_;
     int64_t begin_ = 0, n_ = 0;
-    Lanes label_centers_, slot_centers_, centers_; // centers by label dimension, by projected feature and by feature
-    std::vector<float> scores_; // scores of one point, one for each cluster
+    Lanes label_centers_, slot_centers_, centers_;  // centers by label dimension, by projected feature and by feature
+    std::vector<float> scores_;  // scores of one point, one for each cluster
     std::vector<int32_t> sample_, cluster_;  // points, and the cluster of each
-    std::vector<float> nearest_; // cosine of each point to its center
+    std::vector<float> nearest_;  // cosine of each point to its center
     std::vector<float> sizes_;
-    std::vector<int64_t> n_points_; // points in each cluster
-    std::vector<int32_t> number_; // number of each cluster among the clusters with points
+    std::vector<int64_t> n_points_;  // points in each cluster
+    std::vector<int32_t> number_;  // number of each cluster among the clusters with points
     Random random_;
 };
 

@@ -11,17 +11,17 @@
 namespace xclassic {
 
 constexpr int64_t WIDTH = 16;  // labels side by side
-constexpr int64_t AHEAD = 3; // rows that are fetched before the current one is done
+constexpr int64_t AHEAD = 3;  // rows that are fetched before the current one is done
 
 struct RemainderTask {
     Rows rows;
     const float* square_norms = nullptr;  // (n,)
     const float* targets = nullptr;  // (n, WIDTH)
     float alpha = 0;  // ridge penalty, above 0
-    float l1 = 0; // penalty on absolute predictions
+    float l1 = 0;  // penalty on absolute predictions
     int32_t sweeps = 0;
     uint64_t seed = 0;
-    float eps = 0; // change of a dual variable below which the fit is done
+    float eps = 0;  // change of a dual variable below which the fit is done
     float* W = nullptr;  // in and out (d, WIDTH), zeros at first
     const volatile uint8_t* stop = nullptr;
 };
@@ -50,7 +50,7 @@ inline void fit_remainders(const RemainderTask& task) {
     std::iota(order.begin(), order.end(), 0);
     Random random(task.seed);
     for (int32_t sweep = 0; sweep < task.sweeps; sweep++) {
-        for (int64_t i = n - 1; i > 0; i--) std::swap(order[i], order[random.below(i + 1)]); // One fixed order is slow.
+        for (int64_t i = n - 1; i > 0; i--) std::swap(order[i], order[random.below(i + 1)]);  // One fixed order is slow.
         float largest = 0;
         for (int64_t at = 0; at < n; at++) {
             if (*task.stop) return;

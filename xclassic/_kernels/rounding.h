@@ -25,7 +25,7 @@ inline float from_half(uint16_t pattern) {
     const uint32_t bits = static_cast<uint32_t>(pattern & 0x7FFF) << 13, sign = static_cast<uint32_t>(pattern & 0x8000) << 16;
     float x;
     std::memcpy(&x, &bits, sizeof x);
-    x *= 0x1p112f; // This is the difference of the biases of the exponents.
+    x *= 0x1p112f;  // This is the difference of the biases of the exponents.
     uint32_t scaled;
     std::memcpy(&scaled, &x, sizeof scaled);
     scaled |= sign;

@@ -9,17 +9,17 @@
 namespace xclassic {
 
 struct Tree {
-    Chunks chunks; // one chunk for each inner node
+    Chunks chunks;  // one chunk for each inner node
     const int64_t* child_ptr = nullptr;  // (n_nodes + 1,)
     const int32_t* label = nullptr;  // (n_nodes,) -1 for inner nodes
-    const int32_t* chunk_of = nullptr; // (n_nodes,) chunk of each inner node
-    const uint8_t* allowed = nullptr; // (n_nodes,) whether a prediction may lie at or under the node, or nullptr if all may
+    const int32_t* chunk_of = nullptr;  // (n_nodes,) chunk of each inner node
+    const uint8_t* allowed = nullptr;  // (n_nodes,) whether a prediction may lie at or under the node, or nullptr if all may
 };
 
 struct Reached {
     int32_t row, node;
     float score;  // a log-score
-    int32_t rank; // rank among the nodes that the row reached on this level, best first
+    int32_t rank;  // rank among the nodes that the row reached on this level, best first
 };
 
 constexpr int64_t QUERIES = 32;  // rows scored against a node in one call
@@ -80,7 +80,7 @@ class Ensemble {
         for (const Block& block : blocks_) first[block.row + 1]++;
         for (int64_t row = 0; row < n_; row++) first[row + 1] += first[row];
         std::vector<const Block*> sorted(blocks_.size());
-        for (const Block& block : blocks_) sorted[first[block.row]++] = &block; // This keeps the order of the trees.
+        for (const Block& block : blocks_) sorted[first[block.row]++] = &block;  // This keeps the order of the trees.
         size_t begin = 0;
         for (int64_t row = 0; row < n_; row++) {
             const size_t end = first[row];
@@ -88,7 +88,7 @@ class Ensemble {
                 each(*sorted[b], [&](int32_t label, float probability) { sums_[label] += probability; });
             for (size_t b = begin; b < end; b++)
                 each(*sorted[b], [&](int32_t label, float) {
-                    if (sums_[label] == 0) return; // The label was offered already: no probability is 0.
+                    if (sums_[label] == 0) return;  // The label was offered already: no probability is 0.
                     best.offer(row, label, sums_[label] / static_cast<float>(n_trees));
                     sums_[label] = 0;
                 });
@@ -101,7 +101,7 @@ class Ensemble {
         int32_t row, n_children;
         const int32_t* label;
         const uint8_t* allowed;
-        size_t first; // position of its first probability
+        size_t first;  // position of its first probability
     };
 
     template <typename Visit>
@@ -151,8 +151,8 @@ class TreeSearch {
     // label that comes up is better than all that are still hidden. The search ends after k labels.
     void exact(const Tree& tree, int32_t row, int64_t k, BestOfRow& best) {
         struct Waiting {
-            float score; // a probability; for a node, an upper bound on that of a label under it
-            int32_t label, node; // Label -1 means a node, which precedes equals since it may hide smaller labels.
+            float score;  // a probability; for a node, an upper bound on that of a label under it
+            int32_t label, node;  // Label -1 means a node, which precedes equals since it may hide smaller labels.
             float log_score;
             bool operator<(const Waiting& other) const {
                 return precedes(other.score, other.label, score, label) ||

@@ -67,7 +67,7 @@ class SubMatrix {
     explicit SubMatrix(const Rows& all) : all_(all), number_(all.indices ? all.d : 0, -1) {}
 
     Rows rows{};
-    std::vector<int32_t> features; // number of each feature in the whole matrix
+    std::vector<int32_t> features;  // number of each feature in the whole matrix
 
     // Cuts out n rows. `copies` is the room for repeated rows, as a multiple of n.
     void cut(const int32_t* ids, int64_t n, int copies) {
@@ -128,7 +128,7 @@ class SubMatrix {
     }
 
     const Rows& all_;
-    std::vector<int32_t> number_; // number of each feature in the cut; -1 if it does not occur
+    std::vector<int32_t> number_;  // number of each feature in the cut; -1 if it does not occur
     Scratch<int64_t> indptr_;
     Scratch<int32_t> indices_;
     Scratch<float> values_;

@@ -17,12 +17,12 @@ struct ThresholdTask {
     int64_t n_labels = 0;
     int64_t n_nodes = 0;
     const int64_t* point_ptr = nullptr;  // (n_nodes + 1,)
-    const int32_t* points = nullptr; // rows of each node, possibly with repetitions
-    int64_t max_features = 0; // candidates in a node, at most
-    int64_t min_leaf = 0; // points on either side, at least
-    double min_share = 0; // points on either side as a share of the points of the node, at least
+    const int32_t* points = nullptr;  // rows of each node, possibly with repetitions
+    int64_t max_features = 0;  // candidates in a node, at most
+    int64_t min_leaf = 0;  // points on either side, at least
+    double min_share = 0;  // points on either side as a share of the points of the node, at least
     const uint64_t* seeds = nullptr;  // (n_nodes,)
-    int32_t* features = nullptr; // out (n_nodes,): -1 if no candidate splits the node, or its rows all have the same labels
+    int32_t* features = nullptr;  // out (n_nodes,): -1 if no candidate splits the node, or its rows all have the same labels
     float* thresholds = nullptr;  // out (n_nodes,)
     uint8_t* went = nullptr;  // out, for each of `points`: whether its value is above the threshold
     const volatile uint8_t* stop = nullptr;
@@ -99,7 +99,7 @@ class ThresholdFinder {
             if (n_entries_[f]++ == 0) present_.push_back(f);
         });
         heap_.clear();
-        for (int32_t f : present_) // A side of fewer entries than `fewest_` would be too small.
+        for (int32_t f : present_)  // A side of fewer entries than `fewest_` would be too small.
             if (n_entries_[f] >= fewest_) heap_.push_back({mixed(seed + 0x9E3779B97F4A7C15ULL * static_cast<uint64_t>(f + 1)), f});
         std::make_heap(heap_.begin(), heap_.end());
     }
@@ -119,7 +119,7 @@ class ThresholdFinder {
         std::sort(chosen_.begin(), chosen_.end());
         int64_t start = 0;
         for (int32_t f : chosen_) {
-            place_[f] = start + 1; // 0 is for features that are not candidates.
+            place_[f] = start + 1;  // 0 is for features that are not candidates.
             start += n_entries_[f];
         }
         each_node_entry([this](int64_t i, int32_t f, float value) {
@@ -186,12 +186,12 @@ class ThresholdFinder {
     int64_t begin_ = 0, n_ = 0, fewest_ = 1, square_sum_ = 0;
     int32_t best_feature_ = -1;
     float best_threshold_ = 0;
-    std::vector<int32_t> total_, side_; // rows with each label: in the node, and on one side
-    std::vector<int32_t> touched_; // labels of the node
-    std::vector<int64_t> n_entries_, place_; // of each feature: its entries in the node, and the next place to write
+    std::vector<int32_t> total_, side_;  // rows with each label: in the node, and on one side
+    std::vector<int32_t> touched_;  // labels of the node
+    std::vector<int64_t> n_entries_, place_;  // of each feature: its entries in the node, and the next place to write
     std::vector<int32_t> present_, chosen_;  // features
     std::vector<Candidate> heap_;
-    std::vector<Entry> entries_; // entries of the candidates, column by column
+    std::vector<Entry> entries_;  // entries of the candidates, column by column
 };
 
 }  // namespace xclassic

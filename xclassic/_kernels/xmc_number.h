@@ -50,7 +50,7 @@ inline const char *read_float(const char *p, const char *end, float *value) {
     }
     float magnitude = 0.0f;
     if (plain && digits <= 19 && mantissa <= (1u << 24) && decimals <= 10) {
-        magnitude = static_cast<float>(mantissa) / powers[decimals]; // Both are exact, so the one division rounds to nearest.
+        magnitude = static_cast<float>(mantissa) / powers[decimals];  // Both are exact, so the one division rounds to nearest.
     } else {
 #if defined(__cpp_lib_to_chars)
         if (std::from_chars(begin, p, magnitude).ec != std::errc()) magnitude = stream_to_float(begin, p);
