@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 FAILED = 1
-INTERRUPTED = 130  # as a shell reports a program that Ctrl-C ended
+INTERRUPTED = 130  # Exit code by which shells report a program that Ctrl-C ended.
 
 
 def app(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -32,7 +32,7 @@ def app(arguments: Sequence[str] | None = None) -> NoReturn:
         Without the name of the program. Default: those of the process.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in arguments  # counts at any place, because it is added to a command that failed
+    debug = "--debug" in arguments  # It counts at any place, because it is added to a command that failed.
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
@@ -55,13 +55,13 @@ def _run(arguments: list[str]) -> int:
 
     try:
         return typer.main.get_command(commands)(arguments, prog_name="xclassic", standalone_mode=False) or 0
-    except typer.Abort:  # what typer makes of Ctrl-C
+    except typer.Abort:  # Typer turns Ctrl-C into this.
         return INTERRUPTED
 
 
 def _report(error: Exception) -> int:
     """Say what failed in one line; return the exit code."""
-    if hasattr(error, "format_message"):  # an error of usage, found by typer or in its terms
+    if hasattr(error, "format_message"):  # Wrong usage, found by typer or reported in its terms.
         return _report_usage(error)
     if isinstance(error, OSError) and error.strerror:
         _say(f"error: {error.strerror}{f': {error.filename}' if error.filename else ''}")
@@ -76,7 +76,7 @@ def _report_usage(error: Any) -> int:
     message = error.format_message().removeprefix("Invalid value: ")
     if hasattr(error, "option_name"):
         message = f"{error.message}; accepted are {', '.join(_options(error.ctx.command))}"
-    if message:  # there is none where typer has shown the help instead
+    if message:  # The message is empty where typer has shown the help instead.
         _say(f"error: {message.rstrip('.')}", error.ctx.command_path if error.ctx else "xclassic")
     return int(error.exit_code)
 

@@ -178,7 +178,7 @@ def train(
     start = time.perf_counter()
     estimator.fit(X, points.Y)
     training["seconds"] = time.perf_counter() - start
-    # How to run is the business of whoever loads the model.
+    # Whoever loads the model chooses how to run it.
     estimator.set_params(n_jobs=None, verbose=0)
     whole = make_pipeline(encoder, estimator) if points.is_text and not reads_text else estimator
     counts = count_labels(points.Y, estimator.classes_)

@@ -116,7 +116,7 @@ def _read_texts(source: Source, labels: bool) -> Points:
     if source.text_fields is None:
         texts = datasets.read_records(source.path)
     ids: Sequence[Any] = range(len(texts))
-    if source.id_field is not None:  # a string or an integer, just as one label is
+    if source.id_field is not None:  # Ids are strings or integers, as labels are, so they are read as labels.
         _, cells = datasets.read_texts(source.path, text=[], labels=source.id_field, label_delimiter=None)
         ids = [cell[0] if cell else "" for cell in cells or ()]
     return Points(texts, lists, ids)

@@ -12,7 +12,7 @@ from xclassic import TopK, encode_labels, metrics
 from xclassic.cli.data import Points
 from xclassic.cli.models import TrainedModel
 
-MIN_POINTS = 3  # of training data that propensities can be estimated from
+MIN_POINTS = 3  # Fewest training points that propensities can be estimated from.
 
 
 def measure(
@@ -41,7 +41,7 @@ def measure(
     asked = by_frequency or any(value is not None for value in constants.values())
     options: dict[str, Any] = {}
     if trained.label_counts is not None:
-        counts = np.pad(trained.label_counts, (0, n_labels - trained.label_counts.size))  # of unknown labels: none
+        counts = np.pad(trained.label_counts, (0, n_labels - trained.label_counts.size))  # Unknown labels count 0.
         n_train = trained.training["n_rows"]
         if n_train >= MIN_POINTS:
             options["propensities"] = metrics.propensity(counts, n_train, **constants)
@@ -78,7 +78,7 @@ def align_labels(Y: Any, classes: NDArray[Any]) -> csr_array:
         If the model knows none of the labels.
     """
     encoded, names = (Y, np.arange(Y.shape[1])) if isinstance(Y, csr_array) else encode_labels(Y)
-    if names.dtype.kind != classes.dtype.kind:  # the label 12 of a JSON file is "12" in a CSV file
+    if names.dtype.kind != classes.dtype.kind:  # The label 12 of a JSON file is "12" in a CSV file.
         names, classes = names.astype(str), classes.astype(str)
     known = np.isin(names, classes)
     if names.size and not known.any():

@@ -20,7 +20,7 @@ from xclassic.datasets._files import COMPRESSED_SUFFIXES, write_atomically
 from xclassic.topk import TopK
 
 STDOUT = "-"
-BROKEN_PIPE = 141  # as a shell reports a program that wrote to a closed pipe
+BROKEN_PIPE = 141  # Exit code by which shells report a program that wrote to a closed pipe.
 FORMATS = ("text", "jsonl", "npz")
 BREAKS = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
@@ -32,7 +32,7 @@ def open_output(path: str) -> Iterator[IO[bytes]]:
     if path == STDOUT:
         with _standard_output() as stream:
             yield stream
-    elif target.exists() and not target.is_file():  # a device or a pipe, which must not be replaced
+    elif target.exists() and not target.is_file():  # Devices and pipes must not be replaced.
         with open(target, "wb") as stream:
             yield stream
     else:
@@ -46,7 +46,7 @@ def _standard_output() -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.flush()
     except BrokenPipeError:
-        # The interpreter flushes once more when it ends; that must not fail again.
+        # The interpreter flushes once more when it ends, and that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(BROKEN_PIPE) from None
 

@@ -14,16 +14,16 @@ from typer.core import TyperGroup
 import xclassic
 from xclassic.storage.registry import ESTIMATORS, TEXT_ESTIMATORS
 
-DEFAULTS = {"n_jobs": -1}  # where they differ from the constructor's: a program may use all CPUs
-OPTIONS = {"model": "base_model"}  # likewise: --model is the folder to write
-# Of types, in the help.
+DEFAULTS = {"n_jobs": -1}  # Defaults that differ from the constructor's: a program may use all CPUs.
+OPTIONS = {"model": "base_model"}  # Names that differ from the constructor's: --model is the folder to write.
+# How the help spells types.
 SPELLINGS = {"none": "none", "labeltree": "FOLDER", "ndarray": "FILE.npy", "tuple": "A,B", "str": "TEXT"}
 
 
 class EstimatorGroup(TyperGroup):
     """Has a command for each estimator, made when it is asked for."""
 
-    train: Callable[..., None]  # its first parameter is the estimator, the others are options of every command
+    train: Callable[..., None]  # Its first parameter is the estimator; the others are options of every command.
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*ESTIMATORS, *TEXT_ESTIMATORS]
@@ -51,7 +51,7 @@ def estimator_command(estimator_class: type, train: Callable[..., None]) -> Any:
             estimator._check_parameters()
         train(estimator, **values)
 
-    # Typer reads the options of a function off its signature.
+    # Typer takes the options of a function from its signature.
     signature = inspect.Signature([*common, *own])
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
@@ -134,7 +134,7 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 
 def _array(path: str) -> Any:
-    import numpy as np  # not for a mere --help
+    import numpy as np  # A mere --help must not wait for this import.
 
     try:
         return np.load(path, allow_pickle=False)

@@ -29,7 +29,7 @@ from xclassic.cli.parameters import usage_errors
 if TYPE_CHECKING:
     from xclassic.cli.models import TrainedModel
 
-LONGEST_VALUE = 60  # of a parameter
+LONGEST_VALUE = 60  # Characters of a parameter's value on the page, at most.
 
 
 def report(
