@@ -1,6 +1,6 @@
-"""What a report shows beside the metrics: precision and recall by frequency, calibration, confusions, a sample.
+"""What a report shows in addition to the metrics: precision and recall by frequency, calibration, confusions, a sample.
 
-All of it is linear in rows times predictions and in true labels; nothing is as large as rows times labels.
+All of it is linear in rows times predictions and in true labels; no array is as large as rows times labels.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from xclassic.metrics._inputs import Pairs, read_pairs, read_ranking
 from xclassic.topk import TopK
 
-STEPS = (1, 2, 5)  # of each power of ten
+STEPS = (1, 2, 5)  # Bins of label frequency begin at these multiples of each power of ten.
 
 
 class Case(NamedTuple):
-    """A ranking beside the truth.
+    """A ranking and the truth.
 
     Attributes
     ----------
     truth : Pairs
     top : TopK
-        Cut at the depth of the report.
+        The ranking, cut at the depth of the report.
     hits : ndarray of bool, shape (n_rows, k)
         Where a prediction is a true label.
     sizes : ndarray of int64, shape (n_rows,)
@@ -73,12 +73,12 @@ class FrequencyBins(NamedTuple):
 
     @property
     def precision(self) -> NDArray[np.float64]:
-        """Right ones among the predictions; NaN without a prediction."""
+        """Share of the predictions that are right; NaN without a prediction."""
         return _ratio(self.right, self.predicted)
 
     @property
     def recall(self) -> NDArray[np.float64]:
-        """Right ones among the true labels; NaN without a true label."""
+        """Share of the true labels that are predicted; NaN without a true label."""
         return _ratio(self.right, self.true)
 
 
@@ -131,7 +131,7 @@ class ScoreBins(NamedTuple):
 
 
 def by_score(case: Case, n_bins: int = 10) -> ScoreBins:
-    """Return how often predictions are right by their score, which must be finite to be counted."""
+    """Return how often predictions are right by their score; only finite scores count."""
     used = case.top.filled() & np.isfinite(case.top.scores)
     scores, right = case.top.scores[used].astype(np.float64), case.hits[used]
     ordered = np.sort(scores)
@@ -164,7 +164,7 @@ class Confusions(NamedTuple):
 
 
 def confusions(case: Case, limit: int) -> Confusions:
-    """Return which labels stand first where another is true and not predicted at all; ties by label id."""
+    """Return which labels are ranked first where another is true and not predicted at all; ties go by label id."""
     n_labels, rows = case.truth.n_labels, case.truth.rows
     first_wrong = (case.top.counts > 0) & ~case.hits[:, 0]
     chosen = first_wrong[rows] & case.missed()

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 5.4, 3.0  # inches; small, so that text stays readable where a phone shrinks the figure
-INK, GRID, FIRST, SECOND = "#000001", "#000002", "#000003", "#000004"  # each stands for a color of the page
+WIDTH, HEIGHT = 5.4, 3.0  # Inches. They are small, so that text stays readable where a phone shrinks the figure.
+INK, GRID, FIRST, SECOND = "#000001", "#000002", "#000003", "#000004"  # Placeholders for the colors of the page.
 COLORS = {INK: "var(--muted)", GRID: "var(--rule)", FIRST: "var(--first)", SECOND: "var(--second)"}
 STYLE = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "xclassic",  # ids would be random
+    "svg.fonttype": "none",  # Text stays text, in the font of the page.
+    "svg.hashsalt": "xclassic",  # Without it the ids would be random.
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -42,11 +42,11 @@ STYLE = {
     "lines.markersize": 5.5,
 }
 PERCENT = np.arange(0, 101, 20)
-NONE = 0.35  # where the labels without training rows stand on the logarithmic axis
+NONE = 0.35  # Position on the logarithmic axis of the labels without training rows.
 
 
 def check_matplotlib() -> None:
-    """Raise if no figure could be drawn.
+    """Raise an error if no figure could be drawn.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def frequency_figure(bins: FrequencyBins, description: str) -> str:
         ):
             seen = (bins.fewest > 0) & np.isfinite(values)
             axes.plot(middles[seen], 100 * values[seen], marker + line, color=color, label=name)
-            # No line leads there: its place on the axis is not a number of rows.
+            # No line leads to labels without rows, since their place on the axis is not a number of rows.
             axes.plot(middles[bins.fewest == 0], 100 * values[bins.fewest == 0], marker, color=color)
         axes.set(xscale="log", xlabel="training rows of the label", ylabel="percent")
         _frequency_ticks(axes, bins)
@@ -82,7 +82,7 @@ def frequency_figure(bins: FrequencyBins, description: str) -> str:
 
 
 def _frequency_ticks(axes: Axes, bins: FrequencyBins) -> None:
-    """Mark the ends of the bins, or of every third if there are many."""
+    """Mark the ends of the bins, or every third one if there are many."""
     ends = np.unique(np.concatenate([bins.fewest, bins.most + 1]))
     positive = ends[ends > 0]
     if positive.size > 7:
@@ -96,7 +96,7 @@ def _frequency_ticks(axes: Axes, bins: FrequencyBins) -> None:
 
 
 def reliability_figure(bins: ScoreBins, description: str) -> str:
-    """Draw the share of right predictions against the mean score, beside the diagonal."""
+    """Draw the share of right predictions against the mean score, with the diagonal."""
     with _drawing() as (figure, axes):
         axes.plot([0, 100], [0, 100], ":", color=INK, lw=1.2, label="calibrated")
         axes.plot(100 * bins.mean, 100 * bins.share, "o-", color=FIRST, label="this model")
@@ -129,7 +129,7 @@ def _percent(axes: Axes) -> None:
 
 @contextmanager
 def _drawing() -> Iterator[tuple[Figure, Axes]]:
-    """Give a new figure in our style, whatever the user's settings are."""
+    """Provide a new figure in our style, independent of the user's settings."""
     check_matplotlib()
     from matplotlib import style
     from matplotlib.figure import Figure
@@ -141,7 +141,7 @@ def _drawing() -> Iterator[tuple[Figure, Axes]]:
 
 
 def _svg(figure: Figure, name: str, description: str) -> str:
-    """Return a figure as an element; `name` sets its ids apart from those of the other figures."""
+    """Return a figure as an element; `name` makes its ids differ from the ids of other figures."""
     written = io.StringIO()
     figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
     text = written.getvalue()

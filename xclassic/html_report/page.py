@@ -12,7 +12,7 @@ from typing import Any
 
 from xclassic._version import __version__
 
-# Not allowed in HTML, unreadable, or able to reorder the text around it.
+# Characters that HTML does not allow, that are unreadable, or that can reorder the text around them.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 DASH = "\N{EN DASH}"
 
@@ -102,23 +102,23 @@ footer { margin-top: 3rem; color: var(--muted); font-size: 0.85rem; }
 
 
 def safe(value: Any, longest: int) -> str:
-    """Return a value as escaped text of one line and at most `longest` characters, nothing in it unprintable."""
+    """Return a value as escaped, printable text of one line and at most `longest` characters."""
     text = UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", " ".join(str(value).split()))
     return escape(text if len(text) <= longest else text[: longest - 1].rstrip() + "…")
 
 
 def isolated(value: Any, longest: int) -> str:
-    """Return a value as HTML whose writing direction does not reach what stands beside it."""
+    """Return a value as HTML whose writing direction does not affect the text around it."""
     return f"<bdi>{safe(value, longest)}</bdi>"
 
 
 def number(value: int) -> str:
-    """Return a whole number with thousands set apart."""
+    """Return a whole number with its thousands separated."""
     return f"{value:,}"
 
 
 def percent(value: float) -> str:
-    """Return a share in percent, a dash for NaN."""
+    """Return a share in percent, or a dash for NaN."""
     return DASH if value != value else f"{100 * value:.2f}"
 
 
@@ -131,9 +131,9 @@ def table(
     ----------
     caption : str
     columns : sequence of str
-        Their headings.
+        Headings of the columns.
     bodies : mapping of str to rows of cells
-        Groups of rows by their heading, which may be empty. The first cell of a row is its heading.
+        Groups of rows, each by its heading, which may be empty. The first cell of a row is its heading.
     texts : int, default=1
         How many columns hold text and are set flush left.
     """
@@ -142,7 +142,7 @@ def table(
     for heading, rows in bodies.items():
         above = f"<tr><th scope=rowgroup colspan={len(columns)}>{escape(heading)}</th></tr>\n" if heading else ""
         parts.append(f"<tbody>\n{above}{''.join(_row(row, texts) for row in rows)}</tbody>")
-    # A table that is wider than a phone scrolls by itself, also with the keyboard.
+    # A table that is wider than a phone scrolls on its own, also with the keyboard.
     return (
         f'<div class=wide role=region aria-label="{escape(caption)}" tabindex=0>\n<table>'
         f"<caption>{escape(caption)}</caption>\n{''.join(parts)}\n</table></div>\n"
@@ -160,13 +160,13 @@ def _aligned(column: int, texts: int) -> str:
 
 
 def definitions(entries: Mapping[str, str], kind: str) -> str:
-    """Return terms and what is said of them as a list of class `kind`."""
+    """Return terms and their definitions as a list of class `kind`."""
     items = "".join(f"<dt>{term}</dt><dd>{html}</dd>\n" for term, html in entries.items())
     return f"<dl class={kind}>\n{items}</dl>\n"
 
 
 def figure(caption: str, svg: str) -> str:
-    """Return a figure below its caption."""
+    """Return a figure with its caption above it."""
     return f"<figure><figcaption>{escape(caption)}</figcaption>\n{svg}</figure>\n"
 
 
@@ -176,7 +176,7 @@ def document(title: str, introduction: str, sections: Mapping[str, tuple[str, st
     Parameters
     ----------
     title : str
-        Safe already.
+        Text that is already safe.
     introduction : str
         HTML below the title.
     sections : mapping of str to (str, str)
@@ -187,7 +187,7 @@ def document(title: str, introduction: str, sections: Mapping[str, tuple[str, st
         f"<section id={key} aria-labelledby={key}-h>\n<h2 id={key}-h>{escape(name)}</h2>\n{html}</section>\n"
         for key, (name, html) in sections.items()
     )
-    # The policy holds even where something unescaped slipped through: no script runs, nothing is fetched.
+    # The policy holds even if something unescaped slips through: no script runs, and nothing is fetched.
     return f"""<!DOCTYPE html>
 <html lang=en>
 <head>

@@ -1,4 +1,4 @@
-"""The public function."""
+"""The function that writes a report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xclassic.metrics._inputs import check_counts
 from xclassic.topk import TopK
 from xclassic.validation.parameters import check_k, check_number
 
-MIN_ROWS = 3  # of training, that propensities can be estimated from
+MIN_ROWS = 3  # Fewest training rows that propensities can be estimated from.
 
 
 def write_report(
@@ -45,21 +45,21 @@ def write_report(
     """Write one HTML page about a ranking of labeled rows.
 
     The page holds the metrics, precision and recall by label frequency, calibration, the most confused labels and
-    sample predictions. It needs nothing beside itself: no network, no script. The same input gives the same bytes.
+    sample predictions. It is self-contained: it needs no network and no script. The same input gives the same bytes.
 
     Parameters
     ----------
     path : str or path
-        The file. One that is there is replaced when the page is complete, and not at all on any failure.
+        The file. An existing one is replaced once the page is complete, and not at all on any failure.
     Y_true : sparse or dense matrix, shape (n_rows, n_labels)
         True where an entry is above zero. Columns beyond `label_names` are labels that the model does not know.
     top : TopK
         The ranking, at least as deep as the largest of `ks`.
     label_names : sequence of length n_known
-        What the labels are called, such as ``classes_`` of the estimator; at most one for each column of `Y_true`.
+        Names of the labels, such as ``classes_`` of the estimator; at most one for each column of `Y_true`.
     train_counts : array-like of int, shape (n_known,), optional
         Training rows of each label; adds the metrics of head, torso and tail and the section on label frequency.
-        Labels beyond the end have none.
+        Labels beyond the end have 0.
     n_train : int, optional
         Number of training rows; with `train_counts` it adds the propensity-scored metrics if it is at least 3.
     preset : {"default", "wikipedia", "amazon"}, optional
@@ -67,22 +67,22 @@ def write_report(
     codes : array-like of int, shape (n_known, depth), optional
         The code of each label, as ``LabelTree.codes()`` gives them; adds the prefix credit.
     probabilities : bool, default=False
-        Whether scores are probabilities. If so they are compared with the share of right predictions, else only that
-        share is shown by ascending score.
+        Whether scores are probabilities. If so, they are compared with the share of right predictions; else only that
+        share is shown, by ascending score.
     texts : sequence of str or mapping, length n_rows, optional
         The text or the fields of each row, shown with the samples.
     row_names : sequence of length n_rows, optional
-        What the rows are called. Default: numbers from 0.
+        Names of the rows; by default numbers from 0.
     ks : iterable of int, default=(1, 3, 5)
-        Depths of the metrics. All else looks at the first ``max(ks)`` predictions.
+        Depths of the metrics. All other sections use the first ``max(ks)`` predictions.
     samples : int, default=20
-        Sample predictions; 0 leaves the section out.
+        Number of sample predictions; 0 leaves the section out.
     seed : int, default=0
-        Draws the samples.
+        Seed for drawing the samples.
     title : str, default="Model report"
         Heading of the page.
     facts : mapping of str to object, optional
-        What else stands below the title: the model, its parameters, the data, a date.
+        What else the page shows below the title: the model, its parameters, the data, a date.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def write_report(
 
     Notes
     -----
-    Names, texts and facts are shown as text, whatever they hold, and cut where they are long.
+    Names, texts and facts are always shown as text, never as HTML, and are cut if they are long.
 
     Cost: some sorts of the true labels and the predictions; O(n_rows k + nnz + n_labels) memory.
 
@@ -184,7 +184,7 @@ def _as_table(codes: ArrayLike) -> NDArray[Any]:
 
 
 def _padded(name: str, values: NDArray[Any], n_labels: int, missing: int) -> NDArray[Any]:
-    """Return an entry for each label, `missing` for those that the model does not know."""
+    """Return an entry for each label; labels that the model does not know get `missing`."""
     if values.shape[0] > n_labels:
         raise ValueError(f"{name} has {values.shape[0]} entries but Y_true has {n_labels} columns.")
     padding = [(0, n_labels - values.shape[0]), *[(0, 0)] * (values.ndim - 1)]

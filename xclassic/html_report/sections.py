@@ -15,9 +15,9 @@ from xclassic.html_report.figures import frequency_figure, quantile_figure, reli
 from xclassic.html_report.page import DASH, definitions, figure, isolated, number, percent, safe, table
 
 LONGEST_NAME, LONGEST_TEXT = 80, 400
-TRUE_SHOWN = 20  # true labels of a sample row
-CONFUSIONS = 20  # pairs of labels
-DEEPEST = 10  # rows of the table of prefix credit
+TRUE_SHOWN = 20  # At most this many true labels of a sample row are shown.
+CONFUSIONS = 20  # At most this many pairs of labels are shown.
+DEEPEST = 10  # At most this many rows in the table of prefix credit.
 
 TERMS = {
     "P": "Precision: the share of the first k predictions that are true.",
@@ -32,12 +32,12 @@ GROUPS = ("head", "torso", "tail")
 
 
 class Names(NamedTuple):
-    """How labels are called.
+    """The names of labels.
 
     Attributes
     ----------
     names : sequence
-        Of the labels that the model knows; it may be as long as there are labels in the world, so it is never copied.
+        Names of the labels that the model knows. It is never copied, because it may be very long.
     """
 
     names: Sequence[Any] | NDArray[Any]
@@ -51,7 +51,7 @@ class Names(NamedTuple):
 
 
 def describe(case: Case, n_known: int, facts: Mapping[str, Any]) -> str:
-    """Return the facts given, and those of the labeled rows."""
+    """Return the given metadata together with the metadata of the labeled rows."""
     n_labels, n_true, n_bare = case.truth.n_labels, case.truth.keys.size, int((case.sizes == 0).sum())
     given = {safe(name, LONGEST_NAME): isolated(value, LONGEST_TEXT) for name, value in facts.items()}
     bare = f", {number(n_bare)} of them without labels" if n_bare else ""
@@ -68,7 +68,7 @@ def describe(case: Case, n_known: int, facts: Mapping[str, Any]) -> str:
 def metrics_section(
     case: Case, results: Mapping[str, float], ks: Sequence[int], train_counts: NDArray[Any] | None, constants: str
 ) -> str:
-    """Return the metrics of all labels, and of those of each frequency; `constants` names those of propensities."""
+    """Return the metrics of all labels and of each frequency group; `constants` names the propensity constants."""
     bodies: dict[str, list[list[str]]] = {}
     plain = list(dict.fromkeys(key.rpartition("@")[0] for key in results if " " not in key))
     headings = {"": "All labels"} | _groups(case, train_counts)
@@ -169,7 +169,7 @@ def _quantile_text(k: int) -> str:
 
 
 def score_format(scores: NDArray[np.floating]) -> Callable[[float], str]:
-    """Return how to write scores so that they stand aligned, with about three digits of the largest."""
+    """Return how to write scores so that they are aligned, with about three digits of the largest."""
     finite = np.abs(scores[np.isfinite(scores)])
     largest = float(finite.max()) if finite.size else 0.0
     digits = 3 - int(np.ceil(np.log10(largest))) if largest > 0 else 3
@@ -178,7 +178,7 @@ def score_format(scores: NDArray[np.floating]) -> Callable[[float], str]:
 
 
 def confusion_section(case: Case, names: Names) -> str:
-    """Return which labels stand first where others are missed."""
+    """Return which labels are ranked first where others are missed."""
     found = confusions(case, CONFUSIONS)
     if found.rows.size == 0:
         return "<p>No row has both a wrong first prediction and a true label that was not predicted.</p>\n"
@@ -259,7 +259,7 @@ def _predictions(case: Case, names: Names, row: int, score: Callable[[float], st
 
 
 def _item(good: bool, name: str, verdict: str, aside: str) -> str:
-    """Return one label with a mark that says by its form and by a hidden word what its color says."""
+    """Return one label with a mark whose form and hidden word say the same as its color."""
     mark = (
         f"<span class={'right' if good else 'wrong'}>{'✓' if good else '✗'}<span class=unseen>{verdict}:</span></span>"
     )
