@@ -1,4 +1,4 @@
-"""Files in and out: the error of unreadable data, decompression by content, atomic writing."""
+"""Reading and writing of files: the error of unreadable data, decompression by content, atomic writing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class DataFileError(ValueError):
-    """A data file does not hold what its format allows.
+    """An error raised if a data file breaks the rules of its format.
 
     Parameters
     ----------
@@ -39,12 +39,12 @@ class DataFileError(ValueError):
 
 @contextmanager
 def open_data(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a file for reading bytes; gzip, xz and bzip2 are recognized by their first bytes, whatever the name.
+    """Open a file for reading bytes; gzip, xz and bzip2 are recognized by their first bytes, not by the name.
 
     Raises
     ------
     DataFileError
-        If the compressed data is damaged or cut short; also while it is read inside the context.
+        If the compressed data is damaged or cut short. It is also raised by reading inside the context.
     """
     with open(path, "rb") as raw, _decompressor(raw) as stream:
         try:
@@ -78,7 +78,7 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[str]:
 
 @contextmanager
 def write_atomically(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a file for writing bytes, compressed as the suffix says; only when complete it takes the name ``path``."""
+    """Open a file for writing bytes, compressed by its suffix; it gets the name ``path`` only when it is complete."""
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.unfinished")
     try:
@@ -94,7 +94,7 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
 def _compressor(raw: io.BufferedWriter, suffix: str) -> AbstractContextManager[Any]:
     match suffix:
-        case ".gz":  # without name and time in it, so that equal data gives equal bytes
+        case ".gz":  # Name and time are left out, so that equal data gives equal bytes.
             return gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0)
         case ".xz":
             return lzma.LZMAFile(raw, "wb")

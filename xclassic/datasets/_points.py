@@ -9,7 +9,7 @@ from scipy.sparse import csr_array, issparse
 
 
 def check_features(X: Any) -> Any:
-    """Return ``X`` as finite float32, canonical `csr_array` if it is sparse.
+    """Return ``X`` as finite float32, and as a canonical `csr_array` if it is sparse.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def check_features(X: Any) -> Any:
 
 
 def check_labels(Y: Any, n_rows: int) -> csr_array:
-    """Return the 0-1 matrix ``Y`` as canonical `csr_array` of ones, float32.
+    """Return the 0-1 matrix ``Y`` as a canonical `csr_array` of float32 ones.
 
     Raises
     ------

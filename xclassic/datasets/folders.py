@@ -63,10 +63,10 @@ class Dataset:
 
 
 def load_bibtex() -> Dataset:
-    """Load bibtex, the data set that comes with the package: bookmarks and publications, to be tagged.
+    """Load bibtex, the data set that comes with the package: bookmarks and publications with their tags.
 
-    4,880 training and 2,515 test points, 1,836 binary word features, 159 tags, 2.4 tags per point; the official split.
-    Source, citation and license are in the file ``README.md`` beside the data (folder ``datasets/bibtex``).
+    It has 4,880 training and 2,515 test points (the official split), 1,836 binary word features, 159 tags and 2.4 tags
+    per point. Source, citation and license are in the file ``README.md`` of its folder ``datasets/bibtex``.
 
     Returns
     -------
@@ -88,13 +88,13 @@ def load_bibtex() -> Dataset:
 
 
 def load(path_or_name: _Path, *, zero_based: bool | None = None, split_column: int = 0) -> Dataset:
-    """Load a data set: a folder of files, or by name one that comes with the package (``"bibtex"``).
+    """Load a data set from a folder of files, or by name the one that comes with the package (``"bibtex"``).
 
     Parameters
     ----------
     path_or_name : path or str
-        A folder, or ``"bibtex"`` (a folder of that name: ``"./bibtex"``). Files are recognized by their names, cut at
-        ``.``, ``_`` and ``-``; upper and lower case are the same:
+        A folder, or ``"bibtex"`` (write ``"./bibtex"`` for a folder of that name). Files are recognized by the words of
+        their names, which are separated by ``.``, ``_`` and ``-``, in upper or lower case:
 
         * ``train.txt``, ``test.txt``, also ``train_bow.txt.xz``, ``eurlex_test.txt``, ``trn.svm``: see `read_xmc`.
           Without a test file, one with ``dev``, ``valid`` or ``val`` takes its place.
@@ -104,15 +104,15 @@ def load(path_or_name: _Path, *, zero_based: bool | None = None, split_column: i
         * ``label_names.txt`` (line i names label i) or ``labels.tsv`` (its last column does); ``feature_names.txt`` or
           ``vocab.txt``.
     zero_based : bool, optional
-        Whether feature ids start at 0; must be given for text files without a header. Two such files, whose sizes are
-        their largest ids, are widened to the same size.
+        Whether feature ids start at 0. It must be given for text files without a header. The sizes of two such files
+        follow from their largest ids, so the files are widened to the same size.
     split_column : int, default=0
-        Which split of the split files to take.
+        Column of the split files to use.
 
     Returns
     -------
     Dataset
-        Named like the folder.
+        The data set, named after the folder.
 
     Raises
     ------
@@ -124,9 +124,9 @@ def load(path_or_name: _Path, *, zero_based: bool | None = None, split_column: i
 
     Notes
     -----
-    The data sets of the Extreme Classification Repository are downloaded from its page; unpacked, their bag-of-words
-    folders load as they are. They hold points without labels, labels without training points and a few labels repeated
-    within a row: no row is left out and no id is changed.
+    The data sets of the Extreme Classification Repository are downloaded from its page. Once unpacked, their
+    bag-of-words folders load unchanged. They hold points without labels, labels without training points and a few
+    labels repeated within a row: no row is left out and no id is changed.
 
     Examples
     --------
@@ -176,13 +176,13 @@ def read_npz(X_path: _Path, Y_path: _Path | None = None) -> tuple[Any, csr_array
     -------
     X : csr_array of float32, or ndarray of float32 from ``.npy``; shape (n_points, n_features)
     Y : csr_array of float32, shape (n_points, n_labels), or None
-        Both canonical. None without ``Y_path``.
+        Labels, None without ``Y_path``. Both matrices are canonical.
 
     Raises
     ------
     DataFileError
-        If a file is not of that kind, ``X`` is not finite in float32, ``Y`` is not of zeros and ones, or their rows
-        differ in number. Nothing is unpickled.
+        If a file is not of that kind, ``X`` is not finite in float32, ``Y`` holds values other than 0 and 1, or their
+        numbers of rows differ. Nothing is unpickled.
     """
     X = _load_matrix(X_path, check_features)
     return X, None if Y_path is None else _load_matrix(Y_path, lambda Y: check_labels(Y, X.shape[0]))
@@ -192,7 +192,7 @@ def _load_matrix(path: _Path, check: Callable[[Any], Any]) -> Any:
     dense = Path(path).suffix == ".npy"
     try:
         matrix = np.load(path, allow_pickle=False) if dense else load_npz(path)
-    except Exception as error:  # zipfile and the loaders raise nearly anything over a damaged file
+    except Exception as error:  # The loaders and zipfile raise errors of almost any kind for a damaged file.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         kind = "an array as numpy.save writes it" if dense else "a matrix as scipy.sparse.save_npz writes it"
@@ -217,7 +217,7 @@ def _read_train_test(train: Path, test: Path | None, zero_based: bool | None) ->
     if test is None:
         return (X, Y), (None, None)
     X_test, Y_test, test_header = read_points(test, zero_based=zero_based)
-    if header is None and test_header is None:  # each is as wide as its largest id
+    if header is None and test_header is None:  # Each file is only as wide as its largest id.
         for ours, theirs in ((X, X_test), (Y, Y_test)):
             width = max(ours.shape[1], theirs.shape[1])
             ours.resize(ours.shape[0], width)
@@ -245,7 +245,7 @@ def _read_names(path: Path | None, what: str, count: int) -> list[str] | None:
 
 
 def _find_files(folder: Path) -> _Files:
-    """Return the files of a folder by the role that their names tell."""
+    """Return the files of a folder by their roles, which follow from their names."""
     files: _Files = {}
     for path in sorted(folder.iterdir()):
         role = _role(path.name.lower())

@@ -17,7 +17,7 @@ from xclassic._kernels.stratify import move_rows, stratify
 def stratified_split(
     Y: Any, *, test_size: float = 0.2, random_state: Any = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split rows into train and test so that every label is spread over both in proportion.
+    """Split rows into train and test so that the rows of every label are divided in proportion.
 
     Every label that has a row keeps at least one in train.
 
@@ -26,16 +26,16 @@ def stratified_split(
     Y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector, with n_rows rows
         Labels of the rows, as for ``fit``.
     test_size : float or int, default=0.2
-        Share of the rows that go to test, in (0, 1), rounded up; or their number.
+        Share of the rows in test, in (0, 1), rounded up; or the number of these rows.
     random_state : int, RandomState instance or None, default=None
         Seed; the same seed gives the same split.
 
     Returns
     -------
     train_rows : ndarray of int64
-        Row numbers, ascending. Use them on everything that has these rows: ``X[train_rows]``, ``Y[train_rows]``.
+        Row numbers, ascending. They index all data of these rows: ``X[train_rows]``, ``Y[train_rows]``.
     test_rows : ndarray of int64
-        All the others, ascending.
+        All other rows, ascending.
 
     Raises
     ------
@@ -45,15 +45,16 @@ def stratified_split(
     Warns
     -----
     UserWarning
-        If test stays smaller than asked for because train can spare no other row.
+        If test stays smaller than `test_size` because train can spare no other row.
 
     Notes
     -----
-    Iterative stratification (Sechidis et al., 2011) for two parts. Again and again, the label with the fewest rows not
-    yet placed has them placed: each row goes to the side that lacks more rows of this label, else to the side that
-    lacks more rows, else by chance; but a row that is the last chance of a label to be in train goes there. So labels
-    of one row are never in test, of two rows seldom. Then rows are moved to make up the size of test, first those whose
-    labels the other side lacks, never the last row of a label in train. Labels and rows are shuffled beforehand.
+    This is iterative stratification (Sechidis et al., 2011) for two sides. Each step takes the label with the fewest
+    rows not yet placed and places these rows. A row goes to the side that lacks more rows of this label, else to the
+    side that lacks more rows, else to a random side; but it goes to train if it is the last row that can keep a label
+    there. So labels of one row are never in test, and labels of two rows are rarely. Then rows are moved until test has
+    its size, first rows whose labels the other side lacks, and never the last row of a label in train. Labels and rows
+    are shuffled beforehand.
 
     Cost: O(nnz log nnz) time, some 40 bytes per stored label.
 
@@ -95,7 +96,7 @@ def stratified_split(
 
 
 def _resize(Y: csr_array, in_test: NDArray[np.bool_], n_test: int) -> None:
-    """Move rows between the sides until test has ``n_test``, first those whose labels are there beyond their share."""
+    """Move rows between the sides until test has ``n_test``, first rows whose labels their side has too many of."""
     totals = np.maximum(np.bincount(Y.indices, minlength=Y.shape[1]), 1)
     train_counts = np.bincount(Y[~in_test].indices, minlength=Y.shape[1])
     excess = (1 - n_test / Y.shape[0]) - train_counts / totals

@@ -25,21 +25,21 @@ def read_texts(
     path : path
         The file: ``.jsonl``, ``.ndjson`` or ``.json`` (a JSON object per line), ``.csv`` or ``.tsv`` (the first line
         names the columns), each plain or followed by ``.gz``, ``.xz`` or ``.bz2``. In CSV, cells may be quoted; in TSV,
-        quotes are characters like others. Empty lines are skipped.
+        quotes are ordinary characters. Empty lines are skipped.
     text : str or sequence of str, default="text"
-        Field that holds the text; several are joined by a space.
+        Field that holds the text. Several fields are joined by a space.
     labels : str or None, default="labels"
         Field that holds the labels: in JSON a list of strings or integers, one integer, or a string; in CSV and TSV a
-        string. None reads the texts only.
+        string. With None only the texts are read.
     label_delimiter : str or None, default=","
-        Where a string of labels is cut; blanks around a label are stripped, and the empty string means no label. None:
-        the whole string is one label.
+        Separator of the labels in a string. Blanks around a label are stripped, and the empty string means no label.
+        With None the whole string is one label.
 
     Returns
     -------
     texts : list of str
     labels : list of list of (str or int), or None
-        As ``fit`` takes them, and `xclassic.encode_labels`.
+        Labels of each text, as ``fit`` and `xclassic.encode_labels` take them.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def read_records(path: _Path) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        One for each line; cells of CSV and TSV are strings.
+        One dict per line. Cells of CSV and TSV are strings.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def _read_jsonl(path: _Path) -> Iterator[_Record]:
 
 
 def _read_csv(path: _Path, **dialect: Any) -> Iterator[_Record]:
-    csv.field_size_limit(max(csv.field_size_limit(), 1 << 30))  # the default is 128 KiB; documents can be longer
+    csv.field_size_limit(max(csv.field_size_limit(), 1 << 30))  # Documents can be longer than the default of 128 KiB.
     rows = csv.reader(read_lines(path), strict=True, **dialect)
     names: list[str] = []
     while True:
@@ -175,7 +175,7 @@ def _read_tsv(path: _Path) -> Iterator[_Record]:
 _READERS: dict[str, Callable[[_Path], Iterator[_Record]]] = {
     ".jsonl": _read_jsonl,
     ".ndjson": _read_jsonl,
-    ".json": _read_jsonl,  # the raw texts of the Extreme Classification Repository are JSON lines under this name
+    ".json": _read_jsonl,  # The raw texts of the Extreme Classification Repository are JSON lines under this name.
     ".csv": _read_csv,
     ".tsv": _read_tsv,
 }

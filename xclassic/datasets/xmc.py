@@ -1,4 +1,4 @@
-"""The text format of the Extreme Classification Repository, and its headerless relative of LIBSVM."""
+"""The text format of the Extreme Classification Repository, and LIBSVM's variant of it without a header."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ def read_xmc(
 
         3,17,42 0:0.5 12:1 733:0.25
 
-    The same format without the first line, as LIBSVM's multi-label files have it, is read too. Plain, gzip, xz and
-    bzip2 files are told apart by their content.
+    The same format without the first line, as in LIBSVM's multi-label files, is read too. Plain, gzip, xz and bzip2
+    files are recognized by their content.
 
     Parameters
     ----------
     path : path
         The file.
     n_features, n_labels : int, optional
-        Numbers of columns of ``X`` and ``Y``. By default those of the header; without a header, the largest id read
-        plus one. A test file is read with the numbers of its training file: ids are never renumbered.
+        Numbers of columns of ``X`` and ``Y``. By default they come from the header, or without a header from the
+        largest id read, plus one. Read a test file with the numbers of its training file: ids are never renumbered.
     zero_based : bool, optional
-        Whether feature ids start at 0 (True) or 1 (False). By default True for files with a header. Files without one
-        come in both kinds, which nothing in them tells apart for sure: there it must be said. Label ids start at 0
-        always.
+        Whether feature ids start at 0 (True) or 1 (False). The default is True for files with a header. It must be
+        given for files without one: both kinds exist, and their content does not tell them apart for sure. Label ids
+        always start at 0.
     split : path, optional
         A file of row numbers, starting at 1, as the repository gives for data sets that come as one file (such as
         ``bibtex_trSplit.txt``): only these rows are returned, in this order. See `read_split`.
     split_column : int, default=0
-        Which column of ``split`` to use; each is another random split.
+        Column of ``split`` to use; each is another random split.
 
     Returns
     -------
@@ -91,16 +91,16 @@ def read_xmc(
 
     Notes
     -----
-    The grammar. Lines end with LF or CR LF, the last one may lack its end; a UTF-8 byte order mark at the start is
-    skipped. A line starts with label ids joined by commas, on which blanks (spaces, tabs) may follow. Then
-    ``feature:value`` follow, each after a blank, in any order, no feature twice. A point without labels starts with a
+    The grammar: lines end with LF or CR LF, and the last one may lack its end; a UTF-8 byte order mark at the start is
+    skipped. A line starts with label ids joined by commas, which blanks (spaces, tabs) may follow. Then come pairs
+    ``feature:value``, each after a blank, in any order, no feature twice. A point without labels starts with a
     blank or with its first feature. Ids are digits only. Values are decimal numbers with optional sign, point and
     exponent, finite in float32, rounded to the nearest. A line that starts with ``#`` is a comment. An empty line is a
     point without labels and features if there is a header, whose ``n_points`` guards the count (empty lines after the
     last point are not points); without a header it is an error, and such a point is a line of one blank.
 
-    The file is parsed in blocks of 1 MiB: the peak of memory is the result plus an eighth and a few MiB, time about
-    2 ns per byte of text besides the decompression.
+    The file is parsed in blocks of 1 MiB. Peak memory is the result plus an eighth and a few MiB; time is about 2 ns
+    per byte of text in addition to the decompression.
 
     Examples
     --------
@@ -128,13 +128,13 @@ def read_xmc(
 def write_xmc(path: _Path, X: Any, Y: Any) -> None:
     """Write points to a file in the text format of the Extreme Classification Repository.
 
-    `read_xmc` returns equal matrices, bit for bit (of ``X`` in float32).
+    `read_xmc` returns bitwise equal matrices (``X`` in float32).
 
     Parameters
     ----------
     path : path
         The file. A suffix ``.gz``, ``.xz`` or ``.bz2`` compresses it. It appears under this name, replacing an older
-        one, only when complete: no failure leaves half a file.
+        file, only when it is complete: no failure leaves half a file.
     X : sparse matrix or array, shape (n_points, n_features)
         Finite feature values. Stored zeros of a sparse matrix are written, zeros of an array are not.
     Y : sparse matrix or array of 0 and 1, shape (n_points, n_labels)
@@ -143,7 +143,7 @@ def write_xmc(path: _Path, X: Any, Y: Any) -> None:
     Raises
     ------
     ValueError
-        If ``X`` is not finite in float32, ``Y`` not of zeros and ones, or their rows differ in number.
+        If ``X`` is not finite in float32, ``Y`` holds values other than 0 and 1, or their numbers of rows differ.
     OSError
         If the file cannot be written.
     """
@@ -162,7 +162,7 @@ def write_xmc(path: _Path, X: Any, Y: Any) -> None:
 
 
 def _block(matrix: csr_array, start: int) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
-    """Return indices, data and row ends of `BLOCK_ROWS` rows from ``start`` on."""
+    """Return indices, data and row pointers of `BLOCK_ROWS` rows from ``start`` on."""
     indptr = matrix.indptr[start : start + BLOCK_ROWS + 1].astype(np.int64)
     cells = slice(indptr[0], indptr[-1])
     return matrix.indices[cells].astype(np.int32, copy=False), matrix.data[cells], indptr - indptr[0]
@@ -171,7 +171,7 @@ def _block(matrix: csr_array, start: int) -> tuple[NDArray[np.int32], NDArray[np
 def read_points(
     path: _Path, n_features: int | None = None, n_labels: int | None = None, zero_based: bool | None = None
 ) -> tuple[csr_array, csr_array, Header | None]:
-    """Do the work of `read_xmc`, and tell what the header said."""
+    """Return X and Y as `read_xmc` does, and the header if there is one."""
     with open_data(path) as stream:
         lines_before, first = _first_line(stream)
         header = _parse_header(path, lines_before + 1, first)
@@ -200,7 +200,7 @@ def read_points(
 
 
 class _Points:
-    """The growing arrays of X and Y."""
+    """The arrays of X and Y, which grow while a file is parsed."""
 
     def __init__(self, path: _Path, header: Header | None, widths: dict[str, int | None], first_feature: int) -> None:
         self.path = path
@@ -307,14 +307,14 @@ class _Points:
 
 
 def _room(array: NDArray[Any], size: int) -> NDArray[Any]:
-    """Make sure that ``array`` holds ``size`` elements; it grows by at least an eighth, in place where possible."""
+    """Grow ``array``, if it is too short for ``size`` elements, by at least an eighth, in place where possible."""
     if size > array.size:
         array.resize(max(size, array.size + array.size // 8), refcheck=False)
     return array
 
 
 def _first_line(stream: IO[bytes]) -> tuple[int, bytes]:
-    """Return how many comment lines come first, and the line after them."""
+    """Return the number of comment lines at the start, and the line after them."""
     lines = 0
     line = stream.readline().removeprefix(BYTE_ORDER_MARK)
     while line.startswith(b"#"):
@@ -337,7 +337,7 @@ def _parse_header(path: _Path, line: int, text: bytes) -> Header | None:
 
 
 def _number(digits: bytes | str) -> int:
-    """Read digits; more than Python converts, or anyone means, come back as a number beyond every limit."""
+    """Return the number of some digits; too many for Python to convert give a number beyond every limit."""
     return int(digits) if len(digits) < 20 else 10**20
 
 
@@ -361,16 +361,16 @@ def read_split(path: _Path, column: int = 0, *, n_points: int | None = None) -> 
     """Read the rows of one side of a train/test split from a file of row numbers.
 
     The Extreme Classification Repository gives some data sets as one file of points and two such files, for train and
-    for test: each column is one random split, each number a row of the data file, counted from 1.
+    for test. Each column is one random split, and each number is a row of the data file, counted from 1.
 
     Parameters
     ----------
     path : path
-        The file, plain or compressed: per line as many numbers as there are splits, separated by blanks.
+        The file, plain or compressed: each line has one number per split, separated by blanks.
     column : int, default=0
-        Which split.
+        Number of the split.
     n_points : int, optional
-        Number of rows of the data file, to check the numbers against.
+        Number of rows of the data file; row numbers are checked against it.
 
     Returns
     -------
@@ -380,7 +380,7 @@ def read_split(path: _Path, column: int = 0, *, n_points: int | None = None) -> 
     Raises
     ------
     DataFileError
-        If a line is not a list of row numbers as long as the first, if a number is out of range or comes twice in the
+        If a line is not a list of row numbers as long as the first, or a number is out of range or repeated in the
         column.
     ValueError
         If there is no such column.
