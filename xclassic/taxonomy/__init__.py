@@ -1,1 +1,1 @@
-"""Label spaces with structure: hierarchies of labels, and records of several fields that fit together."""
+"""Label spaces with structure: hierarchies of labels, and records of several consistent fields."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from xclassic.validation.records import check_names, read_names
 
-MISSING = "na"  # what is written, and the class of rows, without a value
+MISSING = "na"  # The text of a missing value, and the class of rows without a value.
 
 
 def format_fields(table: Any, fields: Mapping[str, str] | Sequence[str | tuple[str, str]]) -> list[str]:
@@ -20,7 +20,7 @@ def format_fields(table: Any, fields: Mapping[str, str] | Sequence[str | tuple[s
     table : DataFrame, list of dicts, or dict of columns
         Strings, or missing values (None, NaN, "" and "na"), which are written "na".
     fields : mapping of str to str, or sequence of str or (str, str) pairs
-        The fields in their order, each with the prefix that stands before its value; the name itself by default.
+        The fields in their order, each with the prefix written before its value; the name itself by default.
 
     Returns
     -------
@@ -30,8 +30,8 @@ def format_fields(table: Any, fields: Mapping[str, str] | Sequence[str | tuple[s
     Raises
     ------
     ValueError
-        If `parse_fields` would read a row differently, since a value holds the prefix of a field and a colon as a word;
-        or if fields are missing from the table, or named or prefixed the same.
+        If `parse_fields` would read a row differently, because a value holds the prefix of a field and a colon as a
+        word; or if fields are missing from the table, or share a name or a prefix.
     TypeError
         If a value is not a string.
 
@@ -61,27 +61,27 @@ def format_fields(table: Any, fields: Mapping[str, str] | Sequence[str | tuple[s
 
 
 def parse_fields(text: str, fields: Mapping[str, str] | Sequence[str | tuple[str, str]]) -> dict[str, str | None]:
-    """Read a record from one text; the inverse of `format_fields`.
+    """Read a record from one text, the inverse of `format_fields`.
 
     Parameters
     ----------
     text : str
-        Also one that a model wrote: fields may be in any order, missing, or named twice, where the first counts. What
-        stands before the first field is not read.
+        The text, possibly one that a model wrote: fields may be in any order, missing, or named twice, in which case
+        the first counts. Text before the first field is not read.
     fields : mapping of str to str, or sequence of str or (str, str) pairs
         As for `format_fields`.
 
     Returns
     -------
     dict of str to str or None
-        A value for each field, in their order; None for "na", for nothing, and for a field that is not in the text.
+        A value for each field, in their order; None for "na", for an empty value, and for a field not in the text.
 
     Raises
     ------
     TypeError
         If `text` is not a string.
     ValueError
-        If fields are named or prefixed the same.
+        If fields share a name or a prefix.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Several fields of a record at once: a brand, and the levels of a catalog, which always fit together."""
+"""Several fields of a record at once: a brand, and the levels of a catalog, which are always consistent."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ from xclassic.validation.labels import label_array
 from xclassic.validation.parameters import check_k
 from xclassic.validation.records import NA, Names, check_names, paths_of, read_names
 
-N_PATHS = 100  # best paths of which the levels are ranked
+N_PATHS = 100  # Number of best paths that the ranking of the levels is made from.
 
 
 class FieldsClassifier(BaseEstimator):
-    """Predict several fields of a record: levels of a catalog jointly, and others such as a brand.
+    """Classifier of several fields of a record: levels of a catalog jointly, and others such as a brand.
 
     One clone of `estimator` ranks whole paths, such as "Food > Drinks > Tea", among those of the training rows. The
-    levels are read off the best one, so a predicted parent is always the parent of the predicted leaf. Each other field
-    has a clone of its own.
+    levels are taken from the best one, so a predicted parent is always the parent of the predicted leaf. Each other
+    field has its own clone.
 
     Parameters
     ----------
     estimator : XMCClassifier, or Pipeline or search that ends in one
-        It is cloned for the paths and for each of `fields`, and fitted on what ``fit`` takes as `X`.
+        It is cloned for the paths and for each of `fields`, and fitted on the `X` of ``fit``.
     path : sequence of str, default=("category", "sub_category", "type")
         The columns of the hierarchy, from the top level down; may be empty.
     fields : sequence of str, default=("brand",)
         The other columns; may be empty if `path` is not.
     na : sequence of str, default=("na", "NA", "n/a", "N/A")
-        Values that stand for a missing one, besides None, NaN, "" and "na", which always do. A missing value ends a
-        path; among `fields`, and for a path that is missing altogether, it is a class of its own.
+        Values that stand for a missing one, in addition to None, NaN, "" and "na", which always do. A missing value
+        ends a path; among `fields`, and for a path that is missing altogether, it is a class of its own.
 
     Attributes
     ----------
     hierarchy_ : LabelHierarchy or None
-        The paths of the training rows; "na" is that of rows without any. None if `path` is empty.
+        The paths of the training rows; rows without a path have the path "na". None if `path` is empty.
     path_estimator_ : estimator or None
-        Ranks the paths; its classes are ``hierarchy_.labels``. None if `path` is empty.
+        The estimator of the paths; its classes are ``hierarchy_.labels``. None if `path` is empty.
     field_estimators_ : dict of str to estimator
-        Those of the other fields.
+        The estimators of the other fields.
     values_ : dict of str to ndarray of object
-        For each field its values, in the order of the ids that `predict_topk` returns; None for a missing one.
+        The values of each field, in the order of the ids that `predict_topk` returns; None for a missing one.
 
     See Also
     --------
@@ -64,11 +64,11 @@ class FieldsClassifier(BaseEstimator):
 
     Notes
     -----
-    The best path is the one of the highest score, and a score of a path is whatever `estimator` makes of it: a
-    probability, a margin, or the product along a tree's own path.
+    The best path is the one with the highest score. The score of a path comes from `estimator`: a probability, a
+    margin, or the product along a tree's own path.
 
     Cost: a fit and a prediction of `estimator` for the paths and for each of `fields`. A vectorizer inside `estimator`
-    is fitted as often; put before this estimator in a pipeline, it is fitted once.
+    is fitted as often. In a pipeline before this estimator, it is fitted once.
 
     Examples
     --------
@@ -121,7 +121,7 @@ class FieldsClassifier(BaseEstimator):
         Parameters
         ----------
         X : sequence or matrix of n_rows
-            What `estimator` takes: features, or texts if it is a pipeline that vectorizes them.
+            Input of `estimator`: features, or texts if it is a pipeline that vectorizes them.
         table : DataFrame, list of dicts, or dict of columns
             The true values, strings or missing, one row for each of `X`.
 
@@ -132,8 +132,8 @@ class FieldsClassifier(BaseEstimator):
         Raises
         ------
         ValueError
-            If a column is missing, the table is empty or of another number of rows than `X`, a row has a gap in its
-            path (a name below a missing one), or a name contains " > ", which stands between the names of a path.
+            If a column is missing, the table is empty or differs from `X` in its number of rows, a row has a gap in its
+            path (a name below a missing one), or a name contains " > ", which separates the names of a path.
         TypeError
             If a value is not a string.
         """
@@ -144,13 +144,13 @@ class FieldsClassifier(BaseEstimator):
         targets = [[value or MISSING for value in columns[field]] for field in self.fields]
         if self.path:
             paths = [path or (MISSING,) for path in paths_of({level: columns[level] for level in self.path})]
-            LabelHierarchy(dict.fromkeys(paths), self.path)  # refuses bad names before time is spent on fits
+            LabelHierarchy(dict.fromkeys(paths), self.path)  # Bad names fail here, before time is spent on fits.
             targets.insert(0, [SEP.join(path) for path in paths])
         self._set_members([clone(self.estimator).fit(X, np.array(target, object)) for target in targets])
         return self
 
     def _set_members(self, members: Sequence[Any]) -> None:
-        """Set the fitted attributes, all of which follow from the estimators."""
+        """Set the fitted attributes, which all follow from the estimators."""
         plain = members[1:] if self.path else members
         self.hierarchy_ = self.path_estimator_ = None
         self.values_, self._level_ids = {}, {}
@@ -177,8 +177,8 @@ class FieldsClassifier(BaseEstimator):
         Returns
         -------
         list of dicts
-            One record per row: field to value, None for a missing one. The levels are those of one path that occurs
-            in training. Where the estimator ranks nothing, values are None.
+            One record per row: field to value, None for a missing one. The levels come from one path that occurs in
+            training. Where the estimator ranks nothing, values are None.
 
         Raises
         ------
@@ -194,7 +194,7 @@ class FieldsClassifier(BaseEstimator):
             best[field] = predict_topk(member, X, 1).ids[:, 0]
         columns = []
         for field, ids in best.items():
-            values = [*self.values_[field].tolist(), None]  # the last is read by -1, the id where nothing was ranked
+            values = [*self.values_[field].tolist(), None]  # The last is read by -1, the id where nothing was ranked.
             columns.append([values[i] for i in ids.tolist()])
         return [dict(zip(best, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -211,9 +211,9 @@ class FieldsClassifier(BaseEstimator):
         Returns
         -------
         dict of str to TopK
-            For each field ids of values: ``top[field].named(clf.values_[field])`` has the values themselves. With
-            ``min(k, n_values)`` slots. A value of a level scores as the best path that it is on, among the best 100
-            paths (or `k`); it may have fewer predictions than slots.
+            For each field ids of values, in ``min(k, n_values)`` slots: ``top[field].named(clf.values_[field])`` has
+            the values themselves. A value of a level has the score of its best path among the best 100 paths (or `k`);
+            so a level may have fewer predictions than slots.
 
         Raises
         ------
@@ -224,8 +224,8 @@ class FieldsClassifier(BaseEstimator):
 
         Notes
         -----
-        Each level is ranked by itself: the second values of two levels need not belong together, nor, where paths
-        have equal scores, the first ones. `predict` never mixes paths.
+        Each level is ranked on its own: the second values of two levels need not belong to one path, nor need the first
+        ones where paths have equal scores. `predict` never mixes paths.
         """
         check_is_fitted(self)
         k = check_k(k)
@@ -246,8 +246,8 @@ class FieldsClassifier(BaseEstimator):
         X : sequence or matrix of n_rows
             As in ``fit``.
         table : DataFrame, list of dicts, or dict of columns
-            The true values. A missing one is right where None is predicted; one that does not occur in training is
-            never.
+            The true values. A missing one is right where None is predicted. A value that does not occur in training is
+            never right.
 
         Returns
         -------
@@ -257,7 +257,7 @@ class FieldsClassifier(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            As `fields_report`.
+            As in `fields_report`.
         """
         report = fields_report(table, self.predict(X), na=self.na)
         return float(np.mean([report[field]["accuracy"] for field in (*self.path, *self.fields)]))
@@ -267,7 +267,7 @@ class FieldsClassifier(BaseEstimator):
     def save(self, path: str | PathLike[str]) -> None:
         """Write the fitted model to one folder, which `xclassic.load` reads.
 
-        A model that is there already is replaced as a whole or, on any failure, not at all.
+        An existing model is replaced as a whole or, on any failure, not at all.
 
         Parameters
         ----------
@@ -277,7 +277,7 @@ class FieldsClassifier(BaseEstimator):
         Raises
         ------
         TypeError
-            If `estimator` is, or holds, what a model folder cannot.
+            If `estimator` is or holds an object that a model folder cannot store.
         OSError
             If the folder cannot be written, for instance because the disk is full.
         """
@@ -308,7 +308,7 @@ class FieldsClassifier(BaseEstimator):
 
 
 def _values(classes: NDArray[np.str_]) -> NDArray[np.object_]:
-    """Return classes as values, None for a missing one."""
+    """Return classes as values, with None for a missing one."""
     return np.array([None if name == MISSING else name for name in classes.tolist()], object)
 
 
@@ -318,29 +318,29 @@ def _values(classes: NDArray[np.str_]) -> NDArray[np.object_]:
 def fields_report(
     table_true: Any, predictions: Any, train_table: Any = None, *, na: Sequence[str] = NA
 ) -> dict[str, dict[str, float]]:
-    """Return metrics of the predicted values of each field, with and without missing ones.
+    """Return metrics of the predicted values of each field, with and without missing values.
 
     Parameters
     ----------
     table_true : DataFrame, list of dicts, or dict of columns
         The true values, strings or missing. Columns that are not predicted are not read.
     predictions : DataFrame, list of dicts, or dict of columns
-        The predicted values, as of ``FieldsClassifier.predict``; its columns are the fields.
+        The predicted values, as ``FieldsClassifier.predict`` returns them; its columns are the fields.
     train_table : DataFrame, list of dicts, or dict of columns, optional
-        The training rows; adds accuracies for values by how often they occur there.
+        The training rows; they add accuracies for values by their frequency in training.
     na : sequence of str, default=("na", "NA", "n/a", "N/A")
-        Values that stand for a missing one, besides None, NaN, "" and "na", which always do.
+        Values that stand for a missing one, in addition to None, NaN, "" and "na", which always do.
 
     Returns
     -------
     dict of str to dict of str to float
-        For each field values in [0, 1]. ``"accuracy"``: the share of rows that are right; none predicted where there is
-        none counts as right, so a field that is mostly missing is mostly right. ``"macro precision"``, ``"macro
-        recall"`` and ``"macro F1"``: means over the values, the missing one among them, that are true or predicted
-        somewhere. The same with ``" without na"`` appended: the accuracy over the rows that have a value, and the means
-        over values only; left out if no row has one. With `train_table` ``"head accuracy"``, ``"torso accuracy"`` and
-        ``"tail accuracy"`` over the rows whose value belongs to that group of `xclassic.metrics.label_groups`: the
-        tail are values of at most 25 training rows, also of none. A group without any row is left out.
+        For each field metrics in [0, 1]. ``"accuracy"``: the share of rows that are right; a missing value that is
+        predicted as missing counts as right, so a field that is mostly missing is mostly right. ``"macro
+        precision"``, ``"macro recall"`` and ``"macro F1"``: means over the values, including the missing one, that are
+        true or predicted somewhere. The same with ``" without na"`` appended: the accuracy over the rows that have a
+        value, and the means over values only; left out if no row has one. With `train_table` ``"head accuracy"``,
+        ``"torso accuracy"`` and ``"tail accuracy"`` over the rows whose value belongs to that group of
+        `xclassic.metrics.label_groups`: tail values have 0 to 25 training rows. A group without rows is left out.
 
         Under ``"whole record"``, ``"accuracy"`` is the share of rows that are right in all fields.
 
@@ -353,7 +353,7 @@ def fields_report(
 
     Notes
     -----
-    Cost: loops of Python over the cells; a few seconds for 1,000,000.
+    Cost: Python loops over the cells, which take a few seconds for 1,000,000.
 
     Examples
     --------
@@ -396,7 +396,7 @@ def _report(true: Names, predicted: Names, train: Names | None) -> dict[str, flo
     number: dict[str | None, int] = {value: i for i, value in enumerate([None, *values])}
     truth, best = (_one_hot(column, number) for column in (true, predicted))
     results = first_predictions(truth, best)
-    named = np.arange(1, len(number))  # all but the missing one
+    named = np.arange(1, len(number))  # These are all values but the missing one.
     if truth[:, named].nnz:
         results |= {f"{key} without na": value for key, value in first_predictions(truth, best, named).items()}
     if train is not None:
@@ -411,4 +411,4 @@ def _one_hot(column: Names, number: Mapping[str | None, int]) -> csr_array:
     return csr_array((np.ones(len(ids), np.float32), ids, np.arange(len(ids) + 1)), shape=(len(ids), len(number)))
 
 
-# Records as one text, which a text-to-text model reads and writes
+# Records as one text, in the form that a text-to-text model reads and writes

@@ -1,4 +1,4 @@
-"""Labels and the groups above them, as a catalog lists them: category, sub-category, type."""
+"""Labels and the groups above them, as in a catalog: category, sub-category, type."""
 
 from __future__ import annotations
 
@@ -26,22 +26,23 @@ SEP = " > "
 class LabelHierarchy:
     """The path of each label from the top level of a catalog down to the label itself.
 
-    A node is identified by its whole path: "Shorts" under "Women" and "Shorts" under "Men" are two. A label is mostly a
-    leaf, but a path may end early, even where others go on: ``("Clothing",)`` beside ``("Clothing", "Women")`` is what
-    is known of some product. On the levels below its end such a label is carried down: it stands there as a node of
-    its own, under its own text. So every label has exactly one node on every level, and the scores of a level add up
-    to those of the labels.
+    A node is identified by its whole path: "Shorts" under "Women" and "Shorts" under "Men" are two nodes. A label is
+    mostly a leaf, but a path may end early, even where others go on: a catalog with ``("Clothing", "Women")`` may know
+    only ``("Clothing",)`` of some product. On the levels below its end such a label is carried down: it is a node of
+    its own there, under its own text. So every label has exactly one node on every level, and the scores of a level
+    have the same sum as the scores of the labels.
 
     Most hierarchies are made by `from_paths` or `from_table`.
 
     Parameters
     ----------
     paths : iterable of sequences of str
-        The names on the way to each label, the label's own last; all different, of at most one name per level.
+        The names on the way to each label, with its own name last. All paths differ and have at most one name per
+        level.
     levels : sequence of str
         Names of the levels, from the top.
     sep : str, default=" > "
-        Stands between the names where a path is written as text.
+        Separator of the names where a path is written as text.
 
     Attributes
     ----------
@@ -57,8 +58,8 @@ class LabelHierarchy:
     Raises
     ------
     ValueError
-        If there is no path or no level, a path is empty, comes twice or has more names than there are levels, or a name
-        contains `sep`.
+        If there is no path or no level, a path is empty, repeated or longer than there are levels, or a name contains
+        `sep`.
     TypeError
         If names are not strings.
 
@@ -68,7 +69,7 @@ class LabelHierarchy:
 
     Notes
     -----
-    Memory: the paths, and for each level its nodes as text and 4 bytes a label once it has been used.
+    Memory: the paths, and for each level, once it has been used, its nodes as text and 4 bytes per label.
 
     Examples
     --------
@@ -135,12 +136,12 @@ class LabelHierarchy:
         Parameters
         ----------
         paths : iterable of str, or of sequences of str
-            For each label, in the order of label ids, its names from the top level down, or one text that is cut at
+            For each label, in the order of label ids, its names from the top level down, or one text that is split at
             `sep`.
         levels : sequence of str, optional
-            Names of the levels; by default "L0", "L1" and so on, as many as the longest path has names.
+            Names of the levels; by default "L0", "L1" and so on, one for each name of the longest path.
         sep : str, default=" > "
-            Stands between the names where a path is written as text.
+            Separator of the names where a path is written as text.
         na : sequence of str, default=("na", "NA", "n/a", "N/A")
             Names that stand for a missing one. They end a path, as do None, NaN and "".
 
@@ -151,7 +152,7 @@ class LabelHierarchy:
         Raises
         ------
         ValueError
-            If a path is empty, has a gap (a name below a missing one) or comes twice.
+            If a path is empty, has a gap (a name below a missing one) or is repeated.
         TypeError
             If a path is neither text nor a sequence, or a name is not a string.
 
@@ -176,39 +177,39 @@ class LabelHierarchy:
     def from_table(
         cls, table: Any, levels: Sequence[str], *, unique: bool = False, sep: str = SEP, na: Sequence[str] = NA
     ) -> LabelHierarchy:
-        """Build the hierarchy that the rows of a table name.
+        """Build the hierarchy of the rows of a table.
 
         Parameters
         ----------
         table : DataFrame, list of dicts, or dict of columns
-            One row per product or per label. Rows may repeat; those that are missing on all levels name no label.
+            One row per product or per label. Rows may repeat; rows that are missing on all levels do not name a label.
         levels : sequence of str
             The columns, from the top level down to the label.
         unique : bool, default=False
-            What identifies a node. False: its path, so that a name may occur under several parents. True: its name
-            within its level, so that a second parent is a contradiction and an error.
+            Whether a name identifies a node. False: its path does, so a name may occur under several parents. True: its
+            name within its level does, so a second parent is a contradiction and an error.
         sep : str, default=" > "
-            Stands between the names where a path is written as text.
+            Separator of the names where a path is written as text.
         na : sequence of str, default=("na", "NA", "n/a", "N/A")
             Names that stand for a missing one. They end a path, as do None, NaN and "".
 
         Returns
         -------
         LabelHierarchy
-            Its labels are the different paths, sorted by their text: as ``classes_`` of an estimator whose classes are
-            these texts.
+            Its labels are the distinct paths, sorted by their text, as in ``classes_`` of an estimator whose classes
+            are these texts.
 
         Raises
         ------
         ValueError
             If no row names a label, a row has a gap (a name below a missing one), or, if `unique`, a name lies under
-            two parents; the first ones are named with their rows.
+            two parents; the message names the first ones with their rows.
         TypeError
             If a name is not a string.
 
         Notes
         -----
-        Cost: loops of Python over the rows; some seconds for 1,000,000.
+        Cost: Python loops over the rows, which take some seconds for 1,000,000.
 
         Examples
         --------
@@ -228,8 +229,8 @@ class LabelHierarchy:
         Parameters
         ----------
         classes : array-like of str, shape (n_classes,)
-            Texts of paths, as in `labels`; or the last names of paths, if each of them ends one path only. Labels that
-            are not among them are left out.
+            Texts of paths, as in `labels`; or last names of paths, if each ends only one path. Labels that are not
+            among the classes are left out.
 
         Returns
         -------
@@ -287,7 +288,7 @@ class LabelHierarchy:
         Returns
         -------
         tuple of str
-            From the top level down, the label's own last.
+            Names from the top level down, with the label's own name last.
 
         Raises
         ------
@@ -309,7 +310,7 @@ class LabelHierarchy:
         Returns
         -------
         tuple of str
-            From the top level down, without the label itself; empty for a label of the top level.
+            Nodes from the top level down, without the label itself; empty for a label of the top level.
 
         Raises
         ------
@@ -335,7 +336,7 @@ class LabelHierarchy:
         Returns
         -------
         ndarray of str, shape (n_nodes,)
-            Sorted. Labels that end above the level are among them, carried down.
+            Sorted nodes. They include labels that end above the level and are carried down.
 
         Raises
         ------
@@ -380,7 +381,7 @@ class LabelHierarchy:
         Returns
         -------
         ndarray of int32, shape (n_nodes,)
-            Positions in the nodes of the level above. The parent of a label that is carried down is itself.
+            Positions in the nodes of the level above. The parent of a label that is carried down is the label itself.
 
         Raises
         ------
@@ -397,7 +398,7 @@ class LabelHierarchy:
 
     @cached_property
     def _nodes(self) -> list[tuple[NDArray[np.str_], NDArray[np.int32]]]:
-        """For each level its nodes and the node of each label."""
+        """The nodes of each level, and the node of each label on it."""
         found = []
         for end in range(1, len(self.levels) + 1):
             texts = label_array([self.sep.join(path[:end]) for path in self.paths])
@@ -418,7 +419,7 @@ class LabelHierarchy:
 
     @cached_property
     def tree(self) -> LabelTree:
-        """The same hierarchy for tree methods, ``XRLinear(tree=hierarchy.tree)``; nodes have their last names."""
+        """The hierarchy for tree methods, ``XRLinear(tree=hierarchy.tree)``; nodes have their last names."""
         number: dict[Path, int] = {}
         for path in self.paths:
             for end in range(1, len(path) + 1):
@@ -440,15 +441,16 @@ class LabelHierarchy:
         level : str or int
             Name of the level, or its number from 0 at the top.
         how : {"max", "sum"}, default="max"
-            The score of a node: the highest of the labels below it that were predicted, which suits any scores and
-            makes the best node that of the best label; or their sum, for probabilities of labels of which one is true.
+            The score of a node. "max" is the highest score of the predicted labels below it; it suits any scores, and
+            the best node is above the best label. "sum" is the sum of these scores, for probabilities of labels of
+            which exactly one is true.
 
         Returns
         -------
         TopK
-            Of nodes, ids as in ``nodes(level)``, each at most once per row; with ``min(k, n_nodes)`` slots. Only nodes
-            with a prediction below them are ranked: ask for more labels if you need more nodes, and for sums that
-            miss nothing.
+            Ranked nodes in ``min(k, n_nodes)`` slots, each at most once per row; ids are positions in
+            ``nodes(level)``. Only nodes with a prediction below them are ranked: predict more labels if you need more
+            nodes, or sums that miss nothing.
 
         Raises
         ------
@@ -484,12 +486,12 @@ class LabelHierarchy:
         Returns
         -------
         csr_array of float32, shape (n_rows, n_nodes)
-            Canonical, of ones: where a true label lies under the node, or is it.
+            Canonical matrix of ones, where a true label is the node or lies under it.
 
         Raises
         ------
         ValueError
-            If `Y` has another number of columns than there are labels, no rows, or negative entries.
+            If the number of columns of `Y` is not the number of labels, or `Y` has no rows or negative entries.
         TypeError
             If `Y` is not a matrix of numbers.
 
@@ -513,15 +515,15 @@ class LabelHierarchy:
         Parameters
         ----------
         table : DataFrame, list of dicts, or dict of columns
-            With a column for each level.
+            A table with a column for each level.
         na : sequence of str, default=("na", "NA", "n/a", "N/A")
-            Names that stand for a missing one, besides None, NaN and "".
+            Names that stand for a missing one, in addition to None, NaN and "".
 
         Returns
         -------
         csr_array of float32, shape (n_rows, n_labels)
-            Canonical, of ones. Rows whose path is not a label of the hierarchy, or is missing on all levels, are empty:
-            metrics count them as wrong.
+            Canonical matrix of ones. Rows whose path is not a label of the hierarchy, or is missing on all levels, are
+            empty: metrics count them as wrong.
 
         Raises
         ------
@@ -549,8 +551,8 @@ class LabelHierarchy:
         top : TopK
             Ranked labels.
         train_counts : array-like of int, shape (n_labels,), optional
-            Training points of each label; adds accuracies for nodes by frequency. A node has those of its labels
-            together.
+            Training points of each label; they add accuracies for nodes by frequency. A node has the training points of
+            all its labels.
         how : {"max", "sum"}, default="max"
             The score of a node; see `expand`.
 
@@ -561,12 +563,12 @@ class LabelHierarchy:
             true (P@1); ``"macro precision"``, ``"macro recall"`` and ``"macro F1"`` of the best nodes, over the nodes
             that are true or predicted somewhere; with `train_counts` ``"head accuracy"``, ``"torso accuracy"`` and
             ``"tail accuracy"``, over the rows with a true node of that group of `xclassic.metrics.label_groups`. A
-            group without any is left out. `xclassic.metrics.format_table` prints those of a level.
+            group without such rows is left out. `xclassic.metrics.format_table` formats the metrics of a level.
 
         Raises
         ------
         ValueError, TypeError
-            As `truth` and `expand`, or if `train_counts` has another size.
+            As in `truth` and `expand`, or if `train_counts` has another size.
         """
         counts = None if train_counts is None else check_counts(train_counts)
         if counts is not None and counts.size != len(self.paths):
@@ -586,7 +588,7 @@ class LabelHierarchy:
         Returns
         -------
         dict of str to list
-            For each level the name of every label there, None below the end of its path. ``pandas.DataFrame`` takes it.
+            For each level the name of every label, None below the end of its path. ``pandas.DataFrame`` takes it.
 
         Examples
         --------
@@ -608,7 +610,7 @@ class LabelHierarchy:
 
 
 def _refuse_contradictions(paths: Sequence[Path], levels: Sequence[str], sep: str) -> None:
-    """Raise if a name of a level lies under two parents."""
+    """Raise an error if a name of a level lies under two parents."""
     first: dict[tuple[int, str], tuple[Path, int]] = {}
     clashes: dict[tuple[int, str], str] = {}
     for row, path in enumerate(paths):
