@@ -25,11 +25,11 @@ class Beams(NamedTuple):
     Attributes
     ----------
     nodes : Tensor of int64, shape (n_rows, n_beams)
-        Where each path ends.
+        The node at the end of each path.
     scores : Tensor of float32, shape (n_rows, n_beams)
-        Logarithm of its probability, descending; minus infinity where there are fewer paths.
+        Logarithm of the probability of each path, descending; minus infinity where there are fewer paths.
     done : Tensor of bool, shape (n_rows, n_beams)
-        Whether its label is certain.
+        Whether the label of each path is certain.
     """
 
     nodes: Tensor
@@ -55,11 +55,11 @@ def search_all(
     network : Network
     trie : TokenTrie
     tokens : list of list of int
-        Of each text.
+        Tokens of each text.
     k, beam : int
         As for `search`.
     labels : ndarray of int32, or None
-        The labels allowed.
+        The only labels to predict.
     bfloat16 : bool
         Whether to compute in bfloat16.
     verbose : bool
@@ -106,9 +106,9 @@ def search(
     input_ids, attention_mask : Tensor of int64, shape (n_rows, length)
         Tokens of the texts, and 1 where there is one.
     k : int
-        Labels wanted.
+        Number of labels to return.
     beam : int
-        Paths kept at each step, at least `k`. As many as there are labels make the search exhaustive.
+        Paths kept at each step, at least `k`. With one path per label the search is exhaustive.
     allowed : Tensor of bool, shape (n_nodes,), optional
         Nodes that paths may go through; see `TokenTrie.allowed_nodes`. Scores do not depend on it.
 
@@ -121,15 +121,15 @@ def search(
 
     Notes
     -----
-    A path whose label is certain costs nothing more, and a row is done when none of its open paths could get among
-    its best `k`: probabilities only fall along a path. No step looks at a single row or path in Python.
+    A path whose label is certain costs nothing more, and a row is done when no open path can still be among its best
+    `k`: probabilities only decrease along a path. Python loops over steps, never over rows or paths.
     """
     encoded = model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
     n_rows, device = len(input_ids), input_ids.device
     labels = torch.full((n_rows, k), -1, device=device)
     scores = torch.full((n_rows, k), -torch.inf, device=device)
     weights = trie.output_weights(model)
-    rows = torch.arange(n_rows, device=device)  # those that are still searched
+    rows = torch.arange(n_rows, device=device)  # Rows that are still searched.
     beams = Beams(
         torch.zeros((n_rows, 1), dtype=torch.int64, device=device),
         torch.zeros((n_rows, 1), device=device),
@@ -139,9 +139,9 @@ def search(
     decoder = _Decoder(model, encoded, attention_mask)
     for width in widths:
         finished = _is_finished(beams, k)
-        n_left = len(rows) - int(finished.sum())  # the one number that the host waits for
-        if n_left * 2 <= len(rows):  # moving the others together costs as much as half a step
-            order = finished.long().argsort(stable=True)  # by position, since a mask would make the host wait each time
+        n_left = len(rows) - int(finished.sum())  # The host waits for this number only.
+        if n_left * 2 <= len(rows):  # Moving the others together costs as much as half a step.
+            order = finished.long().argsort(stable=True)  # Positions, since a mask would make the host wait each time.
             left, gone = order[:n_left], order[n_left:]
             _write(labels, scores, rows[gone], _part(beams, gone), trie)
             if n_left == 0:
@@ -157,7 +157,7 @@ def search(
 
 
 def _is_finished(beams: Beams, k: int) -> Tensor:
-    """Tell for each row whether its best `k` labels are certain."""
+    """Return for each row whether its best `k` labels are certain."""
     best_open = beams.scores.masked_fill(beams.done, -torch.inf).amax(dim=1, keepdim=True)
     ahead = (beams.done & (beams.scores > best_open)).sum(dim=1)
     return (ahead >= k) | (best_open[:, 0] == -torch.inf)
@@ -170,7 +170,7 @@ def _part(beams: Beams, rows: Tensor) -> Beams:
 def _extend(
     beams: Beams, hidden: Tensor, trie: TrieOnDevice, width: int, weights: Tensor, beam: int, allowed: Tensor | None
 ) -> tuple[Beams, Tensor]:
-    """Return the best continuations of all paths of each row, and which path each of them continues."""
+    """Return the best continuations of all paths of each row, and the path that each of them continues."""
     n_rows, n_beams = beams.nodes.shape
     children = trie.children(hidden, beams.nodes.reshape(-1), width, weights)
     log_p = children.log_p
@@ -188,7 +188,7 @@ def _extend(
 
 
 def _write(labels: Tensor, scores: Tensor, rows: Tensor, beams: Beams, trie: TrieOnDevice) -> None:
-    """Write the predictions of finished rows: the best first, of equal ones the smaller label."""
+    """Write the predictions of finished rows, best first; among equal scores the smaller label comes first."""
     found = beams.scores.masked_fill(~beams.done, -torch.inf)
     named = torch.where(found == -torch.inf, -1, trie.only_label[beams.nodes])
     order = named.argsort(dim=1, stable=True)
@@ -201,8 +201,8 @@ def _write(labels: Tensor, scores: Tensor, rows: Tensor, beams: Beams, trie: Tri
 class _Decoder:
     """The decoder of a T5 one token at a time, for several paths of each row.
 
-    It computes what the layers of `T5ForConditionalGeneration` compute; but keys and values of the text are kept once
-    for all paths of a row, and those of earlier tokens move with the paths.
+    It computes the same as the layers of `T5ForConditionalGeneration`. But keys and values of the text are kept once
+    for all paths of a row, and keys and values of earlier tokens move with the paths.
     """
 
     def __init__(self, model: Any, encoded: Tensor, attention_mask: Tensor) -> None:
@@ -225,7 +225,7 @@ class _Decoder:
             if self.past:
                 keys, values = (torch.cat(pair, dim=3) for pair in zip(self.past[i], (keys, values), strict=True))
             past.append((keys, values))
-            if bias is None:  # only the first layer has one
+            if bias is None:  # Only the first layer has a bias.
                 length = keys.shape[3]
                 bias = layer.compute_bias(length, length)[:, :, -1:].to(hidden.dtype)
             query = layer.q(normed).view(n_rows * n_beams, 1, layer.n_heads, -1).transpose(1, 2)
@@ -240,12 +240,12 @@ class _Decoder:
         return self.stack.final_layer_norm(hidden).flatten(0, 1)
 
     def follow(self, parents: Tensor) -> None:
-        """Let path i of each row continue what was path ``parents[row, i]``."""
+        """Let path i of each row continue the former path ``parents[row, i]``."""
         rows = torch.arange(len(parents), device=parents.device)[:, None]
         self.past = [(keys[rows, parents], values[rows, parents]) for keys, values in self.past]
 
     def keep(self, rows: Tensor) -> None:
-        """Drop the other rows; `rows` are positions."""
+        """Keep only the rows at the positions `rows`."""
         self.mask = self.mask[rows]
         self.text, self.past = (
             [(keys[rows], values[rows]) for keys, values in pairs] for pairs in (self.text, self.past)

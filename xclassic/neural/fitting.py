@@ -1,4 +1,4 @@
-"""How the network of a `T5Classifier` is trained."""
+"""Training of the network of a `T5Classifier`."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def fit_network(clf: T5Classifier, tokens: list[list[int]], Y: csr_array) -> lis
     Parameters
     ----------
     clf : T5Classifier
-        With a network on its device, and the sequences of the labels.
+        It has a network on its device, and the sequences of the labels.
     tokens : list of list of int
-        Of each text.
+        Tokens of each text.
     Y : csr_array, shape (n_rows, n_labels)
 
     Returns
     -------
     list of dict
-        What `T5Classifier` has as ``curve_``.
+        The ``curve_`` of the `T5Classifier`.
     """
     model = clf._network.model
     if clf.gradient_checkpointing:

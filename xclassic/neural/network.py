@@ -1,4 +1,4 @@
-"""T5 networks and their tokenizers: from the hub, a folder or a configuration, and in and out of model folders."""
+"""T5 networks and their tokenizers: loaded from the hub, a folder or a configuration, and stored in model folders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPECIAL = ("eos_token", "pad_token", "unk_token")
 
 
 class Network(NamedTuple):
-    """A T5 and the tokenizer of what it reads and writes.
+    """A T5 and the tokenizer of its input and output.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Network(NamedTuple):
         ----------
         texts : ndarray of str, shape (n_rows,)
         max_length : int
-            Most tokens of a text, the end token included.
+            Most tokens of a text, including the end token.
         """
         rows = self.tokenizer(texts.tolist(), add_special_tokens=False)["input_ids"] if texts.size else []
         n_cut = sum(len(row) >= max_length for row in rows)
@@ -55,9 +55,9 @@ def load_network(model: Any, tokenizer: str | None, seed: int) -> Network:
     model : str, dict or T5Config
         The id of a model on the hub, a folder, or a configuration, whose weights are drawn at random.
     tokenizer : str or None
-        The same for the tokenizer; None takes that of `model`.
+        Id or folder of the tokenizer; None takes the tokenizer of `model`.
     seed : int
-        Of random weights.
+        Seed of random weights.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def _pretrained(model: str) -> Any:
 
 def _random(config: Any, words: Any, seed: int) -> Any:
     options = dict(config) if isinstance(config, dict) else config.to_dict()
-    # The padding token begins what a T5 writes.
+    # A T5 begins its output with the padding token.
     options = {"vocab_size": len(words), "decoder_start_token_id": words.pad_token_id, **options}
     if options["decoder_start_token_id"] is None:
         options["decoder_start_token_id"] = words.pad_token_id
@@ -106,7 +106,7 @@ def _plain_tokenizer(content: str, special: dict[str, Any]) -> Any:
 
 
 def add_tokens(model: Any, n: int, seed: int) -> int:
-    """Give a T5 more tokens, whose vectors are drawn at random with the spread of those it has.
+    """Add tokens to a T5, whose vectors are drawn at random with the spread of the existing ones.
 
     Parameters
     ----------
@@ -137,12 +137,12 @@ def add_tokens(model: Any, n: int, seed: int) -> int:
 
 
 def count_weights(model: Any) -> tuple[int, int]:
-    """Return how many weights a T5 has, and about how many bytes of activations a token takes in training.
+    """Return the number of weights of a T5, and roughly the bytes of activations per token in training.
 
     Parameters
     ----------
     model : str, dict or T5Config
-        As for `load_network`; of a name only the configuration is loaded.
+        As for `load_network`; for a name only the configuration is loaded.
     """
     config = load_pretrained(AutoConfig, model) if isinstance(model, str) else model
     config = T5Config.from_dict(config) if isinstance(config, dict) else config
@@ -174,13 +174,13 @@ def restored_network(arrays: Arrays, metadata: dict[str, Any], *, full: bool) ->
     Raises
     ------
     ModelFileError
-        If anything is missing, does not fit, or (with `full`) is not finite.
+        If anything is missing, does not fit or, with `full`, is not finite.
     """
     try:
         words = _plain_tokenizer(bytes(arrays["tokenizer.json"]).decode(), metadata["special_tokens"])
         config = T5Config.from_dict(metadata["config"])
         weights = load_tensors(bytes(arrays["weights.safetensors"]))
-        with torch.device("meta"):  # no memory is taken before the weights are known to fit
+        with torch.device("meta"):  # No memory is taken before the weights are known to fit.
             model = T5ForConditionalGeneration(config)
             tied = "lm_head.weight" not in weights
             if not tied:
@@ -196,6 +196,6 @@ def restored_network(arrays: Arrays, metadata: dict[str, Any], *, full: bool) ->
         set_embeddings(model, model.shared, model.lm_head)
     except ModelFileError:
         raise
-    except (SafetensorError, Exception) as error:  # tokenizers raise bare Exceptions
+    except (SafetensorError, Exception) as error:  # Tokenizers raise bare Exceptions.
         raise ModelFileError(f"The T5 of the model is damaged: {type(error).__name__}: {error}.") from error
     return Network(model.eval(), words)

@@ -16,7 +16,7 @@ from xclassic.neural.trie import TokenTrie
 
 
 class PathLoss:
-    """The mean of ``-log p(label | text)`` over pairs, where p is that of a `TokenTrie`.
+    """The mean of ``-log p(label | text)`` over pairs, with the distribution p of a `TokenTrie`.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class PathLoss:
         self.tensors = TrieOnDevice.place(trie, model)
         self.widths = trie.widths
         self.paths = torch.tensor(trie.paths.nodes, device=model.device)
-        self.n_steps = trie.paths.n_steps  # on the host, which thus never waits for the device to know shapes
+        self.n_steps = trie.paths.n_steps  # Kept on the host, which thus never waits for the device to get shapes.
         self.tokens = torch.tensor(np.maximum(trie.tokens, 0), device=model.device)
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -39,7 +39,7 @@ class PathLoss:
         n_steps = self.n_steps[batch.labels]
         labels = to_device(batch.labels, device)
         paths = self.paths[labels, : int(n_steps.max())]
-        if paths.shape[1] == 0:  # a single label is always certain
+        if paths.shape[1] == 0:  # A single label is always certain.
             return 0.0 * self.tensors.output_weights(model).sum()
         input_ids, mask = self.texts.batch(batch.rows, device)
         start = torch.full((len(labels), 1), model.config.decoder_start_token_id, device=device)
@@ -51,7 +51,7 @@ class PathLoss:
         weights = self.tensors.output_weights(model)
         total = states.new_zeros((), dtype=torch.float32)
         nodes = torch.zeros_like(labels)
-        for step in range(paths.shape[1]):  # levels differ much in width, so each has its own array
+        for step in range(paths.shape[1]):  # Levels differ much in width, so each has its own array.
             there = to_device(np.flatnonzero(n_steps > step), device)
             children = self.tensors.children(states[there, step], nodes[there], self.widths[step], weights)
             nodes = paths[:, step]

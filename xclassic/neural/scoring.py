@@ -10,7 +10,7 @@ from torch import Tensor
 from xclassic.neural.trie import TokenTrie
 from xclassic.neural.vocabulary import embedding_rows, embedding_sums
 
-GATHER = 64  # tokens in a product with all that cost what fetching the vector of one does
+GATHER = 64  # Tokens in a product with all tokens that cost as much as fetching the vector of one token.
 
 
 class Children(NamedTuple):
@@ -19,7 +19,7 @@ class Children(NamedTuple):
     Attributes
     ----------
     nodes : Tensor of int64, shape (n, width)
-        Node numbers; what stands beyond a node's last child means nothing.
+        Node numbers; entries beyond a node's last child have no meaning.
     log_p : Tensor of float32, shape (n, width)
         Logarithm of each child's probability given its parent; minus infinity beyond the last child.
     """
@@ -29,7 +29,7 @@ class Children(NamedTuple):
 
 
 class TrieOnDevice(NamedTuple):
-    """The arrays of a `TokenTrie` where the model is, with what they need of the model.
+    """The arrays of a `TokenTrie` on the device of a model, with the values of the model that they need.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class TrieOnDevice(NamedTuple):
     vocabulary : Tensor of int64
         The tokens of the trie.
     words : tuple of Tensor, shape (n_vocabulary, n_words), or None
-        Tokens and shares of the words that have a part in the tokens of the trie.
+        Tokens and shares of the words that contribute to the tokens of the trie.
     scale : float
-        What hidden states are multiplied by before they meet the token embeddings.
+        Factor of hidden states before their product with the token embeddings.
     """
 
     child_ptr: Tensor
@@ -55,23 +55,23 @@ class TrieOnDevice(NamedTuple):
         """Return a trie on the device of a model."""
         config = model.config
         arrays = (trie.tree.child_ptr, trie.token_rank, trie.only_label, trie.vocabulary)
-        # Copies, since arrays of a tree are read-only and tensors are not.
+        # Tensors get copies, since they are writable and the arrays of a tree are read-only.
         child_ptr, token_rank, only_label, vocabulary = (
             torch.tensor(array, dtype=torch.int64, device=model.device) for array in arrays
         )
         words = None
-        if trie.words is not None:  # of codes, whose nodes below the root are the vocabulary
+        if trie.words is not None:  # Only tries of codes have words; their vocabulary is the nodes below the root.
             tokens, shares = (torch.tensor(array[1:], device=model.device) for array in trie.words)
             words = tokens, shares
         scale = config.d_model**-0.5 if config.scale_decoder_outputs else 1.0
         return cls(child_ptr, token_rank, only_label, vocabulary, words, scale)
 
     def output_weights(self, model: Any) -> Tensor:
-        r"""Return the output vectors of the trie's tokens, shape (n_vocabulary, d_model): no others are needed.
+        r"""Return the output vectors of the trie's tokens, shape (n_vocabulary, d_model); no others are needed.
 
-        That of a node with words is :math:`(e + \sum_w s_w e_w) / \sqrt 2`, from its own output embedding, those of the
-        words and their shares. So labels share what is learned of the words in their names, as they do where names are
-        written; and sums of two vectors of similar length keep it.
+        The vector of a node with words is :math:`(e + \sum_w s_w e_w) / \sqrt 2`, from its own output embedding, the
+        output embeddings of the words and their shares. So labels share what is learned about the words in their names,
+        as they do with ``target="name"``; and sums of two vectors of similar length keep that length.
         """
         own = embedding_rows(model.lm_head, self.vocabulary)
         if self.words is not None:
@@ -79,7 +79,7 @@ class TrieOnDevice(NamedTuple):
         return own * self.scale
 
     def children(self, hidden: Tensor, nodes: Tensor, width: int, weights: Tensor) -> Children:
-        """Return the probabilities of what may follow each node.
+        """Return the children of each node with their probabilities.
 
         Parameters
         ----------
@@ -87,7 +87,7 @@ class TrieOnDevice(NamedTuple):
             State of the decoder at each node.
         nodes : Tensor of int64, shape (n,)
         width : int
-            At least the number of children of each.
+            At least the number of children of each node.
         weights : Tensor, shape (n_vocabulary, d_model)
             From `output_weights`.
 

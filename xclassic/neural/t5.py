@@ -1,4 +1,4 @@
-"""A T5 that writes the label: its name, or its code in a tree of labels."""
+"""A T5 that writes the label: its name, its code in a tree of labels, or its fields."""
 
 from __future__ import annotations
 
@@ -47,11 +47,10 @@ LEAST = {
 class T5Classifier(XMCClassifier):
     r"""A T5 that reads a text and writes a label.
 
-    Each label is a sequence of tokens, and all of them form a trie. What may come next after some tokens is what stands
-    below their node, and the model chooses among nothing else: the probability of a label is the product, along its
-    path, of softmaxes over the children of each node. So every prediction is a label, the probabilities of all labels
-    sum to one, and training (the mean of :math:`-\log p`) makes the model better at just the choices that it has to
-    make.
+    Each label is a sequence of tokens, and all sequences form a trie. The model chooses the next token only among the
+    children of the current node: the probability of a label is the product, along its path, of softmaxes over the
+    children of each node. So every prediction is a label, the probabilities of all labels sum to one, and training (the
+    mean of :math:`-\log p`) improves exactly the choices that the model has to make.
 
     Parameters
     ----------
@@ -64,10 +63,10 @@ class T5Classifier(XMCClassifier):
         What is written: the name of the label; its code in a tree, where each node has a token of its own that shares
         words of the names below it, if labels have names; or several fields of a record, for which `y` is a table.
     label_names : sequence of str, optional
-        Names of the labels in the order of ``classes_``, if those are numbers. Of names with the same tokens all but
-        the first get a number, as in "Shorts (2)".
+        Names of the labels in the order of ``classes_``, if the classes are numbers. Among names with the same tokens,
+        all but the first get a number, as in "Shorts (2)".
     fields : sequence of str or dict, optional
-        For ``target="fields"`` the columns of `y`, or a dict from each to what is written before its value, such as
+        For ``target="fields"`` the columns of `y`, or a dict from each to the prefix written before its value, such as
         ``{"brand": "details_Brand", "category": "L0_category"}``.
     prompt : str, optional
         Template that makes the text of a record, such as ``"Price: {price} Description: {title}"``. By default texts
@@ -76,49 +75,49 @@ class T5Classifier(XMCClassifier):
     tree : LabelTree, optional
         For ``target="code"`` the tree of codes; by default one of recursive k-means over `embeddings`.
     embeddings : ndarray, shape (n_labels, d), or transformer of texts, optional
-        For ``target="code"`` vectors of the labels in the order of ``classes_``, or what makes them of label names; by
-        default `xclassic.features.BertEncoder` with its default model.
+        For ``target="code"`` vectors of the labels in the order of ``classes_``, or a transformer that makes them from
+        label names; by default `xclassic.features.BertEncoder` with its default model.
     branching : int, default=6
-        For ``target="code"`` children of a node at most, at least 2.
+        For ``target="code"`` the most children of a node; at least 2.
     max_length : int, default=128
-        Tokens of a text, at least 2; longer ones are cut, with a warning.
+        Most tokens of a text, at least 2; longer texts are cut, with a warning.
     epochs : int, default=10
-        Passes over the training rows at most.
+        Most passes over the training rows.
     batch_size : int, default=32
         Rows per step.
     accumulate : int, default=1
-        Parts that a batch is cut into to save memory; they change nothing else but rounding.
+        Number of pieces of a batch that are computed one after another to save memory; results change only by rounding.
     learning_rate : float, default=0.0001
-        Of AdamW at its height, above 0. It rises for the share `warmup` of the steps, then falls to 0 in a line.
+        Peak learning rate of AdamW, above 0. It rises during the share `warmup` of the steps, then falls linearly to 0.
     warmup : float, default=0.1
-        In [0, 1).
+        Share of the steps during which the learning rate rises, in [0, 1).
     weight_decay : float, default=0.01
-        Of AdamW, at least 0.
+        Weight decay of AdamW, at least 0.
     positives : {"one", "all"}, default="one"
-        Of a row with several labels an epoch takes one, drawn anew each time, or all.
+        Labels of a row that an epoch takes: one, drawn again in each epoch, or all.
     tail_share : float or None, default=0.25
-        Share of each batch with labels that have at most `tail_max` training rows, in [0, 1), so that rare labels are
-        not drowned; None takes rows as they come.
+        Share of each batch with labels of at most `tail_max` training rows, in [0, 1), so that frequent labels do not
+        drown rare ones; None takes rows as they come.
     tail_max : int, default=25
-        See `tail_share`.
+        Most training rows of a tail label; see `tail_share`.
     validation : float, default=0.1
-        Share of the rows that choose the best epoch and are not trained on, in [0, 1); 0 trains on all rows for all
-        `epochs`. Labels of a single row stay in training.
+        Share of the rows that are held out to choose the best epoch, in [0, 1); 0 trains on all rows for all `epochs`.
+        Labels of a single row stay in training.
     stop_on : {"P@1", "tail"}, default="P@1"
-        What chooses the best epoch: the share of validation rows whose best label is right, or the same among rows
-        with a tail label (without one, P@1).
+        Criterion for the best epoch: the share of validation rows whose best label is right, or the same among rows
+        with a tail label (P@1 if no row has one).
     patience : int, default=3
-        Epochs without a better one after which training ends.
+        Epochs without improvement after which training ends.
     lora_rank : int or None, default=None
-        Train no weights but low-rank corrections of this rank to queries and values, which needs the package peft; they
-        are merged at the end.
+        Train only low-rank corrections of this rank to queries and values, and merge them at the end; this needs the
+        package peft. None trains all weights.
     gradient_checkpointing : bool, default=False
         Compute activations twice to save memory.
     beam : int, default=10
-        Paths kept in a search; k if that is more. As many as there are labels make it exhaustive.
+        Paths kept in a search; k if that is more. With one path per label the search is exhaustive.
     checkpoint : str or path, optional
         Folder for the state of training, after each epoch, every 1,000 steps and at Ctrl-C. A fit that finds one of
-        the same data and parameters goes on from it, to the same model.
+        the same data and parameters continues from it, to the same model.
     dtype : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of products; "auto" takes bfloat16 on GPUs that support it. Weights are kept in float32.
     device : str, optional
@@ -135,11 +134,11 @@ class T5Classifier(XMCClassifier):
     curve_ : list of dict
         For each epoch its number, mean loss and validation score.
     n_truncated_ : int
-        Training texts that were cut.
+        Number of training texts that were cut.
     trie_ : TokenTrie
         The token sequences of the labels.
     codes_ : ndarray of int32, shape (n_labels, depth)
-        With ``target="code"`` the digits of each label, filled up with -1.
+        With ``target="code"`` the digits of each label, padded with -1.
 
     See Also
     --------
@@ -148,14 +147,14 @@ class T5Classifier(XMCClassifier):
 
     Notes
     -----
-    Scores are logarithms of probabilities; of a row with several labels they share what makes 1. ``predict_proba``
-    exists after a fit on a class vector.
+    Scores are logarithms of probabilities, which sum to 1 over all labels even for rows with several labels.
+    ``predict_proba`` exists after a fit on a class vector.
 
-    Rows without labels are not trained on. Labels without rows can be predicted, but nothing was learned about them but
-    what their names share with others. Missing texts are read as empty ones.
+    Rows without labels are not used for training. Labels without rows can be predicted, but all that was learned about
+    them is what their names share with other names. Missing texts are read as empty ones.
 
-    Memory while training is 16 bytes a weight, and activations, which `accumulate` and `gradient_checkpointing`
-    lower. Codes add as many weights as the model is wide for each node of their tree, some 1.2 nodes a label.
+    Training takes 16 bytes per weight, and memory for activations, which `accumulate` and `gradient_checkpointing`
+    reduce. Codes add a vector of the model's width for each node of their tree, some 1.2 nodes per label.
 
     On a CPU the same seed gives the same model; on a GPU only with ``torch.use_deterministic_algorithms(True)`` and
     the environment variable ``CUBLAS_WORKSPACE_CONFIG=:4096:8``, on one kind of card and one version of PyTorch.
@@ -181,7 +180,7 @@ class T5Classifier(XMCClassifier):
     _network: Any = None
     _stored: Any = None
     _log_scores = True
-    _rows_per_task = sys.maxsize  # PyTorch has threads of its own, and rows of similar length are predicted together
+    _rows_per_task = sys.maxsize  # PyTorch has threads of its own, and rows of similar length are predicted together.
     _not_saved = ("model", "tokenizer", "label_names", "fields", "tree", "embeddings", "checkpoint", "device")
 
     def __init__(
@@ -278,7 +277,7 @@ class T5Classifier(XMCClassifier):
             raise ValueError("target='fields' writes several columns of y; name them by fields.")
 
     def _check_input(self, X: Any, *, reset: bool) -> Any:
-        """Return what the model reads for each row, an array of str."""
+        """Return the text that the model reads for each row, as an array of str."""
         if is_records(X):
             texts = fill_template(self.prompt or RECORD_PROMPT, X)
         else:
@@ -288,7 +287,7 @@ class T5Classifier(XMCClassifier):
         if reset:
             if texts.size == 0:
                 raise ValueError("X has no rows; at least one text is needed.")
-            self.n_features_in_ = 1  # one text a row
+            self.n_features_in_ = 1  # Each row is one text.
             self._target = self._new_target()
         return texts if self.prompt is not None else self._target.instruction + texts
 
@@ -308,10 +307,10 @@ class T5Classifier(XMCClassifier):
         Parameters
         ----------
         X : list, array or column of str; or DataFrame, list of dicts or dict of columns
-            Texts, or records that `prompt` makes texts of.
+            Texts, or records that `prompt` turns into texts.
         y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
-            As for every estimator. With ``target="fields"`` a table with the columns `fields` in place of it; every
-            combination of values that occurs is a class, written as by `xclassic.format_fields`.
+            Labels as for every estimator; with ``target="fields"`` a table with the columns `fields`. Every combination
+            of values that occurs in it is a class, written as by `xclassic.format_fields`.
 
         Returns
         -------
@@ -322,14 +321,14 @@ class T5Classifier(XMCClassifier):
         ImportError
             If PyTorch or transformers is not installed; the message says how to install them.
         OSError
-            If the model cannot be had, with the reason in one line.
+            If the model cannot be loaded; the message gives the reason in one line.
         ValueError, TypeError
-            If texts, labels, names or parameters are not of the kind described, a name has no token, the model is no
-            T5, or the checkpoint is of other data.
+            If texts, labels, names or parameters are not of the kind described, a name has no token, the model is not a
+            T5, or the checkpoint is from other data.
         MemoryError
-            If a GPU has too little memory; the message says what to lower.
+            If a GPU has too little memory; the message says which parameters to reduce.
         """
-        self._fitted = False  # and so it stays if anything below fails
+        self._fitted = False  # It stays so if anything below fails.
         import_transformers("T5Classifier")
         self._check_parameters()
         return super().fit(X, self._new_target().encode(y))
@@ -349,7 +348,7 @@ class T5Classifier(XMCClassifier):
                 self.curve_ = fit_network(self, tokens, Y)
         except BaseException:
             self._network = None
-            del network  # or the error would hold its memory
+            del network  # Otherwise the error would keep its memory.
             raise
 
     def _bfloat16(self, device: Any) -> bool:
@@ -396,7 +395,7 @@ class T5Classifier(XMCClassifier):
         Raises
         ------
         AttributeError
-            After a fit on sets of labels: their scores are not probabilities of each label by itself.
+            After a fit on sets of labels, whose scores are not probabilities of each label on its own.
         """
         if getattr(self, "_target_kind", "vector") != "vector":
             raise AttributeError("predict_proba needs a fit on a class vector; use decision_function.")
@@ -406,7 +405,7 @@ class T5Classifier(XMCClassifier):
         return scores
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Return the share of rows whose best label is right; of fields, all of them together.
+        """Return the share of rows whose best label is right; with fields, all of them must be right.
 
         Parameters
         ----------
@@ -446,7 +445,7 @@ class T5Classifier(XMCClassifier):
     # Persistence
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state with the network as files, which are of no device."""
+        """Return the state with the network as files, which do not depend on a device."""
         state = dict(super().__getstate__())
         if state.get("_network") is not None:
             from xclassic.neural.network import network_arrays
@@ -455,7 +454,7 @@ class T5Classifier(XMCClassifier):
         return state
 
     def _ready(self) -> Any:
-        """Return the network, on its device; made of the stored one at the first use."""
+        """Return the network on its device; the first use makes it from the stored one."""
         with LOADING:
             if self._network is None:
                 network = self._restored(full=False)

@@ -1,4 +1,4 @@
-"""What a text decoder is to write for each label: its name, its code, or the fields of a record."""
+"""The targets of a text decoder for each label: its name, its code, or the fields of a record."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MOST_WORDS = 8
 
 
 class NameTarget:
-    """The name of the label is written.
+    """The target that writes the name of the label.
 
     Attributes
     ----------
     instruction : str
-        What stands before the texts.
+        Text that is put before the input texts.
     prefixes : list of (str, str)
-        The fields that are written, each with what stands before its value.
+        The fields that are written, each with the prefix of its value.
     """
 
     instruction = ""
@@ -49,7 +49,7 @@ class NameTarget:
         Parameters
         ----------
         network : Network
-            Gets the tokens that it lacks.
+            It gets the tokens that it lacks.
         classes : ndarray, shape (n_labels,)
         label_names : sequence of str, length n_labels, or None
             By default `classes`, if they are strings.
@@ -57,35 +57,35 @@ class NameTarget:
         return TokenTrie(name_sequences(_needed(classes, label_names, "target='name'"), network.tokenizer))
 
     def new_tokens(self, trie: TokenTrie) -> NDArray[np.int64]:
-        """Return the tokens of the trie that `trie` gave the network."""
+        """Return the tokens of the trie that `trie` added to the network."""
         return trie.vocabulary[:0]
 
     def decode(self, label: str) -> dict[str, str | None]:
-        """Return the fields of a label, which has no fields here."""
+        """Return the fields of a label; a name has no fields."""
         return {}
 
     def arrays(self) -> Arrays:
-        """Return what a model folder holds of the target besides `prefixes`."""
+        """Return the arrays that a model folder holds of the target in addition to `prefixes`."""
         return {}
 
     def restore(self, arrays: Arrays, prefixes: Any, n_labels: int) -> None:
-        """Take what a model folder holds of the target; whatever is wrong with it raises an error."""
+        """Restore the target from a model folder; anything wrong with its content raises an error."""
         self.prefixes = [(str(field), str(prefix)) for field, prefix in prefixes]
 
 
 class CodeTarget(NameTarget):
-    """The code of the label in a tree is written.
+    """The target that writes the code of the label in a tree.
 
     Parameters
     ----------
     tree : LabelTree or None
-        The tree of codes; None makes one of `embeddings`.
+        The tree of codes; None makes one from `embeddings`.
     embeddings : ndarray, transformer of texts, or None
-        Vectors of the labels, or what makes them of names; None is a `BertEncoder`.
+        Vectors of the labels, or a transformer that makes them from names; None is a `BertEncoder`.
     branching : int
-        Children of a node at most.
+        Most children of a node.
     seed : int
-        Of the tree and of the vectors of new tokens.
+        Seed of the tree and of the vectors of new tokens.
     **encoder
         Parameters of the `BertEncoder`.
 
@@ -137,7 +137,7 @@ class CodeTarget(NameTarget):
         return {"codes": self.codes}
 
     def restore(self, arrays: Arrays, prefixes: Any, n_labels: int) -> None:
-        """Take the codes."""
+        """Restore the codes."""
         super().restore(arrays, prefixes, n_labels)
         self.codes = arrays["codes"]
         if self.codes.ndim != 2 or len(self.codes) != n_labels or self.codes.dtype != np.int32:
@@ -145,12 +145,12 @@ class CodeTarget(NameTarget):
 
 
 class FieldsTarget(NameTarget):
-    """Several fields of a record are written, which together name a label.
+    """The target that writes several fields of a record, which together name a label.
 
     Parameters
     ----------
     fields : sequence of str, mapping of str to str, or None
-        The fields, with what is written before their values; None where a model folder will tell.
+        The fields, with the prefixes of their values; None if they will be restored from a model folder.
     """
 
     def __init__(self, fields: Sequence[str] | Mapping[str, str] | None) -> None:
@@ -172,7 +172,7 @@ class FieldsTarget(NameTarget):
 
 
 def _names(classes: NDArray[Any], label_names: Sequence[str] | None) -> list[str] | None:
-    """Return the names of the labels; None if they are numbers without."""
+    """Return the names of the labels; None if they are numbers without names."""
     if label_names is None:
         return [str(name) for name in classes] if classes.dtype.kind in "US" else None
     names: list[str] = check_texts(label_names, "label_names").tolist()
@@ -182,7 +182,7 @@ def _names(classes: NDArray[Any], label_names: Sequence[str] | None) -> list[str
 
 
 def _needed(classes: NDArray[Any], label_names: Sequence[str] | None, target: str, instead: str = "") -> list[str]:
-    """Return the names of the labels."""
+    """Return the names of the labels, which must exist."""
     names = _names(classes, label_names)
     if names is None:
         raise ValueError(
@@ -204,7 +204,7 @@ def name_sequences(names: Sequence[str], tokenizer: Any) -> list[list[int]]:
     Returns
     -------
     list of list of int
-        Each ends in the end token. A name that has the tokens of an earlier one is written with a number, as in
+        Each ends in the end token. A name with the same tokens as an earlier one is written with a number, as in
         ``"Shorts (2)"``.
 
     Raises
@@ -239,15 +239,15 @@ def _tokens(names: list[str], tokenizer: Any) -> list[list[int]]:
 
 
 def code_tree(vectors: Any, n_labels: int, branching: int, seed: int) -> LabelTree:
-    """Return a tree of codes, by recursive k-means.
+    """Return a tree of codes made by recursive k-means.
 
     Parameters
     ----------
     vectors : array-like, shape (n_labels, d)
-        One for each label.
+        One vector per label.
     n_labels : int
     branching : int
-        Children of a node at most.
+        Most children of a node.
     seed : int
 
     Raises
@@ -265,23 +265,23 @@ def code_tree(vectors: Any, n_labels: int, branching: int, seed: int) -> LabelTr
 
 
 def node_words(tree: LabelTree, names: Sequence[str], tokenizer: Any) -> Words:
-    """Return for each node of a tree the tokens that tell the names below it from those below its parent.
+    """Return for each node of a tree the tokens that distinguish the names below it from all names below its parent.
 
     Parameters
     ----------
     tree : LabelTree
-        With all labels.
+        A tree with all labels.
     names : sequence of str, length n_labels
     tokenizer : tokenizer of transformers
 
     Returns
     -------
     Words
-        The `MOST_WORDS` tokens whose mean share of a name is most above that below the parent, by how much it is.
+        The `MOST_WORDS` tokens whose mean share of a name most exceeds the mean below the parent, and by how much.
 
     Notes
     -----
-    Memory: a number for each node and distinct token below it while they are counted.
+    Memory: while tokens are counted, a number for each node and distinct token below it.
     """
     sequences = _tokens([" ".join(str(name).split()) for name in names], tokenizer)
     lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))

@@ -16,9 +16,9 @@ class Texts:
     Parameters
     ----------
     ids : list of list of int
-        One for each text.
+        One list per text.
     pad : int
-        What fills up the shorter ones of a batch.
+        The token that pads shorter texts of a batch.
     """
 
     def __init__(self, ids: list[list[int]], pad: int) -> None:
@@ -34,5 +34,5 @@ class Texts:
         filled = slots < lengths[:, None]
         at = np.where(filled, self.starts[rows][:, None] + slots, 0)
         tokens = np.where(filled, self.flat[at] if self.flat.size else 0, self.pad)
-        mask = filled if filled[:, 0].all() else filled | (slots == 0)  # an empty text is one pad, not nothing
+        mask = filled if filled[:, 0].all() else filled | (slots == 0)  # An empty text is read as one pad.
         return to_device(tokens, device), to_device(mask.astype(np.int64), device)

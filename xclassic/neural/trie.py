@@ -16,14 +16,14 @@ from xclassic.storage.folder import Arrays
 
 
 class Paths(NamedTuple):
-    """Where each label leads through a trie, as far as there is anything to choose.
+    """The path of each label through a trie, up to the node where the label is certain.
 
     Attributes
     ----------
     nodes : ndarray of int64, shape (n_labels, depth)
-        The node at each step, from the child of the root on; -1 once the label is certain.
+        The node at each step, starting with the child of the root; -1 once the label is certain.
     n_steps : ndarray of int64, shape (n_labels,)
-        Steps until no other label is left below the node.
+        Number of steps until no other label is below the node.
     """
 
     nodes: NDArray[np.int64]
@@ -31,13 +31,13 @@ class Paths(NamedTuple):
 
 
 class Words(NamedTuple):
-    """The words that stand for the nodes of a tree of codes; see `xclassic.neural.targets.node_words`.
+    """The words that describe the nodes of a tree of codes; see `xclassic.neural.targets.node_words`.
 
     Attributes
     ----------
     tokens : ndarray of int64, shape (n_nodes, n_words)
     shares : ndarray of float32, shape (n_nodes, n_words)
-        At least 0, of length 1 for each node that has words; 0 beyond its last word.
+        At least 0, and a vector of length 1 for each node that has words; 0 beyond its last word.
     """
 
     tokens: NDArray[np.int64]
@@ -45,22 +45,22 @@ class Words(NamedTuple):
 
 
 class TokenTrie:
-    r"""What may follow what, in the token sequences of labels.
+    r"""The possible continuations in the token sequences of labels.
 
-    The sequence of a label is a path from the root, a token for each step. A model that gives each possible
-    continuation a score makes a distribution over the labels: at a node the softmax over its children, and for a label
-    the product along its path,
+    The sequence of a label is a path from the root, with one token per step. A model that gives each possible
+    continuation a score defines a distribution over the labels: at a node the softmax over its children, and for a
+    label the product along its path,
 
     .. math:: p(l \mid x) = \prod_t \frac{\exp s(v_t \mid x, v_{<t})}{\sum_{c \in \mathrm{children}(v_{t-1})}
         \exp s(c \mid x, v_{<t})}
 
-    which sums to 1 over all labels. Where only one label is left the rest of its tokens is certain.
+    which sums to 1 over all labels. Where only one label is left, the rest of its tokens is certain.
 
     Parameters
     ----------
     sequences : sequence of sequences of int
-        The tokens of each label, at least one, none of which begins another. Let all end in the same token, which
-        stands nowhere else, if one could.
+        The tokens of each label, at least one. No sequence may begin another; if one could, let all end in the same
+        token, which occurs nowhere else.
 
     Attributes
     ----------
@@ -69,13 +69,13 @@ class TokenTrie:
     tokens : ndarray of int64, shape (n_nodes,)
         The token that leads to each node, -1 for the root.
     only_label : ndarray of int64, shape (n_nodes,)
-        The label of the nodes that have a single one below; -1 for the others.
+        The label of each node that has only one label below it; -1 for other nodes.
     vocabulary : ndarray of int64
         The tokens that the trie uses, ascending.
     token_rank : ndarray of int64, shape (n_nodes,)
         Position of each node's token in the vocabulary (0 for the root).
     words : Words or None
-        Of codes, where labels have names.
+        Words of the nodes of codes, if labels have names.
 
     Raises
     ------
@@ -84,7 +84,7 @@ class TokenTrie:
 
     Notes
     -----
-    Memory: some 60 bytes a node, and 8 bytes for each label and step.
+    Memory: some 60 bytes per node, and 8 bytes for each label and step.
     """
 
     def __init__(self, sequences: Sequence[Sequence[int]]) -> None:
@@ -101,16 +101,16 @@ class TokenTrie:
 
     @classmethod
     def of_codes(cls, tree: LabelTree, first_token: int, words: Words | None = None) -> Self:
-        """Return the trie of the codes in a tree, where a digit is another token after each prefix.
+        """Return the trie of the codes in a tree, where a digit has a different token after each prefix.
 
-        What a digit means depends on those before it, so each node of the tree has a token of its own.
+        The meaning of a digit depends on the digits before it, so each node of the tree has its own token.
 
         Parameters
         ----------
         tree : LabelTree
-            With all labels.
+            A tree with all labels.
         first_token : int
-            The token of the first child of the root; the nodes after it have the following ones.
+            The token of the first child of the root; the nodes after it have the following tokens.
         words : Words, optional
 
         Raises
@@ -134,7 +134,7 @@ class TokenTrie:
         Parameters
         ----------
         child_ptr, label, n_labels
-            Of the `LabelTree`.
+            Fields of the `LabelTree`.
         tokens : ndarray of int64, shape (n_nodes,)
         words : Words, optional
             See the attributes.
@@ -142,7 +142,7 @@ class TokenTrie:
         Raises
         ------
         ValueError
-            If they are not such a tree with all labels, or tokens do not fit it.
+            If the arrays are not a valid tree with all labels, or tokens do not fit it.
         """
         tree = LabelTree(child_ptr, label, n_labels)
         if tokens.shape != (tree.n_nodes,) or tokens.dtype != np.int64 or tokens[1:].min() < 0:
@@ -162,7 +162,7 @@ class TokenTrie:
 
     @classmethod
     def restored(cls, arrays: Arrays, n_labels: int) -> Self:
-        """Return the trie of `arrays`; whatever is wrong with them raises an error."""
+        """Return the trie of `arrays`; anything wrong with them raises an error."""
         words = Words(arrays["words.tokens"], arrays["words.shares"]) if "words.tokens" in arrays else None
         return cls.from_arrays(arrays["child_ptr"], arrays["label"], arrays["tokens"], n_labels, words)
 
@@ -174,7 +174,7 @@ class TokenTrie:
 
     @property
     def used_tokens(self) -> NDArray[np.int64]:
-        """The tokens whose vectors are needed to score nodes, ascending: the vocabulary, and words."""
+        """The tokens whose vectors are needed to score nodes, ascending: the vocabulary and the words."""
         return self.vocabulary if self.words is None else np.union1d(self.vocabulary, self.words.tokens)
 
     @property
@@ -184,21 +184,21 @@ class TokenTrie:
 
     @cached_property
     def widths(self) -> list[int]:
-        """The largest number of children of a node that has several labels, by level."""
+        """The largest number of children of a node with several labels, by level."""
         counts = np.where(self.only_label < 0, np.diff(self.tree.child_ptr), 0)
         return [int(counts[start:stop].max()) for start, stop in _levels(self.tree)]
 
     @cached_property
     def paths(self) -> Paths:
-        """Where each label leads."""
+        """The path of each label."""
         nodes = self.tree.paths()[:, 1:]
-        certain = self.only_label[nodes] >= 0  # the last node of a path is, and -1 is the last leaf
+        certain = self.only_label[nodes] >= 0  # The last node of a path is certain, and -1 is the last leaf.
         n_steps = 1 + certain.argmax(axis=1) if self.n_labels > 1 else np.zeros(1, np.int64)
         depth = int(n_steps.max())
         return Paths(np.where(np.arange(depth) < n_steps[:, None], nodes[:, :depth], -1), n_steps)
 
     def allowed_nodes(self, labels: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return which nodes have any of some labels below.
+        """Return which nodes have at least one of some labels below them.
 
         Parameters
         ----------
@@ -228,9 +228,9 @@ def _levels(tree: LabelTree) -> list[tuple[int, int]]:
 
 
 def _only_labels(tree: LabelTree) -> NDArray[np.int64]:
-    """Return the label of each node that has one label below, else -1."""
+    """Return the label of each node that has only one label below it, else -1."""
     n_below = (tree.label >= 0).astype(np.int64)
-    label = np.where(tree.label >= 0, tree.label, 0).astype(np.int64)  # the sum below is the label if it is alone
+    label = np.where(tree.label >= 0, tree.label, 0).astype(np.int64)  # The sum below is the label if it is alone.
     for start, stop in reversed(_levels(tree)[1:]):
         np.add.at(n_below, tree.parent[start:stop], n_below[start:stop])
         np.add.at(label, tree.parent[start:stop], label[start:stop])

@@ -1,4 +1,4 @@
-"""Training with the embeddings of only those tokens that occur."""
+"""Training with the embeddings of only the tokens that occur."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import Tensor
 
 
 class TokensInUse(torch.nn.Module):
-    """Some rows of an embedding, read by the same token ids.
+    """Some rows of an embedding, addressed by the same token ids.
 
     Parameters
     ----------
     weight : Tensor, shape (n_tokens, d)
         The whole embedding.
     used : Tensor of int64, shape (n_used,)
-        Ids of the rows; no others may be asked for.
+        Ids of the rows; only these may be read.
     trained : Tensor of bool, shape (n_used,)
-        Which of them are trained; the others stay as they are.
+        Which of them are trained; the others stay unchanged.
     """
 
     rank: Tensor
@@ -39,7 +39,7 @@ class TokensInUse(torch.nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """All rows, those that are trained first."""
+        """All rows, with the trained ones first."""
         return torch.cat([self.moving, self.still]) if len(self.still) else self.moving
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class TokensInUse(torch.nn.Module):
         return torch.nn.functional.embedding(self.rank[tokens], self.weight)
 
     def write_back(self, weight: Tensor) -> None:
-        """Put what was trained in its place in the whole embedding."""
+        """Copy the trained rows to their places in the whole embedding."""
         with torch.no_grad():
             weight[self.order[: len(self.moving)]] = self.moving
 
@@ -75,19 +75,19 @@ def embedding_sums(embedding: Any, tokens: Tensor, shares: Tensor) -> Tensor:
 
 @contextmanager
 def tokens_in_use(model: Any, *tokens: NDArray[np.int64], new: NDArray[np.int64]) -> Iterator[None]:
-    """Let a T5 hold the embeddings of some tokens alone, and put them back in their places at the end.
+    """Let a T5 hold only the embeddings of some tokens, and put them back in their places at the end.
 
-    The others have no gradient, so training is the same without them; but a step would fill, clip and update arrays of
-    the whole vocabulary, which for small models takes longer than all the rest.
+    Other embeddings have no gradient, so training is the same without them; but a step would fill, clip and update
+    arrays of the whole vocabulary, which for small models takes longer than the rest of the step.
 
     Parameters
     ----------
     model : T5ForConditionalGeneration
         Changed in place.
     *tokens : ndarray of int64
-        All that will be read or written, besides what begins a target and the padding.
+        All tokens that will be read or written, except padding and the token that begins a target.
     new : ndarray of int64
-        Those of them that are trained even where the model's embeddings are not.
+        Tokens among them that are trained even where the model's embeddings are not.
     """
     config = model.config
     special = np.array([config.decoder_start_token_id, config.pad_token_id], np.int64)
@@ -108,10 +108,10 @@ def tokens_in_use(model: Any, *tokens: NDArray[np.int64], new: NDArray[np.int64]
 
 
 def set_embeddings(model: Any, embedding: Any, head: Any) -> None:
-    """Let a T5 read by an embedding and write by an output layer.
+    """Let a T5 read with an embedding and write with an output layer.
 
-    Which of their weights are one is for the caller to say: transformers tells it from what a checkpoint holds, and
-    forgets it where embeddings are replaced by its own means.
+    The caller decides which of their weights are shared: transformers infers this from the content of a checkpoint, and
+    forgets it where embeddings are replaced by its own methods.
     """
     model.shared = model.encoder.embed_tokens = model.decoder.embed_tokens = embedding
     model.lm_head = head
