@@ -1,1 +1,1 @@
-"""What methods that need PyTorch share: devices and pretrained models, batches, training with checkpoints, LoRA."""
+"""Shared code of the methods on PyTorch: devices and pretrained models, batches, training with checkpoints, LoRA."""

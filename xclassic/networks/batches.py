@@ -1,4 +1,4 @@
-"""Mini-batches of (row, label) pairs: balanced between head and tail labels, of texts of similar length."""
+"""Mini-batches of (row, label) pairs, balanced between head and tail labels, with texts of similar length."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from xclassic.datasets.split import stratified_split
 
 Ints = NDArray[np.int64]
 
-POOL = 50  # batches whose pairs are sorted by length together: little padding, and still much chance
+POOL = 50  # Batches whose pairs are sorted by length together. This needs little padding and keeps batches random.
 
 
 class Batch(NamedTuple):
-    """Pairs of one training step.
+    """The pairs of one training step.
 
     Attributes
     ----------
     rows, labels : ndarray of int64, shape (n,)
-        Each label is one of its row's.
+        Each label is one of the labels of its row.
     """
 
     rows: Ints
@@ -30,31 +30,31 @@ class Batch(NamedTuple):
 
 
 class BatchSampler:
-    """Draws the mini-batches of each epoch.
+    """A sampler of the mini-batches of each epoch.
 
     Parameters
     ----------
     Y : csr_array, shape (n_rows, n_labels)
         Labels of the training rows.
     lengths : ndarray of int, shape (n_rows,)
-        Tokens of each text.
+        Number of tokens of each text.
     rows : ndarray of int64
         The rows to draw, each with at least one label.
     batch_size : int
         Pairs in a batch; the last of an epoch may have fewer.
     positives : {"one", "all"}
-        Whether an epoch takes of each row one label, drawn anew each time, or all of them.
+        Labels of a row that an epoch takes: one, drawn again in each epoch, or all.
     tail_share : float or None
         Share of each batch that is drawn from pairs with a tail label, in [0, 1); None takes pairs as they come.
     tail_max : int
-        Labels with at most so many rows are tail labels.
+        Labels with at most this many rows are tail labels.
     seed : int
-        The batches of an epoch depend on it and on the number of the epoch alone.
+        Seed. The batches of an epoch depend only on it and on the number of the epoch.
 
     Notes
     -----
-    An epoch has as many batches with `tail_share` as without; pairs of the smaller kind come several times, always
-    after all others of that kind.
+    An epoch has as many batches with `tail_share` as without. Pairs of the smaller kind are repeated, each only after
+    all others of that kind.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class BatchSampler:
         counts = np.bincount(self.label_of_pair, minlength=Y.shape[1])
         self.is_tail = counts[self.label_of_pair] <= tail_max
         self.n_tail = 0 if tail_share is None else round(tail_share * batch_size)
-        if not self.is_tail.any() or self.is_tail.all():  # nothing to balance
+        if not self.is_tail.any() or self.is_tail.all():  # There is nothing to balance.
             self.n_tail = 0
         self.n_batches = -(-(rows.size if positives == "one" else drawn.nnz) // batch_size)
 
@@ -93,7 +93,7 @@ class BatchSampler:
         Returns
         -------
         list of Batch
-            ``n_batches`` of them.
+            Its ``n_batches`` batches.
         """
         rng = np.random.default_rng([self.seed, number])
         pairs = self._pairs(rng)
@@ -119,7 +119,7 @@ class BatchSampler:
         return self.first_pair + rng.integers(self.n_labels_of_row)
 
     def _batches(self, pairs: Ints, size: int) -> list[Ints]:
-        """Cut pairs into batches of similar length, the shortest of every pool first."""
+        """Cut pairs into batches of similar length, with the shortest of each pool first."""
         lengths = self.lengths[self.row_of_pair[pairs]]
         pool = np.arange(pairs.size) // (size * POOL)
         ordered = pairs[np.lexsort((lengths, pool))]
@@ -127,13 +127,13 @@ class BatchSampler:
 
 
 def split_rows(Y: csr_array, validation: float, seed: int) -> tuple[Ints, Ints]:
-    """Return the rows to train on and those that choose the best epoch, of the rows with labels.
+    """Divide the rows with labels into rows to train on and rows that choose the best epoch.
 
     Parameters
     ----------
     Y : csr_array, shape (n_rows, n_labels)
     validation : float
-        Share of the latter. Empty where no row can be spared: every label keeps a row in training.
+        Share of the latter, which are empty if no row can be spared: every label keeps a row in training.
     seed : int
 
     Raises
@@ -146,15 +146,15 @@ def split_rows(Y: csr_array, validation: float, seed: int) -> tuple[Ints, Ints]:
         raise ValueError("No row has a label, so there is nothing to learn.")
     if validation == 0 or rows.size < 2:
         return rows, rows[:0]
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of many labels with one row
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # The split warns of many labels with one row.
         try:
             trained, held = stratified_split(Y[rows], test_size=validation, random_state=seed)
-        except ValueError:  # no row can be spared
+        except ValueError:  # No row can be spared.
             return rows, rows[:0]
     return rows[trained], rows[held]
 
 
 def _cycled(items: Ints, n: int, rng: np.random.Generator) -> Ints:
-    """Return `n` items, each as often as any other but for one, in random order of each round."""
+    """Return `n` items in rounds of random order, so that the counts of items differ by at most one."""
     rounds = [rng.permutation(items) for _ in range(-(-n // items.size))]
     return np.concatenate(rounds)[:n]

@@ -1,4 +1,4 @@
-"""Training of low-rank corrections in place of the weights themselves, by the package peft."""
+"""Training of low-rank corrections instead of the weights, with the package peft."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xclassic.networks.torch_support import seeded
 
 @contextmanager
 def low_rank(model: Any, rank: int | None, seed: int) -> Iterator[None]:
-    """Give a T5 corrections of queries and values that alone can be trained, and merge them into it at the end.
+    """Add corrections of queries and values to a T5, which alone are trained, and merge them into it at the end.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def low_rank(model: Any, rank: int | None, seed: int) -> Iterator[None]:
     rank : int or None
         None leaves the model as it is.
     seed : int
-        Of the corrections to start from.
+        Seed of the initial corrections.
 
     Raises
     ------

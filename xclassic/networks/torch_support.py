@@ -1,4 +1,4 @@
-"""What all parts that need PyTorch share: importing it, choosing a device, loading pretrained models, memory errors."""
+"""Shared code of all modules on PyTorch: its import, the choice of a device, pretrained models, memory errors."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def import_torch(what: str) -> Any:
     Parameters
     ----------
     what : str
-        What needs it, for the message.
+        Name of what needs it, for the message.
 
     Raises
     ------
     ImportError
-        If it is not installed; the message says how to.
+        If it is not installed; the message says how to install it.
     """
     try:
         import torch
@@ -47,7 +47,7 @@ def import_transformers(what: str) -> Any:
 
 
 def choose_device(device: str | None) -> Any:
-    """Return the device of a name; by default the GPU if there is one.
+    """Return the device with a name; by default the GPU if there is one.
 
     Raises
     ------
@@ -69,14 +69,14 @@ def choose_device(device: str | None) -> Any:
 
 
 def has_bfloat16(device: Any) -> bool:
-    """Tell whether computing in bfloat16 pays on a device: on GPUs that support it."""
+    """Return whether computing in bfloat16 pays on a device, namely on GPUs that support it."""
     import torch
 
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def seed_generators(seed: int, device: Any) -> None:
-    """Seed the generators of the CPU and of a device alone; ``torch.manual_seed`` would seed those of all devices."""
+    """Seed the generators of the CPU and of one device; ``torch.manual_seed`` would seed the ones of all devices."""
     import torch
 
     torch.default_generator.manual_seed(seed)
@@ -89,7 +89,7 @@ def seed_generators(seed: int, device: Any) -> None:
 
 @contextmanager
 def seeded(seed: int, device: Any) -> Iterator[None]:
-    """Draw from a seed within the block, and leave the chance of the user as it was."""
+    """Draw from a seed within the block, and leave the user's random state unchanged."""
     import torch
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -98,7 +98,7 @@ def seeded(seed: int, device: Any) -> Iterator[None]:
 
 
 def to_device(array: NDArray[Any], device: Any) -> Any:
-    """Return an array as a tensor on a device; a GPU fetches it while the host goes on."""
+    """Return an array as a tensor on a device; a GPU fetches it while the host continues."""
     import torch
 
     tensor = torch.from_numpy(array)
@@ -106,16 +106,16 @@ def to_device(array: NDArray[Any], device: Any) -> Any:
 
 
 def load_pretrained(loader: Any, model: str, **options: Any) -> Any:
-    """Return ``loader.from_pretrained(model)``, or raise one clear line.
+    """Return ``loader.from_pretrained(model)``, or raise an error of one clear line.
 
     Parameters
     ----------
     loader : class of transformers
-        Such as ``AutoModel`` or ``AutoTokenizer``.
+        A class such as ``AutoModel`` or ``AutoTokenizer``.
     model : str
         A folder, or the id of a model on the Hugging Face hub, which is taken from its cache or downloaded.
     **options
-        Passed on.
+        Passed on to ``from_pretrained``.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def load_pretrained(loader: Any, model: str, **options: Any) -> Any:
             return loader.from_pretrained(source, **options)
     except (ImportError, MemoryError):
         raise
-    except Exception as error:  # a damaged file of a model raises errors of many kinds
+    except Exception as error:  # A damaged file of a model raises errors of many kinds.
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         if is_folder:
             kind = OSError if isinstance(error, OSError) else ValueError
@@ -147,7 +147,7 @@ def load_pretrained(loader: Any, model: str, **options: Any) -> Any:
 
 @contextmanager
 def _no_bars() -> Iterator[None]:
-    """Keep transformers from drawing a bar while it reads a folder; those of downloads cannot be told apart."""
+    """Keep transformers from drawing a bar while it reads a folder; bars of downloads cannot be told apart."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
@@ -160,18 +160,18 @@ def _no_bars() -> Iterator[None]:
 
 
 def _cached(model: str) -> str:
-    """Return the folder in which the hub's own client has kept a model."""
+    """Return the folder in which the hub's own client has cached a model."""
     from huggingface_hub import snapshot_download
 
     try:
         return str(snapshot_download(model, local_files_only=True))
-    except Exception as error:  # not only those of a missing file: a name can be malformed
+    except Exception as error:  # Not only is a missing file possible: a name can be malformed.
         raise OSError("it cannot be reached, and no earlier download is kept") from error
 
 
 @lru_cache(maxsize=1)
 def _hub_responds(minute: int) -> bool:
-    """Tell within seconds whether the hub can be reached; its own client retries for the better part of a minute."""
+    """Return within seconds whether the hub can be reached; its own client retries for most of a minute."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
 
@@ -179,17 +179,17 @@ def _hub_responds(minute: int) -> bool:
         return False
     try:
         get_session().head(constants.ENDPOINT, timeout=5)
-    except Exception:  # of whatever client is below: no response, no hub
+    except Exception:  # Any error of the client below means that the hub does not respond.
         return False
     return True
 
 
 @contextmanager
 def memory_errors(knobs: str) -> Iterator[None]:
-    """Turn a GPU's out-of-memory error into a MemoryError that names what to lower.
+    """Turn a GPU's out-of-memory error into a MemoryError that names the parameters to reduce.
 
-    Neither it nor an interrupt keeps tensors of the block alive: an error that is kept, as notebooks keep the last one,
-    would hold the memory that a smaller batch needs.
+    Neither this error nor an interrupt keeps tensors of the block alive. Otherwise a stored error, such as the last one
+    in a notebook, would hold the memory that a smaller batch needs.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Training of a network by pairs of a row and a label: steps, validation, early stopping, checkpoints."""
+"""Training of a network on pairs of a row and a label: steps, validation, early stopping, checkpoints."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ Loss = Callable[[Batch], Tensor]
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train.
+    """The settings of a training.
 
     Attributes
     ----------
     epochs : int
-        At most so many.
+        Most epochs.
     learning_rate : float
-        Of AdamW at its height; it rises in a line over the share `warmup` of all steps and falls in a line to 0.
+        Peak learning rate of AdamW; it rises linearly over the share `warmup` of all steps and falls linearly to 0.
     warmup : float
     weight_decay : float
     accumulate : int
-        Parts that a batch is cut into, whose gradients are added up.
+        Number of pieces that a batch is cut into, whose gradients are summed.
     patience : int
         Epochs without a better validation score after which training ends.
     bfloat16 : bool
         Whether to compute in bfloat16 where that is enough; weights and their updates stay in float32.
     seed : int
     checkpoint : path or None
-        Folder to write the state to every `CHECKPOINT_STEPS` steps, after each epoch and at an interrupt, and to go on
-        from.
+        Folder to write the state to every `CHECKPOINT_STEPS` steps, after each epoch and at an interrupt, and to
+        continue from.
     verbose : bool
     """
 
@@ -64,12 +64,12 @@ class Plan:
 
 @dataclass
 class Progress:
-    """How far training has come; what a checkpoint holds beside tensors."""
+    """The progress of training, which a checkpoint holds in addition to tensors."""
 
     epoch: int = 0
-    batch: int = 0  # of the epoch, the next one
+    batch: int = 0  # Number of the next batch in the epoch.
     step: int = 0
-    loss_sum: float = 0.0  # over the batches of this epoch
+    loss_sum: float = 0.0  # Sum over the batches of this epoch.
     best_epoch: int = -1
     curve: list[dict[str, float]] = field(default_factory=list)
 
@@ -82,16 +82,16 @@ def train(
     Parameters
     ----------
     model : torch.nn.Module
-        With the attribute ``device``. Trained in place; parameters that need no gradient stay.
+        A model with the attribute ``device``. It is trained in place; parameters that need no gradient stay.
     loss : callable
-        Takes a `Batch`, returns the sum of the losses of its pairs.
+        It takes a `Batch` and returns the sum of the losses of its pairs.
     sampler : BatchSampler
     plan : Plan
     validate : callable or None
-        Returns the score of the model as it is, higher is better; the weights of the best epoch win, of equal ones the
-        later, which has learned more. Without it the last weights win.
+        It returns the current score of the model, where higher is better. The weights of the best epoch are kept, and
+        among equal scores the later ones, which have learned more. Without it the last weights are kept.
     data_key : str
-        What a checkpoint must have been made with to be gone on from.
+        Key of the data; training continues only from a checkpoint with the same key.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def train(
     Raises
     ------
     ValueError
-        If the checkpoint is of other data or parameters, or the loss is not a number.
+        If the checkpoint is from other data or parameters, or the loss is not a number.
     """
     with seeded(plan.seed, model.device):
         run = _Run(model, loss, sampler, plan, data_key)
@@ -129,10 +129,10 @@ class _Run:
         self.rate = lambda step: min((step + 1) / n_rising, (n_steps - step) / max(1, n_steps - n_rising))
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
-        self.moving = False  # while weights and progress are not of the same step
+        self.moving = False  # True while weights and progress are not of the same step.
 
     def one_epoch(self, epoch: int) -> None:
-        """Take the steps of an epoch that are left; an interrupt leaves a checkpoint of the last whole one."""
+        """Take the remaining steps of an epoch; an interrupt leaves a checkpoint of the last whole step."""
         self.model.train()
         batches = self.sampler.epoch(epoch)
         progress = self.progress
@@ -153,7 +153,7 @@ class _Run:
                 raise
 
     def one_step(self, batch: Batch) -> None:
-        """Move the weights once."""
+        """Update the weights once."""
         loss = self.add_gradients(batch)
         self.moving = True
         torch.nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
@@ -165,8 +165,8 @@ class _Run:
         self.moving = False
 
     def add_gradients(self, batch: Batch) -> float:
-        """Add up the gradients of a batch; return its mean loss."""
-        # So that no state of chance needs saving.
+        """Add up the gradients of a batch, and return its mean loss."""
+        # Seeding each step makes it unnecessary to save the random state.
         seed_generators((self.plan.seed + self.progress.step) % 2**63, self.model.device)
         n = len(batch.rows)
         self.optimizer.param_groups[0]["lr"] = self.plan.learning_rate * self.rate(self.progress.step)
@@ -182,7 +182,7 @@ class _Run:
         return total
 
     def close_epoch(self, score: float | None) -> None:
-        """Note how the epoch went, and keep its weights if they are the best."""
+        """Record the results of the epoch, and keep its weights if they are the best."""
         progress = self.progress
         entry = {"epoch": progress.epoch + 1, "loss": progress.loss_sum / max(1, progress.batch)}
         earlier = max((old["score"] for old in progress.curve if "score" in old), default=-np.inf)
@@ -205,7 +205,7 @@ class _Run:
     # Checkpoints
 
     def save(self) -> None:
-        """Write the state, replacing the one before as a whole or not at all."""
+        """Write the state; it replaces the previous one as a whole or not at all."""
         if self.plan.checkpoint is None:
             return
         moments = {
@@ -219,7 +219,7 @@ class _Run:
         save_model(self.plan.checkpoint, {"checkpoint": self.data_key, "progress": self.progress.__dict__}, arrays)
 
     def resume(self) -> None:
-        """Go on from the checkpoint, if there is one."""
+        """Continue from the checkpoint, if there is one."""
         folder = self.plan.checkpoint
         if folder is None or not (folder / HEADER).exists():
             return
