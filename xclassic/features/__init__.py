@@ -1,4 +1,4 @@
-"""Transformers of features, to be put in front of an estimator."""
+"""Transformers that make or change features, for use before an estimator."""
 
 from xclassic.features.autoencoder import Autoencoder
 from xclassic.features.bert import BertEncoder

@@ -28,7 +28,7 @@ ACTIVATIONS: dict[str | None, Callable[[Array], Array]] = {
     "relu": lambda values: np.maximum(values, 0),
     "tanh": np.tanh,
 }
-TANH_RANGE = 0.5  # largest argument at the start: tanh is straight within 8 % up to there
+TANH_RANGE = 0.5  # Largest argument at the start; up to there tanh is linear within 8 %.
 
 
 class Coder(NamedTuple):
@@ -60,14 +60,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     n_components : int, default=256
         Length of a code; at most the number of training rows and of features.
     activation : {None, "tanh", "relu"}, default=None
-        The function :math:`\phi`; None for none, which makes the codes linear in the features.
+        The function :math:`\phi`; None is the identity, which makes the codes linear in the features.
     epochs : int, default=0
         Passes of gradient descent over the rows; above 0 needs PyTorch (``pip install "xclassic[neural]"``). The
-        weights with the smallest error after any pass are kept, those of the start among them.
+        weights with the smallest error after any pass or at the start are kept.
     batch_size : int, default=256
         Rows per step of gradient descent.
     learning_rate : float, default=0.0001
-        Of Adam at the start, above 0; it falls to 0 in a line, so that noise does not keep training from settling.
+        Learning rate of Adam at the start, above 0; it falls linearly to 0, so that noise does not prevent convergence.
     random_state : int, RandomState instance or None, default=0
         Seed of the decomposition, which is randomized, and of the order of the rows in training.
     verbose : int, default=0
@@ -86,7 +86,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of str, shape (n_features,)
-        Only if `X` had column names that are all strings.
+        Names of the features, only if `X` had column names that are all strings.
 
     See Also
     --------
@@ -94,12 +94,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     Notes
     -----
-    The decoder is linear, so no training can bring the error below that of as many principal components: it gains what
-    the biases are good for, much where features are far from zero on average and little on sparse text, where the start
-    is all you need. What ``"tanh"`` and ``"relu"`` change is the range of the codes.
+    The decoder is linear, so no training can bring the error below the error of as many principal components. Training
+    gains only what the biases contribute: much where features are far from zero on average, and little on sparse text,
+    where the start is all you need. ``"tanh"`` and ``"relu"`` change the range of the codes.
 
-    ``transform`` returns codes, row i for row i of its argument; only training takes rows in another order. For sparse
-    rows a code does not depend on what other rows are passed; for dense ones it may differ in the last bits.
+    ``transform`` returns codes, row i for row i of its argument; only training takes rows in another order. The code of
+    a sparse row does not depend on the other rows passed; the code of a dense row may differ in the last bits.
 
     The start is exact for training rows with ``"relu"`` too, as biases raise all codes above 0, and nearly so with
     ``"tanh"``, by codes scaled down to where it is almost straight.
@@ -175,7 +175,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         X : sparse matrix or array-like, shape (n_rows, n_features)
             Features; sparse ones stay sparse.
         y : object, optional
-            Not looked at.
+            Ignored.
 
         Returns
         -------
@@ -191,7 +191,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         self._check_parameters()
         if self.epochs:
-            _import_torch()  # rather now than after the decomposition
+            _import_torch()  # A missing PyTorch is reported here, not after the decomposition.
         X = check_features(self, X, reset=True)
         if self.n_components > min(X.shape):
             raise ValueError(
@@ -211,17 +211,17 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Parameters
         ----------
         X : sparse matrix or array-like, shape (n_rows, n_features)
-            Features as in ``fit``; there may be no row.
+            Features as in ``fit``; zero rows are allowed.
 
         Returns
         -------
         ndarray of float32, shape (n_rows, n_components)
-            In the order of the rows of `X`.
+            Codes in the order of the rows of `X`.
 
         Raises
         ------
         ValueError
-            If `X` does not fit what was fitted.
+            If `X` does not fit the fitted features.
         sklearn.exceptions.NotFittedError
             If ``fit`` was not called.
         """
@@ -265,13 +265,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Returns
         -------
         float
-            At least 0. No rebuilt row is formed; memory is that of the codes, twice.
+            At least 0. No rebuilt row is formed; memory is twice the size of the codes.
         """
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
         codes = self._encode(X)
         values = _values(X)
-        # Sums over all rows, in float64 and with codes around 0, since they nearly cancel.
+        # The sums over all rows nearly cancel, so they are in float64 and with codes centered at 0.
         mean = codes.mean(axis=0, dtype=np.float64)
         codes = codes - mean.astype(np.float32)
         bias = self.decoder_bias_ + self.decoder_ @ mean
@@ -288,7 +288,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.encoder_, self.encoder_bias_, self.decoder_, self.decoder_bias_ = coder
 
     def _train(self, X: Features, rng: np.random.RandomState) -> None:
-        """Go on by gradient descent and keep the best weights."""
+        """Improve the weights by gradient descent, and keep the best ones."""
         torch = _import_torch()
         best = Coder(self.encoder_, self.encoder_bias_, self.decoder_, self.decoder_bias_)
         weights = [torch.tensor(array, requires_grad=True, device="cpu") for array in best]
@@ -318,7 +318,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Returns
         -------
         dict of str to ndarray
-            What `from_arrays` takes.
+            The argument of `from_arrays`.
         """
         check_is_fitted(self)
         weights = Coder(self.encoder_, self.encoder_bias_, self.decoder_, self.decoder_bias_)
@@ -326,19 +326,19 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], *, full: bool = True) -> Self:
-        """Return a fitted transformer from what `arrays` gave.
+        """Return a fitted transformer from the result of `arrays`.
 
         Parameters
         ----------
         arrays : mapping of str to ndarray
-            May be read-only and mapped from a file.
+            They may be read-only and mapped from a file.
         full : bool, default=True
-            Also look at all values, not only at shapes and dtypes.
+            Also check all values, not only shapes and dtypes.
 
         Returns
         -------
         Autoencoder
-            It codes like the one that was stored; parameters of training have their defaults.
+            It gives the same codes as the stored one; parameters of training have their defaults.
 
         Raises
         ------
@@ -374,8 +374,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
 
 def _linear_start(X: Features, n_components: int, activation: str | None, rng: np.random.RandomState) -> Coder:
-    """Return the weights that rebuild the rows as their singular value decomposition does."""
-    # So many further dimensions bring the error within 0.01 % of the smallest possible on bibtex; 10 of them, 0.3 %.
+    """Return the weights that rebuild the rows in the same way as their singular value decomposition."""
+    # This many extra dimensions bring the error within 0.01 % of the smallest possible on bibtex; 10 bring it to 0.3 %.
     n_oversamples = max(10, n_components // 2)
     _, _, rows = randomized_svd(X, n_components, n_oversamples=n_oversamples, n_iter=7, random_state=rng)
     axes = np.ascontiguousarray(rows.T, np.float32)
@@ -406,7 +406,7 @@ def _import_torch() -> Any:
 
 
 def _batch_error(torch: Any, X: Features, weights: list[Any], activation: str | None) -> Any:
-    """Return the mean squared error of a few rows; rebuilt rows are not formed."""
+    """Return the mean squared error of a few rows, without forming rebuilt rows."""
     encoder, encoder_bias, decoder, decoder_bias = weights
     codes = _product(torch, X, encoder) + encoder_bias
     if activation is not None:

@@ -1,4 +1,4 @@
-"""Rows for texts from a pretrained BERT, or an encoder like it."""
+"""Vectors of texts from a pretrained BERT or a similar encoder."""
 
 from __future__ import annotations
 
@@ -37,47 +37,47 @@ Texts = NDArray[np.object_]
 Tokens = NDArray[np.int32]
 Metadata = dict[str, Any]
 
-CPU_TOKENS = 2048  # beyond, arrays are so large that their memory is fetched from the system each time
+CPU_TOKENS = 2048  # Tokens per batch. Arrays of more are so large that the system provides their memory each time.
 GPU_TOKENS = 32768
-CACHE_FORMAT = 1  # to be raised when rows change
+CACHE_FORMAT = 1  # Version of the cached rows; raise it when rows change.
 
-LOADING = Lock()  # transformers is not made to load two models at a time
+LOADING = Lock()  # Held while a model is loaded, because transformers is not made to load two at a time.
 
 
 class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    r"""Rows for texts, by a pretrained BERT or an encoder like it.
+    r"""Rows of features for texts, from a pretrained BERT or a similar encoder.
 
     The row of a text is the mean of the vectors that the last layer gives its tokens, scaled to unit length, so that
-    products of rows are cosines. Nothing is learned: what the model is worth for the labels, a classifier on top finds.
+    products of rows are cosines. Nothing is learned here; a classifier on top learns how the rows relate to the labels.
 
     Parameters
     ----------
     model : str or path, default="sentence-transformers/all-MiniLM-L6-v2"
         A folder with configuration, weights and tokenizer, or the id of a model on the Hugging Face hub, which is taken
         from its cache or downloaded. BERT, RoBERTa, XLM-R, MPNet, DistilBERT, DeBERTa, ModernBERT and other encoders of
-        that kind; code that comes with a model is not run. None in an encoder that was loaded from a model folder, for
-        the weights it holds.
+        that kind; code that comes with a model is not run. None in an encoder that was loaded from a model folder means
+        the weights of the folder.
     template : str, optional
-        Makes texts of records, such as ``"{title} {brand}"``; `X` is then a DataFrame or a list of dicts. By default
-        `X` holds texts.
+        Template that makes texts of records, such as ``"{title} {brand}"``; `X` is then a DataFrame or a list of dicts.
+        By default `X` holds texts.
     pooling : {"mean", "cls"}, default="mean"
-        The mean over all tokens, or the vector of the first one. A model's card says which of both it was trained for.
+        The mean over all tokens, or the vector of the first one. A model's card says which one it was trained for.
     max_length : int, optional
-        Most tokens of a text, those that the tokenizer adds at its ends included; the rest of a longer text is left
-        out. By default as many as the model can read, 512 with most.
+        Most tokens of a text, including the ones that the tokenizer adds at its ends; the rest of a longer text is left
+        out. By default as many as the model can read, which is 512 for most models.
     normalize : bool, default=True
         Scale rows to unit length.
     batch_tokens : int, optional
-        Tokens to be computed on at a time by each thread, padding included; by default 2048 on a CPU, 32768 elsewhere.
-        Rows depend on it only by rounding.
+        Tokens that each thread processes at a time, including padding; by default 2048 on a CPU, 32768 elsewhere. Rows
+        depend on it only by rounding.
     device : str, optional
-        Such as ``"cpu"`` or ``"cuda:1"``; by default the GPU if there is one.
+        A device such as ``"cpu"`` or ``"cuda:1"``; by default the GPU if there is one.
     dtype : {"auto", "float32", "bfloat16"}, default="auto"
-        Of weights and computing; ``"auto"`` is bfloat16 on GPUs that have it, which is several times as fast and right
-        to two or three digits, else float32.
+        Type of weights and computation; ``"auto"`` is bfloat16 on GPUs that have it, which is several times as fast and
+        right to two or three digits, else float32.
     cache : str or path, optional
-        A folder in which rows are kept, so that no text is encoded twice, in whatever program. Several processes may
-        share it.
+        A folder in which rows are kept, so that no text is encoded twice, even by different programs. Several processes
+        may share it.
     verbose : int, default=0
         Above 0, show the progress with the time left.
 
@@ -88,26 +88,26 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     max_length_ : int
         Most tokens of a text.
     n_truncated_ : int
-        How many of the texts of ``fit`` are longer. A model folder does not hold it: 0 in an encoder that was loaded.
+        Number of longer texts in ``fit``. A model folder does not hold it: it is 0 in an encoder that was loaded.
 
     See Also
     --------
-    sklearn.feature_extraction.text.TfidfVectorizer : Sparse rows by the words alone.
+    sklearn.feature_extraction.text.TfidfVectorizer : Sparse rows from the words alone.
 
     Notes
     -----
-    Each distinct text is encoded once. Texts are taken from the longest to the shortest, so that those of a batch are
-    of about one length and little padding is needed. On a CPU each thread that PyTorch may use
-    (``torch.get_num_threads``) works on batches of its own. In float32 a row depends on the other rows only by
-    rounding, by less than 1e-5. An empty or missing text has the row of the tokens that the tokenizer puts around any
-    text; without texts there are zero rows of `n_dimensions_` columns.
+    Each distinct text is encoded once. Texts are taken from the longest to the shortest, so that the texts of a batch
+    have similar lengths and little padding is needed. On a CPU each thread that PyTorch may use
+    (``torch.get_num_threads``) works on its own batches. In float32 a row depends on the other rows only by rounding,
+    by less than 1e-5. An empty or missing text has the row of the tokens that the tokenizer puts around any text.
+    Without texts there are zero rows of `n_dimensions_` columns.
 
     Cost of a token: two operations for each weight outside the token table, and ``4 n_layers n_dimensions`` for each
-    other token of its text. Memory: 4 bytes a weight (2 in bfloat16), 4 bytes a token of all distinct texts, the rows,
-    and in each thread some 50 bytes for each token of a batch and each unit of a layer.
+    other token of its text. Memory: 4 bytes per weight (2 in bfloat16), 4 bytes per token of all distinct texts, the
+    rows, and in each thread some 50 bytes for each token of a batch and each unit of a layer.
 
-    A saved or pickled encoder holds weights and tokenizer, in the dtype it computes in, and needs `model` no more; it
-    does not hold `model`, `cache` and `device` in a model folder, which may be set anew before its first use.
+    A saved or pickled encoder holds weights and tokenizer, in the dtype it computes in, and no longer needs `model`. A
+    model folder does not hold `model`, `cache` and `device`, which may be set again before the first use.
 
     References
     ----------
@@ -129,8 +129,8 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     n_dimensions_: int
     max_length_: int
     n_truncated_: int
-    _network: EncoderNetwork | None  # None until the first use of a restored encoder
-    _stored: tuple[Arrays, Metadata] | None  # what it is restored from; None after fit with a model
+    _network: EncoderNetwork | None  # None until the first use of a restored encoder.
+    _stored: tuple[Arrays, Metadata] | None  # The stored state of a restored encoder; None after fit with a model.
     _not_saved: ClassVar[tuple[str, ...]] = ("model", "cache", "device")
 
     def __init__(
@@ -191,9 +191,9 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Parameters
         ----------
         X : sequence of str, or records
-            As for ``transform``; looked at to refuse what could not be encoded, and to count what is too long.
+            As for ``transform``; texts that cannot be encoded are refused here, and texts that are too long counted.
         y : object, optional
-            Not looked at.
+            Ignored.
 
         Returns
         -------
@@ -202,7 +202,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Raises
         ------
         ImportError
-            If PyTorch or transformers is not installed; the message says how to.
+            If PyTorch or transformers is not installed; the message says how to install it.
         OSError
             If there is no such model or it lacks files, or the hub cannot be reached.
         ValueError
@@ -215,14 +215,14 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Vectors:
-        """Load the model and return the row of each text, as ``fit`` and ``transform`` do, with one look at the texts.
+        """Load the model and return the row of each text, as ``fit`` and ``transform`` do, reading the texts only once.
 
         Parameters
         ----------
         X : sequence of str, or records
             As for ``transform``.
         y : object, optional
-            Not looked at.
+            Ignored.
 
         Returns
         -------
@@ -232,7 +232,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return vectors
 
     def _load(self, X: Any) -> Texts:
-        """Load the model; return the texts of `X`."""
+        """Load the model, and return the texts of `X`."""
         self._check_parameters()
         texts = self._texts(X)
         import_transformers(type(self).__name__)
@@ -254,7 +254,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ----------
         X : sequence of str, or records
             A list, array or column of texts; with a template a DataFrame, a list of dicts or a dict of columns. A
-            missing text counts as empty, a missing field is left out of its text.
+            missing text counts as empty, and a missing field is left out of its text.
 
         Returns
         -------
@@ -268,7 +268,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ValueError
             If a text has half a surrogate pair, or the model gives NaN or infinity.
         MemoryError
-            If the GPU has not enough memory.
+            If the GPU does not have enough memory.
         OSError
             If the cache cannot be used.
         ModelFileError
@@ -285,7 +285,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self._rows(self._texts(X))[0]
 
     def _rows(self, texts: Texts) -> tuple[Vectors, int]:
-        """Return the row of each text, and how many were cut; of these a warning tells."""
+        """Return the row of each text, and how many were cut, which causes a warning."""
         distinct, inverse = _distinct(texts)
         vectors, cut = self._encode(self._ready(), distinct)
         n_cut = int(cut[inverse].sum())
@@ -293,7 +293,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             warnings.warn(
                 f"{n_cut} of {texts.size} texts have more than {self.max_length_} tokens; the rest of each was left "
                 "out. max_length sets the limit.",
-                stacklevel=4,  # of what called transform, which scikit-learn wraps
+                stacklevel=4,  # The level of the caller of transform, which scikit-learn wraps.
             )
         return (vectors if distinct.size == texts.size else vectors[inverse]), n_cut
 
@@ -321,11 +321,11 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return device, self.dtype
 
     def _ready(self) -> EncoderNetwork:
-        """Return the network, which a restored encoder loads here."""
+        """Return the network; a restored encoder loads it here."""
         if self._network is None:
             import_transformers(type(self).__name__)
             with LOADING:
-                if self._network is None:  # or another thread has loaded it meanwhile
+                if self._network is None:  # Another thread may have loaded it meanwhile.
                     assert self._stored is not None
                     network = restored(*self._stored, *self._device_and_dtype())
                     network.limit(self.max_length_)
@@ -335,7 +335,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     # Encoding
 
     def _encode(self, network: EncoderNetwork, texts: Texts) -> tuple[Vectors, NDArray[np.bool_]]:
-        """Return the rows of distinct texts, and which were cut, as far as possible from the cache."""
+        """Return the rows of distinct texts, and which were cut, from the cache where possible."""
         if self.cache is None:
             return self._compute(network, texts)
         settings = [CACHE_FORMAT, network.fingerprint, self.pooling, self.max_length_, self.normalize, network.dtype]
@@ -349,7 +349,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _compute(
         self, network: EncoderNetwork, texts: Texts, keep: Callable[..., None] | None = None
     ) -> tuple[Vectors, NDArray[np.bool_]]:
-        """Return the rows of distinct texts, and which were cut; `keep` gets them batch by batch."""
+        """Compute the rows of distinct texts and return them, and which were cut; `keep` gets them batch by batch."""
         tokens, cut = network.tokenize(texts)
         lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
         vectors = np.empty((texts.size, network.n_dimensions), np.float32)
@@ -390,7 +390,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self._network.stored()
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
-        """Take what `_get_arrays` returned; looked at on first use, or now if `verify` is "full"."""
+        """Take the result of `_get_arrays`; it is checked on first use, or now if `verify` is "full"."""
         if not isinstance(metadata, dict):
             raise ModelFileError("The metadata of the encoder are missing.")
         for name in ("weights.safetensors", "tokenizer.json"):
@@ -408,14 +408,14 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             )
         self.n_dimensions_, self.n_truncated_ = metadata["n_dimensions"], 0
         self._network, self._stored = None, (arrays, metadata)
-        if verify == "full":  # looked at and thrown away, since a device may still be set
+        if verify == "full":  # The checked network is not kept, since a device may still be set.
             import_transformers(type(self).__name__)
             with LOADING:
                 restored(arrays, metadata, choose_device("cpu"), "float32").limit(self.max_length_)
 
 
 def _distinct(texts: Texts) -> tuple[Texts, NDArray[np.intp]]:
-    """Return each text once, in the order of first places, and for each text its place among these."""
+    """Return each text once, in the order of first occurrence, and for each text its position among these."""
     places: dict[str, int] = {}
     inverse = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.intp, texts.size)
     return np.fromiter(places, np.object_, len(places)), inverse

@@ -23,9 +23,9 @@ Texts = NDArray[np.object_]
 Tokens = NDArray[np.int32]
 Metadata = dict[str, Any]
 
-TOKENIZED_AT_ONCE = 1000  # texts; what the tokenizer returns takes 100 bytes a token, until it is cut down to 4
-THREADS = Lock()  # held while PyTorch's number of threads is not what the user set
-NO_LIMIT = 2**31 - 1  # tokens; tokenizers without a limit give a number far above
+TOKENIZED_AT_ONCE = 1000  # Texts per call. The tokenizer's result takes 100 bytes per token until it is cut down to 4.
+THREADS = Lock()  # Held while PyTorch's number of threads differs from the user's setting.
+NO_LIMIT = 2**31 - 1  # Tokens. Tokenizers without a limit give a number far above this.
 
 
 @dataclass(eq=False)
@@ -36,7 +36,7 @@ class EncoderNetwork:
     ----------
     module : PreTrainedModel of transformers
     tokenizer : Tokenizer of tokenizers
-        Its own, as its limit is set.
+        It is not shared, because its limit is set.
     longest : int
         Most tokens that a text may have.
     n_dimensions : int
@@ -58,7 +58,7 @@ class EncoderNetwork:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Networks that encode differently differ in it."""
+        """A digest that differs between networks that encode differently."""
         import torch
 
         parts = [self._config(), self._tokenizer_json()]
@@ -69,12 +69,12 @@ class EncoderNetwork:
         return digest.hexdigest()
 
     def limit(self, max_length: int | None) -> int:
-        """Set and return how many tokens texts have at most.
+        """Set and return the most tokens of a text.
 
         Raises
         ------
         ValueError
-            If the model cannot read so many, or they hold no text.
+            If the model cannot read so many, or so few leave no room for text.
         """
         added = len(self.tokenizer.encode("").ids)
         if max_length is None and self.longest >= NO_LIMIT:
@@ -117,7 +117,7 @@ class EncoderNetwork:
             return rows
 
     def hidden(self, batch: Sequence[Tokens]) -> tuple[Any, Any]:
-        """Return the last layer, and which of its positions are tokens; None if all are."""
+        """Return the output of the last layer, and which of its positions are tokens (None if all are)."""
         import torch
 
         lengths = np.array([tokens.size for tokens in batch])
@@ -131,7 +131,7 @@ class EncoderNetwork:
         return self.module(input_ids=ids, attention_mask=mask).last_hidden_state, mask
 
     def stored(self) -> tuple[Arrays, Metadata]:
-        """Return what `restored` takes."""
+        """Return the stored state, the arguments of `restored`."""
         from safetensors.torch import save
 
         arrays = {
@@ -148,7 +148,7 @@ class EncoderNetwork:
         return config
 
     def _tokenizer_json(self) -> str:
-        """Return it without a limit, which belongs to the encoder."""
+        """Return the tokenizer as JSON without its limit, which belongs to the encoder."""
         from tokenizers import Tokenizer
 
         plain = Tokenizer.from_str(self.tokenizer.to_str())
@@ -158,7 +158,7 @@ class EncoderNetwork:
 
 
 def batches_of(lengths: NDArray[np.int64], budget: int) -> list[NDArray[np.intp]]:
-    """Cut texts, from the longest on, into batches of so many tokens with padding, or of one text."""
+    """Cut texts, longest first, into batches of at most `budget` tokens including padding, or of one text."""
     order = np.argsort(-lengths, kind="stable")
     batches, start = [], 0
     while start < order.size:
@@ -169,9 +169,9 @@ def batches_of(lengths: NDArray[np.int64], budget: int) -> list[NDArray[np.intp]
 
 
 def run_batches(encode: Callable[[Any], Vectors], batches: list[Any], kind: str) -> Generator[Vectors, None, None]:
-    """Yield the rows of each batch, in order; on a CPU each batch is the work of one thread.
+    """Yield the rows of each batch, in order; on a CPU one thread computes each batch.
 
-    Threads that share the work on a batch would wait for each other hundreds of times in it.
+    Threads that share the work on a batch would wait for each other hundreds of times per batch.
     """
     import torch
 
@@ -187,7 +187,7 @@ def run_batches(encode: Callable[[Any], Vectors], batches: list[Any], kind: str)
 
 
 def _single_threads(n_threads: int) -> ThreadPoolExecutor:
-    """Return an executor each of whose threads PyTorch leaves alone."""
+    """Return an executor in whose threads PyTorch starts no further threads."""
     import torch
 
     ready = Barrier(n_threads + 1, timeout=60)
@@ -201,7 +201,7 @@ def _single_threads(n_threads: int) -> ThreadPoolExecutor:
         for _ in range(n_threads):
             executor.submit(begin)
         ready.wait()
-        torch.set_num_threads(n_threads)  # each thread has a number of its own; new ones take the last set anywhere
+        torch.set_num_threads(n_threads)  # Each thread has its own number; new threads take the last one set anywhere.
     return executor
 
 
@@ -219,7 +219,7 @@ def check_finite(rows: Vectors, texts: Texts) -> None:
 
 
 def pretrained(model: str, device: Any, dtype: str) -> EncoderNetwork:
-    """Load from a folder or the hub."""
+    """Load a network from a folder or the hub."""
     import torch
     import transformers
 
@@ -234,13 +234,13 @@ def pretrained(model: str, device: Any, dtype: str) -> EncoderNetwork:
                 config=config,
                 dtype=getattr(torch, dtype),
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # reported below
+                ignore_mismatched_sizes=True,  # Mismatches are reported below.
                 trust_remote_code=False,
             )
             network = _network(module, found, _plain_tokenizer(words), _longest(module, words.model_max_length))
     except (OSError, ImportError, MemoryError):
         raise
-    except Exception as error:  # of many kinds if files are damaged or do not fit
+    except Exception as error:  # Files that are damaged or do not fit raise many kinds of errors.
         reason = _reason(error) + " (try dtype='float32')" * (dtype == "bfloat16")
         raise ValueError(reason if model in reason else f"BertEncoder cannot use {model}: {reason}") from error
     return _placed(network, device)
@@ -266,7 +266,7 @@ def restored(arrays: Arrays, metadata: Metadata, device: Any, dtype: str) -> Enc
             raise ValueError(f"its rows have {network.n_dimensions} columns, not {metadata['n_dimensions']}")
     except (ImportError, MemoryError):
         raise
-    except Exception as error:  # tokenizers raises nothing narrower
+    except Exception as error:  # The package tokenizers raises no narrower class.
         raise ModelFileError(f"The encoder of the model is damaged: {_reason(error)}") from error
     return _placed(network, device)
 
@@ -278,7 +278,7 @@ def _placed(network: EncoderNetwork, device: Any) -> EncoderNetwork:
 
 
 def _network(module: Any, found: dict[str, Any], tokenizer: Any, longest: int) -> EncoderNetwork:
-    """Return a network after a look at whether it is complete and works."""
+    """Return a network after checking that it is complete and works."""
     import torch
 
     missing = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
@@ -287,7 +287,7 @@ def _network(module: Any, found: dict[str, Any], tokenizer: Any, longest: int) -
     if found["mismatched_keys"]:
         name = min(str(key[0]) for key in found["mismatched_keys"])
         raise ValueError(f"weights such as {name} have other shapes than its configuration says")
-    module.pooler = None  # what it would compute is not asked for
+    module.pooler = None  # Its output is not needed.
     module.eval().requires_grad_(False)
     if not all(tensor.isfinite().all() for tensor in module.state_dict().values()):
         raise ValueError("its weights have NaN or infinity")
@@ -308,7 +308,7 @@ def _network(module: Any, found: dict[str, Any], tokenizer: Any, longest: int) -
 
 
 def _check_architecture(config: Any) -> None:
-    """Refuse what does not read a whole text at once, or reads more than text."""
+    """Refuse a model that does not read a whole text at once, or reads more than text."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as ENCODERS
 
     if config.model_type not in ENCODERS or config.is_encoder_decoder or config.sub_configs:
@@ -321,7 +321,7 @@ def _check_architecture(config: Any) -> None:
 
 
 def _architecture(config: Any) -> Metadata:
-    """Return the fields of an architecture; those that all share are of no effect, or name code to be loaded."""
+    """Return the fields specific to an architecture; common fields have no effect, or name code to be loaded."""
     from transformers import PreTrainedConfig
 
     known = type(config)().to_dict().keys() - PreTrainedConfig().to_dict().keys()
@@ -339,7 +339,7 @@ def _stored_config(fields: Metadata) -> Any:
 
 
 def _checked_class(config: Any, weights: dict[str, Any]) -> Any:
-    """Return the class of a model after a look at whether weights fit it, before any memory is taken for it."""
+    """Return the class of a model after checking that weights fit it, before any memory is taken for it."""
     import torch
     from transformers import AutoModel
 
@@ -360,18 +360,18 @@ def _longest(module: Any, limit: int) -> int:
     limits = [limit, getattr(module.config, "max_position_embeddings", None) or NO_LIMIT, NO_LIMIT]
     for name, part in module.named_modules():
         if name.endswith("position_embeddings") and isinstance(part, torch.nn.Embedding):
-            # RoBERTa and its kin count positions from behind that of padding.
+            # RoBERTa and related models count positions from the one after padding.
             limits.append(part.num_embeddings - (0 if part.padding_idx is None else part.padding_idx + 1))
     return min(limits)
 
 
 def _plain_tokenizer(words: Any) -> Any:
-    """Return an own copy that neither cuts nor fills up."""
+    """Return a copy of a tokenizer that neither cuts nor pads."""
     from tokenizers import Tokenizer
 
     if getattr(words, "backend_tokenizer", None) is None:
         raise ValueError(f"its tokenizer, a {type(words).__name__}, has no tokenizer.json; save it as a fast tokenizer")
-    if len(words) <= len(words.all_special_ids) + 1:  # what transformers makes up where it finds no file
+    if len(words) <= len(words.all_special_ids) + 1:  # Transformers makes up such a vocabulary if it finds no file.
         raise ValueError("it has no vocabulary; a tokenizer.json belongs in the folder")
     tokenizer = Tokenizer.from_str(words.backend_tokenizer.to_str())
     tokenizer.no_padding()
@@ -384,13 +384,13 @@ def _padding(config: Any) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """Return the two lines of a message that tell most, on one."""
+    """Return the two most informative lines of a message as one line."""
     return " ".join(" ".join(str(error).split("\n")[:2]).split()) or type(error).__name__
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from showing bars and from warning of missing weights, which we look at."""
+    """Keep transformers from showing bars and from warning of missing weights, which we check."""
     from transformers.utils import logging
 
     level, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

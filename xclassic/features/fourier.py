@@ -1,4 +1,4 @@
-"""Random Fourier features: a kernel machine by a linear method."""
+"""Random Fourier features: a kernel machine from a linear method."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from xclassic.storage.models import Metadata
 from xclassic.validation.features import check_features
 from xclassic.validation.parameters import check_number
 
-SAMPLE_ROWS = 500  # whose distances give the width of the kernel
-WIDTH = 4.0  # of the kernel, in median squared distances
+SAMPLE_ROWS = 500  # Rows whose distances give the width of the kernel.
+WIDTH = 4.0  # Width of the kernel in median squared distances.
 
 
 class FourierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    r"""Features whose products are nearly those of a Gaussian kernel, for dense rows of few dimensions.
+    r"""Features whose products approximate a Gaussian kernel, for dense rows of few dimensions.
 
-    Linear methods on :math:`\sqrt{2/m} \cos(\omega_j x + b_j)`, with random frequencies, find what kernel methods
-    find, at the cost of linear ones. Worth a try where features are few and dense; sparse text needs it not.
+    Linear methods on :math:`\sqrt{2/m} \cos(\omega_j x + b_j)`, with random frequencies, approximate kernel methods at
+    the cost of linear ones. They are worth a try where features are few and dense; sparse text does not need them.
 
     Parameters
     ----------
     n_components : int, default=2000
-        Features to make; more come closer to the kernel.
+        Number of features; more approximate the kernel better.
     gamma : float, optional
         The kernel is :math:`e^{-\gamma \|x - x'\|^2}`. By default a quarter of one over the median squared distance of
         500 rows.
@@ -137,7 +137,7 @@ class FourierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         ndarray of float32, shape (n_rows, n_components)
         """
         check_is_fitted(self)
-        # As `RBFSampler.transform`, but for rows that do not depend on those beside them.
+        # This is `RBFSampler.transform`, except that a row does not depend on the other rows.
         phases = row_products(check_features(self, X, reset=False), self.sampler_.random_weights_)
         phases += self.sampler_.random_offset_
         return np.cos(phases, phases) * np.float32(np.sqrt(2 / self.n_components))
@@ -158,7 +158,7 @@ class FourierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
 
 def _median_square_distance(X: Any) -> float:
-    """Return the median over the pairs of different rows; 1 if all rows are the same."""
+    """Return the median squared distance over the pairs of different rows; 1 if all rows are the same."""
     squares = euclidean_distances(X, squared=True)[np.triu_indices(X.shape[0], 1)]
     apart = squares[squares > 0]
     return float(np.median(apart)) if apart.size else 1.0

@@ -21,17 +21,17 @@ from xclassic.storage.models import Metadata
 from xclassic.validation.parameters import check_choice, check_number
 from xclassic.validation.records import check_columns, check_texts, is_records
 
-WHOLE = "text"  # the name of the only field where there are no records
+WHOLE = "text"  # Name of the only field if the input is not records.
 KINDS = ("word", "char_wb")
 
 
 class Preset(NamedTuple):
-    """Choices for texts of one kind.
+    """The settings for texts of one kind.
 
     Attributes
     ----------
     ngram_range, char_ngrams : tuple of int
-        Shortest and longest; empty for none.
+        Shortest and longest length; empty for no such terms.
     min_df : int
     sublinear_tf : bool
     """
@@ -46,65 +46,65 @@ PRESETS = {"title": Preset((1, 2), (4, 4), 1, True), "abstract": Preset((1, 1), 
 
 
 class TextFeatures(TransformerMixin, BaseEstimator):
-    r"""TF-IDF of texts, or of the text fields of records beside bins of their numbers, with settings made for XMC.
+    r"""TF-IDF of texts, or of the text fields of records with bins of their numbers, with settings made for XMC.
 
     A term t that occurs c times in a text weighs :math:`(1 + \ln c) \, (1 + \ln \frac{1 + n}{1 + n_t})`, or c in place
     of the first factor, if it is in :math:`n_t` of n training texts. The words of a field are one block of features,
     its character n-grams another, and each is scaled to unit length. The blocks of a field share its weight of 1, a
-    numeric field has `numeric_weight`, and a row that lacks nothing is of unit length: the product of two such rows is
-    the weighted mean of the cosines of their blocks.
+    numeric field has `numeric_weight`, and a row without missing values has unit length: the product of two such rows
+    is the weighted mean of the cosines of their blocks.
 
     Parameters
     ----------
     text : str or sequence of str, optional
-        Text fields of the records that ``fit`` will get; each has a vocabulary of its own. By default `X` is not
-        records but texts.
+        Text fields of the records that ``fit`` will get; each has its own vocabulary. By default `X` holds texts, not
+        records.
     numeric : str or sequence of str, default=()
         Numeric fields of the records, such as a price.
     preset : {"title", "abstract"} or sequence of these, default="title"
         ``"title"``, for texts of a few words: words and pairs of words, sequences of four characters within words, and
-        the logarithm of counts. ``"abstract"``, for texts of sentences: words of at least two texts, and counts as they
-        are. A sequence has one for each field of `text`.
+        the logarithm of counts. ``"abstract"``, for texts of sentences: words of at least two texts, and plain counts.
+        A sequence has one preset for each field of `text`.
     ngram_range : tuple of int, optional
-        Shortest and longest sequence of words, such as ``(1, 2)``; ``()`` for no words. This and the next four go for
+        Shortest and longest sequence of words, such as ``(1, 2)``; ``()`` for no words. This and the next four hold for
         all text fields; None is the choice of the preset.
     char_ngrams : tuple of int, optional
         Shortest and longest sequence of characters within words, such as ``(3, 5)``; ``()`` for none.
     min_df : int or float, optional
         Leave out terms of fewer texts (int), or of a smaller share of them (float).
     max_features : int, optional
-        Keep so many of the most frequent terms in a block. Default: all.
+        Keep this many of the most frequent terms in a block. Default: all.
     stop_words : "english" or list of str, optional
         Words left out. Default: none.
     sublinear_tf : bool, optional
         Count a term as one plus the logarithm of its count.
     n_bins : int, default=20
-        Bins for the values of a numeric field, of about equally many training rows, at least 2.
+        Number of bins for the values of a numeric field, with about equally many training rows each; at least 2.
     numeric_weight : float, default=0.3
-        Weight of each numeric field, above 0, where a text field weighs 1.
+        Weight of each numeric field, above 0; a text field has weight 1.
 
     Attributes
     ----------
     vectorizers_ : dict of str to list of sklearn.feature_extraction.text.TfidfVectorizer
-        Of each text field, those of words and of characters. The field is ``"text"`` where `X` is texts.
+        For each text field, the vectorizers of words and of characters. The field is ``"text"`` if `X` holds texts.
     edges_ : dict of str to ndarray of float64, shape (n_edges,)
-        Of each numeric field, where bins meet, ascending; a value on an edge belongs to the higher bin.
+        For each numeric field, the edges between bins, ascending; a value on an edge belongs to the higher bin.
 
     See Also
     --------
-    sklearn.pipeline.FeatureUnion : Several views side by side, with weights, as of texts by other settings.
+    sklearn.pipeline.FeatureUnion : Several weighted views side by side, such as texts with other settings.
 
     Notes
     -----
-    A missing or empty text is a block of zeros. A missing number has a bin of its own.
+    A missing or empty text is a block of zeros. A missing number has its own bin.
 
-    The presets are those that did best on held-out training rows. P@1 of ``DiSMEC`` on 426 types of groceries by title:
+    The presets did best on held-out training rows. P@1 of ``DiSMEC`` on 426 types of groceries by title:
     75.6 with words, 76.9 with pairs of words, 77.4 with characters too, 78.0 with the price, 84.9 with title and brand.
     On subjects of library records: 39.6 by title, 38.8 by title and abstract in one text, 40.5 in two fields, 43.1 with
     ``preset=("title", "abstract")``.
 
     Cost: Python cuts the texts into terms, in one thread; character n-grams take several times as long as words. The
-    vocabularies are dicts of some 100 bytes for each term.
+    vocabularies are dicts of some 100 bytes per term.
 
     References
     ----------
@@ -202,7 +202,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         check_number("numeric_weight", self.numeric_weight, minimum=0, inclusive=False)
 
     def _choices(self) -> list[Preset]:
-        """Return the settings of each text field: what the parameters say, else its preset."""
+        """Return the settings of each text field: its parameters, or its preset where they are None."""
         n_fields = max(1, len(_fields("text", self.text)))
         presets = [self.preset] * n_fields if isinstance(self.preset, str) else self.preset
         given = {name: getattr(self, name) for name in Preset._fields if getattr(self, name) is not None}
@@ -231,8 +231,8 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of str, or DataFrame, list of dicts or dict of columns
-            Texts, or records if `text` names fields. Missing are None, NaN, the empty text, and a record's field that
-            others have.
+            Texts, or records if `text` names fields. None, NaN, the empty text, and a field that only other records
+            have count as missing.
         y : object, optional
             Ignored.
 
@@ -244,9 +244,9 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         ------
         ValueError
             If a field is unknown, all texts of a field are empty or have no term of `min_df` texts, a numeric field
-            holds no number, or something else, or a parameter is out of range.
+            holds no number or a value that is not a number, or a parameter is out of range.
         TypeError
-            If `X` is texts where records are expected or the reverse, or a text is not a string.
+            If `X` holds texts where records are expected or the reverse, or a text is not a string.
         """
         self.fit_transform(X)
         return self
@@ -280,12 +280,12 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of str, or DataFrame, list of dicts or dict of columns
-            As in ``fit``; there may be no row.
+            As in ``fit``; zero rows are allowed.
 
         Returns
         -------
         csr_array of float32, shape (n_rows, n_features)
-            Canonical. Terms that ``fit`` did not see are left out.
+            Canonical features. Terms that ``fit`` did not see are left out.
 
         Raises
         ------
@@ -324,7 +324,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         for field, values in numbers.items():
             blocks.append(_one_hot(values, self.edges_[field], np.float32(self.numeric_weight / length)))
         joined = csr_array(hstack(blocks, format="csr"))
-        joined.sort_indices()  # which those of a vectorizer's fit_transform are not
+        joined.sort_indices()  # The indices of a vectorizer's fit_transform are not sorted.
         return joined
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
@@ -338,7 +338,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of object, shape (n_features,)
-            Words as they are, character n-grams in quotes, both after ``title:`` and the like if there are several
+            Plain words and character n-grams in quotes, both after a prefix such as ``title:`` if there are several
             text fields; bins as ``10.0 <= price < 20.0`` and ``price missing``.
         """
         check_is_fitted(self)
@@ -370,7 +370,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         for i, (field, kind, (shortest, longest), sublinear_tf) in enumerate(metadata["blocks"]):
             check_choice("analyzer", kind, KINDS)
             _check_range("ngram_range", (shortest, longest))
-            # A preset may have changed since; what was fitted is in the metadata.
+            # A preset may have changed since the fit; the fitted settings are in the metadata.
             settings = choices[field]._replace(sublinear_tf=sublinear_tf is True)
             vectorizer = self._vectorizer(kind, (shortest, longest), settings)
             idf = stored_array(arrays, f"idf{i}", np.float32, (None,))
@@ -403,7 +403,7 @@ def _fields(name: str, value: Any) -> list[str]:
 
 
 def _check_range(name: str, value: Any) -> None:
-    """Raise unless this is None, empty, or two lengths."""
+    """Raise an error unless a range is None, empty, or two lengths."""
     if value is None or (isinstance(value, Sequence) and len(value) == 0 and not isinstance(value, str)):
         return
     valid = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(length) is int for length in value)
@@ -452,7 +452,7 @@ def _numbers(values: list[Any], name: str) -> NDArray[np.float64]:
 
 
 def _edges(values: NDArray[np.float64], n_bins: int, field: str) -> NDArray[np.float64]:
-    """Return the quantiles that part the values into bins; fewer than asked for where many values are equal."""
+    """Return the quantiles that divide the values into bins, fewer than `n_bins` needs if many values are equal."""
     known = values[~np.isnan(values)]
     if not known.size:
         raise ValueError(f"All {values.size} values of the field {field!r} are missing; leave it out of numeric.")
@@ -461,7 +461,7 @@ def _edges(values: NDArray[np.float64], n_bins: int, field: str) -> NDArray[np.f
 
 
 def _one_hot(values: NDArray[np.float64], edges: NDArray[np.float64], weight: np.float32) -> csr_array:
-    """Return one entry a row: in the column of its bin, or the last one if its value is missing."""
+    """Return one entry per row, in the column of its bin, or in the last column if its value is missing."""
     columns = np.where(np.isnan(values), edges.size + 1, np.searchsorted(edges, values, side="right"))
     entries = (np.full(values.size, weight), columns.astype(np.int32), np.arange(values.size + 1, dtype=np.int32))
     return csr_array(entries, shape=(values.size, edges.size + 2))

@@ -1,4 +1,4 @@
-"""Rows that cost much to compute, kept on disk by the text they belong to."""
+"""A cache on disk of rows that are expensive to compute, keyed by their texts."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 
-ASKED_AT_ONCE = 500  # texts; SQLite takes 999 or more
-PATIENCE = 60.0  # seconds to wait for another process to have written
+ASKED_AT_ONCE = 500  # Texts per query; SQLite accepts at least 999.
+PATIENCE = 60.0  # Seconds to wait until another process has written.
 
 
 class VectorCache:
-    """An SQLite file of vectors, each with a flag, by text; a context manager.
+    """An SQLite file of vectors, each with a flag, keyed by text; a context manager.
 
-    Several processes and threads may use one file at the same time, each by an object of its own.
+    Several processes and threads may use one file at the same time, each with its own object.
 
     Parameters
     ----------
     folder : path
-        Made where it does not exist.
+        Folder of the file, made if it does not exist.
     name : str
-        Of what computed the vectors: letters and digits. Each has a file of its own.
+        Name of the source of the vectors, in letters and digits. Each name has its own file.
     width : int
         Length of a vector.
 
     Raises
     ------
     OSError
-        Also from the methods: if the file is damaged, or locked for a minute, or the disk is full.
+        If the file is damaged, or locked for a minute, or the disk is full. The methods raise it too.
 
     Notes
     -----
-    A row ends in a checksum of text, vector and flag, so no damage can pass off one row as another: what fails the
-    check counts as not there. Nothing waits for the disk; after a power failure the file may be damaged.
+    A row ends in a checksum of text, vector and flag, so no damage can pass off one row as another: a row that fails
+    the check counts as missing. Nothing waits for the disk; after a power failure the file may be damaged.
     """
 
     def __init__(self, folder: Path, name: str, width: int) -> None:
@@ -71,7 +71,7 @@ class VectorCache:
         Parameters
         ----------
         texts : ndarray of str, shape (n_texts,)
-            Distinct.
+            Distinct texts.
 
         Returns
         -------
@@ -97,7 +97,7 @@ class VectorCache:
         return found, vectors, flags
 
     def write(self, texts: NDArray[np.object_], vectors: Vectors, flags: NDArray[np.bool_]) -> None:
-        """Keep vectors and flags of texts, in place of what was kept of them.
+        """Store vectors and flags of texts, and replace what was stored for them.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class VectorCache:
         with self._errors():
             self._connection.execute(
                 "BEGIN IMMEDIATE"
-            )  # the lock for writing at once: two readers could not both go on
+            )  # It takes the lock for writing at once, since two readers could not both continue to write.
             with self._connection:
                 self._connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", pairs)
 
