@@ -1,1 +1,1 @@
-"""Several models as one."""
+"""Estimators that combine several models into one."""

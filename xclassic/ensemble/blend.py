@@ -27,8 +27,8 @@ from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
 NORMALIZATIONS = ("probability", "rank", "none")
-MAX_HELD_OUT = 10_000  # rows; two blends are compared on the same rows, so more would hardly change the choice
-SHARES = np.linspace(0, 1, 41)  # of one member in the blend, that the search for weights tries
+MAX_HELD_OUT = 10_000  # Rows. All blends are compared on the same rows, so more would hardly change the choice.
+SHARES = np.linspace(0, 1, 41)  # Shares of one member in the blend that the search for weights tries.
 # What a hit in each of the first five slots adds to the mean of P@1, P@3 and P@5.
 GAINS = [sum(1 / k for k in (1, 3, 5) if slot < k) / 3 for slot in range(5)]
 
@@ -37,7 +37,7 @@ class Blend(XMCClassifier, _BaseComposition):
     r"""Weighted mean of the predictions of several estimators, with weights fitted on held-out rows.
 
     Methods that err on different rows make a blend that is more accurate than any of them. Where one member is better
-    throughout, as least squares on bibtex, nearly all the weight goes to it and little is gained. Each member names its
+    throughout, as least squares is on bibtex, it gets nearly all the weight and little is gained. Each member names its
     best `n_candidates` labels, :math:`B_m(x)`; a label's score is
 
     .. math:: s_l(x) = \sum_m w_m \, [l \in B_m(x)] \, f_m(s_{ml}(x), r_{ml}(x)), \qquad w_m \ge 0, \; \sum_m w_m = 1
@@ -62,9 +62,9 @@ class Blend(XMCClassifier, _BaseComposition):
         Labels that each member names; all further labels count as absent and add 0. The blend predicts no others,
         so ask for more candidates if you need more than this many predictions.
     validation_share : float, default=0.3
-        Share of the training rows that are held out, in (0, 1); at most 10,000 rows. Members are fitted twice: without
-        them, and finally on all rows. Once, if neither weights nor probabilities have to be fitted. On bibtex (4,880
-        rows) the weights chosen with 0.1 were on average worse, and less steady, than with 0.3; 0.2 lay between.
+        Share of the training rows that are held out, in (0, 1); at most 10,000 rows. Members are fitted twice, first
+        without them and then on all rows, or once if neither weights nor probabilities have to be fitted. On bibtex
+        (4,880 rows) the weights chosen with 0.1 were on average worse, and less steady, than with 0.3; 0.2 lay between.
     n_jobs : int, optional
         Workers, as joblib counts them, also for the fits of members that have none set themselves. The model does not
         depend on it.
@@ -76,10 +76,10 @@ class Blend(XMCClassifier, _BaseComposition):
     Attributes
     ----------
     estimators_ : list of XMCClassifier
-        The fitted members. Their label ids are those of the blend. ``estimators_[0].prune_weights(...)`` and the like
-        work as on their own.
+        The fitted members. They use the label ids of the blend. Methods such as ``estimators_[0].prune_weights(...)``
+        work as on any fitted estimator.
     named_estimators_ : dict of str to XMCClassifier
-        The same by name.
+        The fitted members by name.
     weights_ : ndarray of float64, shape (n_members,)
         They sum to one.
     maps_ : ndarray of float64, shape (n_members, 3) or (0, 3)
@@ -92,18 +92,18 @@ class Blend(XMCClassifier, _BaseComposition):
     Notes
     -----
     The weights are found by coordinate search from equal ones: the share of one member is tried on a grid of 41 values
-    from 0 to 1, the others keeping their proportions, and the best is kept, until no member's share improves. The
-    outcome on the held-out rows is no worse than that of the best member, of equal weights, and for two members than
-    all of the grid. Few held-out rows make a noisy choice: with less than a thousand, consider equal weights.
+    from 0 to 1, the others keeping their proportions, and the best is kept, until no change of a share improves it. On
+    the held-out rows the result is not worse than the best member and equal weights, and for two members than the
+    whole grid. Few held-out rows make a noisy choice: with fewer than a thousand, consider equal weights.
 
-    Where held-out rows have no label among the candidates, or no rows are held out, as with a single row, weights are
-    equal and probabilities the logistic function of the score.
+    If held-out rows have no label among the candidates, or no rows are held out, as with a single row, weights are
+    equal and probabilities are the logistic function of the score.
 
     With ``labels`` or ``exclude`` each member names its best candidates among those allowed. Ranks stay those among all
     labels, so that a label's score does not depend on what else is allowed; only labels beyond the `n_candidates` best
     of a member, absent otherwise, then add to it.
 
-    Cost: the fits of the members, twice, and a search that takes seconds at most. Prediction costs that of the
+    Cost: the fits of the members, twice, and a search that takes seconds at most. A prediction costs those of the
     members, twice under a restriction, and O(n_members n_candidates log) per row.
 
     References
@@ -151,12 +151,12 @@ class Blend(XMCClassifier, _BaseComposition):
         self.verbose = verbose
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, those of the members as ``name__parameter``.
+        """Return the parameters; the parameters of members are called ``name__parameter``.
 
         Parameters
         ----------
         deep : bool, default=True
-            With the members by name and their parameters.
+            Include the members by name and their parameters.
 
         Returns
         -------
@@ -165,12 +165,12 @@ class Blend(XMCClassifier, _BaseComposition):
         return self._get_params("estimators", deep=deep)
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, those of a member as ``name__parameter``, or a member by its name.
+        """Set parameters of the blend or, as ``name__parameter``, of a member, or replace a member by its name.
 
         Parameters
         ----------
         **params : object
-            By name.
+            Values by name.
 
         Returns
         -------
@@ -217,7 +217,7 @@ class Blend(XMCClassifier, _BaseComposition):
         self._given_weights()
 
     def _given_weights(self) -> NDArray[np.float64]:
-        """Return the weights that the parameter names, equal ones where they are to be found."""
+        """Return the weights that the parameter gives, or equal weights if they have to be found."""
         given = np.ones(len(self.estimators)) if self.weights is None or isinstance(self.weights, str) else self.weights
         return _check_weights(given, len(self.estimators))
 
@@ -236,7 +236,7 @@ class Blend(XMCClassifier, _BaseComposition):
         return isinstance(self.weights, str) and len(self.estimators) > 1
 
     def _workers(self) -> AbstractContextManager[Any]:
-        """Pass `n_jobs` on to members that leave it open."""
+        """Pass `n_jobs` on to members that do not set it."""
         return nullcontext() if self.n_jobs is None else parallel_config(n_jobs=self.n_jobs)
 
     def _learn(self, X: Features, Y: csr_array) -> None:
@@ -270,7 +270,7 @@ class Blend(XMCClassifier, _BaseComposition):
     def _candidates(
         self, member: XMCClassifier, X: Features, labels: NDArray[np.int32] | None, stop: StopByte
     ) -> tuple[TopK, NDArray[np.int64]]:
-        """Return the best allowed labels of a member, and their ranks among all."""
+        """Return the best allowed labels of a member, and their ranks among all labels."""
         depth = min(self.n_candidates, self.classes_.size)
         top = member._topk(X, depth, labels, stop)
         slots = np.arange(depth)
@@ -280,7 +280,7 @@ class Blend(XMCClassifier, _BaseComposition):
         higher = best.scores[:, None, :] > top.scores[:, :, None]
         level = (best.scores[:, None, :] == top.scores[:, :, None]) & (best.ids[:, None, :] < top.ids[:, :, None])
         before = ((higher | level) & best.filled()[:, None, :]).sum(axis=2)
-        beyond = before == best.counts[:, None]  # no candidates but for the restriction: ranks go on after the last one
+        beyond = before == best.counts[:, None]  # Labels that are candidates only under the restriction rank last.
         return top, 1 + before + np.cumsum(beyond, axis=1) - beyond
 
     def _normalized(self, i: int, top: TopK, ranks: NDArray[np.int64]) -> TopK:
@@ -331,12 +331,12 @@ def blend_topk(tops: Sequence[TopK], weights: ArrayLike, k: int, n_labels: int) 
     Parameters
     ----------
     tops : sequence of TopK
-        At least one, of the same rows. A label absent from the prediction for a row counts as score 0 there, so scores
-        should be at least 0. Their order within a row does not matter.
+        At least one, all of the same rows. A label absent from the prediction for a row counts as score 0 there, so
+        scores should be at least 0. The order of labels within a row does not matter.
     weights : array-like of float, shape (n_tops,)
-        At least 0, one of them above; scaled to sum to one.
+        Each at least 0 and one above 0; they are scaled to sum to one.
     k : int
-        Predictions wanted, at least 1.
+        Predictions for each row, at least 1.
     n_labels : int
         Size of the label space.
 
@@ -348,8 +348,8 @@ def blend_topk(tops: Sequence[TopK], weights: ArrayLike, k: int, n_labels: int) 
     Raises
     ------
     ValueError
-        If numbers of rows differ, weights are negative, not finite, all 0 or of another number than `tops`, or ids are
-        not below `n_labels`.
+        If numbers of rows differ, weights are negative, not finite, all 0 or not as many as `tops`, or ids are not
+        below `n_labels`.
 
     Notes
     -----
@@ -373,7 +373,7 @@ def blend_topk(tops: Sequence[TopK], weights: ArrayLike, k: int, n_labels: int) 
 
 
 def _check_weights(weights: Any, n_members: int) -> NDArray[np.float64]:
-    """Return weights that sum to one."""
+    """Return the weights scaled to sum to one, or raise if they are invalid."""
     values = np.asarray(weights)
     if values.shape != (n_members,) or values.dtype.kind not in "biuf":
         raise ValueError(f"weights is {weights!r}; pass one number for each of the {n_members} members.")
@@ -382,7 +382,7 @@ def _check_weights(weights: Any, n_members: int) -> NDArray[np.float64]:
     return values / values.sum(dtype=np.float64)
 
 
-# What is learned on held-out rows
+# Weights and probabilities, which are learned on held-out rows
 
 
 def _split(Y: csr_array, share: float, random_state: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -397,7 +397,7 @@ def _fit_map(top: TopK, truth: csr_array) -> NDArray[np.float64]:
     """Fit the probability that a prediction is right: a logistic function of score and logarithm of rank."""
     rows, slots = np.nonzero(top.filled())
     hits = _are_hits(truth, rows, top.ids[rows, slots])
-    if hits.all() or not hits.any():  # of one kind, or none at all: nothing to learn
+    if hits.all() or not hits.any():  # A slope needs both hits and misses.
         return np.array([0.0, 1.0, 0.0])
     features = np.column_stack([top.scores[rows, slots], np.log(1 + slots)]).astype(np.float64)
     center, scale = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-12)
@@ -430,7 +430,7 @@ def _best_weights(tops: Sequence[TopK], truth: csr_array) -> NDArray[np.float64]
 
 
 def _with_share(weights: NDArray[np.float64], member: int, share: float) -> NDArray[np.float64]:
-    """Return the weights with one of them set, the others in proportion, or equal if all of them are 0."""
+    """Return the weights with one set to `share`; the others keep their proportions, or are equal if all are 0."""
     others = weights.copy()
     others[member] = 0
     if not others.any():
@@ -443,8 +443,8 @@ def _with_share(weights: NDArray[np.float64], member: int, share: float) -> NDAr
 def _aligned(tops: Sequence[TopK], truth: csr_array) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
     """Lay out all candidates of a row side by side, in the order of their ids.
 
-    Returns the score of each member, shape (n_rows, n_slots), 0 for what it does not name, minus infinity for slots
-    beyond the last candidate; and which candidates are true.
+    Returns the scores of each member, shape (n_rows, n_slots), and which candidates are true. A score is 0 for labels
+    that the member does not name, and minus infinity for slots beyond the last candidate.
     """
     n_rows, n_labels = truth.shape
     named = [np.nonzero(top.filled()) for top in tops]
@@ -477,7 +477,7 @@ def _mean_precision(
             blended += np.float32(weight) * part
     value, rows = 0.0, np.arange(hits.shape[0])
     for gain in GAINS[: hits.shape[1]]:
-        first = np.argmax(blended, axis=1)  # of equal ones the first, which has the smallest id
+        first = np.argmax(blended, axis=1)  # Of equal scores, the first has the smallest id.
         value += gain * hits[rows, first].mean()
         blended[rows, first] = -np.inf
     return value
