@@ -11,9 +11,9 @@ from scipy.linalg import eigh
 
 from xclassic.parallel import StopByte
 
-DENSE_LIMIT = 1000  # order up to which all eigenvectors of a dense matrix are computed
-SLAB = 128  # columns of it that are multiplied out at a time
-STEPS, OVERSAMPLING = 6, 20  # of the subspace iteration beyond
+DENSE_LIMIT = 1000  # Order up to which the eigenvectors of a dense matrix are computed directly.
+SLAB = 128  # Columns of the dense matrix that are computed between two looks at `stop`.
+STEPS, OVERSAMPLING = 6, 20  # Rounds and extra columns of the subspace iteration beyond that order.
 
 
 def top_eigenvectors(
@@ -21,12 +21,12 @@ def top_eigenvectors(
 ) -> NDArray[np.float32]:
     """Return the eigenvectors of the k largest eigenvalues of a positive semi-definite matrix, descending.
 
-    All of a dense matrix up to an order of 1,000 or where most are wanted, else by subspace iteration.
+    Matrices of an order up to 1,000, or up to ``2 k``, are made dense; for larger ones it is subspace iteration.
 
     Parameters
     ----------
     product : callable
-        Multiplies the matrix with one of shape (order, n).
+        Multiplies the matrix by one of shape (order, n).
     order, k : int
     random : Generator
     stop : ndarray of uint8, shape (1,)
@@ -55,7 +55,7 @@ def subspace_iteration(
     steps: int,
     oversampling: int,
 ) -> NDArray[np.float32]:
-    """Return the eigenvectors as `top_eigenvectors` does, by multiplying a random basis with the matrix `steps` times.
+    """Return the eigenvectors as `top_eigenvectors` does, by multiplying a random basis by the matrix `steps` times.
 
     Source: N. Halko, P.-G. Martinsson and J. A. Tropp, "Finding structure with randomness", SIAM Review 2011.
     """

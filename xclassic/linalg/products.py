@@ -1,4 +1,4 @@
-"""Entries of a product of two matrices, where only some are wanted."""
+"""Selected entries of a product of two matrices."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ from xclassic.parallel import RUNNING, StopByte
 from xclassic.rows import dense
 from xclassic.validation.features import Features
 
-LIMIT = 15_000  # order of the largest matrix factorized
-SLAB = 1024  # rows of a matrix worked on at a time
-PIVOT = 10 * np.finfo(np.float32).eps  # share of an entry of the diagonal that a pivot must leave
+LIMIT = 15_000  # Largest order at which a matrix is factorized, since memory is quadratic and time cubic in it.
+SLAB = 1024  # Rows of a matrix that are worked on between two looks at `stop`.
+PIVOT = 10 * np.finfo(np.float32).eps  # A pivot below this share of its diagonal entry counts as 0.
 CG_SWEEPS = 30
 CG_COLUMNS = 64
-CG_TOLERANCE = 1e-4  # of the residual, relative to the right side, at which conjugate gradients end
+CG_TOLERANCE = 1e-4  # Norm of the residual, relative to the right side, at which conjugate gradients end.
 
 
 def with_bias(X: Features, bias: float) -> Features:
@@ -28,11 +28,11 @@ def with_bias(X: Features, bias: float) -> Features:
 
 
 def gram_matrix(X: Features, alpha: float, of_rows: bool, stop: StopByte = RUNNING) -> NDArray[np.float32]:
-    """Return ``X X^T + alpha I`` or ``X^T X + alpha I``, dense; unfinished after a stop."""
+    """Return ``X X^T + alpha I`` or ``X^T X + alpha I``, dense; after a stop it is unfinished."""
     left = X if of_rows else X.T if isinstance(X, np.ndarray) else csr_array(X.T)
     right = left.T
     gram = np.empty((left.shape[0], left.shape[0]), np.float32)
-    for start in range(0, len(gram), SLAB):  # a sparse product is larger than the dense array it fills
+    for start in range(0, len(gram), SLAB):  # A sparse product is larger than the dense array it fills.
         if stop[0]:
             break
         gram[start : start + SLAB] = dense(left[start : start + SLAB] @ right)
@@ -41,9 +41,9 @@ def gram_matrix(X: Features, alpha: float, of_rows: bool, stop: StopByte = RUNNI
 
 
 def factorize(gram: NDArray[np.float32], stop: StopByte = RUNNING) -> tuple[NDArray[np.float32], bool]:
-    """Overwrite the lower triangle with its Cholesky factor, slab by slab: one call of LAPACK would not see Ctrl-C.
+    """Overwrite the lower triangle with its Cholesky factor, slab by slab, since one LAPACK call would not see Ctrl-C.
 
-    Returns what `scipy.linalg.cho_solve` takes; of no use after a stop.
+    Returns what `scipy.linalg.cho_solve` takes; after a stop it is useless.
     """
     m = len(gram)
     for start in range(0, m, SLAB):
@@ -60,10 +60,10 @@ def factorize(gram: NDArray[np.float32], stop: StopByte = RUNNING) -> tuple[NDAr
 
 
 class RidgeSolver:
-    """Solves ``(X^T X + alpha I) V = X^T Z`` for one Z after the other.
+    """Solver of ``(X^T X + alpha I) V = X^T Z`` for one Z after the other.
 
-    By the Cholesky factor of the matrix of features or that of rows, whichever is smaller; beyond 15,000 of both by
-    conjugate gradients.
+    It uses the Cholesky factor of the matrix of features or of rows, whichever is smaller, and conjugate gradients if
+    there are more than 15,000 of both.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class RidgeSolver:
         before = gram.diagonal().copy()
         try:
             self.factor = factorize(gram, stop)
-            # What rounding leaves of a pivot that would be 0 may be above 0, and then LAPACK goes on.
+            # Rounding may leave a pivot above 0 that would be 0 exactly, and then LAPACK does not fail.
             singular = bool((gram.diagonal() ** 2 <= PIVOT * before).any())
         except LinAlgError:
             singular = True
@@ -101,7 +101,7 @@ class RidgeSolver:
             )
 
     def solve(self, Z: NDArray[Any]) -> NDArray[np.float32]:
-        """Return V, shape (n_features, n_components); of no use after a stop."""
+        """Return V, shape (n_features, n_components); after a stop it is useless."""
         if self.stop[0]:
             return np.zeros((self.X.shape[1], Z.shape[1]), np.float32)
         if self.factor is None:
@@ -114,18 +114,18 @@ class RidgeSolver:
 def conjugate_gradients(
     X: Features, alpha: Any, right: NDArray[Any], start: NDArray[np.float32], stop: StopByte, sweeps: int
 ) -> NDArray[np.float32]:
-    """Solve ``(X^T X + alpha I) V = right`` for all columns at once, each with step lengths of its own.
+    """Solve ``(X^T X + alpha I) V = right`` for all columns at once, each with its own step lengths.
 
     Parameters
     ----------
     X : csr_array or ndarray, shape (n_rows, n_features)
     alpha : float or ndarray, shape (n_columns,)
-        For all columns or for each.
+        One value for all columns, or one for each.
     right, start : ndarray of float32, shape (n_features, n_columns)
-        Right side, and the first V.
+        The right side, and the initial V.
     stop : ndarray of uint8, shape (1,)
     sweeps : int
-        Steps, at most; they end when all residuals have fallen to a ten-thousandth of the right side.
+        At most this many steps; they end when all residuals are at most a ten-thousandth of the right side.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def conjugate_gradients(
     """
     V = np.array(start, np.float32)
     alphas = np.broadcast_to(np.asarray(alpha, np.float32), V.shape[1])
-    for first in range(0, V.shape[1], CG_COLUMNS):  # few at a time, to look at `stop` in between
+    for first in range(0, V.shape[1], CG_COLUMNS):  # Few columns at a time let `stop` be seen soon.
         some = slice(first, first + CG_COLUMNS)
         V[:, some] = _descend(X, alphas[some], right[:, some], V[:, some], stop, sweeps)
     return V
@@ -142,7 +142,7 @@ def conjugate_gradients(
 def _descend(
     X: Features, alpha: NDArray[np.float32], right: NDArray[Any], V: NDArray[np.float32], stop: StopByte, sweeps: int
 ) -> NDArray[np.float32]:
-    """Take the steps of `conjugate_gradients` for some columns."""
+    """Run `conjugate_gradients` on a slice of the columns."""
     if stop[0]:
         return V
     residual = right - (X.T @ (X @ V) + alpha * V)
