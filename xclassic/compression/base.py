@@ -1,4 +1,4 @@
-"""What the linear compressions of the label space share: short codes for label vectors, a map to them, and back."""
+"""Base of the linear compressions of the label space: short codes for label vectors, a map to them, and back."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from xclassic.validation.parameters import check_number
 
 
 class CenteredLabels:
-    """Label vectors less their mean, as an operator: the matrix itself would be dense."""
+    """Label vectors minus their mean, as an operator, since the matrix itself would be dense."""
 
     def __init__(self, Y: csr_array, mean: NDArray[np.float32]) -> None:
         self.Y = Y
         self.mean = mean
 
     def times(self, V: NDArray[Any]) -> NDArray[Any]:
-        """Return the product with a matrix of shape (n_labels, n), of shape (n_rows, n)."""
+        """Return the product with a matrix of shape (n_labels, n); it has shape (n_rows, n)."""
         return np.asarray(self.Y @ V - self.mean @ V)
 
     def transposed_times(self, U: NDArray[Any]) -> NDArray[Any]:
-        """Return the product of the transpose with a matrix of shape (n_rows, n)."""
+        """Return the product of the transpose with a matrix of shape (n_rows, n); it has shape (n_labels, n)."""
         return np.asarray(self.Y.T @ U - np.outer(self.mean, U.sum(axis=0)))
 
 
@@ -41,7 +41,7 @@ class LinearCompression(XMCClassifier):
     r"""Base of methods that compress label vectors by a matrix with orthonormal columns.
 
     With directions V, codes :math:`(y - \bar y) V` and a ridge regression W from the features to the codes, a row has
-    the scores :math:`x W V^\top + \bar y`. A method defines ``_directions``, and its mean is that of the labels or 0.
+    the scores :math:`x W V^\top + \bar y`. A method defines ``_directions``; if not ``_centered``, its mean is 0.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class LinearCompression(XMCClassifier):
         mean = (counts[seen] / Y.shape[0]).astype(np.float32) * np.float32(self._centered)
         labels = CenteredLabels(csr_array(Y[:, seen]), mean)
         k = min(self.n_components, Y.shape[0], len(seen))
-        with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
+        with blas_threads(1):  # The model must not depend on how BLAS shares its work.
             solver = RidgeSolver(X, self.alpha, stop)
             V = np.zeros((0, 0), np.float32)
             if k > 0:
@@ -119,7 +119,7 @@ class LinearCompression(XMCClassifier):
 
     def _codes(self, X: Features) -> NDArray[np.float32]:
         """Return the codes that the regression predicts, shape (n_rows, n_components)."""
-        rows = csr_array(self._prepare(X))  # BLAS would round the product of dense rows by the size of their batch
+        rows = csr_array(self._prepare(X))  # BLAS rounds the product of dense rows by the size of their batch.
         return np.asarray(rows @ self.map_[:-1] + np.float32(self.bias) * self.map_[-1])
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
@@ -142,5 +142,5 @@ class LinearCompression(XMCClassifier):
 
 
 def predictable(labels: CenteredLabels, solver: RidgeSolver, V: NDArray[Any]) -> NDArray[Any]:
-    """Return ``Z^T H Z V``, with centered labels Z and the hat matrix H of the ridge regression."""
+    """Return ``Z^T H Z V`` for centered labels Z and the hat matrix H of the ridge regression."""
     return labels.transposed_times(np.asarray(solver.X @ solver.solve(labels.times(V))))

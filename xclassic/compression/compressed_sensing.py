@@ -23,25 +23,25 @@ RECOVERIES = {"omp": orthogonal_matching_pursuit, "cosamp": cosamp}
 class CompressedSensing(LinearCompression):
     r"""Random sums of labels, predicted by ridge regression, from which the few positives are recovered.
 
-    Every label has a random code a of about unit length, and a row the sum of the codes of its labels as target of the
-    regression W. A new row has the target z = xW, and its labels are those few whose codes add up to z. In theory
-    the codes may be as short as the number of positives times the logarithm of the number of labels. In practice the
-    regression blurs the sum, and directions chosen from the data, as `PLST` and `CPLST` do, keep more of it.
+    Every label has a random code a of about unit length. The target of a row in the regression W is the sum of the
+    codes of its labels. A new row has the target z = xW, and its labels are those few whose codes add up to z. In
+    theory the codes may be as short as the number of positives times the logarithm of the number of labels. In practice
+    the regression blurs the sum, and directions chosen from the data, as `PLST` and `CPLST` do, keep more of it.
 
     Parameters
     ----------
     n_components : int, default=200
         Length of the codes; at most the number of labels and of rows.
     code : {"gaussian", "sign", "hadamard"}, default="gaussian"
-        Codes of normal numbers, of random signs, or columns of a Hadamard matrix with rows drawn at random. Those of
-        different labels are orthogonal if all rows of the Hadamard matrix are drawn.
+        Codes of normal numbers, of random signs, or columns of a Hadamard matrix with rows drawn at random. The codes
+        of different labels are orthogonal if all rows of the Hadamard matrix are drawn.
     decoder : {"omp", "cosamp", "correlation"}, default="omp"
-        Scores are weights found by orthogonal matching pursuit or by CoSaMP, or products of codes and target, which is
+        Scores are weights found by orthogonal matching pursuit or by CoSaMP, or products of codes and target, which are
         quickest, and three to five points of P@3 lower on held-out rows of bibtex and delicious.
     n_positives : int, default=10
-        Labels that the first two recover for each row, at most; CoSaMP wants codes three times as long.
+        At most this many labels per row with "omp" and "cosamp"; CoSaMP needs codes three times as long.
     alpha : float, default=1.0
-        Ridge penalty of the regression, at least 0, also of the constant feature.
+        Ridge penalty of the regression, at least 0; the constant feature is penalized too.
     bias : float, default=1.0
         Value of a constant feature; 0 for none.
     normalize : bool, default=True
@@ -60,7 +60,7 @@ class CompressedSensing(LinearCompression):
     decoder_ : BlockWeights
         The codes of the labels.
     codes_ : ndarray of float32, shape (n_labels, n_components)
-        The same as an array; zeros for labels without a training row.
+        The codes as an array; zeros for labels without a training row.
 
     See Also
     --------
@@ -171,7 +171,7 @@ def random_codes(code: str, n: int, length: int, random: np.random.Generator) ->
 
 
 def hadamard_columns(n: int, length: int, random: np.random.Generator) -> NDArray[np.float32]:
-    """Return some rows of the first n columns of Sylvester's Hadamard matrix, shape (n, length)."""
+    """Return random rows of the first n columns of Sylvester's Hadamard matrix, transposed, shape (n, length)."""
     order = 1 << (n - 1).bit_length()
     rows = random.choice(order, length, replace=False)
     signs = np.ones((n, length), np.float32)

@@ -14,15 +14,15 @@ class CPLST(LinearCompression):
     r"""Components of the label vectors that the features can predict, and their ridge regression.
 
     With centered label vectors Z and the hat matrix :math:`H = X (X^\top X + \alpha I)^{-1} X^\top` of the regression,
-    the codes are products with the leading eigenvectors V of :math:`Z^\top H Z`: a compromise between what is much and
-    what is predictable. A row has the scores :math:`x W V^\top + \bar y`.
+    the codes are products with the leading eigenvectors V of :math:`Z^\top H Z`: a compromise between large variance
+    and predictability. A row has the scores :math:`x W V^\top + \bar y`.
 
     Parameters
     ----------
     n_components : int, default=200
         Length of the codes; at most the number of labels and of rows.
     alpha : float, default=1.0
-        Ridge penalty of the regression, at least 0, also of the constant feature.
+        Ridge penalty of the regression, at least 0; the constant feature is penalized too.
     bias : float, default=1.0
         Value of a constant feature; 0 for none.
     normalize : bool, default=True
@@ -30,7 +30,7 @@ class CPLST(LinearCompression):
     n_jobs : int, optional
         Workers of predictions, as joblib counts them.
     random_state : int or None, default=0
-        Seed of the eigensolver; used beyond 1,000 labels only.
+        Seed of the eigensolver, which uses it beyond 1,000 labels only.
     verbose : int, default=0
         Above 0, show progress.
 
@@ -44,13 +44,13 @@ class CPLST(LinearCompression):
     See Also
     --------
     PLST : Codes that do not look at the features.
-    Rembrandt : The same without centring, by two rounds of randomized iteration.
+    Rembrandt : The same without centering, by two rounds of randomized iteration.
 
     Notes
     -----
     Scores are regression values, not probabilities. Labels without a training row are never predicted.
 
-    The penalized training loss is the squared norm of Z less the sum of the eigenvalues kept [1]_.
+    The penalized training loss is the squared norm of Z minus the sum of the eigenvalues kept [1]_.
 
     Cost: the components, a regression of all labels for some thousand labels; ``m^3 / 3`` with m the smaller of rows
     and features (beyond 15,000 conjugate gradients), and ``nnz(X) n_components``. A prediction costs

@@ -23,13 +23,13 @@ from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
 Array = NDArray[np.float32]
-N_CHUNKS = 16  # of the rows; fixed, so that sums do not depend on the number of workers
-MOST_SCORES = 2**24  # computed at a time
-FEW_SWEEPS = 10  # of conjugate gradients in a round; the next round goes on from where they end
+N_CHUNKS = 16  # Chunks of the rows. Their number is fixed, so that sums do not depend on the number of workers.
+MOST_SCORES = 2**24  # At most this many scores are held at a time, which bounds the memory.
+FEW_SWEEPS = 10  # Sweeps of conjugate gradients per round. The next round continues from their result.
 
 
 class Loss(NamedTuple):
-    """A loss of the score of a label and its slope, both for arrays; `sign` is 1 for positives, -1 for others."""
+    """A loss as a function of a label's score, and its slope, both for arrays; `sign` is 1 for positives, else -1."""
 
     value: Callable[[Any, Any], Any]
     slope: Callable[[Any, Any], Any]
@@ -45,33 +45,33 @@ LOSSES = {
 
 
 class LEML(LinearCompression):
-    r"""A linear model of low rank for all labels, under the loss of choice.
+    r"""Linear model of low rank for all labels, under a choice of losses.
 
     The scores :math:`x W H^\top` have weights of rank `n_components`, found as
 
     .. math:: \min_{W, H} \sum_{(i, j) \in \Omega} \ell(y_{ij},\, x_i W h_j) + \frac{\alpha}{2} (\|W\|^2 + \|H\|^2),
 
-    over all pairs of rows and labels, or over the positives and some labels at random for each row. Small, and quick to
-    prediction; rare labels are lost, since few components hold them.
+    over all pairs of rows and labels, or over the positives and some random labels of each row. The model is small and
+    predicts quickly, but rare labels are lost, since few components hold them.
 
     Parameters
     ----------
     n_components : int, default=200
         Rank; at most the number of labels.
     loss : {"squared", "logistic", "squared_hinge"}, default="squared"
-        Squared loss compares scores with 1 and 0 and is by far the quickest. The others want positives above 0 and the
-        rest below, squared hinge by 1 at least; with it and an `alpha` of 3, P@3 and P@5 are half a point higher on
-        held-out rows of bibtex and delicious.
+        Squared loss compares scores with 1 and 0 and is by far the quickest. The others push positives above 0 and the
+        rest below, squared hinge by 1 at least. With squared hinge and an `alpha` of 3, P@3 and P@5 are half a point
+        higher on held-out rows of bibtex and delicious.
     n_negatives : int, optional
-        Labels that are drawn for each row, of which those that it does not have stand for all negatives: less work
-        where labels are many, at a cost in accuracy. None, the default, counts all labels, as the first rounds always
-        do.
+        Labels that are drawn for each row; those that the row does not have represent all its negatives. This is less
+        work where labels are many, at a cost in accuracy. None, the default, counts all labels, as the first rounds
+        always do.
     alpha : float, default=1.0
-        Penalty, above 0. That of both factors together is the nuclear norm of their product.
+        Penalty, above 0. On both factors together it amounts to a penalty on the nuclear norm of their product.
     rounds : int, default=5
-        Times that H and W are fitted in turn by least squares, at least 1.
+        Alternations of fitting H and W by least squares, at least 1.
     steps : int, default=25
-        Steps of L-BFGS on both, which follow for other losses and with `n_negatives`.
+        Steps of L-BFGS on both factors. They follow for other losses and with `n_negatives`.
     bias : float, default=1.0
         Value of a constant feature; 0 for none.
     normalize : bool, default=True
@@ -166,7 +166,7 @@ class LEML(LinearCompression):
         own = csr_array(Y[:, seen])
         rank = min(self.n_components, len(seen))
         seeds = spawn_seeds(self.random_state, 2).tolist()
-        with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
+        with blas_threads(1):  # The model must not depend on how BLAS shares its work.
             task = partial(alternate, X, own, self.alpha, self.rounds)
             start = random_map(X.shape[1], rank, seeds[0])
             ((W, H),) = run_tasks(task, [start], description="least squares", verbose=self.verbose)
@@ -177,7 +177,7 @@ class LEML(LinearCompression):
         self.decoder_ = BlockWeights.from_dense(H.T, np.zeros(len(seen), np.float32), seen, prune=0)
 
     def _descend(self, X: Features, Y: csr_array, W: Array, H: Array, seed: int) -> tuple[Array, Array]:
-        """Lower the objective from the least-squares solution on."""
+        """Lower the objective further, starting at the least-squares solution."""
         if self.loss != "squared":
             W, H = self._signed(W, H)
         pairs = Pairs(Y, LOSSES[self.loss], self.n_negatives, seed, self.n_jobs)
@@ -195,7 +195,7 @@ class LEML(LinearCompression):
         return W, H
 
     def _signed(self, W: Array, H: Array) -> tuple[Array, Array]:
-        """Move scores s to 2s - 1: the last component gives way to the constant feature, if there is one."""
+        """Turn scores s into 2s - 1, for which the last component becomes the constant feature, if there is one."""
         H = 2 * H
         if self.bias:
             W[:, -1], H[:, -1] = 0, -1
@@ -211,30 +211,30 @@ class LEML(LinearCompression):
 
 
 def random_map(n_features: int, rank: int, seed: int) -> Array:
-    """Return where `alternate` may start."""
+    """Return a random start for `alternate`."""
     return np.random.default_rng(seed).standard_normal((n_features, rank), np.float32)
 
 
 def alternate(X: Features, Y: Any, alpha: float, rounds: int, W: Array, stop: StopByte) -> tuple[Array, Array]:
-    r"""Minimize :math:`\|Y - X W H^\top\|^2 + \alpha (\|W\|^2 + \|H\|^2)`, in turn over H and W.
+    r"""Minimize :math:`\|Y - X W H^\top\|^2 + \alpha (\|W\|^2 + \|H\|^2)`, alternating between H and W.
 
     Parameters
     ----------
     X : csr_array or ndarray, shape (n_rows, n_features)
     Y : csr_array or LinearOperator, shape (n_rows, n_labels)
-        Multiplied with matrices on either side.
+        It is multiplied by matrices on either side.
     alpha : float
         Above 0.
     rounds : int
     W : ndarray of float32, shape (n_features, rank)
-        Start.
+        The start.
     stop : ndarray of uint8, shape (1,)
 
     Returns
     -------
     W : ndarray of float32, shape (n_features, rank)
     H : ndarray of float32, shape (n_labels, rank)
-        The best for this W.
+        The minimizer for this W.
     """
     for _ in range(rounds if W.shape[1] else 0):
         if stop[0]:
@@ -247,13 +247,13 @@ def alternate(X: Features, Y: Any, alpha: float, rounds: int, W: Array, stop: St
 
 
 def least_squares_labels(Z: Array, Y: Any, alpha: float) -> Array:
-    """Return the H that is best for the codes Z."""
+    """Return the H that minimizes the objective for the codes Z."""
     gram = Z.T.astype(np.float64) @ Z
     return np.ascontiguousarray(solve(gram + alpha * np.eye(len(gram)), (Y.T @ Z).T, assume_a="pos").T, np.float32)
 
 
 def least_squares_features(X: Features, YH: Array, H: Array, W: Array, alpha: float, stop: StopByte) -> Array:
-    """Return a W that is better for H than the one given."""
+    """Return a W with a lower objective for H than the given W."""
     values, basis = eigh(H.T.astype(np.float64) @ H)
     values = np.maximum(values, 1e-9 * values[-1:]).astype(np.float32)
     basis = basis.astype(np.float32)
@@ -263,7 +263,7 @@ def least_squares_features(X: Features, YH: Array, H: Array, W: Array, alpha: fl
 
 
 class Pairs:
-    """The pairs of rows and labels that count, in chunks of rows."""
+    """The pairs of rows and labels that the loss counts, in chunks of rows."""
 
     def __init__(self, Y: csr_array, loss: Loss, n_negatives: int | None, seed: int, n_jobs: int | None) -> None:
         self.loss = loss
@@ -286,9 +286,9 @@ class Pairs:
 
 
 def with_negatives(Y: csr_array, n: int, random: np.random.Generator) -> csr_array:
-    """Return 1 for each positive; of n labels drawn for each row those that it does not have stand for all such.
+    """Return a matrix of the positives, each 1, and of sampled negatives among n labels drawn for each row.
 
-    They have a negative number, the share of all negatives that one of them stands for.
+    The entry of a negative is minus the number of the row's negatives that it represents.
     """
     drawn = random.integers(0, Y.shape[1], (Y.shape[0], n))
     rows = np.repeat(np.arange(Y.shape[0]), n)
@@ -325,7 +325,7 @@ def _all_labels(
 def _stored_labels(
     loss: Loss, Z: Array, H: Array, chunk: tuple[int, int, csr_array], stop: StopByte
 ) -> tuple[float, Array, Array]:
-    """Return the loss of the entries of a chunk of rows, whose sign and weight are those of `with_negatives`."""
+    """Return the loss, and its gradient, of a chunk's entries, with sign and weight from `with_negatives`."""
     start, end, pairs = chunk
     own, scores = Z[start:end], np.empty_like(pairs.data)
     products_at(pairs.indptr, pairs.indices, own, H, scores)

@@ -14,16 +14,16 @@ class PLST(LinearCompression):
     r"""Principal components of the label vectors, predicted by ridge regression.
 
     The codes of label vectors are their products with the leading right singular vectors V of the centered label
-    matrix: of all linear codes of their length, those from which label vectors are recovered best. A row has the scores
-    :math:`x W V^\top + \bar y`. Quick, and small where labels are many; rare labels are lost, since few components hold
-    them.
+    matrix. Of all linear codes of that length, label vectors are recovered best from these. A row has the scores
+    :math:`x W V^\top + \bar y`. The method is quick, and its models are small where labels are many, but rare labels
+    are lost, since few components hold them.
 
     Parameters
     ----------
     n_components : int, default=200
         Length of the codes; at most the number of labels and of rows.
     alpha : float, default=1.0
-        Ridge penalty of the regression, at least 0, also of the constant feature.
+        Ridge penalty of the regression, at least 0; the constant feature is penalized too.
     bias : float, default=1.0
         Value of a constant feature; 0 for none.
     normalize : bool, default=True
@@ -31,7 +31,7 @@ class PLST(LinearCompression):
     n_jobs : int, optional
         Workers of predictions, as joblib counts them.
     random_state : int or None, default=0
-        Seed of the eigensolver; used beyond 1,000 labels only.
+        Seed of the eigensolver, which uses it beyond 1,000 labels only.
     verbose : int, default=0
         Above 0, show progress.
 
@@ -44,7 +44,7 @@ class PLST(LinearCompression):
 
     See Also
     --------
-    CPLST : Codes that the features can predict, which is mostly better.
+    CPLST : Codes that the features can predict, which are mostly better.
     OneVsRestLeastSquares : The same regression without compression.
 
     Notes

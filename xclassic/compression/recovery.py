@@ -1,7 +1,7 @@
 """Sparse recovery: which few labels have codes that add up to a target, and with what weights.
 
-Rows are worked on side by side, each as if it were alone. Labels are never negative, and so are their weights here: a
-code is chosen for a large product with what is left of the target, not for a large absolute value of it.
+Rows are processed together but independently. Labels are never negative, and neither are their weights here: a code is
+chosen for a large product with the residual of the target, not for a large absolute value of the product.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from numpy.typing import NDArray
 from xclassic.topk import TopK
 
 COSAMP_ROUNDS = 20
-SMALL = 1e-6  # part of a target that counts as nothing
+SMALL = 1e-6  # Share of a target that counts as 0.
 
 Array = NDArray[np.float32]
-Nearest = Callable[[Array, int], TopK]  # the labels whose codes have the largest products with each row
-Found = tuple[NDArray[np.int32], Array]  # labels and weights of each row, shape (n_rows, s); weight 0 for no label
+Nearest = Callable[[Array, int], TopK]  # It returns the labels whose codes have the largest products with each row.
+Found = tuple[NDArray[np.int32], Array]  # Labels and weights of each row, shape (n_rows, s); weight 0 means no label.
 
 
 def orthogonal_matching_pursuit(targets: Array, codes: Array, nearest: Nearest, s: int) -> Found:
-    """Choose the label whose code fits the residual best, fit the weights of all labels chosen anew, and so on.
+    """Repeat: choose the label whose code fits the residual best, and refit the weights of all labels chosen.
 
     Parameters
     ----------
     targets : ndarray of float32, shape (n_rows, m)
     codes : ndarray of float32, shape (n_labels, m)
-        Of about unit length.
+        They have about unit length.
     nearest : callable
         Ranks labels by the products of their codes with rows of length m.
     s : int
-        Labels chosen, at most; a row ends sooner where nothing is left that a code fits.
+        At most this many labels per row; a row ends sooner if no code fits its residual.
 
     Returns
     -------
@@ -63,10 +63,10 @@ def orthogonal_matching_pursuit(targets: Array, codes: Array, nearest: Nearest, 
 
 
 def cosamp(targets: Array, codes: Array, nearest: Nearest, s: int) -> Found:
-    """Join the labels at hand with 2s others that fit the residual, fit their weights, and keep the s largest.
+    """Repeat: join the labels kept with 2s others that fit the residual, fit their weights, and keep the s largest.
 
-    Ends for a row when the residual no longer falls, after 20 rounds at most. Parameters and returns are those of
-    `orthogonal_matching_pursuit`; m is to be at least 3s.
+    A row ends when its residual no longer shrinks, after 20 rounds at most. Parameters and returns are as in
+    `orthogonal_matching_pursuit`; m should be at least 3s.
 
     Notes
     -----
@@ -113,7 +113,7 @@ def fitted_weights(targets: Array, codes: Array) -> Array:
     """
     gram = (codes @ codes.transpose(0, 2, 1)).astype(np.float64)
     each = np.arange(gram.shape[1])
-    gram[:, each, each] += SMALL  # so that codes that are equal, or of zeros, share what there is
+    gram[:, each, each] += SMALL  # Equal codes then share their weight, and codes of zeros get 0.
     return np.linalg.solve(gram, codes @ targets[:, :, None])[:, :, 0].astype(np.float32)
 
 

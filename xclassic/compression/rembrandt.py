@@ -27,7 +27,7 @@ class Rembrandt(LinearCompression):
     oversampling : int, default=20
         Codes beyond `n_components` that take part in the rounds.
     alpha : float, default=1.0
-        Ridge penalty of the regression, at least 0, also of the constant feature.
+        Ridge penalty of the regression, at least 0; the constant feature is penalized too.
     bias : float, default=1.0
         Value of a constant feature; 0 for none.
     normalize : bool, default=True
@@ -48,7 +48,7 @@ class Rembrandt(LinearCompression):
 
     See Also
     --------
-    CPLST : The same on centered labels, by more exact eigenvectors.
+    CPLST : The same on centered labels, with more exact eigenvectors.
 
     Notes
     -----

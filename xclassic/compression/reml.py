@@ -25,12 +25,12 @@ from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
 
-ALTERNATIONS = 3  # of the two factors in each round
+ALTERNATIONS = 3  # Times that the two factors are fitted in each round.
 EPS = 1e-3
 
 
 class REML(LinearCompression):
-    r"""A linear model of low rank for what labels have in common, and a sparse one for what they do not.
+    r"""Linear model of low rank for what labels have in common, and a sparse one for what they do not.
 
     Frequent labels that co-occur are well described by few components; rare ones are not, and in a model of low
     rank they are outliers that disturb the rest. The scores :math:`x (W V^\top + S)` have a part for each, found as
@@ -40,23 +40,23 @@ class REML(LinearCompression):
         \min_{W, V, S} \tfrac12 \|Y - X W V^\top - X S\|^2 + \tfrac{\alpha}{2} (\|W\|^2 + \|V\|^2)
         + \tfrac{\beta}{2} \|S\|^2 + \lambda \|X S\|_1 ,
 
-    in turn over W and V, and over S.
+    alternating between W and V, and S.
 
     Parameters
     ----------
     n_components : int, default=100
-        Rank of the first part; 0 for none of it.
+        Rank of the first part; 0 leaves it out.
     alpha : float, default=3.0
         Penalty of its factors, above 0.
     sparse_alpha : float, default=1.0
         Ridge penalty :math:`\beta` of the second part, above 0.
     l1 : float, default=0.01
-        Weight :math:`\lambda` of the absolute predictions of the second part, at least 0; the larger, the fewer rows it
-        speaks for.
+        Weight :math:`\lambda` of the absolute predictions of the second part, at least 0. The larger it is, the fewer
+        rows that part predicts for.
     rounds : int, default=2
-        Times that both parts are fitted in turn, at least 1.
+        Alternations of fitting both parts, at least 1.
     sweeps : int, default=10
-        Sweeps over the rows in fitting the second part, at most.
+        At most this many sweeps over the rows in fitting the second part.
     prune : float, default=0.01
         Weights of the second part of at most this absolute value are dropped.
     bias : float, default=1.0
@@ -75,7 +75,7 @@ class REML(LinearCompression):
     map_ : ndarray of float32, shape (n_features + 1, n_components)
         W; the last row is that of the constant feature.
     decoder_ : BlockWeights
-        V and S below it: from codes, features and the constant feature to labels.
+        V and below it S, from codes, features and the constant feature to labels.
 
     See Also
     --------
@@ -87,7 +87,7 @@ class REML(LinearCompression):
     Scores are regression values, not probabilities. Labels without a training row are never predicted.
 
     The factors are those of `LEML` under squared loss. Labels are independent in S, which is found by dual coordinate
-    descent, 16 labels at a time [1]_; the paper has the alternating direction method.
+    descent, 16 labels at a time; the paper [1]_ uses the alternating direction method.
 
     Cost, for each round: three of those of `LEML`, and ``2 nnz(X) n_labels`` for each sweep. Memory:
     ``40 n_components`` bytes for each row and label; per worker, 192 bytes for each row, and for a 128th of the labels
@@ -160,7 +160,7 @@ class REML(LinearCompression):
         seeds = spawn_seeds(self.random_state, 2).tolist()
         W = random_map(X.shape[1], rank, seeds[0])
         remaining: Any = own
-        with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
+        with blas_threads(1):  # The model must not depend on how BLAS shares its work.
             for number in range(self.rounds):
                 if number > 0:
                     S = csr_array(self.decoder_.to_csc(Y.shape[1])[self.n_components :, labels])
@@ -173,7 +173,7 @@ class REML(LinearCompression):
     def _fit_remainders(
         self, X: Features, Y: csr_array, labels: NDArray[np.int64], W: Array, V: Array, seed: int
     ) -> BlockWeights:
-        """Return V and the sparse part that goes with it."""
+        """Return V and the sparse part fitted to what V leaves."""
         V = np.pad(V, ((0, 0), (0, self.n_components - V.shape[1])))
         codes = np.pad(np.asarray(X @ W), ((0, 0), (0, self.n_components - W.shape[1])))
         task = partial(self._remainders, BlockProblem(X, bias=0), csc_array(Y), codes, V, seed)
@@ -190,7 +190,7 @@ class REML(LinearCompression):
         labels: tuple[int, int],
         stop: StopByte,
     ) -> Any:
-        """Fit some labels."""
+        """Fit the sparse part of a range of labels."""
         weights = np.zeros((V.shape[1] + problem.n_features, labels[1] - labels[0]), np.float32)
         for first in range(*labels, LANES):
             some = slice(first, min(first + LANES, labels[1]))
