@@ -20,17 +20,17 @@ from xclassic.validation.parameters import check_number
 
 
 class AnnexML(LocalEmbeddings):
-    r"""Neighbors in spaces that are learned by ranking: those with like labels first.
+    r"""Neighbors in spaces that are learned by ranking rows with similar labels first.
 
-    A graph joins each training row with the rows whose labels are most like its own. A learner
+    A graph joins each training row with the rows whose labels are most similar to its own. A learner
 
     1. *clusters* the rows by linear scorers, trained such that a row and its neighbors in the graph have the same best
        scorer,
     2. *maps* each cluster linearly to a space where neighbors have larger cosines than other rows,
     3. *decodes*: maps a new row of the cluster, finds the nearest training rows there, and lets them vote.
 
-    The prediction is the mean over learners. The same idea as `SLEEC`, whose clusters do not look at the labels and
-    whose spaces preserve inner products rather than ranks; faster to train and as accurate or more.
+    The prediction is the mean over learners. The idea is the same as in `SLEEC`, whose clusters do not look at the
+    labels and whose spaces preserve inner products rather than ranks; AnnexML trains faster and is as accurate or more.
 
     Parameters
     ----------
@@ -41,13 +41,13 @@ class AnnexML(LocalEmbeddings):
     part_size : int, default=3000
         Training rows for each cluster of a learner, on average.
     label_neighbors : int, default=10
-        Neighbors of a row in the graph, before those are added whose neighbor it is.
+        Neighbors of a row in the graph, before rows are added that have this row as a neighbor.
     sharpness : float, default=10.0
-        Factor of the cosines in the loss, above 0; the larger, the more the nearest of the others count alone.
+        Factor of the cosines in the loss, above 0. The larger it is, the more only the nearest of the others count.
     epochs : int, default=10
         Passes over the rows of a cluster in training its map.
     n_neighbors : int, default=20
-        Training rows that vote, of each learner.
+        Training rows of each learner that vote.
     power : float, default=8.0
         Power of the cosine in the votes, at least 0.
     search : {"exact", "graph"}, default="exact"
@@ -77,15 +77,15 @@ class AnnexML(LocalEmbeddings):
 
     Notes
     -----
-    Scores are shares of the votes, in [0, 1]. Training rows without labels are left out. Those whose labels nobody
-    shares have no neighbors in the graph; they vote, but do not shape the space. A row that is near to no training
-    row, such as one without known features, gets ``label_shares_``. Clusters of fewer rows than `n_neighbors`
-    let all vote.
+    Scores are shares of the votes, in [0, 1]. Training rows without labels are left out. Rows that share labels with no
+    other row have no neighbors in the graph; they vote, but do not shape the space. A row that is near to no training
+    row, such as one without known features, gets ``label_shares_``. In clusters of fewer rows than `n_neighbors` all
+    rows vote.
 
     For row i, its neighbor j and 256 random rows n of the cluster, the map lowers
-    :math:`\log(1 + \sum_n e^{-\gamma(\cos_{ij} - \cos_{in})})`, as in the paper [1]_; so do the scorers a loss of their
+    :math:`\log(1 + \sum_n e^{-\gamma(\cos_{ij} - \cos_{in})})`, as in the paper [1]_; the scorers lower a loss of their
     own. Unlike there, the steps are taken for batches of 256 rows, which share their n, scorers have no penalty, and
-    neighbors are by default searched among all rows of the cluster, which is faster up to many thousand.
+    neighbors are by default searched among all rows of the cluster, which is faster for up to many thousand rows.
 
     Cost: the graph, ``label_neighbors`` nearest label vectors of each row, where a label is followed to 2,000 of its
     rows. For each learner and epoch, ``6 nnz(X) n_components``, and ``768 n_rows n_components``. A prediction reads
@@ -154,7 +154,7 @@ class AnnexML(LocalEmbeddings):
         """Fit one learner."""
         random = np.random.default_rng(seed)
         n_clusters = max(1, round(len(labeled) / self.part_size))
-        with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
+        with blas_threads(1):  # The model must not depend on how BLAS shares its work.
             scorers = learn_partition(X[labeled], graph[labeled][:, labeled], n_clusters, random, stop)
             return Learner.build(X, labeled, scorers, partial(self._embed, graph, random, stop), stop)
 

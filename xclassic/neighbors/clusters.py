@@ -15,7 +15,7 @@ ROUNDS = 10
 
 
 def cluster_centroids(X: Features, n_clusters: int, random: np.random.Generator, stop: StopByte) -> NDArray[np.float32]:
-    """Return centroids of unit length, shape (n_clusters, n_features); the first ones are rows."""
+    """Return centroids of unit length, shape (n_clusters, n_features); they start as random rows."""
     centroids = dense(X[random.choice(X.shape[0], n_clusters, replace=False)])
     if n_clusters == 1:
         return centroids
@@ -30,7 +30,7 @@ def cluster_centroids(X: Features, n_clusters: int, random: np.random.Generator,
 
 
 def nearest_centroid(X: Features, centroids: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return for each row the number of the centroid with the largest product, the first of equals."""
+    """Return for each row the number of the centroid with the largest product, or the first of equal ones."""
     if len(centroids) == 1:
         return np.zeros(X.shape[0], np.int64)
     return np.argmax(np.asarray(X @ centroids.T), axis=1)

@@ -12,7 +12,7 @@ import xclassic._kernels.maps as kernels
 from xclassic.rows import kernel_rows, unit_rows
 from xclassic.validation.features import Features
 
-LEAST_WEIGHT = 6.104e-5  # of the largest: half precision loses digits below
+LEAST_WEIGHT = 6.104e-5  # Smallest weight kept, as a share of the largest. Half precision loses digits below it.
 
 
 @dataclass
@@ -35,13 +35,13 @@ class FeatureMap:
         return cls(features, np.ascontiguousarray(np.where(np.abs(scaled) < LEAST_WEIGHT, 0, scaled), np.float16))
 
     def images(self, X: Features) -> NDArray[np.float32]:
-        """Return the images of the rows at unit length, or zeros, shape (n_rows, n_components)."""
+        """Return the images of the rows, of unit length or all zeros, shape (n_rows, n_components)."""
         weights = self.weights.view(np.uint16)
         return np.asarray(unit_rows(kernels.map_rows(kernel_rows(X), features=self.features, weights=weights)))
 
 
 def used_columns(X: Features) -> tuple[Features, NDArray[np.int32]]:
-    """Return the rows without the features that none of them has, and the numbers of the features that remain."""
+    """Return the rows without the features that are 0 in all of them, and the numbers of the features that remain."""
     if isinstance(X, np.ndarray):
         features = np.flatnonzero(X.any(axis=0)).astype(np.int32)
         return np.ascontiguousarray(X[:, features]), features

@@ -16,15 +16,15 @@ from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice
 
-EDGES = 16  # of a row in the graph, and half of those in its lowest layer
-EFFORT = 128  # candidates held while a row is added, and at least for a query
-BATCH = 4096  # rows added between two looks at Ctrl-C
+EDGES = 16  # At most this many edges per row of the graph, and twice as many in its lowest layer.
+EFFORT = 128  # Candidates held while a row is added, and at least as many for a query.
+BATCH = 4096  # Rows added per call of the library, which does not see Ctrl-C.
 
 
 class GraphIndex:
     """Dense rows in a hierarchical navigable small-world graph of the library USearch; most of the nearest are found.
 
-    The graph is made at the first search, also of a model that was loaded, since a graph from a file could not be
+    The graph is made at the first search, even for a model that was loaded, since a graph from a file could not be
     trusted. It is the same each time. Searches of several threads take turns.
 
     Source: Y. A. Malkov and D. A. Yashunin, "Efficient and robust approximate nearest neighbor search using
@@ -42,7 +42,7 @@ class GraphIndex:
         )
         for start in range(0, len(self.rows), BATCH):
             part = np.ascontiguousarray(self.rows[start : start + BATCH])
-            graph.add(np.arange(start, start + len(part)), part, threads=1)  # more would change the graph
+            graph.add(np.arange(start, start + len(part)), part, threads=1)  # More threads would change the graph.
         return graph
 
     def nearest(self, X: Features, k: int, stop: StopByte = RUNNING) -> TopK:
@@ -73,14 +73,14 @@ class GraphIndex:
 
 
 def check_search(search: object) -> None:
-    """Refuse what is not a kind of search, and a graph without the library for it.
+    """Raise unless `search` is a kind of search whose library is installed.
 
     Raises
     ------
     ValueError
         If `search` is neither "exact" nor "graph".
     ImportError
-        If it is "graph" and USearch is not installed.
+        If `search` is "graph" and USearch is not installed.
     """
     check_choice("search", search, ("exact", "graph"))
     if search == "graph":
@@ -93,7 +93,7 @@ def usearch_index() -> Any:
     Raises
     ------
     ImportError
-        If it is not installed.
+        If USearch is not installed.
     """
     try:
         from usearch.index import Index

@@ -30,17 +30,17 @@ class NeighborIndex(Protocol):
     """Rows that are found by their inner product with a query."""
 
     def nearest(self, X: Features, k: int, stop: StopByte = RUNNING) -> TopK:
-        """Return for each row of `X` the `k` rows with the largest products above 0; ``ids`` are row numbers."""
+        """Return for each query in `X` the `k` rows with the largest products above 0; ``ids`` are row numbers."""
 
     def verify(self) -> None:
         """Raise ModelFileError if stored arrays are damaged."""
 
     def arrays(self) -> Arrays:
-        """Return what `stored_index` takes."""
+        """Return the arrays that `stored_index` takes."""
 
 
 def build_index(rows: Features, search: str = "exact") -> NeighborIndex:
-    """Return an index of the rows that suits them, exact unless they are dense and `search` is "graph"."""
+    """Return an index that suits the rows; it is exact unless they are dense and `search` is "graph"."""
     if not isinstance(rows, np.ndarray):
         return InvertedIndex.build(rows)
     return GraphIndex(rows) if search == "graph" else DenseIndex.build(rows)
@@ -63,7 +63,7 @@ def stored_index(arrays: Arrays, n_rows: int, n_features: int) -> NeighborIndex:
 
 
 class InvertedIndex:
-    """Sparse rows: for each feature the rows that have it. A search reads the lists of the query's features."""
+    """Sparse rows, listed by feature. A search reads the lists of the query's features."""
 
     def __init__(self, postings: csr_array, *, verified: bool = True) -> None:
         self.postings = postings  # (n_features, n_rows)
@@ -98,7 +98,7 @@ class InvertedIndex:
 
 
 class DenseIndex:
-    """Dense rows, 16 of them side by side: the label blocks of the linear methods, whose labels are rows here."""
+    """Dense rows in groups of 16, stored as the label blocks of the linear methods; rows take the place of labels."""
 
     def __init__(self, blocks: BlockWeights) -> None:
         self.blocks = blocks
@@ -126,7 +126,7 @@ def vote(
     k: int,
     labels: NDArray[np.int32] | None = None,
 ) -> TopK:
-    """Return the labels that the neighbors of each row have, by their share of the weights.
+    """Return the labels of the neighbors of each row, ranked by their share of the weights.
 
     Parameters
     ----------
@@ -135,12 +135,12 @@ def vote(
     weights : ndarray of float32, shape (n_rows, n_neighbors)
         At least 0; neighbors of weight 0 do not count.
     Y : csr_array, shape (n_neighbor_rows, n_labels)
-        Labels of the rows; an entry is a label, whatever its value.
+        Labels of the rows; every stored entry is a label.
     label_shares : ndarray of float32, shape (n_labels,)
         Scores for rows without neighbors; labels of share 0 are not predicted.
     k : int
     labels : ndarray of int32, optional
-        Predict these only.
+        The only labels to predict.
 
     Returns
     -------
@@ -176,6 +176,6 @@ def label_shares(Y: csr_array) -> NDArray[np.float32]:
 
 
 def vote_weights(products: NDArray[np.float32], power: float) -> NDArray[np.float32]:
-    """Return a power of the products, 0 for unfilled slots, where they are minus infinity."""
+    """Return a power of the products, and 0 for unfilled slots, whose products are minus infinity."""
     least = np.finfo(np.float32).tiny
     return np.where(products > 0, np.maximum(np.maximum(products, least) ** np.float32(power), least), np.float32(0))

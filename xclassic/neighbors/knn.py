@@ -1,4 +1,4 @@
-"""Nearest neighbors: a row has the labels of the training rows most like it."""
+"""Nearest neighbors: a row gets the labels of the training rows most similar to it."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from xclassic.validation.parameters import check_number
 
 
 class KNN(XMCClassifier):
-    r"""Votes of the training rows most like a row, by cosine.
+    r"""Votes of the training rows most similar to a row, by cosine.
 
-    With the nearest training rows :math:`N(x)`, of those with a cosine above 0, the score of a label is
+    With :math:`N(x)` the nearest training rows, all with a cosine above 0, the score of a label is
 
     .. math:: s_l(x) = \sum_{i \in N(x)} y_{il} \cos(x, x_i)^p \Big/ \sum_{i \in N(x)} \cos(x, x_i)^p
 
-    No training to speak of, and hard to beat where labels have few rows and many words tell them, as in citeulike_t.
-    Differs from linear methods in its errors, and so is a good member of a `Blend`.
+    Training costs next to nothing. The method is hard to beat where labels have few rows and many words tell them
+    apart, as in citeulike_t. Its errors differ from those of linear methods, which makes it a good member of a `Blend`.
 
     Parameters
     ----------
     n_neighbors : int, default=40
-        Training rows that vote, at most.
+        At most this many training rows vote.
     power : float, default=3.0
         Power p of the cosine in the votes, at least 0; 0 counts all neighbors the same.
     search : {"exact", "graph"}, default="exact"
         How neighbors are found among dense training rows. "graph" is approximate, for more than some 200,000 rows, and
         needs USearch (``pip install "xclassic[graph]"``); sparse rows are always searched exactly.
     normalize : bool, default=True
-        Scale rows to unit length. Without, neighbors are those with the largest inner product, which votes are then
-        powers of.
+        Scale rows to unit length. Otherwise neighbors are the rows with the largest inner product, and votes are powers
+        of it.
     n_jobs : int, optional
         Workers, as joblib counts them. The predictions do not depend on it.
     verbose : int, default=0
@@ -61,12 +61,12 @@ class KNN(XMCClassifier):
     Notes
     -----
     Scores are in [0, 1]. Only labels of neighbors are predicted; a row without neighbors, such as one without known
-    features, gets ``label_shares_``. Rows without labels are neighbors like others and take from the
-    shares of all. Exact neighbors are found among sparse training rows by an inverted index, among dense ones by
-    products with all rows, 16 at a time. Equally near ones rank by row. The graph is made at the first prediction, in
+    features, gets ``label_shares_``. Rows without labels are neighbors as others are and lower the shares of all
+    labels. Exact neighbors are found among sparse training rows by an inverted index, among dense ones by products with
+    all rows, 16 at a time. Equally near rows rank by their number. The graph is made at the first prediction, in
     some 200 microseconds a row, and searches of several workers take turns.
 
-    Cost of a row: sparse, for each of its features the number of training rows that have it; dense,
+    Cost of a row: sparse, for each of its features the number of training rows with that feature; dense,
     ``n_rows n_features``; and a pass over all rows. With the graph, products with some thousand rows. Memory: 8 bytes
     for each entry of `X` (dense: 4) and of `Y`, and per worker 4 for each row; for the graph, 256 for each row.
 

@@ -1,4 +1,4 @@
-"""The rows whose labels are most like those of each row."""
+"""The rows whose labels are most similar to those of each row."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from xclassic.neighbors.index import InvertedIndex
 from xclassic.parallel import StopByte
 from xclassic.rows import unit_rows
 
-MOST_LISTED = 2000  # rows of a label that are looked at
+MOST_LISTED = 2000  # At most this many rows of a label are compared, since the cost is quadratic in them.
 
 
 def label_similarities(Y: csr_array, n_neighbors: int, random: np.random.Generator, stop: StopByte) -> csr_array:
-    """Return the cosines of the label vectors of each row and those most like it, both ways.
+    """Return the cosines of the label vectors of each row and the rows most similar to it, in both directions.
 
-    Of a label with more than 2,000 rows, a random 2,000 can be found: the cost would else be quadratic in the rows.
+    Of a label with more than 2,000 rows, only a random 2,000 can be found; otherwise the cost would be quadratic.
 
     Parameters
     ----------
     Y : csr_array, shape (n_rows, n_labels)
         Rows without labels are similar to no other.
     n_neighbors : int
-        Rows that are near to each row, itself among them, at most.
+        At most this many neighbors of each row, itself among them.
     random : Generator
     stop : ndarray of uint8, shape (1,)
 
@@ -38,7 +38,7 @@ def label_similarities(Y: csr_array, n_neighbors: int, random: np.random.Generat
 
 
 def thinned(Y: csr_array, most: int, random: np.random.Generator) -> csr_array:
-    """Return `Y` with at most `most` entries in each column, those left out chosen at random."""
+    """Return `Y` with at most `most` entries in each column; which ones are left out is random."""
     counts = np.bincount(Y.indices, minlength=Y.shape[1])
     if counts.max(initial=0) <= most:
         return Y

@@ -1,4 +1,4 @@
-"""What the ensembles of local embeddings share: clusters of the rows, each with a space of its own, and their votes."""
+"""Base of the ensembles of local embeddings: clusters of the rows, each with a space of its own, and their votes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from xclassic.validation.parameters import check_number
 
 @dataclass
 class Cluster:
-    """Training rows, the map from features, and where they come to lie, at unit length."""
+    """Training rows, a map from features to a space, and the vectors of the rows there, at unit length."""
 
     rows: NDArray[np.int32]
     map: FeatureMap
@@ -59,8 +59,8 @@ class Learner:
     ) -> Learner:
         """Cluster some rows of `X` and map each cluster; clusters without rows are dropped.
 
-        `fit_map` takes the rows of a cluster, without features that none of them has, and their numbers, and returns
-        the map, shape (n_features_of_the_cluster, n_components).
+        `fit_map` takes the rows of a cluster, without the features that are 0 in all of them, and their numbers. It
+        returns the map, shape (n_features_of_the_cluster, n_components).
         """
         cluster_of = nearest_centroid(X[rows], scorers)
         filled = np.unique(cluster_of)
@@ -83,7 +83,7 @@ class Learner:
         weights: NDArray[np.float32],
         stop: StopByte,
     ) -> None:
-        """Write the neighbors of each row and their shares of the vote, which sum to 1, or 0 for a row without any."""
+        """Write the neighbors of each row and their shares of the vote, which sum to 1, or to 0 without neighbors."""
         if not self.clusters:
             return
         nearest = nearest_centroid(X, self.scorers)
@@ -101,7 +101,7 @@ class LocalEmbeddings(XMCClassifier):
     """Base of ensembles whose learners cluster the training rows and map each cluster to a space, where neighbors vote.
 
     A method defines `_trainer`. Its constructor sets `n_learners`, `n_components`, `n_neighbors`, `power` and
-    `normalize` besides what every method has.
+    `normalize` in addition to what every method has.
 
     Attributes
     ----------
@@ -119,14 +119,14 @@ class LocalEmbeddings(XMCClassifier):
     n_neighbors: int
     power: float
     normalize: bool
-    search: str = "exact"  # among the rows of a cluster
+    search: str = "exact"  # How neighbors are found among the rows of a cluster.
     random_state: int | np.random.RandomState | None
     learners_: list[Learner]
     labels_: csr_array
     label_shares_: NDArray[np.float32]
 
     def _trainer(self, X: Features, Y: csr_array, labeled: NDArray[np.int64]) -> Callable[[int, StopByte], Learner]:
-        """Return what fits a learner from a seed; `labeled` are the numbers of the rows with labels, at least one."""
+        """Return a function that fits a learner from a seed. `labeled` are the rows with labels, at least one."""
         raise NotImplementedError
 
     def _check_parameters(self) -> None:
@@ -211,7 +211,7 @@ class LocalEmbeddings(XMCClassifier):
             self._verify()
 
     def _verify(self) -> None:
-        """Check what a kernel follows in a model that was loaded."""
+        """Check the indices of a loaded model, which a kernel follows."""
         verify_matrix("labels", self.labels_)
         for cluster in (cluster for learner in self.learners_ for cluster in learner.clusters):
             if len(cluster.rows) == 0 or not 0 <= cluster.rows.min() <= cluster.rows.max() < self.labels_.shape[0]:
@@ -224,12 +224,12 @@ class LocalEmbeddings(XMCClassifier):
 
 
 def _joined(arrays: list[NDArray[Any]], none: NDArray[Any]) -> NDArray[Any]:
-    """Return the arrays one after the other, also if there is not one."""
+    """Return the arrays joined, or the empty array `none` if the list is empty."""
     return np.concatenate([none, *arrays])
 
 
 def _slices(arrays: Arrays, name: str, n: int | None) -> list[slice]:
-    """Return where stretches lie whose sizes are in an array of a model."""
+    """Return consecutive slices whose sizes are in an array of a model."""
     sizes = stored_array(arrays, name, np.int64, (n,))
     if (sizes < 0).any():
         raise ModelFileError(f"A size in {name} is below 0.")

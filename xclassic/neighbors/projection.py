@@ -10,8 +10,8 @@ from scipy.sparse import csr_array
 from xclassic.linalg.products import products_at
 from xclassic.parallel import StopByte
 
-FIRST_STEPS = 8  # of the power iteration for the start; later rounds go on from the basis of the last
-LONGER, SHORTER = 1.2, 0.5  # what a step length is multiplied by after the loss fell and after it rose
+FIRST_STEPS = 8  # Power iterations for the start. Later rounds continue from the basis of the round before.
+LONGER, SHORTER = 1.2, 0.5  # Factors of the step length after the loss fell and after it rose.
 
 
 def project(
@@ -19,21 +19,22 @@ def project(
 ) -> NDArray[np.float32]:
     r"""Return vectors Z with :math:`z_i z_j` near the stored entries of `similarities`, by singular value projection.
 
-    Each round takes a step from :math:`M = Z Z^\top` towards the entries given,
+    Each round takes a step from :math:`M = Z Z^\top` toward the stored entries S,
 
     .. math:: M \leftarrow P(M + \eta\, (S - M)_\Omega),
 
     where P keeps the largest positive eigenvalues. The eigenvectors are found by power iteration on the sum of a
-    low-rank and a sparse matrix, from those of the last round. A step that raises the loss is taken back and halved.
+    low-rank and a sparse matrix, starting at those of the round before. A step that raises the loss is undone and
+    halved.
 
     Parameters
     ----------
     similarities : csr_array, shape (n_rows, n_rows)
-        Symmetric; what is not stored is not looked at.
+        Symmetric; entries that are not stored are ignored.
     n_components : int
     rounds : int
     random : Generator
-        For the start.
+        Source of the random start.
     stop : ndarray of uint8, shape (1,)
 
     Returns
@@ -70,6 +71,6 @@ def project(
 
 
 def _scaled(basis: NDArray[np.float32], within: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the factor of the positive part of ``basis within basis^T``."""
+    """Return F such that ``F F^T`` is the positive semi-definite part of ``basis within basis^T``."""
     values, vectors = eigh((within + within.T) / 2)
     return ((basis @ vectors) * np.sqrt(np.maximum(values, 0))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Two problems in which neighbors in the label graph are to be ranked above others (AnnexML): clusters, and a map."""
+"""Clusters and maps of AnnexML, both learned by ranking neighbors in the label graph above other rows."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from xclassic.parallel import StopByte
 from xclassic.rows import dense
 from xclassic.validation.features import Features
 
-BATCH = 256  # rows of a step, and strangers that each of them is compared with
+BATCH = 256  # Rows of a step, and random other rows that each of them is compared with.
 STEP = 0.1
-MOST_BATCHES = 400  # of an epoch of the partition, whose steps change all scorers
+MOST_BATCHES = 400  # At most this many steps per epoch of the partition, since each step changes all scorers.
 PARTITION_EPOCHS = 5
 
 
@@ -25,12 +25,12 @@ def learn_partition(
 ) -> NDArray[np.float32]:
     r"""Return scorers such that a row and its neighbors in the graph have the same best scorer.
 
-    For a row whose best scorer is w, a neighbor j of it, and any row n, a step lowers
+    For a row whose best scorer is w, its neighbor j and a random row n, a step lowers
 
     .. math:: \log(1 + e^{-w x_j}) + \log(1 + e^{w x_n}) .
 
-    Neighbors draw the scorer near. Other rows repel it, those of large clusters most often, which makes clusters
-    similar in size. Scorers start as rows.
+    Neighbors pull the scorer near. Other rows repel it, most often the rows of large clusters, which makes clusters
+    similar in size. Scorers start as random rows.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def learn_partition(
     graph : csr_array, shape (n_rows, n_rows)
         Its entries are the neighbors.
     n_parts : int
-        At most the number of rows.
+        Number of clusters, at most the number of rows.
     random : Generator
     stop : ndarray of uint8, shape (1,)
 
@@ -77,7 +77,7 @@ def ranking_map(
     random: np.random.Generator,
     stop: StopByte,
 ) -> NDArray[np.float32]:
-    r"""Return V such that the images :math:`x V` of neighbors in the graph have larger cosines than those of others.
+    r"""Return V such that images :math:`x V` of neighbors in the graph have larger cosines than those of other rows.
 
     Parameters
     ----------
@@ -88,9 +88,9 @@ def ranking_map(
     sharpness : float
         Factor of the cosines in `ranking_loss`.
     epochs : int
-        Times that each row with neighbors is compared: one of them, at random, with 256 rows at random.
+        Times that a random neighbor of each row, if it has any, is compared with 256 random rows.
     random : Generator
-        For the start and the comparisons.
+        Source of the random start and comparisons.
     stop : ndarray of uint8, shape (1,)
 
     Returns
@@ -120,25 +120,25 @@ def ranking_map(
 def ranking_loss(images: NDArray[Any], others: NDArray[np.bool_], sharpness: float) -> tuple[float, NDArray[Any]]:
     r"""Return how far rows are from having larger cosines with their neighbors than with others, and the gradient.
 
-    The mean over rows i with the neighbor j of
+    The loss is the mean over rows i, each with one neighbor j, of
 
     .. math:: \log \Bigl(1 + \sum_n e^{-\gamma (\cos_{ij} - \cos_{in})}\Bigr) .
 
     Parameters
     ----------
     images : ndarray, shape (2 n_rows + n_strangers, n_components)
-        Of the rows, of a neighbor of each, and of rows that all of them are compared with. An image of zeros has the
-        cosine 0 with all.
+        Images of the rows, of one neighbor of each, and of the strangers: rows that all of them are compared with. An
+        image of zeros has the cosine 0 with all others.
     others : ndarray of bool, shape (n_rows, n_strangers)
-        The strangers n that a row is compared with.
+        True where a row is compared with a stranger n.
     sharpness : float
-        The factor, above 0; the larger, the more the largest cosine of others counts alone.
+        The factor, above 0. The larger it is, the more only the largest cosine with a stranger counts.
 
     Returns
     -------
     loss : float
     gradient : ndarray
-        Like `images`.
+        With respect to `images`, and of their shape.
     """
     b = len(others)
     norms = np.maximum(np.sqrt(np.einsum("ij,ij->i", images, images)), 1e-12)[:, None].astype(images.dtype)
@@ -157,7 +157,7 @@ def ranking_loss(images: NDArray[Any], others: NDArray[np.bool_], sharpness: flo
 def _edge_batches(
     graph: csr_array, epochs: int, size: int, random: np.random.Generator
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Yield all rows with neighbors in random order, some at a time, each with one of its neighbors."""
+    """Yield batches of all rows with neighbors in random order, each with one of its neighbors."""
     degrees = np.diff(graph.indptr)
     for _ in range(epochs):
         order = random.permutation(np.flatnonzero(degrees))
@@ -167,6 +167,6 @@ def _edge_batches(
 
 
 def _adagrad_step(weights: NDArray[np.float32], squares: NDArray[np.float32], gradient: Any) -> None:
-    """Change the weights, and the sums of the squares of their gradients, in place."""
+    """Update the weights, and the sums of their squared gradients, in place."""
     squares += gradient * gradient
     weights -= STEP * gradient / (np.sqrt(squares) + np.float32(1e-8))

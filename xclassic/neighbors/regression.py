@@ -15,8 +15,8 @@ ADMM_ROUNDS = 50
 def fit_map(X: Features, Z: NDArray[np.float32], alpha: float, l1: float, stop: StopByte) -> NDArray[np.float32]:
     r"""Return V that minimizes :math:`\|Z - XV\|^2 + \alpha \|V\|^2 + l_1 \|XV\|_1`.
 
-    Ridge regression if `l1` is 0. Otherwise by the alternating direction method of multipliers, whose rounds are ridge
-    regressions on one factorization.
+    If `l1` is 0 this is ridge regression. Otherwise it is solved by the alternating direction method of multipliers,
+    whose rounds are ridge regressions on one factorization.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def fit_map(X: Features, Z: NDArray[np.float32], alpha: float, l1: float, stop: 
     if l1 == 0:
         return RidgeSolver(X, alpha, stop).solve(Z)
     solver = RidgeSolver(X, alpha / 2, stop)
-    image, dual = Z, np.zeros_like(Z)  # what XV is to be, and the scaled multipliers, with a penalty of 1
+    image, dual = Z, np.zeros_like(Z)  # The target of XV, and the scaled multipliers, with a penalty of 1.
     for _ in range(ADMM_ROUNDS):
         V = solver.solve((Z + image - dual) / 2)
         mapped = np.asarray(X @ V) + dual

@@ -21,7 +21,7 @@ from xclassic.validation.parameters import check_number
 
 
 class SLEEC(LocalEmbeddings):
-    r"""Neighbors in a space where rows with similar labels are near: local embeddings, an ensemble of them.
+    r"""Neighbors in spaces where rows with similar labels are near: an ensemble of local embeddings.
 
     A learner splits the training rows into clusters by their features. Within each, it
 
@@ -31,8 +31,8 @@ class SLEEC(LocalEmbeddings):
     3. *decodes*: maps a new row of the cluster, finds the nearest training rows there, and lets them vote.
 
     The prediction is the mean over learners, each of which sees other rows and clusters. Labels need no model of their
-    own, and those that co-occur are learned together: more accurate than linear methods where labels are frequent
-    and related, as on delicious; with very many rare labels one-vs-rest is ahead.
+    own, and those that co-occur are learned together. This is more accurate than linear methods where labels are
+    frequent and related, as on delicious; with very many rare labels one-vs-rest is ahead.
 
     Parameters
     ----------
@@ -46,15 +46,15 @@ class SLEEC(LocalEmbeddings):
     sample_share : float, default=0.8
         Share of the training rows that each learner sees, in (0, 1]. With 1, learners differ by their clusters only.
     label_neighbors : int, default=15
-        Rows, by likeness of labels, whose inner products with a row are preserved; the row itself is one.
+        Rows with the most similar labels, whose inner products with a row are preserved; the row itself is one.
     rounds : int, default=15
-        Rounds of the projection; more come closer to the inner products.
+        Rounds of the projection; more rounds come closer to the inner products.
     alpha : float, default=1.0
         Ridge penalty of the map, above 0.
     l1 : float, default=0.0
-        Weight of the absolute values of the mapped rows, at least 0: makes them sparse.
+        Weight of the absolute values of the mapped rows, at least 0; it makes them sparse.
     n_neighbors : int, default=20
-        Training rows that vote, of each learner.
+        Training rows of each learner that vote.
     power : float, default=4.0
         Power of the cosine in the votes, at least 0.
     normalize : bool, default=True
@@ -82,7 +82,7 @@ class SLEEC(LocalEmbeddings):
     -----
     Scores are shares of the votes, in [0, 1]. Training rows without labels are left out. A row that is near to no
     training row, such as one without known features, gets ``label_shares_``. Clusters of fewer rows than
-    `n_components` have shorter vectors, and those of fewer than `n_neighbors` let all vote.
+    `n_components` have shorter vectors, and in clusters of fewer than `n_neighbors` all rows vote.
 
     Label vectors are scaled to unit length. Unlike in the paper [1]_, `l1` is off by default, neighbors are found by
     the cosine of mapped rows, which weighs their votes, and every learner leaves some rows out.
@@ -159,14 +159,14 @@ class SLEEC(LocalEmbeddings):
         n = int(np.ceil(self.sample_share * len(labeled)))
         rows = np.sort(random.choice(labeled, n, replace=False))
         n_clusters = min(n, max(1, round(len(labeled) / self.cluster_size)))
-        with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
+        with blas_threads(1):  # The model must not depend on how BLAS shares its work.
             centroids = cluster_centroids(X[rows], n_clusters, random, stop)
             return Learner.build(X, rows, centroids, partial(self._embed, Y, random, stop), stop)
 
     def _embed(
         self, Y: csr_array, random: np.random.Generator, stop: StopByte, X: Features, rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Compress the labels of a cluster, and return the regression of their vectors on its features."""
+        """Compress the labels of a cluster, and return the regression of the resulting vectors on its features."""
         similarities = label_similarities(Y[rows], self.label_neighbors, random, stop)
         Z = project(similarities, self.n_components, self.rounds, random, stop)
         return fit_map(X, Z, self.alpha, self.l1, stop)
