@@ -1,4 +1,4 @@
-"""What every metric reads: the true labels, what was predicted for them, and which labels are looked at."""
+"""Inputs of every metric: the true labels, the predictions, and the labels to look at."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Pairs(NamedTuple):
         return self.keys % self.n_labels
 
     def contain(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return the mask of `keys` that are among these. Cost: a binary search for each."""
+        """Return the mask of `keys` that are among these pairs. Cost: a binary search for each."""
         if self.keys.size == 0:
             return np.zeros(keys.shape, np.bool_)
         positions = np.minimum(np.searchsorted(self.keys, keys), self.keys.size - 1)
@@ -49,21 +49,21 @@ class Pairs(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A ranking beside the truth.
+    """A ranking compared with the truth.
 
     Attributes
     ----------
     truth : Pairs
         Restricted to the labels looked at.
     ids : ndarray of int32, shape (n_rows, n_slots)
-        The label of each hit, anything below `n_labels` elsewhere; ``n_slots`` is the largest `k` asked for, or the
+        The label of each hit, and any id below `n_labels` elsewhere; ``n_slots`` is the largest `k` requested, or the
         depth of the ranking if smaller.
     hits : ndarray of bool, shape (n_rows, n_slots)
-        Where a slot holds a true label.
+        True where a slot holds a true label.
     sizes : ndarray of int64, shape (n_rows,)
         Number of true labels of each row.
     counted : ndarray of bool, shape (n_rows,)
-        Rows that a mean over rows is taken of: all, or under a restriction those with a true label.
+        Rows that a mean over rows includes: all, or under a restriction those with a true label.
     """
 
     truth: Pairs
@@ -73,7 +73,7 @@ class Judged(NamedTuple):
     counted: NDArray[np.bool_]
 
     def restricted(self, labels: ArrayLike | None) -> Judged:
-        """Return the same ranking beside the truth of these labels only."""
+        """Return the same ranking compared with the truth of these labels only."""
         if labels is None:
             return self
         mask = label_mask(labels, self.truth.n_labels)
@@ -83,7 +83,7 @@ class Judged(NamedTuple):
 
 
 def judge(Y_true: Any, top: Any, k: int | None, labels: ArrayLike | None = None) -> Judged:
-    """Compare a ranking with the truth down to slot `k`, or all of it if None."""
+    """Compare a ranking with the truth, down to slot `k` or, if None, over its whole depth."""
     truth = read_pairs(Y_true, "Y_true")
     ranking = read_ranking(top, truth, k)
     keys = np.arange(truth.n_rows, dtype=np.int64)[:, None] * truth.n_labels + ranking.ids
@@ -127,18 +127,18 @@ def read_pairs(Y: Any, name: str) -> Pairs:
 def _as_array(Y: Any, name: str) -> NDArray[Any]:
     try:
         Y = np.asarray(Y)
-    except ValueError:  # rows of different lengths
+    except ValueError:  # The rows differ in length.
         Y = np.empty(0, object)
     if Y.ndim != 2 or Y.dtype.kind not in "biuf":
         raise TypeError(
             f"{name} is not a matrix of numbers; pass a sparse or dense 0-1 matrix of shape (n_rows, n_labels). "
             "encode_labels makes one from lists of label names."
         )
-    return Y.astype(np.float32) if Y.dtype == np.float16 else Y  # scipy has no half precision
+    return Y.astype(np.float32) if Y.dtype == np.float16 else Y  # scipy.sparse does not support half precision.
 
 
 def read_ranking(top: Any, truth: Pairs, k: int | None) -> TopK:
-    """Return a ranking cut at `k`, which must reach that far."""
+    """Return a ranking cut at `k`, or raise if it is shorter."""
     if not isinstance(top, TopK):
         top = _rank(top, truth, k)
     if top.n_rows != truth.n_rows:
@@ -162,7 +162,7 @@ def _check_ids(top: TopK, n_labels: int) -> None:
             f"The ranking names label id {top.ids[outside][0]} in row {outside.any(axis=1).argmax()}, which is not a "
             f"column of Y_true; it has {n_labels}."
         )
-    unfilled = -1 - np.arange(top.k)  # all different, so that none of them is a repetition
+    unfilled = -1 - np.arange(top.k)  # They differ, so that they do not count as repetitions.
     ordered = np.sort(np.where(filled, top.ids, unfilled), axis=1)
     twice = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
     if twice.any():
@@ -190,7 +190,7 @@ def read_sets(Y_pred: Any, truth: Pairs) -> Pairs:
 
 
 def label_mask(labels: ArrayLike, n_labels: int) -> NDArray[np.bool_]:
-    """Return the mask over all labels of those chosen by id or by such a mask."""
+    """Return the mask over all labels of the labels chosen, which are given by id or by mask."""
     chosen = np.asarray(labels)
     if chosen.dtype == np.bool_:
         if chosen.shape != (n_labels,):
@@ -216,14 +216,14 @@ def label_groups(train_counts: ArrayLike, *, tail_max: int = 25, head_min: int =
     train_counts : array-like of int, shape (n_labels,)
         Training points of each label, as in ``Y_train.sum(axis=0)``.
     tail_max : int, default=25
-        Labels with at most this many training points are the tail, those with none among them.
+        Labels with at most this many training points, or without any, are the tail.
     head_min : int, default=101
-        Labels with at least this many are the head; above `tail_max`.
+        Labels with at least this many training points are the head; it must be above `tail_max`.
 
     Returns
     -------
     dict of str to ndarray of int
-        Label ids of ``"head"``, ``"torso"`` (what lies between) and ``"tail"``, for the ``labels=`` of any metric.
+        Label ids of ``"head"``, ``"torso"`` (in between) and ``"tail"``, for the ``labels=`` of any metric.
 
     Raises
     ------
@@ -240,7 +240,7 @@ def label_groups(train_counts: ArrayLike, *, tail_max: int = 25, head_min: int =
 def check_counts(counts: ArrayLike) -> NDArray[np.float64]:
     """Return counts of training points as a vector of float64."""
     values = np.asarray(counts, np.float64)
-    if values.ndim == 2 and 1 in values.shape:  # the column sums of a scipy sparse matrix are a 1 x n_labels matrix
+    if values.ndim == 2 and 1 in values.shape:  # Column sums of a scipy sparse matrix are a 1 x n_labels matrix.
         values = values.ravel()
     if values.ndim != 1:
         raise ValueError(f"Label counts have {values.ndim} dimensions; pass one count per label, Y.sum(axis=0).")

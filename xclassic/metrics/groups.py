@@ -17,7 +17,7 @@ HOW = {"sum": np.add, "max": np.maximum}
 
 
 def group_topk(top: TopK, groups: NDArray[np.int32], n_groups: int, how: str) -> TopK:
-    """Rank groups of labels; `groups` has the group of each label, and `how` is a key of `HOW`."""
+    """Rank groups of labels. `groups` holds the group of each label, and `how` is a key of `HOW`."""
     scores = top.to_csr(groups.size)
     rows = np.repeat(np.arange(top.n_rows, dtype=np.int64), np.diff(scores.indptr))
     keys = rows * n_groups + groups[scores.indices]
@@ -40,7 +40,7 @@ def first_predictions(truth: csr_array, best: Any, labels: ArrayLike | None = No
 
 
 def accuracy_of_groups(truth: csr_array, best: Any, groups: Mapping[str, NDArray[np.intp]]) -> dict[str, float]:
-    """Return the accuracy over the rows whose truth is in a group, for the groups that are true anywhere."""
+    """Return the accuracy over the rows whose truth is in a group, for each group that occurs in the truth."""
     true = np.unique(truth.indices)
     return {
         f"{name} accuracy": hit_at_k(truth, best, 1, labels=labels)

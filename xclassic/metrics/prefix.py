@@ -18,8 +18,8 @@ def prefix_credit(Y_true: Any, top: Any, codes: ArrayLike, *, k: int = 1, labels
     .. math:: \frac1n \sum_i \frac1k \sum_{j \le k} \max_{t \in y_i} \frac{s(c_t, c_{\hat y_{ij}})}{|c_t|}
 
     with :math:`s` the length of the longest common prefix of two codes and :math:`|c_t|` the length of the true one. A
-    right prediction earns 1, one whose label parts from the true one half-way down the tree earns 1/2. If all codes
-    have one digit this is `precision_at_k`; otherwise it is no less.
+    right prediction earns 1; one whose path leaves that of the true label half-way down the tree earns 1/2. If all
+    codes have one digit this is `precision_at_k`; otherwise it is at least as large.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def prefix_credit(Y_true: Any, top: Any, codes: ArrayLike, *, k: int = 1, labels
 
 
 def _credits(truth: Pairs, ranking: TopK, digits: NDArray[Any]) -> NDArray[np.float64]:
-    """Return for every true label the credit of each prediction of its row."""
+    """Return for every true label the credit that each prediction of its row earns."""
     rows, true = truth.rows, truth.labels
     filled = ranking.filled()
     predictions = np.where(filled, ranking.ids, 0)[rows]
@@ -88,7 +88,7 @@ def _credits(truth: Pairs, ranking: TopK, digits: NDArray[Any]) -> NDArray[np.fl
 def _check_codes(codes: ArrayLike, n_labels: int) -> NDArray[Any]:
     try:
         digits = np.asarray(codes)
-    except ValueError as error:  # rows of different lengths
+    except ValueError as error:  # The rows differ in length.
         raise ValueError(f"codes have different lengths ({error}); pad them with -1 to one.") from error
     if digits.dtype.kind not in "iu":
         raise TypeError(f"codes is an array of {digits.dtype}; digits are integers.")

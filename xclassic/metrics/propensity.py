@@ -16,7 +16,7 @@ from xclassic.metrics._inputs import Judged, check_counts, judge
 from xclassic.metrics.ranking import discounts
 from xclassic.validation.parameters import check_choice, check_number
 
-# (A, B) as published; "default" is for every data set that the other two do not name.
+# The published constants (A, B). "default" is for every data set that the other two do not name.
 PRESETS = {"default": (0.55, 1.5), "wikipedia": (0.5, 0.4), "amazon": (0.6, 2.6)}
 
 
@@ -28,7 +28,7 @@ def propensity(
     A: float | None = None,
     B: float | None = None,
 ) -> NDArray[np.float64]:
-    """Estimate the propensity of each label: the probability that it is noted where it is true.
+    """Estimate the propensity of each label: the probability that it is annotated where it is true.
 
     ``p = 1 / (1 + C (count + B)^-A)`` with ``C = (ln(n_samples) - 1) (B + 1)^A``.
 
@@ -40,21 +40,21 @@ def propensity(
         Number of training points, at least 3: the logarithm must exceed 1.
     preset : {"default", "wikipedia", "amazon"}, optional
         Published constants: "wikipedia" for Wikipedia-LSHTC and Wikipedia-500K (A=0.5, B=0.4), "amazon" for Amazon-670K
-        and its kin (A=0.6, B=2.6), "default" for every other data set (A=0.55, B=1.5), which is what None means.
+        and similar ones (A=0.6, B=2.6), "default" for every other data set (A=0.55, B=1.5). None means "default".
         Papers disagree on AmazonCat, so state which was used.
     A, B : float, optional
-        Both instead of a preset; A at least 0, B above 0.
+        Constants instead of a preset, both or neither; A is at least 0, B above 0.
 
     Returns
     -------
     ndarray of float64, shape (n_labels,)
-        In (0, 1], higher for frequent labels. The weight of a label in `psp_at_k` is one over this.
+        In (0, 1], higher for frequent labels. The weight of a label in `psp_at_k` is one over its propensity.
 
     Raises
     ------
     ValueError
-        If a count is negative or above `n_samples`, `n_samples` is below 3, the preset is unknown, or both or only
-        one half of the constants are given.
+        If a count is negative or above `n_samples`, `n_samples` is below 3, the preset is unknown, a preset and
+        constants are given, or only one constant is.
     TypeError
         If a number is of the wrong type.
 
@@ -91,8 +91,8 @@ def _constants(preset: str | None, A: float | None, B: float | None) -> tuple[fl
 def psp_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, labels: ArrayLike | None = None) -> float:
     """Propensity-scored precision at k, as a ratio of sums.
 
-    The weights ``1 / propensity`` of all hits among the first `k`, summed over rows, divided by the same sum for the
-    best ranking possible: the `k` true labels of each row with the largest weights. It is not a mean of ratios.
+    It is the sum over rows of the weights ``1 / propensity`` of all hits among the first `k`, divided by the same sum
+    for the best ranking possible: the `k` true labels of each row with the largest weights. It is not a mean of ratios.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def psp_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, labels: 
 def psndcg_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, labels: ArrayLike | None = None) -> float:
     """Propensity-scored nDCG at k, as a ratio of sums.
 
-    Like `psp_at_k`, with the weight in slot j divided by log(1 + j) in both sums.
+    It is `psp_at_k` with the weight in slot j divided by log(1 + j) in both sums.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def psndcg_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, label
 def inverse_propensities(constants: str | tuple[float, float], Y: csr_array) -> NDArray[np.float64]:
     """Return 1 / p of each label of a training matrix, under a preset or constants (A, B)."""
     counts = np.bincount(Y.indices, minlength=Y.shape[1])
-    n_rows = max(3, Y.shape[0])  # the model is undefined for fewer
+    n_rows = max(3, Y.shape[0])  # The propensity model is undefined for fewer rows.
     if isinstance(constants, str):
         return 1 / propensity(counts, n_rows, preset=constants)
     A, B = constants
@@ -200,5 +200,5 @@ def _best_sum(judged: Judged, gain: NDArray[np.float64], weights: NDArray[np.flo
     return float(ordered[within] @ gain[slots[within]])
 
 
-# By the name under which a report shows them.
+# Metrics by the names that a report shows.
 PROPENSITY_SCORED = {"PSP": _psp, "PSnDCG": _psndcg}

@@ -1,6 +1,6 @@
 """Metrics of a ranking: how good the first k labels of each row are.
 
-They share these parameters and rules; the formulas stand in the user guide.
+They share these parameters and rules; the user guide has the formulas.
 
 * A true label is an entry above zero of `Y_true`.
 * Equal scores rank the smaller label id first.
@@ -27,13 +27,13 @@ def precision_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = 
     Parameters
     ----------
     Y_true : sparse or dense matrix, shape (n_rows, n_labels)
-        True where an entry is above zero; any numeric type.
+        A label is true where an entry is above zero; any numeric type is accepted.
     top : TopK, or sparse or dense score matrix of shape (n_rows, n_labels)
-        The ranking. In a sparse matrix an entry that is not stored was not scored; minus infinity says the same.
+        The ranking. In a sparse matrix an entry that is not stored was not scored; minus infinity means the same.
     k : int
         At least 1. The divisor is always `k`, also for rows with fewer true labels or predictions.
     labels : array-like of int or of bool, optional
-        Ids of the labels to look at, or a mask over all of them: only they can be hits. The divisor stays, so that
+        Ids of the labels to look at, or a mask over all labels: only they can be hits. The divisor stays `k`, so that
         the values of disjoint groups add up to the whole.
 
     Returns
@@ -85,8 +85,8 @@ def recall_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = Non
 def ndcg_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None) -> float:
     """Normalized discounted cumulative gain at k, averaged over rows.
 
-    A true label in slot j gains 1 / log(1 + j); the sum is divided by that of a ranking which puts all true labels of
-    the row first.
+    A true label in slot j gains 1 / log(1 + j). The sum is divided by the sum of a ranking which puts all true labels
+    of the row first.
 
     Parameters
     ----------
@@ -143,8 +143,8 @@ def hit_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None) 
 def coverage_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None) -> float:
     """Coverage at k: the share of labels that are found at least once.
 
-    Of the labels that are true in some row, the share that are a hit among the first `k` of at least one row. (This is
-    not scikit-learn's ``coverage_error``, which is a depth in the ranking.)
+    It is the share, of the labels that are true in some row, that are a hit among the first `k` of at least one row.
+    (This is not scikit-learn's ``coverage_error``, which is a depth in the ranking.)
 
     Parameters
     ----------
@@ -168,13 +168,13 @@ def coverage_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = N
     References
     ----------
     .. [1] E. Schultheis et al., "Generalized test utilities for long-tail performance in extreme multi-label
-       classification", NeurIPS 2023. (It divides by all labels, also those that are never true.)
+       classification", NeurIPS 2023. (It divides by all labels, including those that are never true.)
     """
     return _coverage(judge(Y_true, top, k, labels), k)
 
 
 def r_precision(Y_true: Any, top: Any, *, labels: ArrayLike | None = None) -> float:
-    """R-precision: for a row of R true labels the share of its first R slots that are hits, averaged over rows.
+    """R-precision: for a row with R true labels, the share of its first R slots that are hits, averaged over rows.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def r_precision(Y_true: Any, top: Any, *, labels: ArrayLike | None = None) -> fl
     top : TopK, or sparse or dense score matrix of shape (n_rows, n_labels)
         See `precision_at_k`. The ranking must be as deep as the row with the most true labels.
     labels : array-like of int or of bool, optional
-        Labels to look at; R counts only them, and the mean is over the rows that have one.
+        Labels to look at; R counts only them, and the mean is over the rows that have one of them.
 
     Returns
     -------
@@ -237,10 +237,10 @@ def discounts(k: int) -> NDArray[np.float64]:
 
 
 def _mean_ratio(numerator: NDArray[Any], denominator: NDArray[Any], judged: Judged) -> float:
-    """Return the mean of the ratio over the rows that count; 0 / 0 is 0, and so is the mean of no rows."""
+    """Return the mean of the ratio over the rows counted; 0 / 0 is 0, and so is the mean without rows."""
     ratio = np.divide(numerator, denominator, out=np.zeros(denominator.size), where=denominator > 0)
     return float(ratio[judged.counted].sum() / max(1, judged.counted.sum()))
 
 
-# By the name under which a report shows them.
+# Metrics by the names that a report shows.
 AT_K = {"P": _precision, "R": _recall, "nDCG": _ndcg, "hit": _hit, "coverage": _coverage}

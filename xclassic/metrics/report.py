@@ -28,13 +28,13 @@ def evaluate(
     Parameters
     ----------
     Y_true : sparse or dense matrix, shape (n_rows, n_labels)
-        True where an entry is above zero.
+        A label is true where an entry is above zero.
     top : TopK, or sparse or dense score matrix of shape (n_rows, n_labels)
         The ranking, at least as deep as the largest of `ks`.
     ks : iterable of int, default=(1, 3, 5)
-        Depths.
+        Depths at which the ranking is cut.
     propensities : array-like, shape (n_labels,), optional
-        From `propensity`; adds PSP and PSnDCG.
+        Propensities from `propensity`; they add PSP and PSnDCG.
     train_counts : array-like of int, shape (n_labels,), optional
         Training points of each label; adds each metric for the head, torso and tail labels of `label_groups`. A group
         without any true label is left out.
@@ -137,12 +137,12 @@ def format_table(results: Mapping[str, float]) -> str:
     Parameters
     ----------
     results : mapping of str to float
-        Keys end in a column: what follows the last ``@``, or else the last space.
+        A key ends in the name of its column, which follows the last ``@``, or else the last space.
 
     Returns
     -------
     str
-        One line per metric (or average) and group of labels, a column for each `k` (or metric); no newline at the end.
+        One line per metric (or average) and group of labels, one column per `k` (or metric), no newline at the end.
 
     Examples
     --------

@@ -21,18 +21,18 @@ class TopKScorer:
     Parameters
     ----------
     metric : callable
-        ``metric(Y_true, top, k, **options)``, for instance `psp_at_k`; a function of a module, so that the scorer can
-        be pickled.
+        ``metric(Y_true, top, k, **options)``, for instance `psp_at_k`. It must be a function of a module, so that the
+        scorer can be pickled.
     k : int
         Depth, at least 1.
     **options
-        Passed on to the metric, for instance ``propensities``. Those that have one entry per label refer to the labels
-        of the fitted model.
+        Passed on to the metric, for instance ``propensities``. Options with one entry per label refer to the labels of
+        the fitted model.
 
     Notes
     -----
-    Truth may be anything that ``fit`` takes. Matrices are taken column by column for the model's labels; named labels
-    and class vectors are matched by ``classes_``, and a true label that the model has never seen counts as a miss.
+    Truth may be anything that ``fit`` takes. The columns of matrices are the model's labels in order; named labels and
+    class vectors are matched by ``classes_``, and a true label that the model has never seen counts as a miss.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class TopKScorer:
         self.metric = metric
         self.k = check_k(k)
         self.options = options
-        self.__doc__ = self.__call__.__doc__  # for help() and the API reference, which show ready scorers as functions
+        self.__doc__ = self.__call__.__doc__  # help() and the API reference show ready scorers as functions.
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
         """Return the metric of the estimator's predictions.
@@ -53,9 +53,9 @@ class TopKScorer:
         Parameters
         ----------
         estimator : XMCClassifier, Pipeline that ends in one, or a search over either
-            A fitted one.
+            Fitted.
         X : array-like
-            What the model's ``predict`` takes.
+            Rows as the model's ``predict`` takes them.
         y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
             True labels.
 
@@ -64,7 +64,7 @@ class TopKScorer:
         float
             Greater is better.
         """
-        from xclassic.base import predict_topk  # the metrics alone need no estimators
+        from xclassic.base import predict_topk  # Metrics alone do not need estimators.
 
         top = predict_topk(estimator, X, self.k)
         return self.metric(_align(y, estimator.classes_, top), top, self.k, **self.options)
@@ -75,7 +75,7 @@ class TopKScorer:
 
 
 def _align(y: Any, classes: NDArray[Any], top: TopK) -> csr_array:
-    """Return true labels as a matrix with a column per class, followed by one per true label that is not among them."""
+    """Return true labels as a matrix with a column per class, followed by one per true label that is not a class."""
     target = check_target(y, top.n_rows)
     if issparse(y) or target.kind == "dense":
         if target.classes.size != classes.size:

@@ -1,6 +1,6 @@
 """Metrics of predicted label sets: precision, recall, F1 and accuracy from the counts of each label.
 
-Their `average` says how labels are brought together:
+Their `average` says how labels are aggregated:
 
 ``"micro"``
     Over all (row, label) pairs at once; frequent labels dominate.
@@ -31,14 +31,14 @@ def precision(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: Array
     Parameters
     ----------
     Y_true : sparse or dense matrix, shape (n_rows, n_labels)
-        True where an entry is above zero; any numeric type.
+        A label is true where an entry is above zero; any numeric type is accepted.
     Y_pred : sparse or dense matrix of the same shape, or TopK
-        Predicted where an entry is above zero; of a TopK every prediction is a predicted label.
+        A label is predicted where an entry is above zero; in a TopK every prediction is a predicted label.
     average : {"micro", "macro", "weighted"}, default="micro"
         All pairs at once, the mean over labels that are true or predicted somewhere, or the mean over labels weighted
         by the number of their true rows.
     labels : array-like of int or of bool, optional
-        Ids of the labels to look at, or a mask over all of them; the others are left out of truth and prediction.
+        Ids of the labels to look at, or a mask over all labels; the others are left out of truth and prediction.
 
     Returns
     -------
@@ -114,8 +114,8 @@ def f1(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLike | 
 def accuracy(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLike | None = None) -> float:
     """Accuracy of predicted label sets: the share of (row, label) decisions that are right, present or absent.
 
-    With many labels nearly all pairs are absent and rightly so, which brings any prediction close to 1: prefer `f1`.
-    Micro and macro are the same here, and every label counts: absent where it should be is right.
+    With many labels nearly all pairs are rightly absent, which brings any prediction close to 1: prefer `f1`. Micro and
+    macro are the same here. Every label counts, since a label that is rightly absent is a right decision.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def subset_accuracy(Y_true: Any, Y_pred: Any, *, labels: ArrayLike | None = None
 
 
 class Counts(NamedTuple):
-    """Rows in which each label is true, predicted, and both."""
+    """Numbers of rows in which each label is true, predicted, and both."""
 
     true: NDArray[np.int64]
     predicted: NDArray[np.int64]
@@ -173,7 +173,7 @@ class Counts(NamedTuple):
     n_rows: int
 
     def restricted(self, labels: ArrayLike | None) -> Counts:
-        """Return the counts of these labels, given as ids or as a mask; all of them if None."""
+        """Return the counts of these labels, given as ids or as a mask; all counts if None."""
         if labels is None:
             return self
         mask = label_mask(labels, self.true.size)
@@ -231,5 +231,5 @@ def _weighted_mean(values: NDArray[np.float64], weights: NDArray[Any]) -> float:
     return float(values @ weights / max(1, weights.sum()))
 
 
-# By the name under which a report shows them.
+# Metrics by the names that a report shows.
 OF_SETS = {"precision": _precision, "recall": _recall, "F1": _f1, "accuracy": _accuracy}
