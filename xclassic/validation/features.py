@@ -19,14 +19,14 @@ FLOAT32_MAX = np.finfo(np.float32).max
 def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Features:
     """Return `X` as finite float32: canonical CSR for a sparse matrix, else a C-contiguous array.
 
-    Nothing is copied that has this form already, and the caller's arrays are never written.
+    Data that has this form already is not copied, and the caller's arrays are never written.
 
     Parameters
     ----------
     estimator : estimator
         Its ``n_features_in_`` and ``feature_names_in_`` are set if `reset`, else `X` is compared with them.
     X : array-like or sparse matrix, shape (n_rows, n_features)
-        Of any real dtype; sparse entries in any order, duplicates are summed.
+        Any real dtype. Sparse entries may be in any order, and duplicates are summed.
     reset : bool
         True in ``fit``, where at least one row is needed.
 
@@ -61,7 +61,7 @@ def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Features
 
 
 def _to_float32(values: NDArray[Any], locate: Any) -> NDArray[np.float32]:
-    """Cast to float32; `locate` tells row and column of a flat position, for the error."""
+    """Cast to float32. `locate` returns row and column of a flat position, for the error message."""
     with np.errstate(over="ignore"):
         cast = values.astype(np.float32, copy=False)
     finite = np.isfinite(cast)
@@ -84,8 +84,8 @@ def _to_float32(values: NDArray[Any], locate: Any) -> NDArray[np.float32]:
 
 
 def canonical(matrix: Any, name: str) -> csr_array:
-    """Return `matrix` as CSR with sorted indices and no duplicates, indices in int32 where they fit."""
-    # A new object: flags cached on the caller's matrix may be out of date, and its arrays must stay as they are.
+    """Return `matrix` as CSR with sorted indices and no duplicates, and with int32 indices where they fit."""
+    # This needs a new object: flags cached on the caller's matrix may be stale, and its arrays must stay unchanged.
     X = csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
     try:
         X.check_format(full_check=True)

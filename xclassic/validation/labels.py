@@ -28,7 +28,7 @@ class Target(NamedTuple):
     kind : {"vector", "dense", "sparse"}
         The container that the labels came in, which is the one that ``predict`` returns.
     dtype : dtype
-        Of the 0-1 predictions of ``predict`` (of the classes for a vector).
+        Dtype of the 0-1 predictions of ``predict`` (of the classes for a vector).
     """
 
     Y: csr_array
@@ -77,7 +77,7 @@ def _read_target(Y: Any) -> Target:
         return Target(matrix, classes, "sparse", matrix.dtype)
     array = np.asarray(Y)
     if array.dtype.kind == "U" and array is not Y:
-        array = np.asarray(Y, dtype=object)  # shows whether all were strings
+        array = np.asarray(Y, dtype=object)  # An object array keeps the types, which tells whether all are strings.
     if array.ndim == 1:
         return _vector_target(array)
     if array.ndim == 2:
@@ -106,7 +106,7 @@ def _is_collection(value: Any) -> bool:
 def _is_indicator(rows: Sequence[Any]) -> bool:
     """Tell whether nested lists spell a 0-1 matrix.
 
-    Rows of one length above two that hold only zeros and ones repeat a value, which a collection of labels does not.
+    Rows of equal length above two that hold only zeros and ones repeat a value, unlike collections of labels.
     """
     if not all(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
         return False
@@ -132,7 +132,7 @@ def encode_labels(lists: Iterable[Collection[Any]]) -> tuple[csr_array, NDArray[
     Returns
     -------
     Y : csr_array of float32, shape (n_rows, n_labels)
-        Canonical, of ones.
+        Canonical; every stored value is 1.
     classes : ndarray of str or int64, shape (n_labels,)
         The label of each column, sorted. Strings take the width of the longest one.
 
@@ -230,7 +230,7 @@ def _unique(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
         )
     if y.dtype.kind not in "iufbUS":
         raise ValueError(f"Unknown label type: y has dtype {y.dtype}; use strings or integers as classes.")
-    if y.dtype.kind == "f":  # of numbers with fractions it says what to do; of many classes it would warn
+    if y.dtype.kind == "f":  # It raises a helpful error on fractions, but warns of many classes.
         check_classification_targets(y)
     return np.unique(y, return_inverse=True)
 
@@ -276,8 +276,8 @@ def truth_matrix(Y: Any, classes: NDArray[Any]) -> csr_array:
     Parameters
     ----------
     Y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
-        As for ``fit``. The columns of a matrix are taken for `classes` in order. Labels that are not among `classes`
-        are left out: no prediction can name them.
+        See ``fit``. The columns of a matrix are `classes` in order. Labels that are not among `classes` are left out,
+        since no prediction can name them.
     classes : ndarray, shape (n_labels,)
         ``classes_`` of a fitted estimator.
 

@@ -23,9 +23,9 @@ def check_number(
     Raises
     ------
     TypeError
-        If `value` is not a number, is a bool, or must be an integer and is not one.
+        If `value` is not a number, is a bool, or is not an integer but must be.
     ValueError
-        If it is out of range or not finite.
+        If `value` is out of range or not finite.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral if integer else Real):
         kind = "an integer" if integer else "a number"
@@ -44,12 +44,12 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
 
 
 def check_k(k: Any) -> int:
-    """Return the number of predictions wanted as an int.
+    """Return `k`, the number of predictions for each row, as an int.
 
     Raises
     ------
     TypeError, ValueError
-        If it is not an integer, or below 1.
+        If `k` is not an integer, or is below 1.
     """
     check_number("k", k, minimum=1, integer=True)
     return int(k)

@@ -1,4 +1,4 @@
-"""Texts and records as users hold them: lists and columns of strings, tables, lists of dicts."""
+"""Checks of texts and records in all their containers: lists and columns of strings, tables, lists of dicts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-NA = ("na", "NA", "n/a", "N/A")  # what tables write where there is no value
+NA = ("na", "NA", "n/a", "N/A")  # Strings that mark a missing value in tables.
 
 Path: TypeAlias = tuple[str, ...]
 Names: TypeAlias = list[str | None]
@@ -22,7 +22,7 @@ def check_texts(X: Any, name: str = "X") -> NDArray[np.object_]:
     Parameters
     ----------
     X : sequence, array or column of str
-        Missing texts (None, NaN) become empty ones.
+        Missing texts (None, NaN) become empty texts.
     name : str, default="X"
         What to call it in messages.
 
@@ -70,7 +70,7 @@ def check_columns(X: Any, fields: Sequence[str], name: str = "X") -> dict[str, l
     Returns
     -------
     dict of str to list
-        For each field its values, None where they are missing.
+        The values of each field, None where they are missing.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def is_records(X: Any) -> bool:
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a cell holds nothing: None, NaN or the NA of pandas."""
+    """Tell whether a cell is missing: None, NaN or the NA of pandas."""
     if isinstance(value, float):
         return isnan(value)
     return value is None or type(value).__name__ in ("NAType", "NaTType")
@@ -122,7 +122,7 @@ def template_fields(template: str) -> list[str]:
     Raises
     ------
     ValueError
-        If it is malformed, names no field, or asks for more than a field (``{text.upper}``, ``{0}``).
+        If it is malformed, names no field, or contains more than fields (``{text.upper}``, ``{0}``).
     """
     try:
         fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
@@ -143,7 +143,7 @@ def fill_template(template: str, X: Any, name: str = "X") -> NDArray[np.object_]
     Parameters
     ----------
     template : str
-        With fields in braces; a missing value is filled in as nothing.
+        Text with fields in braces; a missing value becomes an empty string.
     X : DataFrame, list of dicts, or dict of columns
     name : str, default="X"
 
@@ -200,9 +200,9 @@ def check_names(what: str, names: Any) -> tuple[str, ...]:
     Raises
     ------
     TypeError
-        If `names` is one string, or holds anything else than strings.
+        If `names` is one string, or holds anything but strings.
     ValueError
-        If a name comes twice.
+        If a name occurs twice.
     """
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"{what} is {names!r}; pass a list of names, [name] for one.")
@@ -214,7 +214,7 @@ def check_names(what: str, names: Any) -> tuple[str, ...]:
 
 
 def read_names(table: Any, fields: Sequence[str], na: Collection[str], name: str = "table") -> dict[str, Names]:
-    """Return columns of names, None where it is missing; `na` lists what is read so, besides None, NaN and "".
+    """Return columns of names, None where one is missing: None, NaN, "" and the strings in `na` count as missing.
 
     Raises
     ------
@@ -231,7 +231,7 @@ def read_names(table: Any, fields: Sequence[str], na: Collection[str], name: str
 
 
 def check_name(value: Any, na: Collection[str], where: str) -> str | None:
-    """Return a name, or None where it is missing; raise a TypeError for what is not a string."""
+    """Return a name, or None if it is missing; raise a TypeError for anything that is not a string."""
     if is_missing(value) or (isinstance(value, str) and (value == "" or value in na)):
         return None
     if not isinstance(value, str):
