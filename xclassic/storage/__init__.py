@@ -1,1 +1,1 @@
-"""A model is a folder: what may be in it, how it is written and read, and how its arrays are named and checked."""
+"""Model folders: what they may hold, how they are written and read, and how arrays are named and checked."""

@@ -1,4 +1,4 @@
-"""Arrays, sparse matrices and strings in model folders: named on the way out, checked on the way in."""
+"""Arrays, sparse matrices and strings in model folders: named when written, checked when read."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _DTYPES: dict[str, type[np.generic]] = {"indptr": np.int64, "indices": np.int32,
 
 
 def stored_array(arrays: Arrays, name: str, dtype: type[np.generic], shape: tuple[int | None, ...]) -> NDArray[Any]:
-    """Return an array of a model after a look at its type and shape; None is any length.
+    """Return an array of a model after a check of its type and shape; None means any length.
 
     Raises
     ------
     ModelFileError
-        If it is missing, of another type, or of another shape.
+        If the array is missing, of another type, or of another shape.
     """
     found = arrays.get(name)
     if (
@@ -37,22 +37,22 @@ def stored_array(arrays: Arrays, name: str, dtype: type[np.generic], shape: tupl
 
 
 def stored_table(arrays: Arrays, table: Table, owner: str) -> Arrays:
-    """Return the 1-dimensional arrays that a table declares, after a look at their types and lengths.
+    """Return the 1-dimensional arrays that a table declares, after a check of their types and lengths.
 
     Parameters
     ----------
     arrays : dict of str to ndarray
-        Others are ignored.
+        Arrays that the table does not declare are ignored.
     table : dict of str to (dtype or tuple of dtypes, length)
-        A length is the name of a number, or that and an integer: of arrays with the lengths "nodes" and "nodes + 1" the
-        second is longer by one.
+        A length is the name of a number, or a name plus an integer: of arrays with the lengths "nodes" and "nodes + 1"
+        the second is longer by one.
     owner : str
-        What the arrays belong to, for messages.
+        The object that the arrays belong to, for messages.
 
     Raises
     ------
     ModelFileError
-        If one is missing, of another type, or its length does not agree with those before it.
+        If an array is missing, of another type, or its length contradicts the arrays before it.
     """
     numbers: dict[str, int] = {}
     for name, (dtype, length) in table.items():
@@ -73,12 +73,12 @@ def stored_table(arrays: Arrays, table: Table, owner: str) -> Arrays:
 
 
 def stored_count(metadata: dict[str, Any], name: str) -> int:
-    """Return a number of something from the metadata of a model, a positive integer of 32 bits.
+    """Return a count from the metadata of a model, a positive integer of 32 bits.
 
     Raises
     ------
     ModelFileError
-        If it is anything else.
+        If the value is anything else.
     """
     value = metadata[name]
     if type(value) is not int or not 0 < value < 2**31:
@@ -87,12 +87,12 @@ def stored_count(metadata: dict[str, Any], name: str) -> int:
 
 
 def with_prefix(prefix: str, arrays: Arrays) -> Arrays:
-    """Return arrays with a prefix before their names, for the part of a model that they are."""
+    """Return arrays with a prefix before their names, which says what part of a model they are."""
     return {prefix + name: array for name, array in arrays.items()}
 
 
 def without_prefix(prefix: str, arrays: Arrays) -> Arrays:
-    """Return the arrays whose names begin with a prefix, by the rest of their names."""
+    """Return the arrays whose names begin with a prefix, keyed by the rest of their names."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
@@ -102,7 +102,7 @@ def matrix_arrays(name: str, matrix: csr_array) -> Arrays:
 
 
 def stored_matrix(arrays: Arrays, name: str, shape: tuple[int, int]) -> csr_array:
-    """Return the matrix of `matrix_arrays`, checked as far as that does not need a look at all entries.
+    """Return the matrix of `matrix_arrays` after all checks that do not read every entry.
 
     Raises
     ------
@@ -115,18 +115,18 @@ def stored_matrix(arrays: Arrays, name: str, shape: tuple[int, int]) -> csr_arra
     )
     if indptr[0] != 0 or not indptr[-1] == len(indices) == len(data):
         raise ModelFileError(f"The arrays of {name} do not fit together, or not a matrix of shape {shape}.")
-    matrix = csr_array(shape, dtype=np.float32)  # the constructor would look at all entries
+    matrix = csr_array(shape, dtype=np.float32)  # Given arrays, the constructor would read all entries.
     matrix.indptr, matrix.indices, matrix.data = indptr, indices, data
     return matrix
 
 
 def verify_matrix(name: str, matrix: csr_array) -> None:
-    """Check every offset, index and value of a stored matrix.
+    """Check every pointer, index and value of a stored matrix.
 
     Raises
     ------
     ModelFileError
-        If offsets descend, an index is out of range, or a value is not finite.
+        If pointers descend, an index is out of range, or a value is not finite.
     """
     if (np.diff(matrix.indptr) < 0).any():
         raise ModelFileError(f"The offsets of {name} descend.")
@@ -137,14 +137,14 @@ def verify_matrix(name: str, matrix: csr_array) -> None:
 
 
 def pack_strings(name: str, strings: Iterable[str]) -> Arrays:
-    """Return strings as two arrays: their UTF-8 bytes, and where each begins and ends."""
-    encoded = [string.encode(errors="surrogatepass") for string in strings]  # halves of pairs, as JSON may hold them
+    """Return strings as two arrays: their UTF-8 bytes, and pointers to where each begins and ends."""
+    encoded = [string.encode(errors="surrogatepass") for string in strings]  # JSON may hold lone surrogates.
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
     return {name: np.frombuffer(b"".join(encoded), np.uint8), f"{name}.ends": ends}
 
 
 def unpack_strings(arrays: Arrays, name: str, count: int) -> list[str]:
-    """Return what `pack_strings` packed, checked."""
+    """Return the strings that `pack_strings` packed, after a check of the arrays."""
     characters, ends = arrays[name], arrays[f"{name}.ends"]
     if characters.dtype != np.uint8 or ends.dtype != np.int64 or characters.ndim != 1 or ends.shape != (count + 1,):
         raise ValueError(f"{name} does not hold {count} strings")

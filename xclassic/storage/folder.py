@@ -1,8 +1,8 @@
-"""A model is a folder: one ``.npy`` file per array, and ``model.json``, which names them and holds the rest.
+"""Models as folders: one ``.npy`` file per array, and ``model.json``, which names them and holds the rest.
 
-Arrays of bytes whose name ends in ``.safetensors`` or ``.json`` are files of that kind, for other programs to read.
+Arrays of bytes whose name ends in ``.safetensors`` or ``.json`` are files of that kind, which other programs can read.
 
-Nothing in a folder is executed or unpickled. Saving is atomic, also over an existing model: the arrays are written
+Nothing in a folder is executed or unpickled. Saving is atomic, even over an existing model: the arrays are written
 under fresh names, and one rename of ``model.json`` makes them the model. A reader sees the old model or the new one,
 never a mixture, and keeps what it has mapped. This module knows nothing of estimators.
 """
@@ -31,11 +31,11 @@ from numpy.typing import NDArray
 FORMAT = 1
 HEADER = "model.json"
 LOCK = ".lock"
-HEADER_LIMIT = 1 << 26  # bytes of JSON that a reader is willing to parse
+HEADER_LIMIT = 1 << 26  # At most this many bytes of JSON are parsed.
 ARRAY_LIMIT = 10_000
-RETRIES = 50  # of a reader that savers overtake
-KINDS = "biufSU"  # dtypes without references: bool, integers, floats, bytes, text
-FILE_KINDS = (".safetensors", ".json")  # of arrays that are stored without the header of numpy
+RETRIES = 50  # Attempts of a reader whose model is replaced while it reads.
+KINDS = "biufSU"  # Kinds of dtypes without references: bool, integers, floats, bytes, text.
+FILE_KINDS = (".safetensors", ".json")  # Name endings of arrays that are stored without the header of numpy.
 OUR_FILES = re.compile(r"[\w.-]+\.[0-9a-f]{16}\.(npy|safetensors|json)|model\.json\.[0-9a-f]{16}", re.ASCII)
 ARRAY_NAME = re.compile(r"\w[\w.-]{0,150}", re.ASCII)
 
@@ -44,7 +44,7 @@ Verify = Literal["lazy", "full"]
 
 
 class ModelFileError(ValueError):
-    """A folder that should hold a model does not, or the model in it is damaged or too new."""
+    """Error for a folder that does not hold a model, or holds one that is damaged or too new."""
 
 
 # Saving
@@ -56,25 +56,25 @@ def save_model(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: 
     Parameters
     ----------
     path : str or path
-        The folder; it is made where it does not exist.
+        The folder; it is created if it does not exist.
     header : mapping
-        What JSON can hold, without NaN and infinities. The keys ``format`` and ``arrays`` are taken.
+        Values that JSON can hold, without NaN and infinities. The keys ``format`` and ``arrays`` are reserved.
     arrays : mapping of str to ndarray
-        Of bools, integers, floats, bytes or text. Names are letters, digits, ``_``, ``-`` and dots.
+        Arrays of bools, integers, floats, bytes or text. Names consist of letters, digits, ``_``, ``-`` and dots.
 
     Raises
     ------
     TypeError, ValueError
         If the header or an array cannot be stored.
     FileExistsError
-        If the path is a file, or a folder that holds something else than a model.
+        If the path is a file, or a folder that holds anything but a model.
     OSError
-        If writing fails, for instance because the disk is full. A model that was there is unchanged.
+        If writing fails, for instance because the disk is full. An earlier model stays unchanged.
 
     Notes
     -----
     The disk needs room for the old model and the new one. Savers of the same folder take turns by a lock that the
-    operating system releases when its holder dies; what a killed saver left is removed by the next one.
+    operating system releases when its holder dies. The next saver removes what a killed one left.
     """
     folder = Path(path)
     checked = {name: _storable(name, array) for name, array in arrays.items()}
@@ -128,7 +128,7 @@ def _to_json(header: Mapping[str, Any], entries: dict[str, Any], folder: Path) -
     except (TypeError, ValueError, RecursionError) as error:
         raise type(error)(f"The header of a model must be plain JSON: {error}.") from error
     try:
-        _parse(content, folder)  # a model that no reader accepts must not replace one
+        _parse(content, folder)  # A model that no reader accepts must not replace one.
     except ModelFileError as error:
         raise ValueError(f"This model could not be loaded again, so it is not saved: {error}") from error
     return content
@@ -147,7 +147,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the files of a replaced model and of killed or failed saves; nothing, if the header cannot be read."""
+    """Remove the files of a replaced model and of killed or failed saves, or nothing if the header cannot be read."""
     try:
         with _opened(folder / HEADER) as stream:
             header = _parse(stream.read(HEADER_LIMIT), folder)
@@ -159,7 +159,7 @@ def _sweep(folder: Path) -> None:
     with suppress(OSError):
         for entry in list(os.scandir(folder)):
             if entry.name not in current and OUR_FILES.fullmatch(entry.name):
-                with suppress(OSError):  # on Windows a mapped file cannot be removed; the next save will
+                with suppress(OSError):  # Windows does not remove a mapped file; a later save will.
                     os.unlink(entry)
 
 
@@ -167,7 +167,7 @@ def _write_array(file: Path, array: NDArray[Any]) -> None:
     with open(file, "xb") as stream:
         if file.suffix == ".npy":
             npy.write_array_header_1_0(stream, npy.header_data_from_array_1_0(array))
-        stream.write(_bytes(array))  # tofile would not say that the disk is full
+        stream.write(_bytes(array))  # ndarray.tofile would not report a full disk.
         _flush(stream)
 
 
@@ -191,7 +191,7 @@ def _flush(stream: BinaryIO) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # elsewhere a folder cannot be opened
+    if os.name != "posix":  # Other systems cannot open a folder.
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -213,7 +213,7 @@ def load_model(
     path : str or path
         The folder.
     mmap : bool, default=True
-        Map the arrays, read-only, instead of reading them. Another program that cuts a mapped file short can crash this
+        Map the arrays, read-only, instead of reading them. Another program that truncates a mapped file can crash this
         one; the operating system offers no protection.
     verify : {"lazy", "full"}, default="lazy"
         Check names, sizes, dtypes and shapes, or also the checksum of every array.
@@ -221,7 +221,7 @@ def load_model(
     Returns
     -------
     header : dict
-        As given to `save_model`.
+        The header given to `save_model`.
     arrays : dict of str to ndarray
 
     Raises
@@ -231,7 +231,7 @@ def load_model(
 
     Notes
     -----
-    Cost with ``verify="lazy"``: two reads per array, whatever its size.
+    Cost with ``verify="lazy"``: two reads per array of any size.
     """
     folder = Path(path)
     before = b""
@@ -242,7 +242,7 @@ def load_model(
             entries = header.pop("arrays")
             header.pop("format")
             return header, {name: _read_array(folder, entry, mmap, verify) for name, entry in entries.items()}
-        except FileNotFoundError as error:  # a saver may have replaced the model since its header was read
+        except FileNotFoundError as error:  # A saver may have replaced the model meanwhile.
             if content == before:
                 raise ModelFileError(f"The model in {folder} lacks the file {Path(error.filename).name}.") from error
             before = content
@@ -261,7 +261,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 
 def _open_no_link(path: str, flags: int) -> int:
     for name in ("O_NOFOLLOW", "O_NONBLOCK"):
-        flags |= getattr(os, name, 0)  # not every system has them
+        flags |= getattr(os, name, 0)  # Some systems lack these flags.
     return os.open(path, flags)
 
 
@@ -284,7 +284,7 @@ def _parse(content: bytes, folder: Path) -> dict[str, Any]:
         header = json.loads(
             content.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_float=_finite, parse_constant=_finite
         )
-        json.dumps(header, ensure_ascii=False).encode("utf-8")  # refuses lone surrogates
+        json.dumps(header, ensure_ascii=False).encode("utf-8")  # This raises for lone surrogates.
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{folder / HEADER} is not valid JSON: {error}.") from error
     if not isinstance(header, dict) or type(header.get("format")) is not int or header["format"] < 1:
@@ -339,7 +339,7 @@ def _read_array(folder: Path, entry: dict[str, Any], mmap: bool, verify: Verify)
             array = _map_or_read(stream, entry, mmap)
     except FileNotFoundError:
         raise
-    except Exception as error:  # numpy's reader of headers raises errors of many kinds
+    except Exception as error:  # numpy's reader of headers raises errors of many kinds.
         raise ModelFileError(f"{file} is damaged: {error}.") from error
     if verify == "full" and _checksum(array) != entry["crc32"]:
         raise ModelFileError(f"{file} is damaged: its checksum differs from the one in {HEADER}.")
@@ -347,7 +347,7 @@ def _read_array(folder: Path, entry: dict[str, Any], mmap: bool, verify: Verify)
 
 
 def _check_npy(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Read the header of an ``.npy`` file and compare it."""
+    """Raise unless the header of an ``.npy`` file has this shape and dtype."""
     if npy.read_magic(stream) != (1, 0):
         raise ValueError("it is of another version of the npy format")
     found = npy.read_array_header_1_0(stream, max_header_size=4096)
@@ -367,7 +367,7 @@ def _map_or_read(stream: BinaryIO, entry: dict[str, Any], mmap: bool) -> NDArray
     offset, size = stream.tell(), os.fstat(stream.fileno()).st_size
     if size != offset + n_items * dtype.itemsize:
         raise ValueError(f"it has {size} bytes, not {offset + n_items * dtype.itemsize}")
-    if n_items * dtype.itemsize == 0:  # cannot be mapped
+    if n_items * dtype.itemsize == 0:  # An empty array cannot be mapped.
         return np.empty(shape, dtype)
     if mmap:
         return np.memmap(stream, dtype, "r", offset, shape).view(np.ndarray)

@@ -1,4 +1,4 @@
-"""Fitted models in and out of model folders: estimators, transformers, and pipelines of them."""
+"""Saving and loading of fitted models: estimators, transformers, and pipelines of them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from xclassic.storage.registry import RECORD_MODELS, TRANSFORMERS, find_class, k
 
 Metadata: TypeAlias = dict[str, Any]
 
-PARAMETER = "params."  # begins the names of arrays that are parameters
+PARAMETER = "params."  # Prefix of the names of arrays that are parameters.
 CONTAINERS = {"Pipeline": Pipeline, "FeatureUnion": FeatureUnion}
 PLACEHOLDERS = {"Pipeline": ("passthrough",), "FeatureUnion": ("passthrough", "drop")}
-MAX_STEPS = 100  # of one pipeline or union
+MAX_STEPS = 100  # At most this many steps per pipeline or union.
 
 
 def save(model: Any, path: str | PathLike[str]) -> None:
     """Write a fitted model to a folder, which `load` reads.
 
-    A model that is there already is replaced as a whole or, on any failure, not at all.
+    An earlier model in the folder is replaced as a whole or, on any failure, not at all.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def save(model: Any, path: str | PathLike[str]) -> None:
 
     Notes
     -----
-    How to run is not stored: ``memory``, ``verbose`` and ``n_jobs`` of pipelines and unions.
+    Settings of how to run are not stored: ``memory``, ``verbose`` and ``n_jobs`` of pipelines and unions.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def packed(model: Any, place: str = "The model") -> tuple[Metadata, Arrays]:
     cls = type(model)
     if cls in CONTAINERS.values():
         return _packed_steps(model)
-    if find_class(cls.__name__) is not cls:  # load must construct this class, not one of the same name
+    if find_class(cls.__name__) is not cls:  # load constructs the class of this name.
         raise TypeError(
             f"{place} is a {cls.__name__}, which a model folder cannot hold; it holds {', '.join(TRANSFORMERS)} of "
             f"xclassic.features, the estimators of xclassic, and {' and '.join(CONTAINERS)} of these. Instead of "
@@ -97,7 +97,7 @@ def packed(model: Any, place: str = "The model") -> tuple[Metadata, Arrays]:
 
 
 def _packed_steps(model: Pipeline | FeatureUnion) -> tuple[Metadata, Arrays]:
-    """Return those of all steps side by side."""
+    """Return header and arrays of a pipeline or union, which combine those of its steps."""
     header: Metadata = {"class": type(model).__name__, "version": __version__, "steps": []}
     if isinstance(model, FeatureUnion):
         weights = model.transformer_weights
@@ -105,7 +105,7 @@ def _packed_steps(model: Pipeline | FeatureUnion) -> tuple[Metadata, Arrays]:
         header["prefixed_names"] = bool(model.verbose_feature_names_out)
     arrays: Arrays = {}
     for i, (name, step) in enumerate(model.steps if isinstance(model, Pipeline) else model.transformer_list):
-        if isinstance(step, FunctionTransformer) and step.func is None:  # what a union makes of "passthrough" in fit
+        if isinstance(step, FunctionTransformer) and step.func is None:  # fit turns "passthrough" into it.
             step = "passthrough"
         part, part_arrays = ({"class": step}, {}) if isinstance(step, str) else packed(step, f"Step {name!r}")
         header["steps"].append({"name": name, **part})
@@ -114,7 +114,7 @@ def _packed_steps(model: Pipeline | FeatureUnion) -> tuple[Metadata, Arrays]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Return a parameter as what JSON can hold."""
+    """Return a parameter as a value that JSON can hold."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -152,7 +152,7 @@ def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") 
     Returns
     -------
     XMCClassifier, Pipeline, FeatureUnion or transformer
-        What was saved, fitted.
+        The fitted model that was saved.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") 
 
 
 def read(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") -> tuple[Any, Metadata, Arrays]:
-    """Return what `load` returns, and header and arrays of the folder it was made of."""
+    """Return the model that `load` returns, and the header and arrays that it was made of."""
     if verify not in ("lazy", "full"):
         raise ValueError(f"verify is {verify!r}; it must be 'lazy' or 'full'.")
     header, arrays = load_model(path, mmap=mmap, verify=verify)
@@ -177,7 +177,7 @@ def read(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") 
 
 
 def unpacked(header: Metadata, arrays: Arrays, verify: Verify) -> Any:
-    """Return the fitted model of a header and its arrays; whatever is wrong with them raises an error."""
+    """Return the fitted model of a header and its arrays, or raise if anything is wrong with them."""
     name = header["class"]
     if not isinstance(name, str) or name not in [*known_names(), *CONTAINERS]:
         raise ModelFileError(
@@ -209,7 +209,7 @@ def _construct(cls: type, header: Metadata, arrays: Arrays) -> Any:
 
 
 def _restore_features(model: Any, header: Metadata, arrays: Arrays) -> None:
-    """Set how many features ``fit`` saw, and their names."""
+    """Set the number of features that ``fit`` saw, and their names."""
     model.n_features_in_ = stored_count(header, "n_features")
     if "feature_names_in_" in arrays:
         names = _names(arrays, "feature_names_in_").astype(object)
@@ -246,7 +246,7 @@ def _union(steps: list[tuple[str, Any]], header: Metadata) -> FeatureUnion:
 
 
 def _check_widths(steps: list[tuple[str, Any]]) -> None:
-    """Refuse a step that takes another number of features than the one before it makes, where both are known."""
+    """Raise if a step takes another number of features than the one before it returns, where both are known."""
     for (_, before), (name, after) in pairwise(steps):
         made, taken = getattr(before, "_n_features_out", None), getattr(after, "n_features_in_", None)
         if None not in (made, taken) and made != taken:
@@ -254,7 +254,7 @@ def _check_widths(steps: list[tuple[str, Any]]) -> None:
 
 
 def _names(arrays: Arrays, name: str) -> NDArray[Any]:
-    """Take an array of labels or feature names out of `arrays`."""
+    """Return an array of labels or feature names, removed from `arrays`."""
     names = arrays.pop(name)
     if names.ndim != 1 or names.size == 0 or names.dtype.kind not in "biufUS":
         raise ModelFileError(f"Array {name} of the model has shape {names.shape} and dtype {names.dtype}.")

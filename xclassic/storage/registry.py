@@ -1,7 +1,7 @@
 """The classes that a model folder may hold, by kind; no others are ever constructed from one.
 
-A class is found by its public name, which ``xclassic/__init__.pyi`` and ``xclassic/features/__init__.py`` say where to
-import from.
+A class is found by its public name. ``xclassic/__init__.pyi`` and ``xclassic/features/__init__.py`` say where it is
+imported from.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ ESTIMATORS = (
     "REML",
     "CompressedSensing",
 )
-TEXT_ESTIMATORS = ("T5Classifier",)  # which bring their own features
-COMPOSITES = ("Blend",)  # made of other estimators, without which they cannot be constructed
-RECORD_MODELS = ("FieldsClassifier",)  # which predict records, and have no label space of their own
-TRANSFORMERS = ("TextFeatures", "BertEncoder", "FourierFeatures", "Autoencoder")  # of xclassic.features
+TEXT_ESTIMATORS = ("T5Classifier",)  # Estimators that take texts, since they bring their own features.
+COMPOSITES = ("Blend",)  # Estimators that cannot be constructed without the other estimators they are made of.
+RECORD_MODELS = ("FieldsClassifier",)  # Models that predict records and have no label space of their own.
+TRANSFORMERS = ("TextFeatures", "BertEncoder", "FourierFeatures", "Autoencoder")  # The classes of xclassic.features.
 
 
 def known_names() -> list[str]:
@@ -45,7 +45,7 @@ def known_names() -> list[str]:
 
 
 def find_class(name: str) -> Any:
-    """Return the class of a name; None if it is not among these."""
+    """Return the class of a name, or None if a model folder may not hold it."""
     if name not in known_names():
         return None
     return getattr(import_module("xclassic.features" if name in TRANSFORMERS else "xclassic"), name)
