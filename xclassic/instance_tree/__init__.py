@@ -1,4 +1,4 @@
-"""Forests over points: the tree, how it grows, and the methods made of them."""
+"""Forests over points: the tree, its growth, and the methods built on them."""
 
 from xclassic.instance_tree.tree import InstanceTree
 

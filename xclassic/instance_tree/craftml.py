@@ -23,7 +23,7 @@ class CRAFTML(ForestClassifier):
 
     No classifier is trained. Each tree sees features and labels through a random projection of its own; in a node,
     k-means groups points whose label sets are similar, and a point goes to the cluster whose mean features are nearest.
-    The fastest method here to train, as accurate as `FastXML`, and the best choice for dense features of few
+    This is the fastest method here to train, as accurate as `FastXML`, and the best choice for dense features of few
     dimensions. Models are larger than those of `FastXML`.
 
     Parameters
@@ -31,25 +31,25 @@ class CRAFTML(ForestClassifier):
     n_trees : int, default=50
         Trees, whose leaves are averaged.
     max_leaf : int, default=20
-        Points of a node that is not split further.
+        Nodes of at most this many points are not split.
     max_depth : int, optional
-        Edges from the root to a leaf at most; no limit by default.
+        At most this many edges from the root to a leaf; no limit by default.
     n_clusters : int, default=10
-        Children of a node at most; with 1 there is only a root.
+        At most this many children of a node; with 1 there is only a root.
     rounds : int, default=2
         Rounds of k-means after its start.
     n_dimensions : int, default=100000
-        Dimensions that features are projected to, and labels too. With the paper's 10,000 mean rows gain an entry for
-        each feature that shares a dimension with one they have.
+        Dimensions that features are projected to, and labels too. With the paper's 10,000, mean rows gain an entry for
+        each feature that shares a dimension with one of their own.
     max_sample : int, default=20000
-        Points of a node that are clustered; all of them are sent on.
+        At most this many points of a node are clustered; all of them are sent on.
     kept_share : float, default=0.2
-        Share of the entries of a mean row that are kept, the largest, in [0, 1]. The paper keeps a tenth: smaller
-        models, and up to two points of P@1 less on held-out rows.
+        Share of the entries of a mean row that are kept, largest first, in [0, 1]. The paper keeps a tenth, which makes
+        models smaller and costs up to two points of P@1 on held-out rows.
     kept_least : int, default=10
-        Entries that are kept at least, whatever their share.
+        At least this many entries are kept, for any `kept_share`.
     kept_most : int, default=500
-        Entries that are kept at most, at least `kept_least`.
+        At most this many entries are kept; it must be at least `kept_least`.
     leaf_labels : int, default=100
         Labels kept in a leaf, the most frequent ones.
     normalize : bool, default=False
@@ -67,7 +67,7 @@ class CRAFTML(ForestClassifier):
 
     See Also
     --------
-    FastXML : Hyperplanes in place of mean rows: smaller models, faster predictions.
+    FastXML : Hyperplanes in place of mean rows, with smaller models and faster predictions.
 
     Notes
     -----
@@ -77,8 +77,8 @@ class CRAFTML(ForestClassifier):
     rows do. Mean rows are stored in the features themselves, so that trees are walked like those of the other forests.
 
     Cost: ``O(n_trees n_clusters (nnz(X) + nnz(Y)) log n_rows)``. Memory: per worker 4 bytes for each
-    feature and 8 for each dimension of the projections, ``4 n_clusters`` more for those that occur, besides the
-    finished trees.
+    feature and 8 for each dimension of the projections, ``4 n_clusters`` more for each dimension that occurs, in
+    addition to the finished trees.
 
     References
     ----------
@@ -167,13 +167,13 @@ class CRAFTML(ForestClassifier):
 def draw_projection(
     n: int, n_dimensions: int, random: np.random.Generator
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return for each of `n` coordinates the dimension that it is added to and the sign that it takes there."""
+    """Return for each of `n` coordinates the dimension that it is added to and its sign there."""
     slots = random.integers(0, n_dimensions, n, dtype=np.int32)
     return slots, (2 * random.integers(0, 2, n) - 1).astype(np.float32)
 
 
 def project(X: csr_array, slots: NDArray[np.int32], signs: NDArray[np.float32], n_dimensions: int) -> csr_array:
-    """Return the projected rows, whose products are those of the rows of `X` on average over projections."""
+    """Return the projected rows. On average over projections, their products equal those of the rows of `X`."""
     projected = csr_array((X.data * signs[X.indices], slots[X.indices], X.indptr.copy()), (X.shape[0], n_dimensions))
     projected.sum_duplicates()
     projected.eliminate_zeros()
@@ -182,7 +182,7 @@ def project(X: csr_array, slots: NDArray[np.int32], signs: NDArray[np.float32], 
 
 @dataclass(frozen=True)
 class ClusterSplitter:
-    """The nodes of a level: clusters by labels, then the centroid of each in the space of features."""
+    """Splitter of the nodes of a level: clusters by labels, then the centroid of each in the space of features."""
 
     labels: csr_array
     X: Features

@@ -1,4 +1,4 @@
-"""Trees that predict together: the mean of their leaves, and how they are stored."""
+"""Trees that predict together: the mean of their leaves, and their storage."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 
-# What a stored model has in place of the pointers of its trees: the entries of each node, which are small numbers.
+# A stored model replaces the pointers of its trees by the number of entries of each node, which takes fewer bytes.
 _SIZES = {"child_ptr": "n_children", "router_ptr": "n_weights", "label_ptr": "n_shares"}
-_DTYPES: dict[str, type[np.generic]] = {  # of the arrays, once they are read
+_DTYPES: dict[str, type[np.generic]] = {  # Dtypes of the arrays after they are read.
     **dict.fromkeys((*_SIZES.values(), "n_points"), np.int64),
     **dict.fromkeys(("features", "labels"), np.int32),
     **dict.fromkeys(("weights", "shares", "bias"), np.float32),
@@ -41,7 +41,7 @@ class Ensemble:
         return self.__dict__ | {"_prepared": None}
 
     def prepared(self) -> Any:
-        """Return what the kernel reads, made and checked at its first use.
+        """Return the form of the trees that the kernel reads, made and checked at its first use.
 
         Returns
         -------
@@ -57,14 +57,14 @@ class Ensemble:
         return self._prepared
 
     def rank(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
-        """Return the best labels of each row by their mean share in its leaves.
+        """Return the best labels of each row, ranked by their mean share in its leaves.
 
         Parameters
         ----------
         X : csr_array or ndarray of float32, shape (n_rows, n_features)
         k : int
         labels : ndarray of int32, or None
-            Predict these only.
+            The only labels to predict.
         stop : ndarray of uint8, shape (1,)
             See `run_tasks`.
 
@@ -81,9 +81,9 @@ class Ensemble:
         return TopK(*found)
 
     def arrays(self) -> Arrays:
-        """Return the arrays of all trees one after the other, in narrow types, and how many nodes each has.
+        """Return the concatenated arrays of all trees, in narrow types, and the number of nodes of each tree.
 
-        Weights and shares are half precise already (``rounding.h``), so nothing is lost.
+        Weights and shares are rounded to half precision already (``rounding.h``), so nothing is lost.
 
         Returns
         -------
@@ -101,12 +101,12 @@ class Ensemble:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, n_features: int, n_labels: int) -> Ensemble:
-        """Take over stored arrays. Their contents are checked when the trees are first used.
+        """Return the trees of stored arrays. Their contents are checked when the trees are first used.
 
         Parameters
         ----------
         arrays : dict of str to ndarray
-            As `arrays` returned them; others are ignored.
+            The arrays that `arrays` returned; others are ignored.
         n_features, n_labels : int
 
         Returns
@@ -128,7 +128,7 @@ class Ensemble:
             end["nodes"] += size
             tree: Arrays = {name: _slice(arrays, name, nodes) for name in ("bias", "n_points")}
             for pointer, name in _SIZES.items():
-                first = int(pointer == "child_ptr")  # the root is nobody's child
+                first = int(pointer == "child_ptr")  # The root is not a child.
                 tree[pointer] = np.cumsum(np.append(first, _slice(arrays, name, nodes)), dtype=np.int64)
             for pointer, names in (("router_ptr", ("features", "weights")), ("label_ptr", ("labels", "shares"))):
                 begin = end[pointer]

@@ -19,43 +19,43 @@ from xclassic.rows import kernel_rows
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
 
-RANKING_ROUNDS = 50  # nDCG rises in each, so this only bounds the time
-RISE = 1e-6  # of the mean nDCG below which the sides of a node are settled
-SWEEPS = 2  # over the features in a Newton step; more make no better trees on held-out rows
+RANKING_ROUNDS = 50  # At most this many rounds per node. nDCG grows in each, so this only bounds the time.
+RISE = 1e-6  # The sides of a node are settled when its mean nDCG grows by less than this.
+SWEEPS = 2  # Sweeps over the features per Newton step. More do not improve trees on held-out rows.
 
 
 class FastXML(ForestClassifier):
     r"""Forest over points: every node splits its points so that two rankings of all labels serve them best.
 
-    In each node the points get random sides; then, in turn, each side ranks the labels and each point moves to the side
-    whose ranking has the larger nDCG for its labels. A sparse hyperplane, fitted to the sides by l1-regularized
+    In each node the points get random sides; then, alternately, each side ranks the labels and each point moves to the
+    side whose ranking has the larger nDCG for its labels. A sparse hyperplane, fitted to the sides by l1-regularized
     logistic regression, decides where points really go. A leaf holds the mean label vector of its points, and a
     prediction is the mean over the trees.
 
-    Good where labels often co-occur and features are few, as on delicious, where it is ahead of all linear
-    methods, and fast to predict with, since a row sees some ten hyperplanes per tree. Rare labels need `PfastreXML`;
+    It is good where labels often co-occur and features are few, as on delicious, where it is ahead of all linear
+    methods. It predicts fast, since a row sees some ten hyperplanes per tree. Rare labels need `PfastreXML`;
     with very many labels the leaves know too few of them, and linear methods such as `DiSMEC` and `Parabel` are ahead.
 
     Parameters
     ----------
     n_trees : int, default=50
-        Trees, whose leaves are averaged. Accuracy rises with their number, by little after some tens.
+        Trees, whose leaves are averaged. Accuracy grows with their number, by little after some tens.
     max_leaf : int, default=10
-        Points of a node that is not split further.
+        Nodes of at most this many points are not split.
     max_depth : int, optional
-        Edges from the root to a leaf at most; no limit by default.
+        At most this many edges from the root to a leaf; no limit by default.
     C : float, default=4.0
         Cost of a point on the wrong side of a hyperplane, above 0, for rows whose mean length is one; rows of another
         scale give the same trees. Both sides cost the same in total.
     eps : float, default=0.1
-        Precision at which a hyperplane is done: the sum of violations of optimality, relative to that at the start.
+        A hyperplane is done at this residual: the sum of violations of optimality, relative to the sum at the start.
     max_steps : int, default=3
-        Newton steps after which it is done in any case. More come closer to the objective and no closer to the labels:
-        on held-out rows of bibtex and delicious three are as accurate as ten.
+        Newton steps after which a hyperplane is done in any case. More steps lower the objective, but do not help the
+        labels: on held-out rows of bibtex and delicious three are as accurate as ten.
     leaf_labels : int, default=100
         Labels kept in a leaf, the most frequent ones.
     bias : float, default=1.0
-        Value of a constant feature, in mean lengths of a row. It is regularized like the others; 0 for none.
+        Value of a constant feature, in mean lengths of a row. It is regularized as the others are; 0 for none.
     normalize : bool, default=False
         Scale every row to unit length first.
     n_jobs : int, optional
@@ -71,23 +71,23 @@ class FastXML(ForestClassifier):
 
     See Also
     --------
-    PfastreXML : Weights labels by how rarely they are noted, and looks again at the rare ones.
+    PfastreXML : Weights labels by how rarely they are annotated, and re-ranks the rare ones.
 
     Notes
     -----
     Scores are mean shares of the points in the leaves, in [0, 1]. Labels that no leaf of a row has kept are not
-    predicted. Rows without labels reach leaves but rank nothing. A node is a leaf when its hyperplane leaves all points
-    on one side, as for identical rows or label sets.
+    predicted. Rows without labels reach leaves but do not rank labels. A node is a leaf when its hyperplane leaves all
+    points on one side, as for identical rows or label sets.
 
     The objective of a node [1]_, with sides :math:`\delta_i = \pm 1` and rankings :math:`r^\pm`, is
 
     .. math:: \|w\|_1 + C \sum_i c_i \log(1 + e^{-\delta_i w x_i}) - \sum_i \mathrm{nDCG}(r^{\delta_i}, y_i),
 
-    where :math:`c_i` is the number of points over those on the side of i, and nDCG runs over all labels. As in the
+    where :math:`c_i` is the number of points over the number on the side of i, and nDCG runs over all labels. As in the
     authors' program, sides are settled before the hyperplane, which is fitted once.
 
     Cost: ``O(n_trees nnz(X) log n_rows)``. Memory: per worker the columns of one node and 20 bytes for each label,
-    besides the finished trees.
+    in addition to the finished trees.
 
     References
     ----------
@@ -158,13 +158,13 @@ class FastXML(ForestClassifier):
         )
 
     def _normalizers(self, Y: csr_array) -> NDArray[np.float32]:
-        """Return for each row what its gains are multiplied by: one over the best DCG that its labels can have."""
+        """Return the factor of the gains of each row: one over the best DCG that its labels can have."""
         n_labels = np.diff(Y.indptr)
         best = np.concatenate([[0], np.cumsum(discounts(n_labels.max(initial=0)))])[n_labels]
         return np.divide(1, best, out=np.zeros(len(best)), where=best > 0).astype(np.float32)
 
     def _label_weights(self, Y: csr_array) -> NDArray[np.float32]:
-        """Return what the gains of each label are multiplied by."""
+        """Return the factor of the gains of each label."""
         return np.ones(Y.shape[1], np.float32)
 
 
@@ -175,7 +175,7 @@ def discounts(n_labels: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class RankingSplitter:
-    """The nodes of a level: sides by ranking, then a hyperplane between them."""
+    """Splitter of the nodes of a level: sides by ranking, then a hyperplane between them."""
 
     X: Features
     bias: float
@@ -192,7 +192,7 @@ class RankingSplitter:
         self, point_ptr: NDArray[np.int64], points: NDArray[np.int32], seeds: NDArray[np.uint64], stop: StopByte
     ) -> Split:
         sides = np.random.default_rng(seeds).integers(0, 2, len(points), dtype=np.uint8)
-        split_by_ranking(  # unsigned, since Numba would look for negative indices
+        split_by_ranking(  # Indices are unsigned, since Numba checks the sign of others.
             self.label_ptr.view(np.uint64),
             self.labels.view(np.uint32),
             self.normalizers,
@@ -231,5 +231,5 @@ class RankingSplitter:
 
 
 def _beside_zeros(first: NDArray[Any]) -> NDArray[Any]:
-    """Return values for the first of two children, where the second has zeros."""
+    """Return values for pairs of children: those given for the first of a pair, and zeros for the second."""
     return np.stack([first, np.zeros_like(first)], axis=1).ravel()

@@ -1,4 +1,4 @@
-"""What the forests over points have in common: growth of their trees, ranking, storage."""
+"""Base of the forests over points: growth of their trees, ranking, storage."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from xclassic.validation.parameters import check_number
 
 
 class ForestClassifier(XMCClassifier):
-    """Forests over points: every tree sends a row to one leaf, and the label distributions of the leaves are averaged.
+    """Base of forests whose trees send a row to one leaf each, and average the label distributions of the leaves.
 
-    A method offers ``_splitter(X, Y, seed)``, what a tree does in its nodes, and may change what leaves average
+    A method defines ``_splitter(X, Y, seed)``, which splits the nodes of a tree, and may change what leaves average
     (``_leaf_labels``) and which rows a tree is grown on (``_rows_of_tree``).
     """
 
@@ -49,7 +49,7 @@ class ForestClassifier(XMCClassifier):
     # Hooks
 
     def _splitter(self, X: Features, Y: csr_array, seed: int) -> Splitter:
-        """Return what one tree does in its nodes."""
+        """Return the splitter of the nodes of one tree."""
         raise NotImplementedError
 
     def _leaf_labels(self, Y: csr_array) -> csr_array:
@@ -81,14 +81,14 @@ class ForestClassifier(XMCClassifier):
     def add_trees(self, n: int, X: Any, y: Any) -> Self:
         """Grow further trees on the data of the fit.
 
-        With an int for `random_state` the forest becomes that of a fit of all the trees at once.
+        If `random_state` is an int, the forest is the same as after a fit of all the trees at once.
 
         Parameters
         ----------
         n : int
-            Trees to add, at least 1; `n_trees` rises by it.
+            Trees to add, at least 1; `n_trees` grows by it.
         X, y
-            As for ``fit``.
+            See ``fit``.
 
         Returns
         -------
@@ -109,12 +109,12 @@ class ForestClassifier(XMCClassifier):
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """Add points to the leaves that they reach; the trees themselves stay. The first call is a fit.
+        """Add points to the leaves that they reach; the trees stay as they are. The first call is a fit.
 
         Parameters
         ----------
         X, y
-            New points, with features and labels of the fit.
+            New points, with the features and labels of the fit.
         classes : array-like, optional
             Ignored: the labels are those of the first call.
 
@@ -186,7 +186,7 @@ def _grow(
 
 
 def _refreshed(X: Features, labels: csr_array, max_labels: int, tree: InstanceTree, stop: StopByte) -> InstanceTree:
-    """Return the tree with the means of its leaves over old and new points."""
+    """Return the tree with leaves that average old and new points."""
     n_new = np.bincount(leaves := tree._route(X, stop), minlength=tree.n_nodes)
     place = csr_array(
         (np.ones(len(leaves), np.float32), (leaves, np.arange(len(leaves)))), shape=(tree.n_nodes, len(leaves))
@@ -195,7 +195,7 @@ def _refreshed(X: Features, labels: csr_array, max_labels: int, tree: InstanceTr
     n_points = tree.n_points + n_new
     both = csr_array(old * tree.n_points[:, None] + place @ labels)
     both = csr_array(both / np.maximum(n_points, 1)[:, None])
-    both.data = both.data.astype(np.float16).astype(np.float32)  # as a saved model has it
+    both.data = both.data.astype(np.float16).astype(np.float32)  # A saved model has half precision.
     both.eliminate_zeros()
     kept = TopK.from_csr(both, max_labels).to_csr(tree.n_labels)
     kept.sort_indices()

@@ -23,11 +23,11 @@ class Split:
     arity : ndarray of int64, shape (n_nodes,)
         Children of each node; 0 if it cannot be split.
     child : ndarray of int64, shape (n_points,)
-        Which of them each point goes to. Ignored in nodes that are not split.
+        The child of its node that each point goes to. It is ignored in nodes that are not split.
     sizes : ndarray of int64, shape (arity.sum(),)
         Entries of the vector of each child.
     features : ndarray of int32, shape (sizes.sum(),)
-        Rising within a vector.
+        Ascending within a vector.
     weights : ndarray of float32, shape (sizes.sum(),)
     bias : ndarray of float32, shape (arity.sum(),)
     """
@@ -41,7 +41,7 @@ class Split:
 
 
 class Splitter(Protocol):
-    """What a method has to offer: a router for each node of a level."""
+    """Interface of a method: it returns a router for each node of a level."""
 
     def __call__(
         self, point_ptr: NDArray[np.int64], points: NDArray[np.int32], seeds: NDArray[np.uint64], stop: StopByte
@@ -65,17 +65,17 @@ def grow_tree(
     Parameters
     ----------
     points : ndarray of int32
-        Rows to grow the tree on; a row may stand there more than once.
+        Rows to grow the tree on; a row may occur more than once.
     labels : csr_array of float32, shape (n_rows, n_labels)
-        What leaves average: the weight of each label of a row.
+        The weight of each label of a row; leaves average these.
     split : Splitter
     seed : int
     stop : ndarray of uint8, shape (1,)
     max_leaf : int
     max_depth : int or None
-        Edges from the root to a leaf at most.
+        At most this many edges from the root to a leaf.
     max_labels : int
-        Labels kept in a leaf, the largest.
+        Labels kept in a leaf, namely those of the largest weight.
     n_features : int
 
     Returns
@@ -84,7 +84,7 @@ def grow_tree(
 
     Notes
     -----
-    Memory: the point numbers, some bytes for each, and what `split` needs.
+    Memory: some bytes for each point, and the memory of `split`.
     """
     pointers = np.array([0, len(points)])
     levels: list[Split] = []
@@ -126,7 +126,7 @@ def _assembled(
     max_labels: int,
     n_features: int,
 ) -> InstanceTree:
-    """Join the levels; the root has no vector."""
+    """Return the tree that joins the levels; its root has no vector."""
     arity = np.concatenate(arities)
     leaf_sizes = np.concatenate([sizes for sizes, _ in leaves])
     n_labels, ids, shares = kernels.average_labels(

@@ -19,28 +19,28 @@ from xclassic.validation.parameters import check_number
 
 
 class MLRF(ForestClassifier):
-    r"""Random forest for label sets: every node takes the threshold of one feature that makes its sides most similar.
+    r"""Random forest for label sets: every node takes the threshold of one feature that makes its sides most uniform.
 
-    A node looks at some random features and parts its points where the label sets on either side differ least among
-    themselves. The only forest here whose trees can be read as questions, and the only one that does not care how
-    features are scaled. On sparse text `FastXML` and `CRAFTML` are more accurate.
+    A node looks at some random features and splits its points where the label sets on either side differ least among
+    themselves. This is the only forest here whose trees can be read as questions, and the only one that does not depend
+    on the scale of features. On sparse text `FastXML` and `CRAFTML` are more accurate.
 
     Parameters
     ----------
     n_trees : int, default=100
-        Trees, whose leaves are averaged. Accuracy rises with their number, by little after a hundred.
+        Trees, whose leaves are averaged. Accuracy grows with their number, by little after a hundred.
     max_leaf : int, default=20
-        Points of a node that is not split further.
+        Nodes of at most this many points are not split.
     min_leaf : int, default=3
-        Points on either side of a split at least.
+        At least this many points on either side of a split.
     min_share : float, default=0.005
-        Points on either side at least, as a share of those of the node, in [0, 0.5]. With 0, words that few rows have
+        At least this share of the points of a node on either side, in [0, 0.5]. With 0, words that few rows contain
         make trees very deep, and training takes several times as long on 40,000 rows of text.
     max_depth : int, optional
-        Edges from the root to a leaf at most; no limit by default.
+        At most this many edges from the root to a leaf; no limit by default.
     split_features : float or "sqrt", default=0.1
-        Share of all features that a node looks at, above 0 and at most 1, or their square root. They are drawn from
-        those that occur in the node, and more of them until one can part it.
+        Share of all features that a node looks at, above 0 and at most 1, or the square root of their number. They are
+        drawn from the features that occur in the node, and more are drawn until one can split it.
     bootstrap : bool, default=True
         Grow each tree on as many rows as there are, drawn with replacement; otherwise on the rows themselves.
     leaf_labels : int, default=100
@@ -66,15 +66,15 @@ class MLRF(ForestClassifier):
     -----
     Scores are mean shares of the points in the leaves, in [0, 1]. With :math:`n_l` of the :math:`n` points of a side
     having label l, its impurity is :math:`\sum_l n_l (1 - n_l / n)`, the Gini index of each label on its own; the sum
-    over both sides is least [1]_. A feature that a row does not have is 0. Points with a value of at most the
+    over both sides is minimized [1]_. A feature that a row does not have is 0. Points with a value of at most the
     threshold, halfway between two neighbors, go to the first child. A node is a leaf when its points all have the same
-    labels, or no feature parts them. The paper also fills in labels that are likely missing before it grows trees,
+    labels, or no feature splits them. The paper also fills in labels that are likely missing before it grows trees,
     which is not done here; least squares with propensities does so in its own way.
 
     Labels are counted only where they occur, so that a feature costs its entries in the node times the labels of a row,
-    whatever the number of labels is. Cost: ``O(n_trees nnz(X) (log nnz(X) + labels of a row) depth)`` at most. Memory:
-    per worker the entries of the features that one node looks at, and 8 bytes for each label and feature, besides the
-    finished trees.
+    for any number of labels. Cost: ``O(n_trees nnz(X) (log nnz(X) + labels of a row) depth)`` at most. Memory:
+    per worker the entries of the features that one node looks at, and 8 bytes for each label and feature, in addition
+    to the finished trees.
 
     References
     ----------
@@ -148,7 +148,7 @@ class MLRF(ForestClassifier):
 
 @dataclass(frozen=True)
 class ThresholdSplitter:
-    """The nodes of a level: in each the best threshold of some random features."""
+    """Splitter of the nodes of a level: the best threshold of some random features in each."""
 
     X: Features
     label_ptr: NDArray[np.int64]

@@ -1,6 +1,6 @@
-"""The split of FastXML: two sides of a node and a ranking of the labels for each, so that nDCG is largest.
+"""The split of FastXML: two sides of a node and a ranking of the labels for each that maximize nDCG.
 
-Compiled by Numba on the first call.
+Numba compiles it on the first call.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import numpy as np
 
 from xclassic._kernels.jit import Jitted
 
-NOTHING = np.float32(1e-12)  # a gain below this is what rounding left of none
-COARSE = 13  # bits of a gain that are left to insertion: it ends what two passes by eight bits each have begun
+NOTHING = np.float32(1e-12)  # Gains below this are rounding errors and count as 0.
+COARSE = 13  # Low bits of a gain that insertion sorts, after two passes that sort by eight higher bits each.
 
 
 @Jitted
 def split_by_ranking(  # type: ignore[no-untyped-def]
     indptr, indices, normalizers, weights, point_ptr, points, sides, discounts, max_rounds, tolerance, stop
 ):
-    """Alternate ranking and assignment in every node of a level, on the sides that are given, until nDCG stops rising.
+    """Alternate ranking and assignment in every node of a level, from given sides on, until nDCG stops growing.
 
     Row i gains ``normalizers[i] * weights[l] * discounts[rank]`` from its label l at some rank.
 
@@ -31,27 +31,27 @@ def split_by_ranking(  # type: ignore[no-untyped-def]
     points : ndarray of int32
         Rows of each node.
     sides : ndarray of uint8
-        For each point 0 or 1; changed in place.
+        Side of each point, 0 or 1; changed in place.
     discounts : ndarray of float32, shape (n_labels,)
-        What each rank is worth, descending.
+        Factor of the gain at each rank, descending.
     max_rounds : int
     tolerance : float
-        Rise of the mean gain of a row below which a node is done.
+        A node is done when the mean gain of a row grows by less than this.
     stop : ndarray of uint8, shape (1,)
 
     Notes
     -----
-    Cost of a round: the labels of the rows that moved, those of all rows, and of the node.
+    Cost of a round: the labels of the rows that moved, the labels of all rows, and the labels of the node.
     """
     n_labels = len(weights)
-    scores = np.zeros((2, n_labels))  # sums of normalizers of the rows of each side
-    worth = np.zeros((2, n_labels), np.float32)  # discount of each label on either side
+    scores = np.zeros((2, n_labels))  # Sums of the normalizers of the rows of each side.
+    worth = np.zeros((2, n_labels), np.float32)  # Discount of each label on either side.
     better = np.zeros(n_labels, np.float32)
     seen = np.zeros(n_labels, np.bool_)
     labels = np.empty(n_labels, np.int32)
     one_float = np.empty(1, np.float32)
     bits = one_float.view(np.int32)
-    keys = np.empty(n_labels, np.int64)  # bits of a gain, so that the largest come first, then the label
+    keys = np.empty(n_labels, np.int64)  # Inverted bits of a gain, so that the largest come first, then the label.
     spare = np.empty(n_labels, np.int64)
     counts = np.zeros((2, 256), np.int64)
     for node in range(len(point_ptr) - 1):
@@ -86,9 +86,9 @@ def split_by_ranking(  # type: ignore[no-untyped-def]
 def _sum_by_label(  # type: ignore[no-untyped-def]
     indptr, indices, normalizers, points, sides, begin, end, scores, seen, labels
 ):
-    """Sum up the normalizers of a node's rows for each label on each side.
+    """Sum the normalizers of a node's rows for each label on each side.
 
-    Write the labels of the rows to `labels`, ascending, and return how many there are.
+    Write the labels of the rows to `labels`, ascending, and return their number.
     """
     n_present = 0
     for q in range(begin, end):
@@ -119,7 +119,7 @@ def _rank(scores, side, weights, present, one_float, bits, keys, spare, counts):
     for position in range(len(present)):
         label = present[position]
         highest = max(highest, np.float32(scores[side, label] * weights[label]))
-    one_float[0] = highest  # above 0, floats are in the order of their bits
+    one_float[0] = highest  # Floats above 0 have the order of their bits.
     first = np.int64(bits[0])
     counts[:] = 0
     for position in range(len(present)):
@@ -144,7 +144,7 @@ def _sort(keys, spare, counts, n):  # type: ignore[no-untyped-def]
             value = key >> 32 + COARSE + 8 * digit & 255
             spare[counts[digit, value]] = key
             counts[digit, value] += 1
-        keys, spare = spare, keys  # of two passes the second ends where the first began
+        keys, spare = spare, keys  # After two passes the keys are back in their own array.
     for rank in range(n):
         key, place = keys[rank], rank
         while place > 0 and keys[place - 1] > key:
@@ -157,9 +157,9 @@ def _sort(keys, spare, counts, n):  # type: ignore[no-untyped-def]
 def _assign(  # type: ignore[no-untyped-def]
     indptr, indices, normalizers, points, sides, begin, end, scores, better
 ):
-    """Move each row of a node to the side that ranks its labels better; it stays where both are as good.
+    """Move each row of a node to the side that ranks its labels better; it stays if both are equally good.
 
-    Return whether any moved.
+    Return whether any row moved.
     """
     moved = False
     for q in range(begin, end):

@@ -21,37 +21,37 @@ from xclassic.validation.parameters import check_number
 class PfastreXML(FastXML):
     r"""FastXML that weighs labels by one over their propensity, and re-ranks by the means of the labels' rows.
 
-    A rare label that is true is often not noted. Weighing each by one over the probability that it is noted makes the
-    training loss an unbiased estimate of that on complete labels, and moves rare labels up; so does the re-ranker.
-    Better than `FastXML` on propensity-scored metrics (PSP@k), usually worse on P@k.
+    A rare label that is true is often not annotated. Weighing each label by one over the probability that it is
+    annotated makes the training loss an unbiased estimate of the loss on complete labels, and moves rare labels up; so
+    does the re-ranker. It is better than `FastXML` on propensity-scored metrics (PSP@k), and usually worse on P@k.
 
     Parameters
     ----------
     n_trees : int, default=50
         Trees, whose leaves are averaged.
     max_leaf : int, default=10
-        Points of a node that is not split further.
+        Nodes of at most this many points are not split.
     max_depth : int, optional
-        Edges from the root to a leaf at most; no limit by default.
+        At most this many edges from the root to a leaf; no limit by default.
     propensity : str, (float, float) or None, default="default"
         A preset of `metrics.propensity` or its constants (A, B); None gives all labels the same weight.
     normalized_gain : bool, default=False
-        Divide the gain of a row by the best that its labels can have, as `FastXML` does. Off in the paper, since what
-        is best is unknown when labels are missing.
+        Divide the gain of a row by the best that its labels can have, as `FastXML` does. The paper does not, since the
+        best is unknown when labels are missing.
     alpha : float, default=0.9
         Weight of the forest in the final score, in [0, 1]; 1 is the forest alone ("PfastXML").
     gamma : float, default=30.0
-        How fast the tail score falls with the squared distance: see `TailReranker`.
+        Rate at which the tail score falls with the squared distance: see `TailReranker`.
     candidates : int, default=1000
-        Labels of the forest that are re-ranked; at least as many as are asked for.
+        Labels of the forest that are re-ranked, or as many as are to be predicted if that is more.
     C : float, default=4.0
         Cost of a point on the wrong side of a hyperplane, above 0: see `FastXML`.
     eps : float, default=0.1
-        Precision at which a hyperplane is done: see `FastXML`.
+        Residual at which a hyperplane is done: see `FastXML`.
     max_steps : int, default=3
-        Newton steps after which it is done in any case.
+        Newton steps after which a hyperplane is done in any case.
     leaf_labels : int, default=100
-        Labels kept in a leaf, those of the largest weight.
+        Labels kept in a leaf, namely those of the largest weight.
     bias : float, default=1.0
         Value of a constant feature, in mean lengths of a row; 0 for none.
     normalize : bool, default=False
@@ -72,15 +72,16 @@ class PfastreXML(FastXML):
 
     See Also
     --------
-    FastXML : Without weights and re-ranking.
-    TailReranker : The re-ranker, for any other method.
+    FastXML : The forest without weights and re-ranking.
+    TailReranker : The re-ranker, for use with any other method.
 
     Notes
     -----
-    Scores are above 0 and no probabilities. A label that no leaf of a row has kept is not predicted, however near its
-    mean is. Propensities and the means of the re-ranker are those of the rows of ``fit``: ``partial_fit`` fills leaves.
+    Scores are above 0 and are not probabilities. A label that no leaf of a row has kept is not predicted, however near
+    its mean is. Propensities and the means of the re-ranker come from the rows of ``fit``; ``partial_fit`` only fills
+    leaves.
 
-    Cost and memory: those of `FastXML`, and the means of the labels' rows.
+    Cost and memory: as for `FastXML`, and the means of the labels' rows.
 
     References
     ----------

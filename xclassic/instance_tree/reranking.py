@@ -1,4 +1,4 @@
-"""A second look at ranked labels, by the distance of a row to the mean row of each label."""
+"""Re-ranking of predictions by the distance of a row to the mean row of each label."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from xclassic.validation.parameters import check_number
 
 
 class TailReranker(BaseEstimator):
-    r"""Re-ranks predictions by how near a row is to the mean of the rows of each label.
+    r"""Re-ranker of predictions by the distance of a row to the mean of the rows of each label.
 
     Classifiers of any kind learn little about a label of three rows. Their mean is still a usable description of it, so
     that the predictions of a ranker, weighed against it, name more rare labels.
@@ -33,7 +33,7 @@ class TailReranker(BaseEstimator):
     alpha : float, default=0.8
         Weight of the ranker's score in the geometric mean, in [0, 1]; 1 leaves predictions as they are.
     gamma : float, default=30.0
-        How fast the tail score falls with the squared distance, at least 0.
+        Rate at which the tail score falls with the squared distance, at least 0.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class TailReranker(BaseEstimator):
         Parameters
         ----------
         X, y
-            As for any estimator of xclassic.
+            See ``fit`` of any estimator of xclassic.
 
         Returns
         -------
@@ -118,13 +118,13 @@ class TailReranker(BaseEstimator):
         self._square_norms = np.asarray(centroids.multiply(centroids).sum(axis=1), np.float32).ravel()
 
     def rerank(self, X: Any, top: TopK) -> TopK:
-        """Score predictions anew and sort them.
+        """Rescore predictions and sort them.
 
         Parameters
         ----------
         X : sparse matrix or array-like, shape (n_rows, n_features)
         top : TopK
-            Of the same rows and labels; better more candidates than predictions are wanted, say 100.
+            Predictions for the same rows and labels. It should hold more candidates than are needed, say 100.
 
         Returns
         -------
@@ -169,7 +169,7 @@ class TailReranker(BaseEstimator):
         known = filled & self._trained[top.ids]
         tail = -np.logaddexp(0, self.gamma * distances[known].astype(np.float64))
         head = np.log(top.scores[known].astype(np.float64))
-        scores[known] = self.alpha * head + (1 - self.alpha) * tail  # ranked as logarithms, which do not underflow
+        scores[known] = self.alpha * head + (1 - self.alpha) * tail  # Ranking uses logarithms, which do not underflow.
         ranked = TopK.from_csr(TopK(top.ids, scores, top.counts).to_csr(n_labels), top.k)
         return TopK(ranked.ids, np.where(ranked.filled(), np.exp(ranked.scores), -np.inf), ranked.counts)
 
@@ -177,7 +177,7 @@ class TailReranker(BaseEstimator):
         return matrix_arrays("centroids", self.centroids_) | {"trained": self._trained}
 
     def _take(self, arrays: Arrays, n_features: int, n_labels: int) -> None:
-        """Take over what `_arrays` returned; raises ModelFileError for anything that the kernel could trip over."""
+        """Set the arrays that `_arrays` returned, or raise ModelFileError if the kernel could not follow them."""
         centroids = stored_matrix(arrays, "centroids", (n_labels, n_features))
         verify_matrix("centroids", centroids)
         self.n_features_in_ = n_features

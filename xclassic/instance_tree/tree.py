@@ -37,19 +37,19 @@ class InstanceTree:
     Parameters
     ----------
     child_ptr : ndarray of int64, shape (n_nodes + 1,)
-        The children of node v are the nodes ``child_ptr[v]`` to ``child_ptr[v + 1] - 1``; a leaf has none.
+        The children of node v are the nodes ``child_ptr[v]`` to ``child_ptr[v + 1] - 1``; a leaf has an empty range.
     router_ptr : ndarray of int64, shape (n_nodes + 1,)
-        The entries of the vector of node v. A node sends a point x to the child whose vector w and bias b give the
-        largest w.x + b, and to the first of equals. A hyperplane is a child with a vector beside one without, and a
-        threshold of a feature is a vector of one entry.
+        Pointers to the entries of the vector of node v. A node sends a point x to the child whose vector w and bias b
+        give the largest w.x + b, or to the first of equal ones. A hyperplane is a child with a vector next to one
+        without, and a threshold of a feature is a vector of one entry.
     features : ndarray of int32, shape (router_ptr[-1],)
-        Rising within a vector.
+        Ascending within a vector.
     weights : ndarray of float32, shape (router_ptr[-1],)
     bias : ndarray of float32, shape (n_nodes,)
     label_ptr : ndarray of int64, shape (n_nodes + 1,)
-        The labels of leaf v; inner nodes have none.
+        Pointers to the labels of leaf v; an inner node has an empty range.
     labels : ndarray of int32, shape (label_ptr[-1],)
-        Rising within a leaf.
+        Ascending within a leaf.
     shares : ndarray of float32, shape (label_ptr[-1],)
         Mean weight of each label over the points of the leaf, above 0.
     n_points : ndarray of int64, shape (n_nodes,)
@@ -60,7 +60,7 @@ class InstanceTree:
     Raises
     ------
     ValueError
-        If the arrays are not such a tree.
+        If the arrays do not form such a tree.
 
     Examples
     --------
@@ -102,12 +102,12 @@ class InstanceTree:
         self.verify()
 
     def verify(self) -> None:
-        """Check everything that a walk follows.
+        """Check every pointer and index that a walk from the root follows.
 
         Raises
         ------
         ValueError
-            If the arrays are not a tree.
+            If the arrays do not form a tree.
         """
         n_nodes = len(self.bias)
         children = self.child_ptr
@@ -154,7 +154,7 @@ class InstanceTree:
 
     @property
     def mean_depth(self) -> float:
-        """Edges that a training point passes, on average."""
+        """Edges from the root to the leaf of a training point, on average."""
         depth = np.repeat(np.arange(self.depth + 1), np.diff(self.level_ptr))
         return float((depth * self.n_points).sum() / max(self.n_points.sum(), 1))
 
@@ -167,7 +167,7 @@ class InstanceTree:
         Parameters
         ----------
         X : csr_array or ndarray of float32, shape (n_rows, n_features)
-            Encoded as the estimator encodes them, for instance scaled to unit length.
+            Rows as the estimator prepares them, for instance scaled to unit length.
 
         Returns
         -------
@@ -188,7 +188,7 @@ class InstanceTree:
         return kernels.route(self.prepared(), kernel_rows(X), stop=stop)
 
     def prepared(self) -> Any:
-        """Return what the kernels read, made and checked at its first use.
+        """Return the form of the tree that the kernels read, made and checked at its first use.
 
         Returns
         -------
@@ -226,14 +226,14 @@ class InstanceTree:
         feature_names: Sequence[str] | None = None,
         label_names: Sequence[str] | None = None,
     ) -> str:
-        """Return the top levels as text: what sends a point where, and the labels that it finds there.
+        """Return the top levels as text: the routers of inner nodes, and the labels of leaves.
 
         Parameters
         ----------
         max_depth : int, default=3
             Levels below the root.
         feature_names, label_names : sequence of str, optional
-            Numbers are shown otherwise.
+            Names to show; numbers by default.
 
         Returns
         -------
@@ -280,21 +280,21 @@ class InstanceTree:
         Returns
         -------
         dict of str to ndarray
-            By the names of the parameters.
+            Keys are the names of the parameters.
         """
         return {name: getattr(self, name) for name in TABLE}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, n_features: int, n_labels: int, *, verify: bool = True) -> InstanceTree:
-        """Take over stored arrays.
+        """Return the tree of stored arrays.
 
         Parameters
         ----------
         arrays : dict of str to ndarray
-            As `arrays` returned them; others are ignored.
+            The arrays that `arrays` returned; others are ignored.
         n_features, n_labels : int
         verify : bool, default=True
-            Check the contents now, else before their first use.
+            Check the contents now; otherwise before their first use.
 
         Returns
         -------
@@ -323,7 +323,7 @@ class InstanceTree:
         Raises
         ------
         FileExistsError
-            If the path is a file, or a folder that holds something else than a model.
+            If the path is a file, or a folder that holds anything but a model.
         OSError
             If writing fails.
         """
@@ -345,7 +345,7 @@ class InstanceTree:
         Raises
         ------
         ModelFileError
-            If there is no tree, or it is damaged.
+            If the folder does not hold a tree, or the tree is damaged.
         """
         header, arrays = load_model(path, mmap=False, verify="full")
         if header.get("class") != "InstanceTree":
