@@ -27,23 +27,23 @@ class DiSMEC(OneVsRestLinear):
     Parameters
     ----------
     C : float, default=1.0
-        Cost of an error, above 0. Larger fits the training rows more closely.
+        Cost of an error, above 0. A larger cost fits the training rows more closely.
     loss : {"squared_hinge", "logistic"}, default="squared_hinge"
     prune : float, default=0.1
-        Weights of at most this absolute value are dropped after training; 0 keeps all. Larger means a smaller model
-        and faster prediction. The paper has 0.01, label trees usually 0.1; on held-out training rows of four data sets
-        the two are equally accurate, on the long-tailed ones 0.1 with a seventh of the weights.
+        Weights of at most this absolute value are dropped after training; 0 keeps all. A larger value means a smaller
+        model and faster prediction. The paper has 0.01, label trees usually 0.1. On held-out training rows of four data
+        sets the two are equally accurate; on the long-tailed ones 0.1 keeps a seventh of the weights.
     eps : float, default=0.01
-        Accuracy at which the training of a label ends: the duality gap is at most this share of :math:`\|w\|^2 / 2`, so
-        the weights differ from the optimal ones, in squared length, by at most this share. Usually they are far closer.
+        Duality gap at which the training of a label ends, as a share of :math:`\|w\|^2 / 2`. The weights then differ
+        from the optimal ones, in squared length, by at most this share. Usually they are far closer.
     max_passes : int, default=20
         Passes over all rows after which the training of a label ends in any case.
     propensity : {"default", "wikipedia", "amazon"}, tuple of (A, B), or None, default=None
         Weigh the positives of label l by :math:`c_i = 2/p_l - 1` with p_l its propensity under the preset or the
-        constants: favors rare labels (higher PSP@k), often at some cost in P@k. As it raises the cost of errors, try
-        smaller `C` with it.
+        constants. This favors rare labels (higher PSP@k), often at some cost in P@k. Since it raises the cost of
+        errors, try a smaller `C` with it.
     bias : float, default=1.0
-        Value of a constant feature, which is regularized like the others; 0 for none.
+        Value of a constant feature, which is regularized as the others are; 0 for none.
     normalize : bool, default=True
         Scale rows to unit length first, as the defaults of the other parameters expect.
     n_jobs : int, optional
@@ -63,7 +63,7 @@ class DiSMEC(OneVsRestLinear):
 
     See Also
     --------
-    OneVsRestLeastSquares : The same with squared loss; better on some data, and faster.
+    OneVsRestLeastSquares : The same with squared loss, which is better on some data, and faster.
 
     Notes
     -----

@@ -1,7 +1,7 @@
 """Ridge regression of all labels by one Cholesky factorization, and its leave-one-out predictions.
 
 With the constant feature appended to `X`, ``W = (X^T X + alpha I)^-1 X^T T = X^T (X X^T + alpha I)^-1 T``: the first
-form factorizes a matrix of features, the second one of rows, and the smaller is taken.
+form factorizes a matrix of features, the second one of rows. The smaller matrix is used.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from xclassic.parallel import StopByte
 from xclassic.rows import dense
 from xclassic.validation.features import Features
 
-SAMPLE_ROWS = 3_000  # rows that leave-one-out works on where features are more
-JUDGED_ROWS = 1_000  # rows whose ranking is judged
+SAMPLE_ROWS = 3_000  # Rows that leave-one-out fits if both rows and features are more; its matrix is quadratic in them.
+JUDGED_ROWS = 1_000  # Rows whose ranking is judged.
 RANKS = (1, 3, 5)
 
 
@@ -42,7 +42,7 @@ def solve(
 ) -> Trained:
     """Fit ``(X^T X + alpha I) w = targets[j] X^T y_j`` for each of `labels`.
 
-    Parameters are those of `ridge_blocks`; `X` carries the constant feature, of value `bias`, as its last column.
+    The parameters are those of `ridge_blocks`; the last column of `X` is the constant feature, of value `bias`.
 
     Notes
     -----
@@ -88,7 +88,7 @@ def leave_one_out(
     powers: Sequence[float],
     seed: int,
 ) -> dict[tuple[float, float], float]:
-    """Judge pairs of penalty and propensity power on training rows, each ranked by models that have not seen it.
+    """Judge pairs of penalty and propensity power on training rows, each ranked by models that have not seen the row.
 
     With the hat matrix ``H = X (X^T X + alpha I)^-1 X^T``, the models fitted without row i give it the scores
     ``(H_i Y - h_ii y_i) / (1 - h_ii)``. The power only multiplies the columns, so one factorization serves all powers.
@@ -96,7 +96,7 @@ def leave_one_out(
     Parameters
     ----------
     X : csr_array or ndarray, shape (n_rows, n_features)
-        Without the constant feature.
+        Features without the constant one.
     Y : csr_array, shape (n_rows, n_labels)
     inverse : ndarray, shape (n_labels,)
         Inverse propensities.
@@ -104,7 +104,7 @@ def leave_one_out(
         Value of the constant feature.
     alphas, powers : sequence of float
     seed : int
-        Of the choice of rows: 3,000 to fit on where there are more features than that, and 1,000 to judge.
+        Seed of the choice of rows: 3,000 to fit on if there are more features than that, and 1,000 to judge.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def leave_one_out(
         X, Y = X[sample], Y[sample]
     X = with_bias(X, bias)
     judged = np.sort(random.choice(X.shape[0], min(JUDGED_ROWS, X.shape[0]), replace=False))
-    seen = np.flatnonzero(np.bincount(Y.indices, minlength=Y.shape[1]))  # the others score 0
+    seen = np.flatnonzero(np.bincount(Y.indices, minlength=Y.shape[1]))  # Other labels score 0.
     Y, inverse = csr_array(Y[:, seen]), inverse[seen]
     quality = {}
     for alpha in alphas:

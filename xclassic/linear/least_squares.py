@@ -18,7 +18,7 @@ from xclassic.validation.parameters import check_choice, check_number
 
 POWERS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 ALPHAS = (0.3, 1.0, 3.0)
-# Operations of one core per second, dense by BLAS and sparse on blocks of labels: only to choose between the solvers.
+# Operations of one core per second, dense by BLAS and sparse on blocks of labels. They only decide between solvers.
 DENSE_RATE, SPARSE_RATE = 6e10, 2e10
 
 
@@ -30,13 +30,13 @@ class OneVsRestLeastSquares(OneVsRestLinear):
     .. math:: (X^\top X + \alpha I)\, w_l = p_l^{-\mathrm{power}}\, X^\top y_l
 
     All labels share the matrix on the left, so one factorization serves them all where rows or features are few; beyond
-    that, conjugate gradients run on 16 labels at a time. Fast, and on many data sets more accurate than the squared
-    hinge of `DiSMEC`; where labels have few rows and texts are long, the hinge may stay ahead: try both.
+    that, conjugate gradients run on 16 labels at a time. The method is fast, and on many data sets more accurate than
+    the squared hinge of `DiSMEC`. Where labels have few rows and texts are long, the hinge may stay ahead: try both.
 
     Parameters
     ----------
     alpha : float or "auto", default=1.0
-        Ridge penalty, above 0, also of the constant feature. "auto" chooses among 0.3, 1 and 3.
+        Ridge penalty, above 0; the constant feature is penalized too. "auto" chooses among 0.3, 1 and 3.
     propensity_power : float in [0, 1] or "auto", default="auto"
         0 is plain least squares; larger values favor rare labels. "auto" chooses among 0, 0.2, ..., 1 the power with
         the best mean of P@1, P@3 and P@5 on training rows, each judged by models that have not seen it
@@ -46,8 +46,8 @@ class OneVsRestLeastSquares(OneVsRestLinear):
     prune : float, default=0.01
         Weights of at most this absolute value are dropped after training; 0 keeps all.
     solver : {"auto", "exact", "cg"}, default="auto"
-        "exact" factorizes the matrix of features or that of rows, whichever is smaller, and refuses above 15,000;
-        "cg" is block conjugate gradients; "auto" takes the one that should be faster.
+        "exact" factorizes the matrix of features or of rows, whichever is smaller, and raises above 15,000. "cg" is
+        block conjugate gradients. "auto" takes the one that should be faster.
     tol : float, default=0.01
         Relative residual at which conjugate gradients end for a label.
     max_sweeps : int, default=8
@@ -145,7 +145,7 @@ class OneVsRestLeastSquares(OneVsRestLinear):
         labels = by_descending_count(Y)
         inverse = inverse_propensities(self.propensity, Y)[labels]
         seed = int(spawn_seeds(self.random_state, 1)[0])
-        with blas_threads(1):  # so that the model does not depend on how BLAS shares its work
+        with blas_threads(1):  # The model must not depend on how BLAS shares its work.
             self.alpha_, self.propensity_power_ = self._choose(X, Y, labels, inverse, seed)
             targets = (inverse**self.propensity_power_).astype(np.float32)
             self.solver_ = self._choose_solver(X.shape[0], X.shape[1], len(labels), X.size)
@@ -180,7 +180,7 @@ class OneVsRestLeastSquares(OneVsRestLinear):
     def _choose(
         self, X: Features, Y: csr_array, labels: NDArray[np.int64], inverse: NDArray[np.float64], seed: int
     ) -> tuple[float, float]:
-        """Return (alpha, power): as given, or the pair that ranks left-out training rows best."""
+        """Return (alpha, power), either as given or the pair that ranks left-out training rows best."""
         alphas = ALPHAS if self.alpha == "auto" else (float(self.alpha),)
         powers = POWERS if self.propensity_power == "auto" else (float(self.propensity_power),)
         if len(alphas) == len(powers) == 1 or len(labels) == 0:
@@ -188,10 +188,10 @@ class OneVsRestLeastSquares(OneVsRestLinear):
         quality = exact_ridge.leave_one_out(
             X, Y[:, labels], inverse, bias=self.bias, alphas=alphas, powers=powers, seed=seed
         )
-        return max(quality, key=lambda pair: quality[pair])  # the first of equals: the weaker penalty, the lower power
+        return max(quality, key=lambda pair: quality[pair])  # Ties go to the weaker penalty and the lower power.
 
     def _choose_solver(self, n: int, d: int, n_labels: int, nnz: int) -> str:
-        """Return the solver to use: as given, or the one expected to be faster."""
+        """Return the solver to use, either as given or the one that should be faster."""
         m = min(n, d)
         if self.solver == "exact" and m > ridge.LIMIT:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What the one-vs-rest methods share: unit rows, block weights, ranking by score, persistence."""
+"""Base of the one-vs-rest methods: unit rows, block weights, ranking by score, persistence."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ class OneVsRestLinear(ExplainableClassifier):
 
 
 def memory_of_blocks(n: int, d: int, L: int, nnz_x: int, n_jobs: int | None, arrays_per_feature: int) -> int:
-    """Return the bytes that a one-vs-rest fit needs above the data, its model guessed at 150 weights a label."""
-    copies = 12 * nnz_x + 24 * n  # column numbers, and values where rows are scaled
+    """Return the bytes that a one-vs-rest fit needs above the data, with a guess of 150 weights per label."""
+    copies = 12 * nnz_x + 24 * n  # Column numbers, and values if rows are scaled.
     scratch = effective_n_jobs(n_jobs) * 4 * LANES * (n + arrays_per_feature * d)
-    model = 2 * 150 * 10 * L  # twice, while trained blocks are merged
+    model = 2 * 150 * 10 * L  # The model exists twice while trained blocks are merged.
     return copies + scratch + model
