@@ -227,7 +227,7 @@ def load_model(
     Raises
     ------
     ModelFileError
-        If there is no model, or it is damaged or of a newer format.
+        If the folder has no model, or one that is damaged or of a newer format.
 
     Notes
     -----

@@ -157,7 +157,7 @@ def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") 
     Raises
     ------
     ModelFileError
-        If there is no model, or it is damaged, or of a newer format or an unknown class. Nothing in the folder is
+        If the folder has no model, or one that is damaged, of a newer format or of an unknown class. Nothing in it is
         executed or unpickled.
     """
     return read(path, mmap, verify)[0]
