@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import numpy as np
@@ -102,21 +102,66 @@ def _run_one(function: Callable[..., Result], task: Any, stop: StopByte) -> Resu
 def _run_in_threads(
     function: Callable[..., Result], tasks: Sequence[Any], stop: StopByte, workers: int, bar: _Bar | None
 ) -> list[Result]:
-    with ThreadPoolExecutor(workers) as executor:
+    """Run tasks in threads; see `run_tasks`.
+
+    The main thread holds no lock while it waits, since Ctrl-C may come at any instruction of it, and a lock that an
+    interrupt leaves behind is never opened again. It starts one thread, which starts and joins the others.
+    """
+    results: list[Any] = [None] * len(tasks)
+    done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
+    crew = threading.Thread(target=_work_together, args=(function, tasks, stop, workers, done))
+    try:
+        crew.start()
+        for _ in results:
+            number, results[number], error = _next(done)
+            if error is not None:
+                try:
+                    raise error
+                finally:
+                    del error  # or its frames, and all arrays in them, would live until the next collection
+            if bar is not None:
+                bar.update()
+    except BaseException:
+        stop[0] = 1
+        raise
+    finally:
+        if crew.is_alive():
+            crew.join()
+    return results
+
+
+def _work_together(
+    function: Callable[..., Any], tasks: Sequence[Any], stop: StopByte, workers: int, done: SimpleQueue[Any]
+) -> None:
+    """Run the tasks in this thread and further ones. Each takes the next task when it is free."""
+    upcoming, lock = iter(range(len(tasks))), threading.Lock()
+
+    def work() -> None:
+        while not stop[0]:
+            with lock:
+                number = next(upcoming, None)
+            if number is None:
+                return
+            try:
+                done.put((number, function(tasks[number], stop), None))
+            except BaseException as error:
+                done.put((number, None, error))
+
+    others = [threading.Thread(target=work) for _ in range(min(workers, len(tasks)) - 1)]
+    for thread in others:
+        thread.start()
+    work()
+    for thread in others:
+        thread.join()
+
+
+def _next(queue: SimpleQueue[Any]) -> Any:
+    """Wait for the next item in short spells, because Windows cannot interrupt a long wait."""
+    while True:
         try:
-            futures = [executor.submit(function, task, stop) for task in tasks]
-            pending = set(futures)
-            while pending:  # Windows cannot interrupt a long wait, so each one is short.
-                done, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED if bar else FIRST_EXCEPTION)
-                for future in done:
-                    future.result()  # This raises what the task raised.
-                if bar is not None:
-                    bar.update(len(done))
-        except BaseException:
-            stop[0] = 1
-            executor.shutdown(wait=False, cancel_futures=True)  # Leaving the block waits for the running tasks.
-            raise
-    return [future.result() for future in futures]
+            return queue.get(timeout=0.1)
+        except Empty:
+            continue
 
 
 def spawn_seeds(random_state: int | np.random.RandomState | None, n: int) -> NDArray[np.uint64]:
