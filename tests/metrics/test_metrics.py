@@ -417,7 +417,7 @@ def test_rankings_of_any_kind_agree():
         (TRUTH, "abc", 1, TypeError, "score matrix"),
         (-TRUTH, TOP, 1, ValueError, r"Y_true\[0, 0\] is -1.0"),
         (TRUTH * np.nan, TOP, 1, ValueError, r"Y_true\[0, 0\] is nan"),
-        ([["cat"], ["dog", "pet"]], TOP, 1, TypeError, "encode_labels"),
+        ([["cat"], ["dog", "pet"]], TOP, 1, TypeError, "add classes="),
         ([0, 1], TOP, 1, TypeError, "not a matrix of numbers"),
         (csr_array((0, 4)), TopK.empty(0, 3), 1, ValueError, r"shape \(0, 4\)"),
         (csr_array((2, 0)), TopK.empty(2, 3), 1, ValueError, r"shape \(2, 0\)"),

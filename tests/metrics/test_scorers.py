@@ -122,9 +122,9 @@ def test_scorer_help_shows_how_to_call_it():
 
 
 def test_scorer_rejects_bad_input():
-    with pytest.raises(ValueError, match="y has 8 columns but the model was fitted with 9 labels"):
+    with pytest.raises(ValueError, match="y has 8 columns but the estimator was fitted with 9 labels"):
         metrics.precision_at_5(MODEL, X, Y[:, :8])
-    with pytest.raises(ValueError, match="60 rows but Y has 59"):
+    with pytest.raises(ValueError, match="60 rows but Y_true has 59"):
         metrics.precision_at_5(MODEL, X, Y[:59])
     with pytest.raises(ValueError, match="at least 1"):
         metrics.TopKScorer(metrics.precision_at_k, 0)

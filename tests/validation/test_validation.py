@@ -257,8 +257,20 @@ def test_label_collections_of_integers_are_names_and_not_columns():
 
 def test_label_lists_of_zeros_and_ones_are_a_matrix_only_if_unambiguous():
     assert check_target([[0, 1, 1], [1, 0, 0]], 2).kind == "dense"
-    assert check_target([[0, 1], [1, 0]], 2).kind == "sparse"
+    assert check_target([[0, 1], [1, 1]], 2).kind == "dense"
+    assert check_target([[0.0, 1.0], [1.0, 0.0]], 2).kind == "dense"
+    assert check_target([[True, False], [False, True]], 2).kind == "dense"
     assert check_target([[0, 1, 2], [1, 0, 3]], 2).classes.size == 4
+    assert check_target([[0, 1], [1]], 2).kind == "sparse"
+    assert check_target([{0, 1}, {1, 0}], 2).kind == "sparse"
+
+
+@pytest.mark.parametrize("container", [list, tuple])
+@pytest.mark.parametrize("rows", [[[0], [1], [1]], [[0, 1], [1, 0], [0, 1]]])
+def test_nested_lists_that_could_be_either_are_rejected(container, rows):
+    with pytest.raises(ValueError, match=r"may be a row of a 0-1 matrix .* Pass np.array\(Y\) for a matrix, or sets"):
+        check_target(container(rows), 3)
+    assert check_target(np.array(rows), 3).kind == "dense"
 
 
 @given(
@@ -278,7 +290,7 @@ def test_encode_labels_equals_the_lists(lists):
         ([["a"], "b"], TypeError, r"Y\[1\] is 'b', not a collection"),
         ([["a"], [1]], TypeError, "int, str"),
         ([["a"], [None]], TypeError, "NoneType, str"),
-        ([[True], [False]], TypeError, "bool"),
+        ([[True, "a"], [False]], TypeError, "bool, str"),
         (["a", 1], TypeError, "int, str"),
         ([[1.5]], TypeError, "float"),
         ([["a", ["b"]]], TypeError, r"Y\[0\].*unhashable"),

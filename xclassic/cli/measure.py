@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.sparse import csr_array
 from xclassic import TopK, encode_labels, metrics
 from xclassic.cli.data import Points
 from xclassic.cli.models import TrainedModel
+from xclassic.validation.labels import renumber, strangers
 
 MIN_POINTS = 3  # Fewest training points that propensities can be estimated from.
 
@@ -70,29 +72,16 @@ def align_labels(Y: Any, classes: NDArray[Any]) -> csr_array:
     Returns
     -------
     csr_array, shape (n_rows, n_labels + n_unknown)
-        Labels that the model does not know come last: they are true, and nothing can hit them.
-
-    Raises
-    ------
-    ValueError
-        If the model knows none of the labels.
+        Labels that the model does not know come last: they are true, and nothing can hit them. A warning says so if
+        these are all.
     """
     encoded, names = (Y, np.arange(Y.shape[1])) if isinstance(Y, csr_array) else encode_labels(Y)
     if names.dtype.kind != classes.dtype.kind:  # The label 12 of a JSON file is "12" in a CSV file.
         names, classes = names.astype(str), classes.astype(str)
-    known = np.isin(names, classes)
-    if names.size and not known.any():
-        raise ValueError(
-            f"the model knows none of the labels of the data: it has such as {classes[0]!s}, the data has such as "
-            f"{names[0]!s}; check --label-field and --label-delimiter"
-        )
-    columns = np.empty(names.size, np.int32)
-    order = np.argsort(classes)
-    columns[known] = order[np.searchsorted(classes, names[known], sorter=order)]
-    columns[~known] = classes.size + np.arange(names.size - known.sum())
-    shape = (encoded.shape[0], classes.size + names.size - int(known.sum()))
-    aligned = csr_array((encoded.data, columns[encoded.indices], encoded.indptr), shape=shape)
-    aligned.sort_indices()
+    aligned, everything = renumber(encoded, names, classes, "the data")
+    if names.size and everything.size == classes.size + names.size:
+        hint = "Check --label-field and --label-delimiter."
+        warnings.warn(f"{strangers(names, classes, 'the data')} {hint}", stacklevel=2)
     return aligned
 
 

@@ -18,6 +18,7 @@ from xclassic.html_report.figures import check_matplotlib
 from xclassic.html_report.page import document, safe
 from xclassic.metrics._inputs import check_counts
 from xclassic.topk import TopK
+from xclassic.validation.labels import align_labels, class_array
 from xclassic.validation.parameters import check_k, check_number
 
 MIN_ROWS = 3  # Fewest training rows that propensities can be estimated from.
@@ -28,7 +29,8 @@ def write_report(
     Y_true: Any,
     top: TopK,
     *,
-    label_names: Sequence[Any] | NDArray[Any],
+    label_names: Sequence[Any] | NDArray[Any] | None = None,
+    classes: Any = None,
     train_counts: ArrayLike | None = None,
     n_train: int | None = None,
     preset: str | None = None,
@@ -56,7 +58,10 @@ def write_report(
     top : TopK
         The ranking, at least as deep as the largest of `ks`.
     label_names : sequence of length n_known
-        Names of the labels, such as ``classes_`` of the estimator; at most one for each column of `Y_true`.
+        What the labels are called, at most one for each column of `Y_true`; by default `classes`.
+    classes : fitted estimator, or array-like of its ``classes_``, optional
+        With it `Y_true` may also be a list of label collections or a class vector, as ``fit`` takes them. Labels that
+        are not among the classes count as missed.
     train_counts : array-like of int, shape (n_known,), optional
         Training rows of each label; adds the metrics of head, torso and tail and the section on label frequency.
         Labels beyond the end have 0.
@@ -124,6 +129,12 @@ def write_report(
     '<!DOCTYPE html>'
     """
     check_matplotlib()
+    if classes is not None:
+        classes = class_array(classes)
+        Y_true = align_labels(Y_true, classes, "Y_true")
+        label_names = classes if label_names is None else label_names
+    if label_names is None:
+        raise TypeError("write_report needs label_names, or classes, to name the labels.")
     check_number("samples", samples, minimum=0, integer=True)
     check_number("seed", seed, minimum=0, integer=True)
     depths = sorted({check_k(k) for k in ks})

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 
 from xclassic.topk import TopK
+from xclassic.validation.labels import align_labels, class_array
 from xclassic.validation.parameters import check_k, check_number
 
 
@@ -82,9 +83,9 @@ class Judged(NamedTuple):
         return Judged(truth, self.ids, self.hits & mask[self.ids], sizes, sizes > 0)
 
 
-def judge(Y_true: Any, top: Any, k: int | None, labels: ArrayLike | None = None) -> Judged:
-    """Compare a ranking with the truth, down to slot `k` or, if None, over its whole depth."""
-    truth = read_pairs(Y_true, "Y_true")
+def judge(Y_true: Any, top: Any, k: int | None, labels: ArrayLike | None = None, classes: Any = None) -> Judged:
+    """Compare a ranking with the truth down to slot `k`, or all of it if None."""
+    truth = read_pairs(Y_true, "Y_true", classes)
     ranking = read_ranking(top, truth, k)
     keys = np.arange(truth.n_rows, dtype=np.int64)[:, None] * truth.n_labels + ranking.ids
     hits = truth.contain(keys) & ranking.filled()
@@ -96,10 +97,11 @@ def _sizes(truth: Pairs) -> NDArray[np.int64]:
     return np.bincount(truth.rows, minlength=truth.n_rows)
 
 
-def read_pairs(Y: Any, name: str) -> Pairs:
+def read_pairs(Y: Any, name: str, classes: Any = None) -> Pairs:
     """Read a label matrix of any numeric type: a label is set where an entry is above zero.
 
-    Indices may be unsorted, zeros may be stored, and an entry that is stored twice counts once.
+    Indices may be unsorted, zeros may be stored, and an entry that is stored twice counts once. With `classes` labels
+    may also be given by name; those that are not among the classes are numbered behind them.
 
     Raises
     ------
@@ -108,7 +110,9 @@ def read_pairs(Y: Any, name: str) -> Pairs:
     ValueError
         If an entry is negative or NaN, or if there are no rows or no labels.
     """
-    if not issparse(Y):
+    if classes is not None:
+        Y = align_labels(Y, classes, name)
+    elif not issparse(Y):
         Y = _as_array(Y, name)
     n_rows, n_labels = Y.shape
     if n_rows == 0 or n_labels == 0:
@@ -131,8 +135,8 @@ def _as_array(Y: Any, name: str) -> NDArray[Any]:
         Y = np.empty(0, object)
     if Y.ndim != 2 or Y.dtype.kind not in "biuf":
         raise TypeError(
-            f"{name} is not a matrix of numbers; pass a sparse or dense 0-1 matrix of shape (n_rows, n_labels). "
-            "encode_labels makes one from lists of label names."
+            f"{name} is not a matrix of numbers; pass a sparse or dense 0-1 matrix of shape (n_rows, n_labels). For "
+            "labels by name add classes=: the fitted estimator, or its classes_, which the ranking numbers them by."
         )
     return Y.astype(np.float32) if Y.dtype == np.float16 else Y  # scipy.sparse does not support half precision.
 
@@ -178,15 +182,26 @@ def _rank(scores: Any, truth: Pairs, k: int | None) -> TopK:
     return TopK.from_csr(scores, k) if issparse(scores) else TopK.from_dense(scores, k)
 
 
-def read_sets(Y_pred: Any, truth: Pairs) -> Pairs:
+def read_sets(Y_pred: Any, truth: Pairs, classes: Any = None) -> Pairs:
     """Return predicted label sets: the entries above zero of a matrix, or all filled slots of a TopK."""
     if isinstance(Y_pred, TopK):
         Y_pred = read_ranking(Y_pred, truth, None).to_csr(truth.n_labels)
         Y_pred = csr_array((np.ones(Y_pred.nnz, np.bool_), Y_pred.indices, Y_pred.indptr), shape=Y_pred.shape)
-    predicted = read_pairs(Y_pred, "Y_pred")
+    predicted = read_pairs(Y_pred, "Y_pred", None if isinstance(Y_pred, csr_array) else classes)
+    if classes is not None and predicted.n_labels == class_array(classes).size:  # and of no label behind them
+        keys = predicted.rows * truth.n_labels + predicted.labels
+        predicted = Pairs(keys, predicted.n_rows, truth.n_labels)
     if predicted[1:] != truth[1:]:
         raise ValueError(f"Y_pred has shape {tuple(predicted[1:])} but Y_true has {tuple(truth[1:])}.")
     return predicted
+
+
+def for_all_labels(values: NDArray[Any], truth: Pairs, classes: Any, missing: Any) -> NDArray[Any]:
+    """Return values that are given for each of `classes` with `missing` for the labels of the truth behind them."""
+    if classes is None or values.shape[:1] != class_array(classes).shape:
+        return values
+    padding = [(0, truth.n_labels - values.shape[0]), *[(0, 0)] * (values.ndim - 1)]
+    return np.pad(values, padding, constant_values=missing)
 
 
 def label_mask(labels: ArrayLike, n_labels: int) -> NDArray[np.bool_]:

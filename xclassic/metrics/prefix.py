@@ -7,12 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xclassic.metrics._inputs import Pairs, read_pairs, read_ranking
+from xclassic.metrics._inputs import Pairs, for_all_labels, read_pairs, read_ranking
 from xclassic.topk import TopK
 from xclassic.validation.parameters import check_k
 
 
-def prefix_credit(Y_true: Any, top: Any, codes: ArrayLike, *, k: int = 1, labels: ArrayLike | None = None) -> float:
+def prefix_credit(
+    Y_true: Any,
+    top: Any,
+    codes: ArrayLike,
+    *,
+    k: int = 1,
+    labels: ArrayLike | None = None,
+    classes: Any = None,
+) -> float:
     r"""Prefix credit: how far the codes of the first `k` predictions agree with the code of a true label.
 
     .. math:: \frac1n \sum_i \frac1k \sum_{j \le k} \max_{t \in y_i} \frac{s(c_t, c_{\hat y_{ij}})}{|c_t|}
@@ -33,6 +41,8 @@ def prefix_credit(Y_true: Any, top: Any, codes: ArrayLike, *, k: int = 1, labels
         At least 1. The divisor is always `k`, also for rows with fewer true labels or predictions.
     labels : array-like of int or of bool, optional
         Labels to look at: only they count as true. Predictions stay, and so does the divisor.
+    classes : fitted estimator, or array-like, optional
+        See `precision_at_k`. A label that is not among them has no code.
 
     Returns
     -------
@@ -60,8 +70,8 @@ def prefix_credit(Y_true: Any, top: Any, codes: ArrayLike, *, k: int = 1, labels
     >>> prefix_credit([[0, 1, 0]], [[0.9, 0.2, 0.1]], [[0, 0], [0, 1], [1, -1]])
     0.5
     """
-    truth = read_pairs(Y_true, "Y_true").restricted(labels)
-    digits = _check_codes(codes, truth.n_labels)
+    truth = read_pairs(Y_true, "Y_true", classes).restricted(labels)
+    digits = _check_codes(codes, truth, classes)
     ranking = read_ranking(top, truth, check_k(k))
     if truth.keys.size == 0:
         return 0.0
@@ -85,13 +95,14 @@ def _credits(truth: Pairs, ranking: TopK, digits: NDArray[Any]) -> NDArray[np.fl
     return np.where(exact, 1.0, shared / lengths[true][:, None])
 
 
-def _check_codes(codes: ArrayLike, n_labels: int) -> NDArray[Any]:
+def _check_codes(codes: ArrayLike, truth: Pairs, classes: Any) -> NDArray[Any]:
     try:
         digits = np.asarray(codes)
     except ValueError as error:  # The rows differ in length.
         raise ValueError(f"codes have different lengths ({error}); pad them with -1 to one.") from error
     if digits.dtype.kind not in "iu":
         raise TypeError(f"codes is an array of {digits.dtype}; digits are integers.")
+    digits, n_labels = for_all_labels(digits, truth, classes, -1), truth.n_labels
     if digits.ndim != 2 or digits.shape[0] != n_labels:
         raise ValueError(f"codes has shape {digits.shape}; pass one row of digits for each of the {n_labels} labels.")
     wrong = (digits < -1).any(axis=1) | ((digits[:, :-1] < 0) & (digits[:, 1:] >= 0)).any(axis=1)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from xclassic.metrics._inputs import Judged, check_counts, judge
+from xclassic.metrics._inputs import Judged, Pairs, check_counts, for_all_labels, judge
 from xclassic.metrics.ranking import discounts
 from xclassic.validation.parameters import check_choice, check_number
 
@@ -88,7 +88,9 @@ def _constants(preset: str | None, A: float | None, B: float | None) -> tuple[fl
     return A, B
 
 
-def psp_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, labels: ArrayLike | None = None) -> float:
+def psp_at_k(
+    Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, labels: ArrayLike | None = None, classes: Any = None
+) -> float:
     """Propensity-scored precision at k, as a ratio of sums.
 
     It is the sum over rows of the weights ``1 / propensity`` of all hits among the first `k`, divided by the same sum
@@ -104,6 +106,8 @@ def psp_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, labels: 
         In (0, 1], as `propensity` returns them.
     labels : array-like of int or of bool, optional
         Labels to look at, in both sums.
+    classes : fitted estimator, or array-like, optional
+        See `precision_at_k`. A label that is not among them gets the least of `propensities`.
 
     Returns
     -------
@@ -117,11 +121,13 @@ def psp_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, labels: 
     TypeError
         See `precision_at_k`.
     """
-    judged = judge(Y_true, top, k, labels)
-    return _psp(judged, k, check_propensities(propensities, judged.truth.n_labels))
+    judged = judge(Y_true, top, k, labels, classes)
+    return _psp(judged, k, check_propensities(propensities, judged.truth, classes))
 
 
-def psndcg_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, labels: ArrayLike | None = None) -> float:
+def psndcg_at_k(
+    Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, labels: ArrayLike | None = None, classes: Any = None
+) -> float:
     """Propensity-scored nDCG at k, as a ratio of sums.
 
     It is `psp_at_k` with the weight in slot j divided by log(1 + j) in both sums.
@@ -133,6 +139,7 @@ def psndcg_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, label
     k : int
     propensities : array-like, shape (n_labels,)
     labels : array-like of int or of bool, optional
+    classes : fitted estimator, or array-like, optional
         See `psp_at_k`.
 
     Returns
@@ -145,8 +152,8 @@ def psndcg_at_k(Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, label
     ValueError, TypeError
         See `psp_at_k`.
     """
-    judged = judge(Y_true, top, k, labels)
-    return _psndcg(judged, k, check_propensities(propensities, judged.truth.n_labels))
+    judged = judge(Y_true, top, k, labels, classes)
+    return _psndcg(judged, k, check_propensities(propensities, judged.truth, classes))
 
 
 def inverse_propensities(constants: str | tuple[float, float], Y: csr_array) -> NDArray[np.float64]:
@@ -159,9 +166,14 @@ def inverse_propensities(constants: str | tuple[float, float], Y: csr_array) -> 
     return 1 / propensity(counts, n_rows, A=A, B=B)
 
 
-def check_propensities(propensities: ArrayLike, n_labels: int) -> NDArray[np.float64]:
-    """Return propensities as float64 after a check of their number and range."""
+def check_propensities(propensities: ArrayLike, truth: Pairs, classes: Any = None) -> NDArray[np.float64]:
+    """Return propensities as float64 after a check of their number and range.
+
+    A label that is not among `classes` gets the least of them, since it has no training row.
+    """
     values = np.asarray(propensities, np.float64)
+    values = for_all_labels(values, truth, classes, values.min(initial=1))
+    n_labels = truth.n_labels
     if values.shape != (n_labels,):
         raise ValueError(f"Propensities have shape {values.shape} but Y_true has {n_labels} labels.")
     valid = (values > 0) & (values <= 1)

@@ -21,7 +21,7 @@ from xclassic.metrics._inputs import Judged, judge
 from xclassic.validation.parameters import check_k
 
 
-def precision_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None) -> float:
+def precision_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None) -> float:
     """Precision at k: the share of the first `k` slots that hold a true label.
 
     Parameters
@@ -35,6 +35,9 @@ def precision_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = 
     labels : array-like of int or of bool, optional
         Ids of the labels to look at, or a mask over all labels: only they can be hits. The divisor stays `k`, so that
         the values of disjoint groups add up to the whole.
+    classes : fitted estimator, or array-like of its ``classes_``, optional
+        With it `Y_true` may also be a list of label collections or a class vector, as ``fit`` takes them. True labels
+        that are not among the classes count as missed.
 
     Returns
     -------
@@ -54,10 +57,10 @@ def precision_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = 
     >>> precision_at_k([[1, 0, 1], [0, 1, 0]], [[0.9, 0.2, 0.1], [0.3, 0.2, 0.1]], k=2)
     0.5
     """
-    return _precision(judge(Y_true, top, k, labels), k)
+    return _precision(judge(Y_true, top, k, labels, classes), k)
 
 
-def recall_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None) -> float:
+def recall_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None) -> float:
     """Recall at k: the share of a row's true labels that are among the first `k`, averaged over rows.
 
     Parameters
@@ -68,6 +71,8 @@ def recall_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = Non
         See `precision_at_k`.
     labels : array-like of int or of bool, optional
         Labels to look at; the mean is over the rows that have one of them.
+    classes : fitted estimator, or array-like, optional
+        See `precision_at_k`.
 
     Returns
     -------
@@ -79,10 +84,10 @@ def recall_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = Non
     ValueError, TypeError
         See `precision_at_k`.
     """
-    return _recall(judge(Y_true, top, k, labels), k)
+    return _recall(judge(Y_true, top, k, labels, classes), k)
 
 
-def ndcg_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None) -> float:
+def ndcg_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None) -> float:
     """Normalized discounted cumulative gain at k, averaged over rows.
 
     A true label in slot j gains 1 / log(1 + j). The sum is divided by the sum of a ranking which puts all true labels
@@ -96,6 +101,8 @@ def ndcg_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None)
         See `precision_at_k`.
     labels : array-like of int or of bool, optional
         Labels to look at; the mean is over the rows that have one of them.
+    classes : fitted estimator, or array-like, optional
+        See `precision_at_k`.
 
     Returns
     -------
@@ -112,10 +119,10 @@ def ndcg_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None)
     .. [1] K. Järvelin and J. Kekäläinen, "Cumulated gain-based evaluation of IR techniques", ACM Transactions on
        Information Systems 20(4), 2002.
     """
-    return _ndcg(judge(Y_true, top, k, labels), k)
+    return _ndcg(judge(Y_true, top, k, labels, classes), k)
 
 
-def hit_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None) -> float:
+def hit_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None) -> float:
     """Hit rate at k: the share of rows with at least one true label among the first `k`.
 
     Parameters
@@ -126,6 +133,8 @@ def hit_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None) 
         See `precision_at_k`.
     labels : array-like of int or of bool, optional
         Labels to look at; the mean is over the rows that have one of them.
+    classes : fitted estimator, or array-like, optional
+        See `precision_at_k`.
 
     Returns
     -------
@@ -137,10 +146,10 @@ def hit_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None) 
     ValueError, TypeError
         See `precision_at_k`.
     """
-    return _hit(judge(Y_true, top, k, labels), k)
+    return _hit(judge(Y_true, top, k, labels, classes), k)
 
 
-def coverage_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None) -> float:
+def coverage_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None) -> float:
     """Coverage at k: the share of labels that are found at least once.
 
     It is the share, of the labels that are true in some row, that are a hit among the first `k` of at least one row.
@@ -154,6 +163,8 @@ def coverage_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = N
         See `precision_at_k`.
     labels : array-like of int or of bool, optional
         Labels to look at.
+    classes : fitted estimator, or array-like, optional
+        See `precision_at_k`.
 
     Returns
     -------
@@ -170,11 +181,11 @@ def coverage_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = N
     .. [1] E. Schultheis et al., "Generalized test utilities for long-tail performance in extreme multi-label
        classification", NeurIPS 2023. (It divides by all labels, including those that are never true.)
     """
-    return _coverage(judge(Y_true, top, k, labels), k)
+    return _coverage(judge(Y_true, top, k, labels, classes), k)
 
 
-def r_precision(Y_true: Any, top: Any, *, labels: ArrayLike | None = None) -> float:
-    """R-precision: for a row with R true labels, the share of its first R slots that are hits, averaged over rows.
+def r_precision(Y_true: Any, top: Any, *, labels: ArrayLike | None = None, classes: Any = None) -> float:
+    """R-precision: for a row of R true labels the share of its first R slots that are hits, averaged over rows.
 
     Parameters
     ----------
@@ -183,6 +194,8 @@ def r_precision(Y_true: Any, top: Any, *, labels: ArrayLike | None = None) -> fl
         See `precision_at_k`. The ranking must be as deep as the row with the most true labels.
     labels : array-like of int or of bool, optional
         Labels to look at; R counts only them, and the mean is over the rows that have one of them.
+    classes : fitted estimator, or array-like, optional
+        See `precision_at_k`.
 
     Returns
     -------
@@ -196,7 +209,7 @@ def r_precision(Y_true: Any, top: Any, *, labels: ArrayLike | None = None) -> fl
     TypeError
         See `precision_at_k`.
     """
-    judged = judge(Y_true, top, None, labels)
+    judged = judge(Y_true, top, None, labels, classes)
     depth, deepest = judged.ids.shape[1], int(judged.sizes.max())
     if deepest > depth:
         raise ValueError(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xclassic.metrics._inputs import Judged, check_counts, judge, label_groups
+from xclassic.metrics._inputs import Judged, Pairs, check_counts, for_all_labels, judge, label_groups, read_pairs
 from xclassic.metrics.propensity import PROPENSITY_SCORED, check_propensities
 from xclassic.metrics.ranking import AT_K
 from xclassic.metrics.sets import AVERAGES, OF_SETS, Counts, count, subset_accuracy
@@ -22,6 +22,7 @@ def evaluate(
     ks: Iterable[int] = (1, 3, 5),
     propensities: ArrayLike | None = None,
     train_counts: ArrayLike | None = None,
+    classes: Any = None,
 ) -> dict[str, float]:
     """Return every metric of a ranking.
 
@@ -38,6 +39,9 @@ def evaluate(
     train_counts : array-like of int, shape (n_labels,), optional
         Training points of each label; adds each metric for the head, torso and tail labels of `label_groups`. A group
         without any true label is left out.
+    classes : fitted estimator, or array-like of its ``classes_``, optional
+        With it labels may also be given by name; see `precision_at_k` and `precision`. `propensities` and
+        `train_counts` are then those of the classes.
 
     Returns
     -------
@@ -64,12 +68,11 @@ def evaluate(
     depths = sorted({check_k(k) for k in ks})
     if not depths:
         raise ValueError("ks is empty; name at least one depth, as in ks=(1, 3, 5).")
-    judged = judge(Y_true, top, depths[-1])
-    n_labels = judged.truth.n_labels
+    judged = judge(Y_true, top, depths[-1], classes=classes)
     if propensities is not None:
-        propensities = check_propensities(propensities, n_labels)
+        propensities = check_propensities(propensities, judged.truth, classes)
     results = _at_depths(judged, depths, propensities)
-    for name, labels in _groups(train_counts, n_labels):
+    for name, labels in _groups(train_counts, judged.truth, classes):
         group = judged.restricted(labels)
         if group.truth.keys.size:
             scores = _at_depths(group, depths, propensities)
@@ -86,7 +89,9 @@ def _at_depths(judged: Judged, depths: list[int], propensities: NDArray[np.float
     return results
 
 
-def evaluate_sets(Y_true: Any, Y_pred: Any, *, train_counts: ArrayLike | None = None) -> dict[str, float]:
+def evaluate_sets(
+    Y_true: Any, Y_pred: Any, *, train_counts: ArrayLike | None = None, classes: Any = None
+) -> dict[str, float]:
     """Return every metric of predicted label sets.
 
     Parameters
@@ -97,6 +102,9 @@ def evaluate_sets(Y_true: Any, Y_pred: Any, *, train_counts: ArrayLike | None = 
     train_counts : array-like of int, shape (n_labels,), optional
         Training points of each label; adds each metric for the head, torso and tail labels of `label_groups`. A group
         without any true label is left out.
+    classes : fitted estimator, or array-like of its ``classes_``, optional
+        With it labels may also be given by name; see `precision_at_k` and `precision`. `propensities` and
+        `train_counts` are then those of the classes.
 
     Returns
     -------
@@ -109,25 +117,26 @@ def evaluate_sets(Y_true: Any, Y_pred: Any, *, train_counts: ArrayLike | None = 
     ValueError, TypeError
         As `precision`.
     """
-    counts = count(Y_true, Y_pred)
+    truth = read_pairs(Y_true, "Y_true", classes)
+    counts = count(Y_true, Y_pred, classes=classes)
     results = _of_sets(counts)
-    for name, labels in _groups(train_counts, counts.true.size):
+    for name, labels in _groups(train_counts, truth, classes):
         group = counts.restricted(labels)
         if group.true.any():
             results |= {f"{name} {key}": value for key, value in _of_sets(group).items()}
-    return results | {"subset accuracy": subset_accuracy(Y_true, Y_pred)}
+    return results | {"subset accuracy": subset_accuracy(Y_true, Y_pred, classes=classes)}
 
 
 def _of_sets(counts: Counts) -> dict[str, float]:
     return {f"{average} {name}": metric(counts, average) for average in AVERAGES for name, metric in OF_SETS.items()}
 
 
-def _groups(train_counts: ArrayLike | None, n_labels: int) -> list[tuple[str, NDArray[np.intp]]]:
+def _groups(train_counts: ArrayLike | None, truth: Pairs, classes: Any) -> list[tuple[str, NDArray[np.intp]]]:
     if train_counts is None:
         return []
-    counts = check_counts(train_counts)
-    if counts.size != n_labels:
-        raise ValueError(f"train_counts has {counts.size} entries but Y_true has {n_labels} labels.")
+    counts = for_all_labels(check_counts(train_counts), truth, classes, 0)
+    if counts.size != truth.n_labels:
+        raise ValueError(f"train_counts has {counts.size} entries but Y_true has {truth.n_labels} labels.")
     return list(label_groups(counts).items())
 
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
-
 from xclassic.metrics.ranking import ndcg_at_k, precision_at_k, recall_at_k
-from xclassic.topk import TopK
-from xclassic.validation.labels import check_target, find_labels
+from xclassic.validation.labels import align_labels
 from xclassic.validation.parameters import check_k
 
 
@@ -67,27 +62,11 @@ class TopKScorer:
         from xclassic.base import predict_topk  # Metrics alone do not need estimators.
 
         top = predict_topk(estimator, X, self.k)
-        return self.metric(_align(y, estimator.classes_, top), top, self.k, **self.options)
+        return self.metric(align_labels(y, estimator, "y"), top, self.k, **self.options)
 
     def __repr__(self) -> str:
         options = "".join(f", {name}=..." for name in self.options)
         return f"TopKScorer({self.metric.__name__}, k={self.k}{options})"
-
-
-def _align(y: Any, classes: NDArray[Any], top: TopK) -> csr_array:
-    """Return true labels as a matrix with a column per class, followed by one per true label that is not a class."""
-    target = check_target(y, top.n_rows)
-    if issparse(y) or target.kind == "dense":
-        if target.classes.size != classes.size:
-            raise ValueError(
-                f"y has {target.classes.size} columns but the model was fitted with {classes.size} labels."
-            )
-        return target.Y
-    ids = find_labels(target.classes, classes)
-    unseen = ids < 0
-    ids[unseen] = classes.size + np.arange(unseen.sum())
-    shape = (top.n_rows, classes.size + int(unseen.sum()))
-    return csr_array((target.Y.data, ids[target.Y.indices], target.Y.indptr), shape=shape)
 
 
 precision_at_1 = TopKScorer(precision_at_k, 1)

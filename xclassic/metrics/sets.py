@@ -25,7 +25,9 @@ from xclassic.validation.parameters import check_choice
 AVERAGES = ("micro", "macro", "weighted")
 
 
-def precision(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLike | None = None) -> float:
+def precision(
+    Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLike | None = None, classes: Any = None
+) -> float:
     """Precision of predicted label sets: how many of the predicted labels are true.
 
     Parameters
@@ -39,6 +41,9 @@ def precision(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: Array
         by the number of their true rows.
     labels : array-like of int or of bool, optional
         Ids of the labels to look at, or a mask over all labels; the others are left out of truth and prediction.
+    classes : fitted estimator, or array-like of its ``classes_``, optional
+        With it truth and prediction may also be lists of label collections or class vectors, as ``fit`` takes them.
+        True labels that are not among the classes count as missed.
 
     Returns
     -------
@@ -58,10 +63,12 @@ def precision(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: Array
     >>> precision([[1, 0, 1], [0, 1, 0]], [[1, 1, 0], [0, 1, 0]], average="macro")
     0.5
     """
-    return _precision(count(Y_true, Y_pred, labels), average)
+    return _precision(count(Y_true, Y_pred, labels, classes), average)
 
 
-def recall(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLike | None = None) -> float:
+def recall(
+    Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLike | None = None, classes: Any = None
+) -> float:
     """Recall of predicted label sets: how many of the true labels are predicted.
 
     Parameters
@@ -70,6 +77,7 @@ def recall(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLik
     Y_pred : sparse or dense matrix of the same shape, or TopK
     average : {"micro", "macro", "weighted"}, default="micro"
     labels : array-like of int or of bool, optional
+    classes : fitted estimator, or array-like, optional
         See `precision`.
 
     Returns
@@ -82,10 +90,12 @@ def recall(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLik
     ValueError, TypeError
         See `precision`.
     """
-    return _recall(count(Y_true, Y_pred, labels), average)
+    return _recall(count(Y_true, Y_pred, labels, classes), average)
 
 
-def f1(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLike | None = None) -> float:
+def f1(
+    Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLike | None = None, classes: Any = None
+) -> float:
     """F1 of predicted label sets: the harmonic mean of precision and recall.
 
     The macro average is the mean of the labels' F1, not the F1 of the means.
@@ -96,6 +106,7 @@ def f1(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLike | 
     Y_pred : sparse or dense matrix of the same shape, or TopK
     average : {"micro", "macro", "weighted"}, default="micro"
     labels : array-like of int or of bool, optional
+    classes : fitted estimator, or array-like, optional
         See `precision`.
 
     Returns
@@ -108,10 +119,12 @@ def f1(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLike | 
     ValueError, TypeError
         See `precision`.
     """
-    return _f1(count(Y_true, Y_pred, labels), average)
+    return _f1(count(Y_true, Y_pred, labels, classes), average)
 
 
-def accuracy(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLike | None = None) -> float:
+def accuracy(
+    Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayLike | None = None, classes: Any = None
+) -> float:
     """Accuracy of predicted label sets: the share of (row, label) decisions that are right, present or absent.
 
     With many labels nearly all pairs are rightly absent, which brings any prediction close to 1: prefer `f1`. Micro and
@@ -123,6 +136,7 @@ def accuracy(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayL
     Y_pred : sparse or dense matrix of the same shape, or TopK
     average : {"micro", "macro", "weighted"}, default="micro"
     labels : array-like of int or of bool, optional
+    classes : fitted estimator, or array-like, optional
         See `precision`.
 
     Returns
@@ -135,10 +149,10 @@ def accuracy(Y_true: Any, Y_pred: Any, *, average: str = "micro", labels: ArrayL
     ValueError, TypeError
         See `precision`.
     """
-    return _accuracy(count(Y_true, Y_pred, labels), average)
+    return _accuracy(count(Y_true, Y_pred, labels, classes), average)
 
 
-def subset_accuracy(Y_true: Any, Y_pred: Any, *, labels: ArrayLike | None = None) -> float:
+def subset_accuracy(Y_true: Any, Y_pred: Any, *, labels: ArrayLike | None = None, classes: Any = None) -> float:
     """Subset accuracy: the share of rows whose predicted label set is exactly the true one.
 
     Parameters
@@ -147,6 +161,8 @@ def subset_accuracy(Y_true: Any, Y_pred: Any, *, labels: ArrayLike | None = None
     Y_pred : sparse or dense matrix of the same shape, or TopK
     labels : array-like of int or of bool, optional
         See `precision`. A row with neither true nor predicted labels is right.
+    classes : fitted estimator, or array-like, optional
+        See `precision`.
 
     Returns
     -------
@@ -158,7 +174,7 @@ def subset_accuracy(Y_true: Any, Y_pred: Any, *, labels: ArrayLike | None = None
     ValueError, TypeError
         See `precision`.
     """
-    truth, predicted = _read(Y_true, Y_pred)
+    truth, predicted = _read(Y_true, Y_pred, classes)
     wrong_keys = np.setxor1d(truth.restricted(labels).keys, predicted.restricted(labels).keys, assume_unique=True)
     wrong_rows = np.unique(wrong_keys // truth.n_labels).size
     return 1 - wrong_rows / truth.n_rows
@@ -180,9 +196,9 @@ class Counts(NamedTuple):
         return Counts(self.true[mask], self.predicted[mask], self.both[mask], self.n_rows)
 
 
-def count(Y_true: Any, Y_pred: Any, labels: ArrayLike | None = None) -> Counts:
+def count(Y_true: Any, Y_pred: Any, labels: ArrayLike | None = None, classes: Any = None) -> Counts:
     """Count true, predicted and rightly predicted rows of each label."""
-    truth, predicted = _read(Y_true, Y_pred)
+    truth, predicted = _read(Y_true, Y_pred, classes)
     both = truth._replace(keys=predicted.keys[truth.contain(predicted.keys)])
     return Counts(_per_label(truth), _per_label(predicted), _per_label(both), truth.n_rows).restricted(labels)
 
@@ -191,9 +207,9 @@ def _per_label(pairs: Pairs) -> NDArray[np.int64]:
     return np.bincount(pairs.labels, minlength=pairs.n_labels)
 
 
-def _read(Y_true: Any, Y_pred: Any) -> tuple[Pairs, Pairs]:
-    truth = read_pairs(Y_true, "Y_true")
-    return truth, read_sets(Y_pred, truth)
+def _read(Y_true: Any, Y_pred: Any, classes: Any) -> tuple[Pairs, Pairs]:
+    truth = read_pairs(Y_true, "Y_true", classes)
+    return truth, read_sets(Y_pred, truth, classes)
 
 
 def _precision(counts: Counts, average: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -104,19 +105,30 @@ def _is_collection(value: Any) -> bool:
 
 
 def _is_indicator(rows: Sequence[Any]) -> bool:
-    """Tell whether nested lists spell a 0-1 matrix.
+    """Tell whether nested lists spell a 0-1 matrix; refuse those that could be a matrix or collections of labels.
 
-    Rows of equal length above two that hold only zeros and ones repeat a value, unlike collections of labels.
+    Rows of one length that hold only zeros and ones are a matrix if a row repeats a value, which a collection of labels
+    does not, or if a value is not an integer, which a label is.
     """
     if not all(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
         return False
     width = len(rows[0])
-    return width > 2 and all(
+    if width == 0 or not all(
         len(row) == width and all(isinstance(value, Real) and value in (0, 1) for value in row) for row in rows
-    )
+    ):
+        return False
+    integers = all(isinstance(value, Integral) and not isinstance(value, bool) for row in rows for value in row)
+    if integers and all(len(set(row)) == width for row in rows):
+        raise ValueError(
+            f"Y is a nested list such as {list(rows[0])!r}, which may be a row of a 0-1 matrix or a list of the label "
+            "ids 0 and 1. Pass np.array(Y) for a matrix, or sets such as {0, 1} for label ids."
+        )
+    return True
 
 
-def encode_labels(lists: Iterable[Collection[Any]]) -> tuple[csr_array, NDArray[Any]]:
+def encode_labels(
+    lists: Iterable[Collection[Any]], classes: ArrayLike | Any | None = None
+) -> tuple[csr_array, NDArray[Any]]:
     """Turn one collection of labels per row into a 0-1 matrix.
 
     scikit-learn's searches refuse ragged lists; encode them once and pass the matrix instead. Its ``cross_val_score``
@@ -128,20 +140,24 @@ def encode_labels(lists: Iterable[Collection[Any]]) -> tuple[csr_array, NDArray[
     lists : iterable of collections of str, or of int
         The labels of each row in any order; a label listed twice counts once, and an empty collection is a row
         without labels.
+    classes : fitted estimator, or array-like of its ``classes_``, optional
+        Labels of the first columns, in this order; labels that are not among them get the columns behind. Pass it for
+        rows that a model is measured on, so that columns mean what they mean in the model's rankings.
 
     Returns
     -------
     Y : csr_array of float32, shape (n_rows, n_labels)
         Canonical; every stored value is 1.
     classes : ndarray of str or int64, shape (n_labels,)
-        The label of each column, sorted. Strings take the width of the longest one.
+        The label of each column: `classes`, then the others, sorted. Strings take the width of the longest one.
 
     Raises
     ------
     TypeError
         If a row is not a collection, or a label is neither a string nor an integer, or strings and integers are mixed.
     ValueError
-        If an integer does not fit 64 bits or a string ends in a null character.
+        If an integer does not fit 64 bits, a string ends in a null character, or `classes` are strings and the labels
+        integers or the reverse.
 
     Notes
     -----
@@ -172,8 +188,8 @@ def encode_labels(lists: Iterable[Collection[Any]]) -> tuple[csr_array, NDArray[
                 f"Y[{i}] holds something that is not a label ({error}); use strings or integers."
             ) from error
         indptr.append(len(columns))
-    classes = label_array(list(ids))
-    order = np.argsort(classes, kind="stable")
+    found = label_array(list(ids))
+    order = np.argsort(found, kind="stable")
     rank = np.empty(order.size, np.int32)
     rank[order] = np.arange(order.size, dtype=np.int32)
     index_dtype = np.int32 if len(columns) <= INT32_MAX else np.int64
@@ -183,7 +199,43 @@ def encode_labels(lists: Iterable[Collection[Any]]) -> tuple[csr_array, NDArray[
         shape=(len(indptr) - 1, order.size),
     )
     Y.sort_indices()
-    return Y, classes[order]
+    if classes is None:
+        return Y, found[order]
+    return renumber(Y, found[order], class_array(classes), "lists")
+
+
+def class_array(classes: Any) -> NDArray[Any]:
+    """Return the classes of a fitted estimator, or an array of them."""
+    array = np.asarray(getattr(classes, "classes_", classes))
+    if array.ndim != 1 or array.dtype.kind not in "iufbUS" or np.unique(array).size != array.size:
+        raise ValueError(
+            f"classes is an array of {array.dtype} with {array.ndim} dimensions; pass a fitted estimator, or its "
+            "classes_: one distinct label for each column."
+        )
+    return array
+
+
+def renumber(Y: csr_array, labels: NDArray[Any], classes: NDArray[Any], name: str) -> tuple[csr_array, NDArray[Any]]:
+    """Return `Y` with a column per class, followed by one per label that is not among them, and all these labels."""
+    _check_kinds(labels, classes, name)
+    order = np.argsort(classes, kind="stable")
+    ids = find_labels(labels, classes[order])
+    unseen = ids < 0
+    ids[~unseen] = order[ids[~unseen]]
+    ids[unseen] = classes.size + np.arange(unseen.sum())
+    shape = (Y.shape[0], classes.size + int(unseen.sum()))
+    renumbered = csr_array((Y.data, ids[Y.indices], Y.indptr), shape=shape)
+    renumbered.sort_indices()
+    return renumbered, np.concatenate([classes, labels[unseen]]) if unseen.any() else classes
+
+
+def _check_kinds(labels: NDArray[Any], classes: NDArray[Any], name: str) -> None:
+    """Refuse texts where the classes are numbers and the reverse: not one of them would be found."""
+    if labels.size and classes.size and (labels.dtype.kind in "US") != (classes.dtype.kind in "US"):
+        raise ValueError(
+            f"{name} has labels such as {labels[:1].tolist()[0]!r}, but the classes are such as "
+            f"{classes[:1].tolist()[0]!r}. Make both strings or both integers, for instance by str(label)."
+        )
 
 
 def label_array(labels: list[Any]) -> NDArray[Any]:
@@ -270,39 +322,58 @@ def _matrix_target(matrix: Any, kind: TargetKind, dtype: np.dtype[Any]) -> Targe
     return Target(Y, np.arange(Y.shape[1]), kind, dtype)
 
 
-def truth_matrix(Y: Any, classes: NDArray[Any]) -> csr_array:
-    """Return true labels as a 0-1 matrix whose columns are `classes`.
+def align_labels(Y: Any, classes: Any, name: str = "Y") -> csr_array:
+    """Return true labels as a 0-1 matrix with a column per class, followed by one per label that is not among them.
 
     Parameters
     ----------
     Y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
-        See ``fit``. The columns of a matrix are `classes` in order. Labels that are not among `classes` are left out,
-        since no prediction can name them.
-    classes : ndarray, shape (n_labels,)
-        ``classes_`` of a fitted estimator.
+        As for ``fit``. The columns of a matrix are taken for `classes` in order.
+    classes : fitted estimator, or array-like, shape (n_classes,)
+        Its ``classes_``.
+    name : str, default="Y"
+        What messages call `Y`.
 
     Returns
     -------
-    csr_array of float32, shape (n_rows, n_labels)
+    csr_array of float32, shape (n_rows, n_classes + n_unknown)
 
     Raises
     ------
     ValueError
-        If a matrix has another number of columns than there are classes.
+        If a matrix has another number of columns than there are classes, or labels are strings and classes integers or
+        the reverse.
+
+    Warns
+    -----
+    UserWarning
+        If not one of the labels is among the classes.
     """
-    named = not issparse(Y) and (_label_rows(Y) is not None or np.ndim(Y) == 1)
-    truth = _read_target(Y)
-    if not named:
-        if truth.Y.shape[1] != classes.size:
+    classes = class_array(classes)
+    target = _read_target(Y)
+    if issparse(Y) or target.kind == "dense":
+        if target.Y.shape[1] != classes.size:
             raise ValueError(
-                f"Y has {truth.Y.shape[1]} columns but the estimator was fitted with {classes.size} labels."
+                f"{name} has {target.Y.shape[1]} columns but the estimator was fitted with {classes.size} labels."
             )
-        return truth.Y
-    ids = find_labels(truth.classes, classes)
-    Y = truth.Y.tocoo()
-    known = ids[Y.col] >= 0
-    kept = np.ones(int(known.sum()), np.float32)
-    return csr_array((kept, (Y.row[known], ids[Y.col[known]])), shape=(Y.shape[0], classes.size))
+        return target.Y
+    aligned, everything = renumber(target.Y, target.classes, classes, name)
+    if target.classes.size and everything.size == classes.size + target.classes.size:
+        warnings.warn(strangers(target.classes, classes, name), stacklevel=3)
+    return aligned
+
+
+def strangers(labels: NDArray[Any], classes: NDArray[Any], name: str) -> str:
+    """Return a message for labels of which not one is among the classes."""
+    return (
+        f"Not one of the {labels.size} labels of {name} is among the {classes.size} classes, so that all count as "
+        f"missed. {name} has such as {labels[:3].tolist()}, the classes are such as {classes[:3].tolist()}."
+    )
+
+
+def truth_matrix(Y: Any, classes: NDArray[Any]) -> csr_array:
+    """Return the matrix of `align_labels` without the labels that are not among `classes`: no prediction names them."""
+    return csr_array(align_labels(Y, classes)[:, : classes.size])
 
 
 def encode_known_labels(y: Any, n_rows: int, classes: NDArray[Any]) -> csr_array:
