@@ -1,5 +1,6 @@
 """TopK: ranking score matrices, and going back and forth between its forms."""
 
+import json
 import pickle
 
 import numpy as np
@@ -153,6 +154,13 @@ def test_topk_named():
     names = np.array(["ant", "bee", "cat"])
     assert [[name for name, _ in row] for row in TOP.named(names)] == [["ant", "cat", "bee"], ["bee"], []]
     assert TOP.named(["ant", "bee", "cat"])[1] == [("bee", pytest.approx(0.2))]
+
+
+@pytest.mark.parametrize("classes", [np.array(["a", "b", "c"]), np.array([10, 20, 30]), ["a", "b", "c"], range(3)])
+def test_topk_named_is_what_json_takes(classes):
+    named = TopK.from_dense(np.array([[0.25, 0.5, 0.0]]), 2).named(classes)
+    assert json.loads(json.dumps(named)) == [[[classes[1], 0.5], [classes[0], 0.25]]]
+    assert type(named[0][0][0]) in (str, int)
 
 
 def test_topk_to_csr_rejects_too_few_columns():

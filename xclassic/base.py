@@ -487,7 +487,7 @@ def predict_topk(
     >>> texts = ["stars and planets", "bread and butter", "planets and moons"]
     >>> pipe = make_pipeline(TfidfVectorizer(), DiSMEC()).fit(texts, [["astronomy"], ["food"], ["astronomy"]])
     >>> predict_topk(pipe, ["a planet of bread"], k=1).named(pipe.classes_)[0][0][0]
-    np.str_('food')
+    'food'
     """
     model = getattr(model, "best_estimator_", model)
     if isinstance(model, Pipeline):

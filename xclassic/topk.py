@@ -261,9 +261,13 @@ class TopK(NamedTuple):
         Returns
         -------
         list of lists of (label, score)
-            One list per row, best first.
+            One list per row, best first. Labels of an array are Python's own strings and integers, as JSON takes them.
         """
         return [
-            [(classes[label], float(score)) for label, score in zip(ids[:count], scores[:count], strict=True)]
+            [(_plain(classes[label]), float(score)) for label, score in zip(ids[:count], scores[:count], strict=True)]
             for ids, scores, count in zip(self.ids, self.scores, self.counts, strict=True)
         ]
+
+
+def _plain(label: Any) -> Any:
+    return label.item() if isinstance(label, np.generic) else label

@@ -373,3 +373,19 @@ def test_fit_that_fails_leaves_no_half():
         encoder.fit([{"title": "bread", "price": None}])
     with pytest.raises(NotFittedError):
         encoder.transform(RECORDS)
+
+
+@pytest.mark.parametrize("query", [{"title": "tea"}, {"price": "3.5"}, {}, {"other": "x"}])
+def test_record_without_an_optional_field_is_the_same_alone_and_beside_others(query):
+    rows = [{"title": "green tea", "price": "3.5"}, {"title": "lamp", "price": "40"}, {"title": "black tea"}]
+    encoder = TextFeatures("title", numeric="price").fit(rows)
+    alone, beside = encoder.transform([query]), encoder.transform([*rows, query])
+    np.testing.assert_array_equal(alone.toarray(), beside.toarray()[-1:])
+    empty = {"title": None, "price": None} | query
+    np.testing.assert_array_equal(alone.toarray(), encoder.transform([empty]).toarray())
+
+
+def test_table_without_a_column_is_rejected():
+    encoder = TextFeatures("title", numeric="price").fit({"title": ["tea", "lamp"], "price": [1, 2]})
+    with pytest.raises(ValueError, match="no field 'price'; found are title"):
+        encoder.transform({"title": ["tea"]})

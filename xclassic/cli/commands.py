@@ -234,7 +234,13 @@ def predict(
         raise typer.BadParameter("npz is not text for a terminal; name a file with --output")
     check_output(output, force)
     trained = load_trained(model, n_jobs, quiet)
-    source = Source(data, text_fields_of(trained, text_field), id_field=id_field, zero_based=zero_based)
+    source = Source(
+        data,
+        text_fields_of(trained, text_field),
+        id_field=id_field,
+        zero_based=zero_based,
+        record_fields=trained.record_fields,
+    )
     points = read(source, "test", quiet, n_features=trained.n_features, labels=False)
     top = trained.predict_topk(points.X, k)
     if threshold is not None:
@@ -285,7 +291,10 @@ def evaluate(
     trained = load_trained(model, n_jobs, quiet)
     n_features, classes = trained.n_features, trained.estimator.classes_
     fields = text_fields_of(trained, text_field)
-    source = Source(data, fields, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based)
+    source = Source(
+        data, fields, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based,
+        record_fields=trained.record_fields,
+    )  # fmt: skip
     if train_data is not None:
         labeled = replace(source, path=train_data, label_matrix=train_label_matrix)
         training = read(labeled, "train", quiet, n_features=n_features)
@@ -327,7 +336,9 @@ def explain(
     from xclassic.cli.outputs import write_line
 
     trained = load_trained(model, 1, quiet)
-    source = Source(data, text_fields_of(trained, text_field), zero_based=zero_based)
+    source = Source(
+        data, text_fields_of(trained, text_field), zero_based=zero_based, record_fields=trained.record_fields
+    )
     points = read(source, "test", quiet, n_features=trained.n_features, labels=False)
     if row >= len(points.ids):
         raise typer.BadParameter(f"there is no row {row}; {data} has {len(points.ids)} rows, counted from 0")

@@ -12,7 +12,8 @@ import typer
 from xclassic import datasets
 
 MATRIX_SUFFIXES = (".npz", ".npy")
-TEXT_SUFFIXES = {".jsonl", ".ndjson", ".csv", ".tsv"}
+TABLE_SUFFIXES = {".csv", ".tsv"}
+TEXT_SUFFIXES = {".jsonl", ".ndjson"} | TABLE_SUFFIXES
 BUNDLED = "bibtex"
 
 
@@ -27,6 +28,8 @@ class Source:
         folder, or the name of the bundled data set.
     text_fields, label_field, label_delimiter, id_field
         Of JSON lines, CSV and TSV; see `xclassic.datasets.read_texts`. None takes whole records instead of texts.
+    record_fields : sequence of str
+        Columns that CSV and TSV must have where whole records are read. A record of JSON lines may lack them.
     label_matrix : str or None
         The ``.npz`` labels beside ``.npz`` or ``.npy`` features.
     zero_based : bool or None
@@ -40,6 +43,7 @@ class Source:
     id_field: str | None = None
     label_matrix: str | None = None
     zero_based: bool | None = None
+    record_fields: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,11 @@ def _read_texts(source: Source, labels: bool) -> Points:
     )
     if source.text_fields is None:
         texts = datasets.read_records(source.path)
+        if texts and TABLE_SUFFIXES.intersection(Path(source.path).suffixes[-2:]):
+            for field in source.record_fields:
+                if field not in texts[0]:
+                    found = ", ".join(sorted(texts[0]))
+                    raise datasets.DataFileError(source.path, f"the model reads a field {field!r}; found are {found}")
     ids: Sequence[Any] = range(len(texts))
     if source.id_field is not None:  # Ids are strings or integers, as labels are, so they are read as labels.
         _, cells = datasets.read_texts(source.path, text=[], labels=source.id_field, label_delimiter=None)

@@ -18,6 +18,7 @@ from xclassic import ModelFileError, TopK, XMCClassifier, predict_topk
 from xclassic.storage.arrays import pack_strings, unpack_strings
 from xclassic.storage.folder import Verify, save_model
 from xclassic.storage.models import Metadata, packed, read
+from xclassic.validation.records import template_fields
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,18 @@ class TrainedModel:
             return "features"
         by_field = [getattr(reader, name, None) for reader in readers for name in ("text", "template", "prompt")]
         return "texts" if by_field == [None] * len(by_field) else "records"
+
+    @property
+    def record_fields(self) -> list[str]:
+        """The fields of records that the model reads."""
+        fields: list[str] = []
+        for reader in _readers(self.model):
+            for name in ("text", "numeric"):
+                value = getattr(reader, name, None) or []
+                fields += [value] if isinstance(value, str) else value
+            template = getattr(reader, "template", None) or getattr(reader, "prompt", None)
+            fields += template_fields(template) if template else []
+        return fields
 
     @property
     def n_features(self) -> int | None:

@@ -81,7 +81,9 @@ def report(
     trained = load_trained(model, n_jobs, quiet)
     n_features, classes = trained.n_features, trained.estimator.classes_
     fields = text_fields_of(trained, text_field)
-    source = Source(data, fields, label_field, label_delimiter, id_field, label_matrix, zero_based)
+    source = Source(
+        data, fields, label_field, label_delimiter, id_field, label_matrix, zero_based, trained.record_fields
+    )
     if train_data is not None:
         labeled = replace(source, path=train_data, label_matrix=train_label_matrix)
         training = read(labeled, "train", quiet, n_features=n_features)

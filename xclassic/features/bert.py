@@ -234,7 +234,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _load(self, X: Any) -> Texts:
         """Load the model, and return the texts of `X`."""
         self._check_parameters()
-        texts = self._texts(X)
+        texts = self._texts(X, fitted=False)
         import_transformers(type(self).__name__)
         if self.model is None and not hasattr(self, "_stored"):
             raise ValueError("model is None, which is for encoders that hold weights already; pass a folder or an id.")
@@ -282,7 +282,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             If texts were longer than `max_length_` tokens.
         """
         check_is_fitted(self)
-        return self._rows(self._texts(X))[0]
+        return self._rows(self._texts(X, fitted=True))[0]
 
     def _rows(self, texts: Texts) -> tuple[Vectors, int]:
         """Return the row of each text, and how many were cut, which causes a warning."""
@@ -297,9 +297,9 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             )
         return (vectors if distinct.size == texts.size else vectors[inverse]), n_cut
 
-    def _texts(self, X: Any) -> Texts:
+    def _texts(self, X: Any, *, fitted: bool) -> Texts:
         if self.template is not None:
-            texts = fill_template(self.template, X)
+            texts = fill_template(self.template, X, fitted=fitted)
         elif is_records(X):
             raise TypeError("X holds records, not texts; name the fields to read, for instance template='{title}'.")
         else:

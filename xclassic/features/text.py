@@ -124,7 +124,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
     >>> products = [{"title": "rye bread", "price": 2.5}, {"title": "bread machine", "price": 129}]
     >>> pipe = make_pipeline(TextFeatures("title", numeric="price"), DiSMEC()).fit(products, [["food"], ["kitchen"]])
     >>> predict_topk(pipe, [{"title": "white bread", "price": "1.90"}], k=1).named(pipe.classes_)[0][0][0]
-    np.str_('food')
+    'food'
     """
 
     vectorizers_: dict[str, list[TfidfVectorizer]]
@@ -210,7 +210,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
 
     # Reading
 
-    def _read(self, X: Any) -> tuple[dict[str, NDArray[np.object_]], dict[str, NDArray[np.float64]]]:
+    def _read(self, X: Any, *, fitted: bool) -> tuple[dict[str, NDArray[np.object_]], dict[str, NDArray[np.float64]]]:
         """Return the texts and the numbers of each field."""
         if self.text is None:
             if is_records(X):
@@ -219,7 +219,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         fields, numeric = _fields("text", self.text), _fields("numeric", self.numeric)
         if isinstance(X, Mapping) and any(isinstance(X.get(field), str) for field in fields):
             raise TypeError("X is one record; pass a list of records, [record] for a single one.")
-        columns = check_columns(X, [*fields, *numeric])
+        columns = check_columns(X, [*fields, *numeric], fitted=fitted)
         texts = {field: check_texts(columns[field], f"X[{field!r}]") for field in fields}
         return texts, {field: _numbers(columns[field], f"X[{field!r}]") for field in numeric}
 
@@ -264,7 +264,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         csr_array of float32, shape (n_rows, n_features)
         """
         self._check_parameters()
-        texts, numbers = self._read(X)
+        texts, numbers = self._read(X, fitted=False)
         vectorizers: dict[str, list[TfidfVectorizer]] = {}
         parts = []
         for (field, column), choices in zip(texts.items(), self._choices(), strict=True):
@@ -295,7 +295,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
             If ``fit`` was not called.
         """
         check_is_fitted(self)
-        texts, numbers = self._read(X)
+        texts, numbers = self._read(X, fitted=True)
         if not all(column.size for column in texts.values()):
             return csr_array((0, self._n_features_out), dtype=np.float32)
         parts = [

@@ -279,7 +279,7 @@ class T5Classifier(XMCClassifier):
     def _check_input(self, X: Any, *, reset: bool) -> Any:
         """Return the text that the model reads for each row, as an array of str."""
         if is_records(X):
-            texts = fill_template(self.prompt or RECORD_PROMPT, X)
+            texts = fill_template(self.prompt or RECORD_PROMPT, X, fitted=not reset)
         else:
             texts = check_texts(X)
             if self.prompt is not None:

@@ -60,7 +60,7 @@ def save(model: Any, path: str | PathLike[str]) -> None:
     >>> pipe = make_pipeline(TextFeatures(), DiSMEC()).fit(texts, [["astronomy"], ["food"], ["astronomy"]])
     >>> save(pipe, "tagger.model")
     >>> predict_topk(load("tagger.model"), ["a planet of bread"], k=1).named(pipe.classes_)[0][0][0]
-    np.str_('food')
+    'food'
     """
     save_model(path, *packed(model))
 

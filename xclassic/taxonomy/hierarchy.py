@@ -81,7 +81,7 @@ class LabelHierarchy:
     LabelHierarchy(3 labels; L0: 2, L1: 3)
     >>> top = TopK.from_dense([[0.3, 0.3, 0.4]], k=3)
     >>> hierarchy.expand(top, "L0", how="sum").named(hierarchy.nodes("L0"))[0][0][0]
-    np.str_('Food')
+    'Food'
     """
 
     __hash__ = None  # type: ignore[assignment]

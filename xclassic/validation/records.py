@@ -55,7 +55,7 @@ def check_texts(X: Any, name: str = "X") -> NDArray[np.object_]:
     return texts
 
 
-def check_columns(X: Any, fields: Sequence[str], name: str = "X") -> dict[str, list[Any]]:
+def check_columns(X: Any, fields: Sequence[str], name: str = "X", *, fitted: bool = False) -> dict[str, list[Any]]:
     """Return the columns of a table.
 
     Parameters
@@ -66,6 +66,9 @@ def check_columns(X: Any, fields: Sequence[str], name: str = "X") -> dict[str, l
         The columns wanted.
     name : str, default="X"
         What to call it in messages.
+    fitted : bool, default=False
+        Whether the fields are those of a fitted model. A field that not one of the records has is missing then, so that
+        what is predicted for a record does not depend on the records beside it. A table must have all columns.
 
     Returns
     -------
@@ -77,7 +80,7 @@ def check_columns(X: Any, fields: Sequence[str], name: str = "X") -> dict[str, l
     TypeError
         If `X` holds no records.
     ValueError
-        If no record has a field, or columns differ in length.
+        If a table lacks a column or, unless `fitted`, not one record has a field, or columns differ in length.
     """
     if hasattr(X, "columns") or isinstance(X, Mapping):
         found = list(X.columns if hasattr(X, "columns") else X)
@@ -94,7 +97,9 @@ def check_columns(X: Any, fields: Sequence[str], name: str = "X") -> dict[str, l
                 )
         found = sorted({str(key) for record in records for key in record})
         columns = {
-            field: [record.get(field) for record in records] for field in fields if field in found or not records
+            field: [record.get(field) for record in records]
+            for field in fields
+            if field in found or fitted or not records
         }
     for field in fields:
         if field not in columns:
@@ -137,7 +142,7 @@ def template_fields(template: str) -> list[str]:
     return list(dict.fromkeys(fields))
 
 
-def fill_template(template: str, X: Any, name: str = "X") -> NDArray[np.object_]:
+def fill_template(template: str, X: Any, name: str = "X", *, fitted: bool = False) -> NDArray[np.object_]:
     """Return a text for each record.
 
     Parameters
@@ -146,6 +151,8 @@ def fill_template(template: str, X: Any, name: str = "X") -> NDArray[np.object_]
         Text with fields in braces; a missing value becomes an empty string.
     X : DataFrame, list of dicts, or dict of columns
     name : str, default="X"
+    fitted : bool, default=False
+        See `check_columns`.
 
     Returns
     -------
@@ -156,7 +163,7 @@ def fill_template(template: str, X: Any, name: str = "X") -> NDArray[np.object_]
     TypeError, ValueError
         As `check_columns` and `template_fields`.
     """
-    columns = check_columns(X, template_fields(template), name)
+    columns = check_columns(X, template_fields(template), name, fitted=fitted)
     parts = list(Formatter().parse(template))
     n_rows = len(next(iter(columns.values())))
     texts = np.empty(n_rows, object)
