@@ -11,5 +11,4 @@ STEPS = {  # name: seconds after which a step is ended; most need half of it
     "repeat": 60,
     "end_to_end": 100,
     "suite": 120,
-    "compiled": 90,
 }

@@ -17,7 +17,8 @@ WORKERS = 6  # a context on a card takes half a gibibyte each
 
 def run(setting: Setting) -> Iterator[Result]:
     """Yield how many tests passed, and the end of what they printed."""
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
+    # The package that was built comes before the sources, which have no kernels.
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "--import-mode=append"]
     command += setting.pick(list(FILES), ["tests/neural/test_decoding.py", "-k", "single_label"])
     if not setting.small and find_spec("xdist") is not None:
         command += ["--numprocesses", str(WORKERS)]

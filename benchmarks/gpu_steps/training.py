@@ -17,6 +17,7 @@ from transformers import T5Config, T5ForConditionalGeneration, Trainer, TrainerC
 
 from gpu_steps.common import Result, Setting, peak_memory, peak_rate, profiled, ratio, result, synchronize, t5_config
 from xclassic.networks.batches import BatchSampler
+from xclassic.networks.half_products import half_products
 from xclassic.networks.training import Plan, _Run
 from xclassic.neural.path_loss import PathLoss
 from xclassic.neural.texts import Texts
@@ -42,7 +43,7 @@ def compared(setting: Setting, batch: int, programs: dict[str, Program], bar: fl
     config = t5_config(setting, VOCABULARY)
     data = problem(max(8, setting.pick(4096, 16)))
     n_tokens = batch * (N_TEXT + N_TARGET)
-    n_steps = setting.pick(max(10, round(1500 * setting.scale / batch)), 2)
+    n_steps = setting.pick(max(8, round(1000 * setting.scale / batch)), 2)
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in programs}
     for _ in range(2):
         for name, program in programs.items():
@@ -103,11 +104,9 @@ def ours(
     names: list[list[int]],
     labels: np.ndarray,
     batch: int,
-    change: Callable[[Any], None] = lambda model: None,
 ) -> Iterator[Steps]:
-    """Prepare the training of `T5Classifier`, after a change of the model."""
+    """Prepare the training of `T5Classifier`."""
     model = random_t5(config, setting.device)
-    change(model)
     trie, read = TokenTrie(names), Texts(texts.tolist(), 0)
     Y = csr_array((np.ones(len(labels), np.float32), (np.arange(len(labels)), labels)), (len(labels), len(names)))
     sampler = BatchSampler(
@@ -118,8 +117,11 @@ def ours(
         epochs=10**6, learning_rate=LEARNING_RATE, warmup=0.0, weight_decay=WEIGHT_DECAY, accumulate=1, patience=1,
         bfloat16=True, seed=0, checkpoint=None, verbose=False,
     )  # fmt: skip
-    with tokens_in_use(model, read.flat, trie.used_tokens, new=trie.vocabulary[:0]):
-        state = _Run(model, PathLoss(model, trie, read), sampler, plan, "")
+    with (
+        tokens_in_use(model, read.flat, trie.used_tokens, new=trie.vocabulary[:0]),
+        half_products(model, plan.bfloat16) as full,
+    ):
+        state = _Run(model, PathLoss(model, trie, read), sampler, plan, "", full)
         model.train()
         batches = chain.from_iterable(sampler.epoch(i) for i in count())
 

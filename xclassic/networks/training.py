@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
+from torch.nn import Parameter
 from tqdm.auto import tqdm
 
 from xclassic.networks.batches import Batch, BatchSampler
+from xclassic.networks.half_products import add_to_full, half_products, refresh
 from xclassic.networks.torch_support import seed_generators, seeded
 from xclassic.storage.folder import HEADER, Arrays, load_model, save_model
 
@@ -103,8 +105,8 @@ def train(
     ValueError
         If the checkpoint is from other data or parameters, or the loss is not a number.
     """
-    with seeded(plan.seed, model.device):
-        run = _Run(model, loss, sampler, plan, data_key)
+    with seeded(plan.seed, model.device), half_products(model, plan.bfloat16) as full:
+        run = _Run(model, loss, sampler, plan, data_key, full)
         run.resume()
         for epoch in range(run.progress.epoch, plan.epochs):
             if run.progress.epoch - 1 - run.progress.best_epoch >= plan.patience and validate is not None:
@@ -118,9 +120,12 @@ def train(
 class _Run:
     """One training, from its start or from a checkpoint."""
 
-    def __init__(self, model: Any, loss: Loss, sampler: BatchSampler, plan: Plan, data_key: str) -> None:
+    def __init__(
+        self, model: Any, loss: Loss, sampler: BatchSampler, plan: Plan, data_key: str, full: dict[Parameter, Parameter]
+    ) -> None:
         self.model, self.loss, self.sampler, self.plan, self.data_key = model, loss, sampler, plan, data_key
-        self.weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.weights = {name: full.get(p, p) for name, p in model.named_parameters() if p.requires_grad}
+        self.halves = {half: whole for half, whole in full.items() if whole.requires_grad}
         self.optimizer = torch.optim.AdamW(
             self.weights.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
         )
@@ -159,6 +164,7 @@ class _Run:
         torch.nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        refresh(self.halves)
         self.progress.loss_sum += loss
         self.progress.batch += 1
         self.progress.step += 1
@@ -176,6 +182,7 @@ class _Run:
             with torch.autocast(device, torch.bfloat16, enabled=self.plan.bfloat16):
                 loss = self.loss(Batch(batch.rows[part], batch.labels[part])) / n
             loss.backward()
+            add_to_full(self.halves)
             total += loss.item()
         if not np.isfinite(total):
             raise ValueError(f"The loss is {total} at step {self.progress.step}; lower learning_rate.")
@@ -242,6 +249,7 @@ class _Run:
                     "exp_avg": parts["moments"][f"exp_avg.{name}"],
                     "exp_avg_sq": parts["moments"][f"exp_avg_sq.{name}"],
                 }
+        refresh(self.halves)
 
 
 def _as_bytes(tensors: dict[str, Tensor]) -> NDArray[np.uint8]:

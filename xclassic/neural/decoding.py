@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from xclassic.networks.half_products import half_products
+from xclassic.neural.layers import attend, causal_bias, encode, heads, key_mask, product_dtype
 from xclassic.neural.network import Network
 from xclassic.neural.scoring import TrieOnDevice
 from xclassic.neural.texts import Texts
@@ -73,12 +75,12 @@ def search_all(
     order = np.argsort(texts.lengths, kind="stable")
     step = max(1, PATHS_AT_ONCE // beam)
     starts = range(0, len(tokens), step)
-    for start in tqdm(starts, desc="predicting", leave=False, disable=not verbose):
-        rows = order[start : start + step]
-        ids, mask = texts.batch(rows, model.device)
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
+    with half_products(model, bfloat16), torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
+        for start in tqdm(starts, desc="predicting", leave=False, disable=not verbose):
+            rows = order[start : start + step]
+            ids, mask = texts.batch(rows, model.device)
             found, scores = search(model, placed, trie.widths, ids, mask, k=k, beam=beam, allowed=allowed)
-        top.ids[rows], top.scores[rows] = found.cpu().numpy(), scores.cpu().numpy()
+            top.ids[rows], top.scores[rows] = found.cpu().numpy(), scores.cpu().numpy()
     top.counts[:] = (top.ids >= 0).sum(axis=1)
     return top
 
@@ -124,11 +126,11 @@ def search(
     A path whose label is certain costs nothing more, and a row is done when no open path can still be among its best
     `k`: probabilities only decrease along a path. Python loops over steps, never over rows or paths.
     """
-    encoded = model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+    encoded = encode(model, input_ids, attention_mask)
     n_rows, device = len(input_ids), input_ids.device
     labels = torch.full((n_rows, k), -1, device=device)
     scores = torch.full((n_rows, k), -torch.inf, device=device)
-    weights = trie.output_weights(model)
+    weights = trie.output_weights(model).to(encoded.dtype)
     rows = torch.arange(n_rows, device=device)  # Rows that are still searched.
     beams = Beams(
         torch.zeros((n_rows, 1), dtype=torch.int64, device=device),
@@ -136,7 +138,7 @@ def search(
         (trie.only_label[0] >= 0).expand(n_rows, 1),
     )
     tokens = torch.full((n_rows, 1), model.config.decoder_start_token_id, device=device)
-    decoder = _Decoder(model, encoded, attention_mask)
+    decoder = _Decoder(model, encoded, attention_mask, len(widths))
     for width in widths:
         finished = _is_finished(beams, k)
         n_left = len(rows) - int(finished.sum())  # The host waits for this number only.
@@ -201,39 +203,39 @@ def _write(labels: Tensor, scores: Tensor, rows: Tensor, beams: Beams, trie: Tri
 class _Decoder:
     """The decoder of a T5 one token at a time, for several paths of each row.
 
-    It computes the same as the layers of `T5ForConditionalGeneration`. But keys and values of the text are kept once
-    for all paths of a row, and keys and values of earlier tokens move with the paths.
+    Keys and values of the text are kept once for all paths of a row; keys and values of earlier tokens move with the
+    paths.
     """
 
-    def __init__(self, model: Any, encoded: Tensor, attention_mask: Tensor) -> None:
+    def __init__(self, model: Any, encoded: Tensor, attention_mask: Tensor, n_steps: int) -> None:
         self.stack = model.get_decoder()
-        hidden_by = torch.zeros(attention_mask.shape, dtype=encoded.dtype, device=encoded.device)
-        self.mask = hidden_by.masked_fill(attention_mask == 0, torch.finfo(encoded.dtype).min)[:, None, None]
+        self.mask = key_mask(attention_mask, product_dtype(encoded))
         cross = [block.layer[1].EncDecAttention for block in self.stack.block]
-        self.text = [(_heads(layer, layer.k(encoded)), _heads(layer, layer.v(encoded))) for layer in cross]
+        self.text = [(heads(layer, layer.k(encoded)), heads(layer, layer.v(encoded))) for layer in cross]
         self.past: list[tuple[Tensor, Tensor]] = []
+        self.biases = causal_bias(self.stack, max(1, n_steps), encoded)
+        self.length = 0
 
     def step(self, tokens: Tensor) -> Tensor:
         """Read the last token of each path, shape (n_rows, n_beams); return the states, (n_rows * n_beams, d_model)."""
         n_rows, n_beams = tokens.shape
         hidden = self.stack.embed_tokens(tokens)
-        bias, past = None, []
+        self.length += 1
+        bias = self.biases[:, :, self.length - 1 : self.length, : self.length]
+        past = []
         for i, block in enumerate(self.stack.block):
             layer = block.layer[0].SelfAttention
             normed = block.layer[0].layer_norm(hidden)
-            keys, values = (_heads(layer, part(normed)).transpose(1, 2).unsqueeze(3) for part in (layer.k, layer.v))
+            keys, values = (heads(layer, part(normed)).transpose(1, 2).unsqueeze(3) for part in (layer.k, layer.v))
             if self.past:
                 keys, values = (torch.cat(pair, dim=3) for pair in zip(self.past[i], (keys, values), strict=True))
             past.append((keys, values))
-            if bias is None:  # Only the first layer has a bias.
-                length = keys.shape[3]
-                bias = layer.compute_bias(length, length)[:, :, -1:].to(hidden.dtype)
             query = layer.q(normed).view(n_rows * n_beams, 1, layer.n_heads, -1).transpose(1, 2)
-            found = _attend(query, keys.flatten(0, 1), values.flatten(0, 1), bias)
+            found = attend(query, keys.flatten(0, 1), values.flatten(0, 1), bias)
             hidden = hidden + layer.o(found.transpose(1, 2).reshape(n_rows, n_beams, -1))
             layer = block.layer[1].EncDecAttention
-            query = _heads(layer, layer.q(block.layer[1].layer_norm(hidden)))
-            found = _attend(query, *self.text[i], self.mask)
+            query = heads(layer, layer.q(block.layer[1].layer_norm(hidden)))
+            found = attend(query, *self.text[i], self.mask)
             hidden = hidden + layer.o(found.transpose(1, 2).flatten(2))
             hidden = block.layer[2](hidden)
         self.past = past
@@ -250,13 +252,3 @@ class _Decoder:
         self.text, self.past = (
             [(keys[rows], values[rows]) for keys, values in pairs] for pairs in (self.text, self.past)
         )
-
-
-def _heads(layer: Any, projected: Tensor) -> Tensor:
-    """Return ``(n, length, n_heads * d)`` as ``(n, n_heads, length, d)``."""
-    return projected.unflatten(2, (layer.n_heads, -1)).transpose(1, 2)
-
-
-def _attend(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-    """Return the attention of a T5, whose scores are not scaled."""
-    return torch.nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias, scale=1.0)

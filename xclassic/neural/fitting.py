@@ -40,8 +40,6 @@ def fit_network(clf: T5Classifier, tokens: list[list[int]], Y: csr_array) -> lis
         The ``curve_`` of the `T5Classifier`.
     """
     model = clf._network.model
-    if clf.gradient_checkpointing:
-        getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
     trained_rows, held_rows = split_rows(Y, clf.validation, clf.random_state)
     texts = Texts(tokens, clf._network.tokenizer.pad_token_id)
     sampler = BatchSampler(
@@ -75,7 +73,8 @@ def fit_network(clf: T5Classifier, tokens: list[list[int]], Y: csr_array) -> lis
         tokens_in_use(model, texts.flat, trie.used_tokens, new=new),
     ):
         validate = partial(_validation_score, clf, tokens, Y, held_rows) if held_rows.size else None
-        return train(model, PathLoss(model, trie, texts), sampler, plan, validate, key)
+        loss = PathLoss(model, trie, texts, checkpointing=bool(clf.gradient_checkpointing))
+        return train(model, loss, sampler, plan, validate, key)
 
 
 def _validation_score(clf: T5Classifier, tokens: list[list[int]], Y: csr_array, rows: NDArray[np.int64]) -> float:
