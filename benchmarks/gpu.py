@@ -1,6 +1,6 @@
 """Check on a GPU what only a GPU shows: right predictions, speed beside other programs, behavior short of memory.
 
-    make gpu OUT=folder                            # all of it, in eight minutes
+    make gpu OUT=folder                            # all of it, in ten minutes
     python benchmarks/gpu.py --steps training --minutes 3
     python benchmarks/gpu.py --small               # the miniature, on a CPU
 

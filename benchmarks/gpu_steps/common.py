@@ -38,7 +38,7 @@ class Setting(NamedTuple):
     small : bool
         Whether this is the miniature, of tiny sizes and without bars for speed.
     scale : float
-        Sizes and times as a share of those of eight minutes.
+        Sizes and times as a share of those of the whole budget.
     seconds : float
         After which the step is ended from outside.
     """

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from gpu_steps.common import ROOT, Result, Setting, result
 
 FILES = ("tests/neural", "tests/features/test_bert.py")
-WORKERS = 6  # a context on a card takes half a gibibyte each
+WORKERS = 12  # a context on a card takes half a gibibyte each
 
 
 def run(setting: Setting) -> Iterator[Result]:

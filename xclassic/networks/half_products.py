@@ -50,11 +50,12 @@ def half_products(model: Any, enabled: bool = True) -> Iterator[dict[Parameter, 
         return
     for layer in model.modules():
         if isinstance(layer, torch.nn.Linear) and layer is not model.lm_head and layer.weight.dtype == torch.float32:
-            full[layer.weight] = Parameter(layer.weight.data, layer.weight.requires_grad)
+            weight: Any = layer.weight
+            full[weight] = Parameter(weight.data, weight.requires_grad)
     with ExitStack() as undo:
         undo.callback(_give_back, full)
-        for weight in full:
-            weight.data = weight.data.bfloat16()
+        for half in full:
+            half.data = half.data.bfloat16()
         for owner in list(model.modules()):
             for name, child in owner.named_children():
                 if isinstance(child, T5LayerNorm):
