@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -20,7 +19,6 @@ import xclassic
 from tests.helpers.interrupts import HANG
 from tests.helpers.neural import SMALL
 from xclassic import DiSMEC, ModelFileError, datasets, metrics
-from xclassic.cli import app
 from xclassic.cli.commands import train
 from xclassic.cli.measure import align_labels, widen
 from xclassic.cli.models import TrainedModel, read_model
@@ -40,31 +38,6 @@ BOOKS = [
     ("a4", "Baking bread with rye", ["cooking", "Brot: für Anfänger"]),
     ("a5", "Jupiter, Saturn and their moons", ["astronomy"]),
 ]
-
-
-class Done(NamedTuple):
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capfdbinary):
-    """Run a command in a temporary folder; `code` is the exit code that is expected of it."""
-    monkeypatch.chdir(tmp_path)
-
-    def run_command(line, code=0):
-        with pytest.raises(SystemExit) as exit:
-            app(line.split() if isinstance(line, str) else line)
-        sys.stdout.flush()
-        out, err = capfdbinary.readouterr()
-        done = Done(exit.value.code, out.decode("utf-8", "replace"), err.decode())
-        assert done.code == code, done
-        return done
-
-    return run_command
 
 
 @pytest.fixture(scope="module")
@@ -599,8 +572,20 @@ def test_explain_texts(run, books):
         ("train DiSMEC books.jsonl --model m --ngram-range none --char-ngrams none", "are both empty"),
         ("train DiSMEC books.jsonl --model m --char-ngrams 3,2", "char_ngrams is (3, 2)"),
         ("predict m", "DATA"),
+        ("predict m bibtex -k", "Option '-k' requires an argument"),
+        ("predict m bibtex --threshold", "Option '--threshold' requires an argument"),
+        ("predict m bibtex -qk", "Option '-k' requires an argument"),
+        ("predict m bibtex -z", "No such option: -z; accepted are --output, -k"),
+        ("predict m bibtex --quiet=1", "Option '--quiet' does not take a value"),
+        ("predict m bibtex --zero-based=1", "Option '--zero-based' does not take a value"),
+        ("train DiSMEC bibtex --model m --normalize=yes", "Option '--normalize' does not take a value"),
+        ("train DiSMEC bibtex --model", "Option '--model' requires an argument"),
+        ("train --depth 3", "No such option: --depth; accepted are --help"),
+        ("--version=1", "Option '--version' does not take a value"),
+        ("info m --full=1", "Option '--full' does not take a value"),
         ("predict m bibtex -k 0", "-k"),
         ("predict m bibtex -o no/top.txt", "there is no folder"),
+        ("predict m bibtex -o .", ". is a folder; name a file"),
         ("predict m bibtex --format xml", "there are text, jsonl, npz"),
         ("evaluate m bibtex --preset wiki", "preset is 'wiki'"),
     ],

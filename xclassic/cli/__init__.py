@@ -5,22 +5,25 @@ the constructor of an estimator into options, `data` reads points, `models` keep
 needs later (the vectorizer of raw text, label counts, label names), `measure` evaluates, and `outputs` writes.
 
 A command is made for scripts. Results go to standard output, everything else to standard error. The exit code is 0, or
-1 for a failure, 2 for wrong usage, 130 after Ctrl-C; an error is one line. What is written appears under its name when
-it is complete, and replaces nothing without ``--force``.
+1 for a failure, 2 for wrong usage, 130 after Ctrl-C, 141 where the reader of a pipe goes away; an error is one line.
+What is written appears under its name when it is complete, and replaces nothing without ``--force``.
 
 Nothing heavy is imported before a command runs, so that ``--help`` and wrong usage respond at once.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 FAILED = 1
 INTERRUPTED = 130  # Exit code by which shells report a program that Ctrl-C ended.
+BROKEN_PIPE = 141  # Exit code by which shells report a program that wrote to a closed pipe.
 
 
 def app(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -31,6 +34,7 @@ def app(arguments: Sequence[str] | None = None) -> NoReturn:
     arguments : sequence of str, optional
         Without the name of the program. Default: those of the process.
     """
+    _fill_closed_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments  # It counts at any place, because it is added to a command that failed.
     try:
@@ -57,6 +61,17 @@ def _run(arguments: list[str]) -> int:
         return typer.main.get_command(commands)(arguments, prog_name="xclassic", standalone_mode=False) or 0
     except typer.Abort:  # Typer turns Ctrl-C into this.
         return INTERRUPTED
+    except SystemExit:  # Typer and rich exit so, and for no other reason, when the reader of a help page goes away.
+        return BROKEN_PIPE
+
+
+def _fill_closed_streams() -> None:
+    """Occupy the numbers of closed standard streams, since a file opened next would get what is meant for them."""
+    for name, mode in (("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, mode)
+            if name == "stderr":
+                sys.stderr = open(number, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _report(error: Exception) -> int:
@@ -73,16 +88,18 @@ def _report(error: Exception) -> int:
 
 
 def _report_usage(error: Any) -> int:
+    context = getattr(error, "ctx", None)  # Not every error knows the command it is about.
     message = error.format_message().removeprefix("Invalid value: ")
-    if hasattr(error, "option_name"):
-        message = f"{error.message}; accepted are {', '.join(_options(error.ctx.command))}"
+    if context and hasattr(error, "possibilities"):
+        message = f"{error.message}; accepted are {', '.join(_options(context.command)) or '--help'}"
     if message:  # The message is empty where typer has shown the help instead.
-        _say(f"error: {message.rstrip('.')}", error.ctx.command_path if error.ctx else "xclassic")
+        _say(f"error: {message.rstrip('.')}", context.command_path if context else "xclassic")
     return int(error.exit_code)
 
 
 def _options(command: Any) -> list[str]:
-    return [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
+    spellings = [max(parameter.opts, key=len) for parameter in command.params]
+    return [option for option in spellings if option.startswith("-")]
 
 
 def _show_warning(message: Warning | str, *details: Any) -> None:
@@ -90,4 +107,5 @@ def _show_warning(message: Warning | str, *details: Any) -> None:
 
 
 def _say(message: str, speaker: str = "xclassic") -> None:
-    print(f"{speaker}: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    with suppress(OSError):  # Where nobody can be told, the exit code remains.
+        print(f"{speaker}: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201

@@ -230,7 +230,7 @@ def predict(
     from xclassic.cli.outputs import check_output, choose_format, write_predictions
 
     form = choose_format(output, format)
-    if form == "npz" and output == "-" and sys.stdout.isatty():
+    if form == "npz" and output == "-" and sys.stdout and sys.stdout.isatty():
         raise typer.BadParameter("npz is not text for a terminal; name a file with --output")
     check_output(output, force)
     trained = load_trained(model, n_jobs, quiet)

@@ -16,11 +16,11 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from xclassic.cli import BROKEN_PIPE
 from xclassic.datasets._files import COMPRESSED_SUFFIXES, write_atomically
 from xclassic.topk import TopK
 
 STDOUT = "-"
-BROKEN_PIPE = 141  # Exit code by which shells report a program that wrote to a closed pipe.
 FORMATS = ("text", "jsonl", "npz")
 BREAKS = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
@@ -42,13 +42,17 @@ def open_output(path: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _standard_output() -> Iterator[IO[bytes]]:
+    if sys.stdout is None:
+        raise OSError("standard output is closed; open it, or name a file where the command takes one")
     try:
         yield sys.stdout.buffer
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # The interpreter flushes once more when it ends, and that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(BROKEN_PIPE) from None
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(BROKEN_PIPE) from None
+        raise
 
 
 def write_line(text: str) -> None:
@@ -61,6 +65,8 @@ def check_output(path: str, force: bool) -> None:
     """Refuse, before the work, to replace a file or to write where there is no folder."""
     if path != STDOUT and Path(path).is_file() and not force:
         raise typer.BadParameter(f"{path} exists; remove it, choose another name, or pass --force to replace it")
+    if Path(path).is_dir() and path != STDOUT:
+        raise typer.BadParameter(f"{path or repr(path)} is a folder; name a file")
     if not Path(path).absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {Path(path).absolute().parent}")
 
