@@ -167,7 +167,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
               one length above two that hold only zeros and ones are read as a matrix.
             - A vector of n_rows classes: every row has exactly one label.
 
-            Rows without labels and labels without rows are legal.
+            Rows without labels and labels without rows are legal. Blanks around names do not count, and an empty name
+            is a missing one: no label in a list, refused in a vector.
 
         Returns
         -------
@@ -364,7 +365,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         hits = best.to_csr(self.classes_.size)
         hits.data[:] = 1
         weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
-        return float(np.average(hits.multiply(truth).sum(axis=1), weights=weights))
+        return float(np.average(hits.multiply(truth).sum(axis=1, dtype=np.float64), weights=weights))
 
     def _ranked(self, X: Features, k: int, allowed: NDArray[np.int32] | None = None) -> TopK:
         """Predict for checked rows, in chunks of fixed size through the workers."""

@@ -278,10 +278,24 @@ def test_nested_lists_that_could_be_either_are_rejected(container, rows):
 )
 def test_encode_labels_equals_the_lists(lists):
     Y, classes = encode_labels(lists)
-    assert classes.tolist() == sorted({label for row in lists for label in row})
-    assert [set(classes[Y[[i]].indices].tolist()) if Y.shape[1] else set() for i in range(len(lists))] == [
-        set(r) for r in lists
-    ]
+    lists = [{label.strip() for label in row} - {""} for row in lists]
+    assert classes.tolist() == sorted(set().union(*lists))
+    assert Y.has_canonical_format
+    assert (Y.data == 1).all()
+    assert [set(classes[Y[[i]].indices].tolist()) if Y.shape[1] else set() for i in range(len(lists))] == lists
+
+
+def test_names_are_the_same_whatever_blanks_are_around_them():
+    lists = [[" tea", "tea", ""], ["lamp\u3000", "  "], [""], ["tea"]]
+    Y, classes = encode_labels(lists)
+    assert classes.tolist() == ["lamp", "tea"]
+    assert Y.toarray().tolist() == [[0, 1], [1, 0], [0, 0], [0, 1]]
+    target = check_target([" tea", "lamp", "tea\n"], 3)
+    assert target.classes.tolist() == ["lamp", "tea"]
+    assert target.Y.indices.tolist() == [1, 0, 1]
+    assert encode_labels([[" tea"]], np.array(["lamp", "tea "]))[0].toarray().tolist() == [[0, 1]]
+    assert check_restriction([" tea"], None, classes).tolist() == [1]
+    assert encode_labels([[1], [""]])[0].toarray().tolist() == [[1], [0]]
 
 
 @pytest.mark.parametrize(
@@ -289,7 +303,11 @@ def test_encode_labels_equals_the_lists(lists):
     [
         ([["a"], "b"], TypeError, r"Y\[1\] is 'b', not a collection"),
         ([["a"], [1]], TypeError, "int, str"),
-        ([["a"], [None]], TypeError, "NoneType, str"),
+        ([["a"], [None]], TypeError, r"Y\[1\] holds None.*A row without labels is \[\]"),
+        ([[], ["a"], [], ["b", np.nan]], TypeError, r"Y\[3\] holds nan"),
+        ([[1], [np.nan]], TypeError, r"Y\[1\] holds nan"),
+        ([["a"], None], TypeError, r"Y\[1\] is None, not a collection of labels; write \[\] for a row without"),
+        (Column([["a"], float("nan")]), TypeError, r"Y\[1\] is nan.*write \[\]"),
         ([[True, "a"], [False]], TypeError, "bool, str"),
         (["a", 1], TypeError, "int, str"),
         ([[1.5]], TypeError, "float"),
@@ -300,7 +318,7 @@ def test_encode_labels_equals_the_lists(lists):
 )
 def test_label_collections_that_are_rejected(lists, error, message):
     with pytest.raises(error, match=message):
-        check_target(lists, len(lists))
+        check_target(lists, 2)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +345,11 @@ def test_class_vectors(y, classes):
     [
         ([0.5, 1.25, 3.1], "continuous"),
         ([1.0, np.nan, 2.0], r"NaN.*y\[1\]"),
-        (np.array(["a", None, "b"], dtype=object), "Unknown label type: None"),
+        (np.array(["a", None, "b"], dtype=object), r"y\[1\] is None, where a class is missing.*\[\] is a row without"),
+        (["a", "b", np.nan], r"y\[2\] is nan, where a class is missing"),
+        (["a", "", "b"], r"y\[1\] is empty, where a class is missing"),
+        (np.array(["a", "b", " "]), r"y\[2\] is empty"),
+        (np.array(["a", 1.5, "b"], dtype=object), r"Unknown label type: y\[1\] is 1.5"),
         (np.array([1j, 2, 3]), "Unknown label type.*complex"),
         (np.zeros((3, 2, 2)), "3 dimensions"),
         (np.array([["a", "b"]] * 3), "Unknown label type"),

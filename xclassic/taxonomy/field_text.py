@@ -74,7 +74,8 @@ def parse_fields(text: str, fields: Mapping[str, str] | Sequence[str | tuple[str
     Returns
     -------
     dict of str to str or None
-        A value for each field, in their order; None for "na", for an empty value, and for a field not in the text.
+        A value for each field, in their order, without the blanks around it; None for "na", for an empty value, and for
+        a field not in the text.
 
     Raises
     ------
@@ -99,7 +100,7 @@ def parse_fields(text: str, fields: Mapping[str, str] | Sequence[str | tuple[str
     found: set[str] = set()
     ends = [*(following.start() - 1 for _, following in pairwise(marks)), len(text)]
     for mark, end in zip(marks, ends, strict=False):
-        field, value = field_of[mark[1]], text[mark.end() : end]
+        field, value = field_of[mark[1]], text[mark.end() : end].strip()
         if field not in found:
             record[field] = None if value in ("", MISSING) else value
             found.add(field)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -13,8 +14,14 @@ from scipy.sparse import csr_array, issparse
 from sklearn.utils.multiclass import check_classification_targets
 
 from xclassic.validation.features import INT32_MAX, canonical, entry_at
+from xclassic.validation.records import is_missing
 
 TargetKind: TypeAlias = Literal["vector", "dense", "sparse"]
+
+_NO_CLASS = (
+    "where a class is missing. In a vector every row needs a class: leave the row out, or pass a list of labels for "
+    "each row, where [] is a row without labels."
+)
 
 
 class Target(NamedTuple):
@@ -139,7 +146,7 @@ def encode_labels(
     ----------
     lists : iterable of collections of str, or of int
         The labels of each row in any order; a label listed twice counts once, and an empty collection is a row
-        without labels.
+        without labels. Blanks around a string do not count, and an empty string is no label, as in text files.
     classes : fitted estimator, or array-like of its ``classes_``, optional
         Labels of the first columns, in this order; labels that are not among them get the columns behind. Pass it for
         rows that a model is measured on, so that columns mean what they mean in the model's rankings.
@@ -154,7 +161,8 @@ def encode_labels(
     Raises
     ------
     TypeError
-        If a row is not a collection, or a label is neither a string nor an integer, or strings and integers are mixed.
+        If a row is not a collection, or a label is neither a string nor an integer (None and NaN are missing, and named
+        with their row), or strings and integers are mixed.
     ValueError
         If an integer does not fit 64 bits, a string ends in a null character, or `classes` are strings and the labels
         integers or the reverse.
@@ -179,34 +187,49 @@ def encode_labels(
     indptr = [0]
     for i, row in enumerate(lists):
         if not _is_collection(row):
-            raise TypeError(f"Y[{i}] is {row!r}, not a collection of labels; write [{row!r}] for a row with one label.")
+            raise TypeError(f"Y[{i}] is {row!r}, not a collection of labels; {_row_hint(row)}.")
         labels = row.tolist() if isinstance(row, np.ndarray) else row
         try:
-            columns.extend(ids.setdefault(label, len(ids)) for label in dict.fromkeys(labels))
+            columns.extend(ids.setdefault(label, len(ids)) for label in labels)
         except TypeError as error:
             raise TypeError(
                 f"Y[{i}] holds something that is not a label ({error}); use strings or integers."
             ) from error
         indptr.append(len(columns))
-    found = label_array(list(ids))
-    order = np.argsort(found, kind="stable")
-    rank = np.empty(order.size, np.int32)
-    rank[order] = np.arange(order.size, dtype=np.int32)
-    index_dtype = np.int32 if len(columns) <= INT32_MAX else np.int64
-    indices = rank[np.asarray(columns, np.intp)].astype(index_dtype, copy=False)
-    Y = csr_array(
-        (np.ones(len(columns), np.float32), indices, np.asarray(indptr, index_dtype)),
-        shape=(len(indptr) - 1, order.size),
-    )
-    Y.sort_indices()
+    _check_present(list(ids), columns, indptr)
+    names = [label.strip() if isinstance(label, str) else label for label in ids]
+    present = np.array([name != "" for name in names], bool)
+    found, positions = np.unique(label_array([name for name in names if name != ""]), return_inverse=True)
+    column_of = np.full(len(names), -1)
+    column_of[present] = positions
+    indices = column_of[np.asarray(columns, np.intp)]
+    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))[indices >= 0]
+    indices = indices[indices >= 0]
+    Y = csr_array((np.ones(rows.size, np.float32), (rows, indices)), shape=(len(indptr) - 1, found.size))
+    Y.sum_duplicates()
+    Y.data[:] = 1
     if classes is None:
-        return Y, found[order]
-    return renumber(Y, found[order], class_array(classes), "lists")
+        return Y, found
+    return renumber(Y, found, class_array(classes), "lists")
+
+
+def _row_hint(row: Any) -> str:
+    return "write [] for a row without labels" if is_missing(row) else f"write [{row!r}] for a row with one label"
+
+
+def _check_present(labels: list[Any], columns: list[int], indptr: list[int]) -> None:
+    """Refuse None and NaN with their row; `columns` says of every entry of the rows which label it is."""
+    for position, label in enumerate(labels):
+        if is_missing(label):
+            row = bisect_right(indptr, columns.index(position)) - 1
+            raise TypeError(
+                f"Y[{row}] holds {label!r}, which stands for a missing label; leave it out. A row without labels is []."
+            )
 
 
 def class_array(classes: Any) -> NDArray[Any]:
     """Return the classes of a fitted estimator, or an array of them."""
-    array = np.asarray(getattr(classes, "classes_", classes))
+    array = _without_blanks(np.asarray(getattr(classes, "classes_", classes)))
     if array.ndim != 1 or array.dtype.kind not in "iufbUS" or np.unique(array).size != array.size:
         raise ValueError(
             f"classes is an array of {array.dtype} with {array.ndim} dimensions; pass a fitted estimator, or its "
@@ -265,21 +288,30 @@ def _vector_target(y: NDArray[Any]) -> Target:
     return Target(Y, classes, "vector", classes.dtype)
 
 
+def _without_blanks(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return labels without the blanks around strings, which do not count anywhere."""
+    return np.strings.strip(labels) if labels.dtype.kind in "US" else labels
+
+
 def _unique(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Return the distinct classes of a 1-D vector, sorted, and the position of each entry in them."""
     if y.dtype == object:
         labels = y.tolist()
-        if not all(isinstance(label, (str, Integral)) for label in labels):
-            found = next(label for label in labels if not isinstance(label, (str, Integral)))
-            raise ValueError(
-                f"Unknown label type: {found!r} in a 1-D class vector; use strings or integers throughout."
-            )
+        for i, label in enumerate(labels):
+            if is_missing(label):
+                raise ValueError(f"y[{i}] is {label!r}, {_NO_CLASS}")
+            if not isinstance(label, (str, Integral)):
+                raise ValueError(
+                    f"Unknown label type: y[{i}] is {label!r} in a 1-D class vector; use strings or integers."
+                )
         y = label_array(labels)
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         i = int(np.argmin(np.isfinite(y)))
-        raise ValueError(
-            f"Input y contains {'NaN' if np.isnan(y[i]) else 'infinity'} (first: y[{i}]); every row needs a class."
-        )
+        raise ValueError(f"Input y contains {'NaN' if np.isnan(y[i]) else 'infinity'}: y[{i}] is {y[i]}, {_NO_CLASS}")
+    y = _without_blanks(y)
+    if y.dtype.kind in "US" and (lengths := np.strings.str_len(y)).size and lengths.min() == 0:
+        i = int(np.argmin(lengths))
+        raise ValueError(f"y[{i}] is empty, {_NO_CLASS}")
     if y.dtype.kind not in "iufbUS":
         raise ValueError(f"Unknown label type: y has dtype {y.dtype}; use strings or integers as classes.")
     if y.dtype.kind == "f":  # It raises a helpful error on fractions, but warns of many classes.
@@ -403,6 +435,7 @@ def find_labels(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32
     """Return the position of each label in the sorted `classes`, -1 where it is not among them."""
     if labels.size == 0 or classes.size == 0 or (labels.dtype.kind in "US") != (classes.dtype.kind in "US"):
         return np.full(labels.size, -1, np.int32)
+    labels = _without_blanks(labels)
     positions = np.minimum(np.searchsorted(classes, labels), classes.size - 1)
     return np.where(classes[positions] == labels, positions, -1).astype(np.int32)
 

@@ -221,7 +221,9 @@ def check_names(what: str, names: Any) -> tuple[str, ...]:
 
 
 def read_names(table: Any, fields: Sequence[str], na: Collection[str], name: str = "table") -> dict[str, Names]:
-    """Return columns of names, None where one is missing: None, NaN, "" and the strings in `na` count as missing.
+    """Return columns of names without the blanks around them, None where one is missing.
+
+    None, NaN, the empty string and the strings in `na` count as missing.
 
     Raises
     ------
@@ -238,12 +240,13 @@ def read_names(table: Any, fields: Sequence[str], na: Collection[str], name: str
 
 
 def check_name(value: Any, na: Collection[str], where: str) -> str | None:
-    """Return a name, or None if it is missing; raise a TypeError for anything that is not a string."""
-    if is_missing(value) or (isinstance(value, str) and (value == "" or value in na)):
+    """Return a name without the blanks around it, None if it is missing; raise a TypeError for all but strings."""
+    if is_missing(value):
         return None
     if not isinstance(value, str):
         raise TypeError(f"{where} is {value!r} of type {type(value).__name__}; names are strings. Convert it with str.")
-    return str(value)
+    name = str(value).strip()
+    return None if name == "" or name in na else name
 
 
 def paths_of(columns: Mapping[str, Names]) -> list[Path]:
