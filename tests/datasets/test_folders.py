@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array, csr_matrix, save_npz
 
-from xclassic import datasets
+from xclassic import datasets, encode_labels
 from xclassic.datasets import DataFileError, load, load_bibtex, read_npz, write_xmc
 
 X = csr_array(np.array([[0, 1.5, 0], [2, 0, 0]], np.float32))
@@ -223,7 +223,8 @@ def test_npz_is_made_canonical(tmp_path):
     ("features", "labels", "message"),
     [
         ([[np.inf]], [[1]], "X.npz: .*infinity"),
-        ([[1.0]], [[2]], "Y.npz: .*only 0 and 1"),
+        ([[1.0, np.nan]], [[1]], r"X.npz: .*NaN \(first: X\[0, 1\]\)"),
+        ([[1.0]], [[2]], r"Y.npz: .*only 0 and 1 .*encode_labels\(\[\[id\] for id in ids\]\)\[0\]"),
         ([[1.0], [2.0]], [[1]], "Y.npz: X has 2 rows and Y has 1"),
     ],
 )
@@ -253,8 +254,20 @@ def test_read_npz_rejects_foreign_and_damaged_files(tmp_path):
     with pytest.raises(DataFileError, match=r"indices"):
         read_npz(x, y)
     np.save(tmp_path / "X.npy", np.array([object()]), allow_pickle=True)
-    with pytest.raises(DataFileError, match=r"expected an array as numpy.save writes it"):
+    with pytest.raises(DataFileError, match=r"X.npy: expected a matrix .*, or an array as numpy.save writes it"):
         read_npz(tmp_path / "X.npy", y)
+
+
+def test_read_npz_reads_arrays(tmp_path):
+    np.save(tmp_path / "X.npy", [[1.0], [2.0]])
+    np.save(tmp_path / "ids.npy", [5, 3])
+    with pytest.raises(DataFileError, match=r"ids.npy: Y has shape \(2,\); it must be a matrix .* encode_labels"):
+        read_npz(tmp_path / "X.npy", tmp_path / "ids.npy")
+    np.save(tmp_path / "Y.npy", encode_labels([[5], [3]])[0].toarray())  # as the message says
+    assert read_npz(tmp_path / "X.npy", tmp_path / "Y.npy")[1].toarray().tolist() == [[0, 1], [1, 0]]
+    np.save(tmp_path / "X.npy", [[0.0], [-np.inf]])
+    with pytest.raises(DataFileError, match=r"X.npy: .*infinity \(first: X\[1, 0\]\)"):
+        read_npz(tmp_path / "X.npy")
 
 
 def test_read_npz_survives_flipped_bytes(tmp_path):
@@ -264,9 +277,12 @@ def test_read_npz_survives_flipped_bytes(tmp_path):
     whole = x.read_bytes()
     rng = np.random.default_rng(0)
     read = 0
-    for _ in range(300):
+    for i in range(300):
         damaged = bytearray(whole)
-        damaged[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        region = (
+            len(whole) if i % 2 else 120
+        )  # the latter is the zip's directory, whose damage the loaders take hardest
+        damaged[-1 - rng.integers(region)] ^= 1 << rng.integers(8)
         x.write_bytes(damaged)
         try:
             A, _ = read_npz(x, y)

@@ -82,6 +82,18 @@ def test_features_in_any_csr_become_the_matrix_that_it_means(entries, index_dtyp
     np.testing.assert_array_equal(X.toarray(), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint64])
+@pytest.mark.parametrize("container", [csr_array, coo_array])
+def test_sums_of_integers_do_not_wrap(dtype, container):
+    value = np.iinfo(dtype).max
+    twice = csr_array((np.full(2, value, dtype), [1, 1], [0, 2]), shape=(1, 2))
+    if container is coo_array:
+        twice = coo_array((twice.data, ([0, 0], [1, 1])), shape=(1, 2))
+    np.testing.assert_array_equal(features(twice).toarray(), [[0, np.float32(2 * float(value))]])
+    with pytest.raises(ValueError, match=r"Y\[0, 1\] is"):
+        check_target(twice, 1)
+
+
 def test_features_with_a_stale_flag_are_sorted():
     X = csr_array(DENSE)
     assert X.has_canonical_format

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 
 
 def check_features(X: Any) -> Any:
@@ -18,16 +18,19 @@ def check_features(X: Any) -> Any:
     """
     from sklearn.utils import check_array
 
-    X = check_array(
-        X, accept_sparse="csr", dtype=np.float32, input_name="X", ensure_min_samples=0, ensure_min_features=0
+    from xclassic.validation.features import finite, summable
+
+    return finite(
+        check_array(
+            summable(X),
+            accept_sparse="csr",
+            order="C",
+            ensure_all_finite=False,
+            ensure_min_samples=0,
+            ensure_min_features=0,
+            input_name="X",
+        )
     )
-    if issparse(X):
-        X = csr_array((X.data, X.indices, X.indptr), shape=X.shape)
-        X.check_format(full_check=True)
-        if not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()
-    return X
 
 
 def check_labels(Y: Any, n_rows: int) -> csr_array:
@@ -41,7 +44,10 @@ def check_labels(Y: Any, n_rows: int) -> csr_array:
     from xclassic.validation.labels import truth_matrix
 
     if len(getattr(Y, "shape", ())) != 2:
-        raise ValueError("Y must be a matrix with a row for each point and a column for each label")
+        raise ValueError(
+            f"Y has shape {getattr(Y, 'shape', None)}; it must be a matrix with a row for each point and a column for "
+            "each label. Class ids become one by encode_labels([[id] for id in ids])[0]"
+        )
     if Y.shape[0] != n_rows:
         raise ValueError(f"X has {n_rows} rows and Y has {Y.shape[0]}; they must describe the same points")
     return truth_matrix(Y, np.arange(Y.shape[1]))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 from scipy.sparse import csr_array, load_npz
 
 from xclassic.datasets._files import COMPRESSED_SUFFIXES, DataFileError, read_lines
@@ -189,17 +190,17 @@ def read_npz(X_path: _Path, Y_path: _Path | None = None) -> tuple[Any, csr_array
 
 
 def _load_matrix(path: _Path, check: Callable[[Any], Any]) -> Any:
-    dense = Path(path).suffix == ".npy"
-    try:
-        matrix = np.load(path, allow_pickle=False) if dense else load_npz(path)
-    except Exception as error:  # The loaders and zipfile raise errors of almost any kind for a damaged file.
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        kind = "an array as numpy.save writes it" if dense else "a matrix as scipy.sparse.save_npz writes it"
-        raise DataFileError(path, f"expected {kind} ({error})") from error
+    with open(path, "rb") as stream:
+        dense = stream.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX
+        stream.seek(0)
+        try:
+            matrix = np.load(stream, allow_pickle=False) if dense else load_npz(stream)
+        except Exception as error:  # The loaders and zipfile raise errors of almost any kind for a damaged file.
+            kinds = "a matrix as scipy.sparse.save_npz writes it, or an array as numpy.save writes it"
+            raise DataFileError(path, f"expected {kinds} ({error})") from error
     try:
         return check(matrix)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise DataFileError(path, str(error)) from error
 
 

@@ -45,7 +45,7 @@ def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Features
         )
     X = validate_data(
         estimator,
-        X,
+        summable(X),
         reset=reset,
         accept_sparse="csr",
         dtype="numeric",
@@ -53,6 +53,24 @@ def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Features
         ensure_all_finite=False,
         ensure_min_samples=int(reset),
     )
+    return finite(X)
+
+
+def summable(X: Any) -> Any:
+    """Return a sparse matrix of integers as one of floats: conversion to CSR sums what is stored twice."""
+    if issparse(X) and X.format != "csr" and X.dtype.kind in "iu":
+        return X.astype(np.result_type(X.dtype, np.float32))
+    return X
+
+
+def finite(X: Any) -> Features:
+    """Return a CSR matrix or an array as finite float32, the former canonical.
+
+    Raises
+    ------
+    ValueError
+        If an entry is not finite in float32, with its row and column; or if index arrays are broken.
+    """
     if issparse(X):
         X = canonical(X, "X")
         data = _to_float32(X.data, lambda position: entry_at(X, position))
@@ -96,7 +114,9 @@ def canonical(matrix: Any, name: str) -> csr_array:
     if X.indptr.dtype != np.int32 and max(X.nnz, *X.shape) <= INT32_MAX:
         X = csr_array((X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)), shape=X.shape)
     if not X.has_canonical_format:
-        X = X.copy()
+        # Sums wrap in narrow integers.
+        dtype = np.result_type(X.dtype, np.float32) if X.dtype.kind in "iu" else X.dtype
+        X = csr_array((X.data.astype(dtype), X.indices.copy(), X.indptr.copy()), shape=X.shape)
         X.sum_duplicates()
     return X
 

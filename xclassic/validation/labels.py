@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 from sklearn.utils.multiclass import check_classification_targets
 
-from xclassic.validation.features import INT32_MAX, canonical, entry_at
+from xclassic.validation.features import INT32_MAX, canonical, entry_at, summable
 from xclassic.validation.records import is_missing
 
 TargetKind: TypeAlias = Literal["vector", "dense", "sparse"]
@@ -78,7 +78,7 @@ def _read_target(Y: Any) -> Target:
             raise ValueError(
                 f"Y is a sparse array of shape {Y.shape}; pass a sparse matrix, one column for each label."
             )
-        return _matrix_target(Y.tocsr(), "sparse", Y.dtype)
+        return _matrix_target(summable(Y).tocsr(), "sparse", Y.dtype)
     rows = _label_rows(Y)
     if rows is not None:
         matrix, classes = encode_labels(rows)
@@ -343,8 +343,9 @@ def _matrix_target(matrix: Any, kind: TargetKind, dtype: np.dtype[Any]) -> Targe
         position = int(np.argmin(valid))
         row, column = entry_at(Y, position)
         raise ValueError(
-            f"Y[{row}, {column}] is {Y.data[position]}; a label matrix holds only 0 and 1 (entries stored twice "
-            "are summed). Make it one with (Y > 0).astype(np.float32), or pass a 1-D vector if these are class ids."
+            f"Y[{row}, {column}] is {Y.data[position]:g}; a label matrix holds only 0 and 1 (entries stored twice "
+            "are summed). Make it one with (Y > 0).astype(np.float32). If these are class ids, encode_labels([[id] for "
+            "id in ids])[0] makes a matrix of them; fit takes a 1-D vector too."
         )
     if not Y.data.all():
         Y = csr_array(Y, copy=True)
