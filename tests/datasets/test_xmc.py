@@ -97,6 +97,14 @@ def test_block_borders_change_nothing(file, monkeypatch, block):
     assert all(map(equal, whole, parts))
 
 
+def test_a_line_may_be_longer_than_many_blocks(file, monkeypatch):
+    monkeypatch.setattr("xclassic.datasets.xmc.BLOCK_BYTES", 16)
+    cells = " ".join(f"{i}:{i + 1}" for i in range(20_000))
+    X, Y = read_xmc(file(f"2 20000 2\n1 {cells}\n0 7:1"))
+    np.testing.assert_array_equal(X[[0]].toarray()[0], np.arange(20_000) + 1)
+    assert Y.toarray().tolist() == [[0, 1], [1, 0]]
+
+
 @pytest.mark.parametrize(
     "text",
     [

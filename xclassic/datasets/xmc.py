@@ -188,13 +188,14 @@ def read_points(
         }
         points = _Points(path, header, widths, first_feature=int(zero_based is False))
         points.line = lines_before + (header is not None)
-        carry = first if header is None else b""
+        pieces = [first] if header is None else []  # of a line that goes on in the next block
         while block := stream.read(BLOCK_BYTES):
-            carry += block
-            cut = carry.rfind(b"\n") + 1
-            points.parse(memoryview(carry)[:cut])
-            carry = carry[cut:]
-        points.parse(memoryview(carry))
+            cut = block.rfind(b"\n") + 1
+            if cut:
+                points.parse(b"".join([*pieces, block[:cut]]))
+                pieces = []
+            pieces.append(block[cut:])
+        points.parse(b"".join(pieces))
     X, Y = points.finish()
     return X, Y, header
 
@@ -217,7 +218,7 @@ class _Points:
         self.label_ptr = np.zeros(2, np.int64)
         self.feature_ptr = np.zeros(2, np.int64)
 
-    def parse(self, text: memoryview) -> None:
+    def parse(self, text: bytes) -> None:
         """Append the points of whole lines."""
         ends, commas, colons = count_marks(text)
         self.label_ptr = _room(self.label_ptr, self.row + ends + 2)
@@ -243,7 +244,7 @@ class _Points:
         self.repeated += repeated
         self.line += lines
         if problem:
-            raise DataFileError(self.path, self._explain(Problem(problem), bytes(text[at : at + 64])), self.line + 1)
+            raise DataFileError(self.path, self._explain(Problem(problem), text[at : at + 64]), self.line + 1)
 
     def finish(self) -> tuple[csr_array, csr_array]:
         """Return X and Y."""
