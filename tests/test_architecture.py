@@ -1,6 +1,7 @@
 """The floors of the house: imports point down, families do not import each other, no two rooms import each other."""
 
 import ast
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -82,3 +83,8 @@ def test_test_modules_import_no_other_test_module():
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
                 assert not {name.split(".")[-1] for name in names} & modules, path
+
+
+def test_locks_open_in_forked_children():
+    files = [path.name for path in PACKAGE.rglob("*.py") if re.search(r"\bR?Lock\(\)", path.read_text())]
+    assert files == ["parallel.py"]

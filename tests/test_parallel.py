@@ -11,8 +11,9 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from tests.helpers.centroid import endless
-from tests.helpers.interrupts import press_ctrl_c
-from xclassic.parallel import blas_threads, run_tasks, spawn_seeds
+from tests.helpers.interrupts import another_thread_inside, press_ctrl_c, run_forked
+from xclassic import parallel
+from xclassic.parallel import blas_threads, fork_safe_lock, run_tasks, spawn_seeds
 
 
 def square(task, stop):
@@ -222,4 +223,52 @@ def test_blas_limits_of_many_threads():
     for thread in threads:
         thread.join()
     assert seen == [{1}] * 20
+    assert blas_thread_counts() == before
+
+
+# Forks
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+def take(lock):
+    with lock:
+        return lock.locked()
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_lock_of_another_thread_is_open_in_a_forked_child():
+    lock = fork_safe_lock()
+    with another_thread_inside(lock):
+        assert run_forked(partial(take, lock))
+        assert lock.locked()
+    assert not lock.locked()
+
+
+def blas_counts_around_a_limit():
+    with blas_threads(1):
+        inside = blas_thread_counts()
+    return inside, blas_thread_counts()
+
+
+@needs_fork
+@needs_two_blas_threads
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+@pytest.mark.parametrize("place", ["inside a block", "in the lock"])
+def test_forked_child_leaves_the_blas_limits_of_other_threads(place):
+    before = blas_thread_counts()
+    with another_thread_inside(parallel._blas_lock if place == "in the lock" else blas_threads(1)):
+        assert run_forked(blas_counts_around_a_limit) == ({1}, before)
+    assert blas_thread_counts() == before
+
+
+@needs_fork
+@needs_two_blas_threads
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_forked_child_keeps_the_blas_limit_of_its_own_thread():
+    before = blas_thread_counts()
+    with blas_threads(1):
+        assert run_forked(blas_counts_around_a_limit) == ({1}, {1})
     assert blas_thread_counts() == before

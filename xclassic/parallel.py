@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -182,9 +184,34 @@ def spawn_seeds(random_state: int | np.random.RandomState | None, n: int) -> NDA
     return np.random.SeedSequence(entropy.tolist()).generate_state(n, np.uint64).astype(np.uint64, copy=False)
 
 
-_blas_lock = threading.Lock()
-_blas_limits: list[int] = []  # Limits of the open blocks.
+_locks: WeakSet[threading.Lock] = WeakSet()
+
+
+def fork_safe_lock() -> threading.Lock:
+    """Return a lock that is open in a forked child: the thread that held it does not exist there to open it.
+
+    What is done under such a lock may not fork.
+    """
+    lock = threading.Lock()
+    _locks.add(lock)
+    return lock
+
+
+_blas_lock = fork_safe_lock()
+_blas_limits: list[tuple[int, int]] = []  # Limits of the open blocks, each with its thread.
 _blas_before: dict[str, int] = {}  # Threads of each library before the first of them.
+
+
+def _forget_other_threads() -> None:
+    """Open the locks and leave the blocks of the threads that did not come along into a forked child."""
+    for lock in _locks:
+        if lock.locked():
+            lock.release()
+    _blas_limits[:] = [limit for limit in _blas_limits if limit[0] == threading.get_ident()]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 @contextmanager
@@ -200,17 +227,18 @@ def blas_threads(n: int) -> Iterator[None]:
     n : int
         Number of threads, at least 1.
     """
+    limit = (threading.get_ident(), n)
     with _blas_lock:
         libraries = _blas_libraries()
-        if not _blas_limits:
+        if not _blas_before:
             _blas_before.update({library.filepath: library.num_threads for library in libraries})
-        _blas_limits.append(n)
+        _blas_limits.append(limit)
         _limit(libraries)
     try:
         yield
     finally:
         with _blas_lock:
-            _blas_limits.remove(n)
+            _blas_limits.remove(limit)
             _limit(_blas_libraries())
             if not _blas_limits:
                 _blas_before.clear()
@@ -223,7 +251,7 @@ def _blas_libraries() -> list[Any]:
 def _limit(libraries: list[Any]) -> None:
     """Give the libraries the smallest limit of the open blocks or, without one, the number before the first."""
     for library in libraries:
-        threads = min(_blas_limits) if _blas_limits else _blas_before.get(library.filepath)
+        threads = min(n for _, n in _blas_limits) if _blas_limits else _blas_before.get(library.filepath)
         if threads is not None:
             library.set_num_threads(threads)
         # Since threadpoolctl 3.8 the thread that sets a limit keeps all others from changing it, until it is cleared.

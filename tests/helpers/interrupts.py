@@ -1,6 +1,7 @@
-"""Ctrl-C at a chosen task of a fit, and the stop byte in all of its tasks: counted in tasks, never in seconds."""
+"""Ctrl-C at a chosen task of a fit and the stop byte in all of its tasks, counted in tasks, not in seconds; forks."""
 
 import itertools
+import multiprocessing
 import pickle
 import signal
 import threading
@@ -84,3 +85,36 @@ def _name(function):
     while isinstance(function, partial):
         function = function.func
     return function.__name__
+
+
+@contextmanager
+def another_thread_inside(block):
+    """Keep a thread inside a context manager meanwhile."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def work():
+        with block:
+            inside.set()
+            leave.wait(HANG)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert inside.wait(HANG)
+        yield
+    finally:
+        leave.set()
+        thread.join()
+
+
+def run_forked(function):
+    """Return what a function returns in a forked child; fail if the child hangs or raises."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: sender.send(function()))
+    child.start()
+    child.join(HANG)
+    if child.is_alive():
+        child.kill()
+    assert child.exitcode == 0
+    return receiver.recv()

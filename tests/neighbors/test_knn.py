@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array, random_array
 
+from tests.helpers.interrupts import run_forked
 from tests.helpers.naive import embeddings as naive
 from xclassic import KNN, datasets, load
 from xclassic.metrics import precision_at_k
@@ -186,6 +188,25 @@ def test_graph_finds_the_same_each_time(n_jobs, tmp_path):
     ):
         for found, wanted in zip(other.predict_topk(queries, 5), expected, strict=True):
             np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_graph_is_searched_in_a_child_forked_amid_a_search():
+    pytest.importorskip("usearch")
+    rows, found = clustered_rows(30, 6, 1), []
+    index = build_index(rows, "graph")
+    expected = index.nearest(rows, 3)
+
+    class Unfinished:
+        def search(self, query, k, threads):
+            found.append(run_forked(lambda: index.nearest(rows, 3)))
+            raise ZeroDivisionError
+
+    index._graph = Unfinished()
+    with pytest.raises(ZeroDivisionError):
+        index.nearest(rows, 1)
+    np.testing.assert_array_equal(found[0].ids, expected.ids)
 
 
 def test_graph_without_usearch_says_what_to_install(monkeypatch):

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
-from threading import Lock
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -29,6 +28,7 @@ from xclassic.features.encoder_network import (
 )
 from xclassic.features.vector_cache import VectorCache, Vectors
 from xclassic.networks.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
+from xclassic.parallel import fork_safe_lock
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.validation.parameters import check_choice, check_number
 from xclassic.validation.records import check_texts, fill_template, is_records, template_fields
@@ -41,7 +41,7 @@ CPU_TOKENS = 2048  # Tokens per batch. Arrays of more are so large that the syst
 GPU_TOKENS = 32768
 CACHE_FORMAT = 1  # Version of the cached rows; raise it when rows change.
 
-LOADING = Lock()  # Held while a model is loaded, because transformers is not made to load two at a time.
+LOADING = fork_safe_lock()  # Held while a model is loaded, because transformers is not made to load two at a time.
 
 
 class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from threading import Barrier, Lock
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from xclassic.features.vector_cache import Vectors
 from xclassic.networks.torch_support import load_pretrained, memory_errors
+from xclassic.parallel import fork_safe_lock
 from xclassic.storage.folder import Arrays, ModelFileError
 
 Texts = NDArray[np.object_]
@@ -24,7 +25,7 @@ Tokens = NDArray[np.int32]
 Metadata = dict[str, Any]
 
 TOKENIZED_AT_ONCE = 1000  # Texts per call. The tokenizer's result takes 100 bytes per token until it is cut down to 4.
-THREADS = Lock()  # Held while PyTorch's number of threads differs from the user's setting.
+THREADS = fork_safe_lock()  # Held while PyTorch's number of threads differs from the user's setting.
 NO_LIMIT = 2**31 - 1  # Tokens. Tokenizers without a limit give a number far above this.
 
 

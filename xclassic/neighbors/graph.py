@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xclassic.parallel import RUNNING, StopByte
+from xclassic.parallel import RUNNING, StopByte, fork_safe_lock
 from xclassic.rows import dense
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
@@ -33,10 +31,10 @@ class GraphIndex:
 
     def __init__(self, rows: NDArray[np.float32]) -> None:
         self.rows = rows
-        self._lock = threading.Lock()
+        self._graph: Any = None
+        self._lock = fork_safe_lock()
 
-    @cached_property
-    def _graph(self) -> Any:
+    def _made(self) -> Any:
         graph = usearch_index()(
             ndim=self.rows.shape[1], metric="ip", dtype="f32", connectivity=EDGES, expansion_add=EFFORT
         )
@@ -48,8 +46,11 @@ class GraphIndex:
     def nearest(self, X: Features, k: int, stop: StopByte = RUNNING) -> TopK:
         queries, k = np.ascontiguousarray(dense(X)), min(k, len(self.rows))
         with self._lock:
-            self._graph.expansion_search = max(EFFORT, 2 * k)
-            found = [self._graph.search(query, k, threads=1).keys.astype(np.int64) for query in queries]
+            graph = self._made() if self._graph is None else self._graph
+            self._graph = None  # A child forked during the search makes its own: that of the library stays locked.
+            graph.expansion_search = max(EFFORT, 2 * k)
+            found = [graph.search(query, k, threads=1).keys.astype(np.int64) for query in queries]
+            self._graph = graph
         top = TopK.empty(len(queries), k)
         for i, ids in enumerate(found):
             products = self.rows[ids] @ queries[i]

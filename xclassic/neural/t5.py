@@ -6,7 +6,6 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -20,7 +19,7 @@ from xclassic.label_tree.tree import LabelTree
 from xclassic.networks.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
 from xclassic.neural.targets import CodeTarget, FieldsTarget, NameTarget
 from xclassic.neural.trie import TokenTrie
-from xclassic.parallel import StopByte
+from xclassic.parallel import StopByte, fork_safe_lock
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
@@ -513,7 +512,7 @@ class T5Classifier(XMCClassifier):
         return int((8 if self.lora_rank else 16) * n_weights + activations + 8 * self.max_length * len(X))
 
 
-LOADING = Lock()
+LOADING = fork_safe_lock()
 TRAINING_KNOBS = (
     "lower batch_size and raise accumulate by as much, set gradient_checkpointing=True, lower max_length, compute in "
     "dtype='bfloat16', or train less with lora_rank"
