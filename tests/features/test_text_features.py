@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.utils import estimator_checks
 
-from xclassic import DiSMEC, encode_labels, predict_topk
+from xclassic import DiSMEC, encode_labels, load, predict_topk, save
 from xclassic.features import TextFeatures
 from xclassic.features.text import PRESETS
 
@@ -126,6 +126,43 @@ def test_text_features_of_zero_rows():
     assert X.shape == (0, encoder.transform(RECORDS).shape[1])
     assert X.dtype == np.float32
     assert TextFeatures().fit(TEXTS).transform(np.empty(0, object)).shape[0] == 0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("vitamin C tablets", "vitamin D tablets"),
+        ("shirt size M", "shirt size L"),
+        ("C++ guide", "C# guide"),
+        ("C++11 guide", "C#11 guide"),
+        ("vitamin K1", "vitamin K 1"),
+        ("苹 果", "香 蕉"),
+    ],
+)
+def test_words_of_one_character_count(preset, pair):
+    first, second = TextFeatures(preset=preset, min_df=1).fit_transform(pair).toarray()
+    assert (first != second).any()
+
+
+def test_signs_behind_a_word_belong_to_it_and_others_do_not():
+    encoder = TextFeatures(preset="abstract", min_df=1).fit(["C++ C# A+ a+b c++17 x-ray #1 (f)"])
+    found = {"c++", "c#", "a+", "a", "b", "17", "x", "ray", "1", "f"}
+    assert set(encoder.get_feature_names_out()) == found
+
+
+def words_after_loading(encoder, folder):
+    save(encoder, folder)
+    return load(folder, verify="full").vectorizers_["text"][0].build_analyzer()("size M")
+
+
+def test_stored_models_keep_what_a_word_was(tmp_path):
+    encoder = TextFeatures().fit(["size M", "size L"])
+    arrays, metadata = encoder._get_arrays()
+    earlier = TextFeatures()
+    earlier._set_arrays(arrays, {"blocks": [block[:4] for block in metadata["blocks"]]}, "full")
+    assert words_after_loading(encoder, tmp_path / "new") == ["size", "m", "size m"]
+    assert words_after_loading(earlier, tmp_path / "old") == ["size"]
 
 
 # Numbers
@@ -357,8 +394,11 @@ def test_text_features_reject_bad_parameters(params, error, message):
         ({}, ["", None], ValueError, "All 2 texts of the field 'text' are empty. Name the field that holds the text"),
         ({}, [], ValueError, "All 0 texts"),
         ({"text": "title"}, [{"title": " "}], ValueError, "All 1 texts of the field 'title' are empty"),
-        ({"preset": "abstract"}, TEXTS[:2], ValueError, r"No words of the 2 texts .* with min_df=2. Lower min_df"),
-        ({"char_ngrams": ()}, ["a", "b"], ValueError, r"No words of the 2 texts .* min_df=1"),
+        ({"preset": "abstract"}, TEXTS[:2], ValueError, r"No words are in min_df=2 of the 2 texts .*Lower min_df"),
+        ({"char_ngrams": ()}, ["!", "?"], ValueError, r"Not one of the 2 texts .* has words .*; the first is '!'"),
+        ({"stop_words": ["a"]}, ["a", "a a"], ValueError, "has words .* not in stop_words"),
+        ({"preset": "abstract", "ngram_range": (3, 3)}, ["a b", "c"], ValueError, r"for ngram_range=\(3, 3\)"),
+        ({"ngram_range": (), "min_df": 2}, ["a", "b"], ValueError, "No character n-grams are in min_df=2"),
     ],
     ids=str,
 )

@@ -23,6 +23,8 @@ from xclassic.validation.records import check_columns, check_texts, is_records
 
 WHOLE = "text"  # Name of the only field if the input is not records.
 KINDS = ("word", "char_wb")
+# What counts as a word. Models stored before the words of one character counted have the pattern "long".
+WORDS = {"any": r"(?u)\w+(?:\+\+|[+#](?!\w))?", "long": r"(?u)\b\w\w+\b"}
 
 
 class Preset(NamedTuple):
@@ -50,7 +52,8 @@ class TextFeatures(TransformerMixin, BaseEstimator):
 
     A term t that occurs c times in a text weighs :math:`(1 + \ln c) \, (1 + \ln \frac{1 + n}{1 + n_t})`, or c in place
     of the first factor, if it is in :math:`n_t` of n training texts. The words of a field are one block of features,
-    its character n-grams another, and each is scaled to unit length. The blocks of a field share its weight of 1, a
+    its character n-grams another, and each is scaled to unit length. A word is any run of letters, digits and
+    underscores, with a plus or number sign behind it as in C++ and C#. The blocks of a field share its weight of 1, a
     numeric field has `numeric_weight`, and a row without missing values has unit length: the product of two such rows
     is the weighted mean of the cosines of their blocks.
 
@@ -268,7 +271,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         vectorizers: dict[str, list[TfidfVectorizer]] = {}
         parts = []
         for (field, column), choices in zip(texts.items(), self._choices(), strict=True):
-            vectorizers[field] = [self._vectorizer(kind, lengths, choices) for kind, lengths in _kinds(choices)]
+            vectorizers[field] = [self._vectorizer(kind, lengths, choices, "any") for kind, lengths in _kinds(choices)]
             parts.append([_fit_terms(vectorizer, column, field) for vectorizer in vectorizers[field]])
         self.edges_ = {field: _edges(values, self.n_bins, field) for field, values in numbers.items()}
         self.vectorizers_ = vectorizers
@@ -303,7 +306,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         ]
         return self._joined(parts, numbers)
 
-    def _vectorizer(self, kind: str, lengths: Sequence[int], choices: Preset) -> TfidfVectorizer:
+    def _vectorizer(self, kind: str, lengths: Sequence[int], choices: Preset, words: str) -> TfidfVectorizer:
         stop_words = (
             self.stop_words if self.stop_words is None or isinstance(self.stop_words, str) else [*self.stop_words]
         )
@@ -313,6 +316,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
             min_df=choices.min_df,
             max_features=self.max_features,
             stop_words=stop_words if kind == "word" else None,
+            token_pattern=WORDS[words if kind == "word" else "long"],  # Any but the default would warn.
             sublinear_tf=choices.sublinear_tf,
             dtype=np.float32,
         )
@@ -360,19 +364,22 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         for i, (_, vectorizer) in enumerate(pairs):
             arrays |= pack_strings(f"terms{i}", vectorizer.get_feature_names_out())
             arrays[f"idf{i}"] = vectorizer.idf_
-        blocks = [[field, v.analyzer, list(v.ngram_range), v.sublinear_tf] for field, v in pairs]
+        words = {pattern: name for name, pattern in WORDS.items()}
+        blocks = [
+            [field, v.analyzer, list(v.ngram_range), v.sublinear_tf, words[v.token_pattern]] for field, v in pairs
+        ]
         return arrays, {"blocks": blocks}
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         fields = [WHOLE] if self.text is None else _fields("text", self.text)
         choices = dict(zip(fields, self._choices(), strict=True))
         self.vectorizers_ = {field: [] for field in fields}
-        for i, (field, kind, (shortest, longest), sublinear_tf) in enumerate(metadata["blocks"]):
+        for i, (field, kind, (shortest, longest), sublinear_tf, *words) in enumerate(metadata["blocks"]):
             check_choice("analyzer", kind, KINDS)
             _check_range("ngram_range", (shortest, longest))
             # A preset may have changed since the fit; the fitted settings are in the metadata.
             settings = choices[field]._replace(sublinear_tf=sublinear_tf is True)
-            vectorizer = self._vectorizer(kind, (shortest, longest), settings)
+            vectorizer = self._vectorizer(kind, (shortest, longest), settings, words[0] if words else "long")
             idf = stored_array(arrays, f"idf{i}", np.float32, (None,))
             terms = unpack_strings(arrays, f"terms{i}", idf.size)
             vectorizer.vocabulary_ = {term: number for number, term in enumerate(terms)}
@@ -426,10 +433,16 @@ def _fit_terms(vectorizer: TfidfVectorizer, texts: NDArray[np.object_], field: s
                 f"All {texts.size} texts of the field {field!r} are empty. Name the field that holds the text or leave "
                 "this one out."
             ) from error
-        what = "words" if vectorizer.analyzer == "word" else "character n-grams"
+        if not any(map(vectorizer.build_analyzer(), texts)):  # A text has n-grams of characters unless it is empty.
+            raise ValueError(
+                f"Not one of the {texts.size} texts of the field {field!r} has words for ngram_range="
+                f"{vectorizer.ngram_range} that are not in stop_words; the first is {texts[0][:60]!r}. Choose shorter "
+                "sequences, or ngram_range=() for no words."
+            ) from error
+        what, name = ("words", "ngram_range") if vectorizer.analyzer == "word" else ("character n-grams", "char_ngrams")
         raise ValueError(
-            f"No {what} of the {texts.size} texts of the field {field!r} remain with min_df={vectorizer.min_df}. Lower "
-            "min_df (1 keeps all), check stop_words, or leave such terms out (ngram_range=() or char_ngrams=())."
+            f"No {what} are in min_df={vectorizer.min_df} of the {texts.size} texts of the field {field!r}. Lower "
+            f"min_df (1 keeps all), or leave them out by {name}=()."
         ) from error
 
 
