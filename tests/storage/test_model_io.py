@@ -366,8 +366,58 @@ def make_pipe(file):
     os.mkfifo(file)
 
 
+def link_to(target):
+    return lambda file: file.symlink_to(target)
+
+
 @posix
-@pytest.mark.parametrize("make", [make_pipe, Path.mkdir, lambda file: file.symlink_to("/dev/zero")])
+def test_load_follows_links_to_regular_files(model, tmp_path):
+    """As caches of hubs, version control of data and mounted configurations lay folders out."""
+    links, absolute = tmp_path / "links", tmp_path / "absolute"
+    for folder in (links, absolute):
+        folder.mkdir()
+    for name in names(model):
+        (links / name).symlink_to(Path("..", "model", name))
+        (absolute / name).symlink_to(links / name)
+    for folder in (links, absolute):
+        header, arrays = load_model(folder, verify="full")
+        assert header["version"] == 1
+        assert arrays["n"].tolist() == [0, 1, 2]
+    file = file_of(model, "n")
+    file.unlink()
+    with pytest.raises(ModelFileError, match=rf"{file.name} is a link to .*, which is not there; fetch what it"):
+        load_model(links)
+    (model / HEADER).unlink()
+    with pytest.raises(ModelFileError, match=r"There is no model in .*links: model\.json is a link to"):
+        load_model(links)
+
+
+@posix
+def test_save_to_a_folder_of_links_replaces_the_links_alone(model, tmp_path):
+    links = tmp_path / "links"
+    links.mkdir()
+    for name in names(model) - {".lock"}:
+        (links / name).symlink_to(model / name)
+    save_model(links, {"version": 2}, {"n": np.ones(1)})
+    assert load_model(links, verify="full")[0]["version"] == 2
+    assert load_model(model, verify="full")[0]["version"] == 1
+    assert not any(file.is_symlink() for file in links.iterdir())
+
+
+@posix
+def test_save_refuses_a_linked_lock(model, tmp_path):
+    target = tmp_path / "precious"
+    target.write_text("data")
+    (model / ".lock").unlink()
+    (model / ".lock").symlink_to(target)
+    with pytest.raises(FileExistsError, match=r"is a link, which cannot be a lock; remove it and save again"):
+        save_model(model, {"version": 2}, {})
+    assert target.read_text() == "data"
+    assert load_model(model)[0]["version"] == 1
+
+
+@posix
+@pytest.mark.parametrize("make", [make_pipe, Path.mkdir, link_to(Path("/dev/zero")), link_to(Path("/"))])
 @pytest.mark.parametrize("of_header", [True, False])
 def test_load_reads_regular_files_alone(model, make, of_header):
     file = model / HEADER if of_header else file_of(model, "n")
@@ -389,7 +439,7 @@ def test_load_names_what_is_missing(model, tmp_path):
         load_model(model / HEADER)
     file = file_of(model, "n")
     file.unlink()
-    with pytest.raises(ModelFileError, match=f"lacks the file {file.name}"):
+    with pytest.raises(ModelFileError, match=rf"is incomplete: {file.name} is missing"):
         load_model(model)
 
 

@@ -82,7 +82,7 @@ def save_model(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: 
     entries = {name: _entry(_file_name(name, token), array) for name, array in checked.items()}
     content = _to_json(header, entries, folder)
     _make_folder(folder)
-    with FileLock(folder / LOCK):
+    with _locked(folder):
         _sweep(folder)
         state = "what was there is unchanged"
         try:
@@ -144,6 +144,15 @@ def _make_folder(folder: Path) -> None:
         raise FileExistsError(
             errno.EEXIST, f"holds {sorted(foreign)[0]!r} and no model; save to a new or empty folder", str(folder)
         )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = folder / LOCK
+    if lock.is_symlink():  # The library refuses it too, in words that name no way out.
+        raise FileExistsError(errno.EEXIST, "is a link, which cannot be a lock; remove it and save again", str(lock))
+    with FileLock(lock):
+        yield
 
 
 def _sweep(folder: Path) -> None:
@@ -244,7 +253,9 @@ def load_model(
             return header, {name: _read_array(folder, entry, mmap, verify) for name, entry in entries.items()}
         except FileNotFoundError as error:  # A saver may have replaced the model meanwhile.
             if content == before:
-                raise ModelFileError(f"The model in {folder} lacks the file {Path(error.filename).name}.") from error
+                raise ModelFileError(
+                    f"The model in {folder} is incomplete: {_missing(Path(error.filename))}."
+                ) from error
             before = content
             time.sleep(0.005)
     raise ModelFileError(f"The model in {folder} was replaced {RETRIES} times while it was read; try again.")
@@ -252,17 +263,27 @@ def load_model(
 
 @contextmanager
 def _opened(file: Path) -> Iterator[BinaryIO]:
-    """Open a regular file; follow no link and wait for no pipe."""
-    with open(file, "rb", opener=_open_no_link) as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file", str(file))
+    """Open a regular file, also one behind a link; touch no device and wait for no pipe."""
+    _check_regular(file, os.stat(file))  # Opening a device may already do something.
+    with open(file, "rb", opener=_open_at_once) as stream:
+        _check_regular(file, os.fstat(stream.fileno()))
         yield stream
 
 
-def _open_no_link(path: str, flags: int) -> int:
-    for name in ("O_NOFOLLOW", "O_NONBLOCK"):
-        flags |= getattr(os, name, 0)  # Some systems lack these flags.
-    return os.open(path, flags)
+def _check_regular(file: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "is not a regular file", str(file))
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Some systems lack this flag.
+
+
+def _missing(file: Path) -> str:
+    """Return what to say of a file that is not there, or of a link that leads nowhere."""
+    if not file.is_symlink():
+        return f"{file.name} is missing"
+    return f"{file.name} is a link to {os.readlink(file)}, which is not there; fetch what it stands for"
 
 
 def _read_header(folder: Path) -> bytes:
@@ -270,7 +291,7 @@ def _read_header(folder: Path) -> bytes:
         with _opened(folder / HEADER) as stream:
             content = stream.read(HEADER_LIMIT + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ModelFileError(f"There is no model in {folder}: {HEADER} is missing.") from error
+        raise ModelFileError(f"There is no model in {folder}: {_missing(folder / HEADER)}.") from error
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{folder / HEADER} cannot be read: {error}.") from error
     return content
