@@ -16,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
 
 import xclassic
 from tests.helpers.contract import noisy
+from tests.helpers.folders import file_of, read_header, replace_array
 from xclassic import (
     PLT,
     Blend,
@@ -434,11 +435,10 @@ def test_loaded_model_explains_the_same(bibtex, tmp_path, method):
 def test_damaged_model_is_rejected_before_it_is_read(bibtex, tmp_path, method):
     clf = method().fit(bibtex.X[:500], bibtex.Y[:500])
     clf.save(tmp_path / "model")
-    arrays = json.loads((tmp_path / "model" / "model.json").read_text())["arrays"]
-    file = next(entry["file"] for name, entry in arrays.items() if name.endswith(".row_values"))
-    found = np.load(tmp_path / "model" / file)
+    name = next(name for name in read_header(tmp_path / "model")["arrays"] if name.endswith(".row_values"))
+    found = np.load(file_of(tmp_path / "model", name))
     found[len(found) // 2] += 2**31
-    np.save(tmp_path / "model" / file, found)
+    replace_array(tmp_path / "model", name, found)
     with pytest.raises(ModelFileError):
         xclassic.load(tmp_path / "model").explain(bibtex.X_test[:1], 17)
 

@@ -1,7 +1,5 @@
 """Blend: the contract, scikit-learn's checks, what it computes, and a gain on real data."""
 
-import json
-
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -12,6 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import xclassic
 from tests.helpers.centroid import Centroid, ProbabilisticCentroid
 from tests.helpers.contract import EXPECTED_FAILURES, Contract, assert_same_predictions, assert_well_formed, noisy
+from tests.helpers.folders import edit_header, replace_array
 from xclassic import Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, TopK, blend_topk, datasets, metrics
 from xclassic.ensemble.blend import _best_weights
 
@@ -360,10 +359,7 @@ def damage(header, case):
 )
 def test_blend_rejects_damaged_headers(case, verify, tmp_path):
     saved(tmp_path)
-    file = tmp_path / "model" / "model.json"
-    header = json.loads(file.read_text())
-    damage(header, case)
-    file.write_text(json.dumps(header))
+    edit_header(tmp_path / "model", lambda header: damage(header, case))
     with pytest.raises(ModelFileError):
         xclassic.load(tmp_path / "model", verify=verify)
 
@@ -379,10 +375,7 @@ def test_blend_rejects_damaged_headers(case, verify, tmp_path):
     ],
 )
 def test_blend_rejects_damaged_arrays(name, array, tmp_path):
-    model = saved(tmp_path)
-    arrays, metadata = model._get_arrays()
-    arrays[name] = np.array(array)
-    model._get_arrays = lambda: (arrays, metadata)
-    model.save(tmp_path / "model")
+    saved(tmp_path)
+    replace_array(tmp_path / "model", name, np.array(array))
     with pytest.raises(ModelFileError):
         xclassic.load(tmp_path / "model")

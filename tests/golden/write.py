@@ -21,7 +21,9 @@ import xclassic
 from xclassic import features, predict_topk, save
 from xclassic.storage import registry
 
-FORMAT = Path(__file__).parent / "format-1"
+FORMAT = (
+    Path(__file__).parent / "format-2"
+)  # That of the next `FORMAT` of xclassic/storage/folder.py; those of earlier ones stay as they are.
 K = 5
 WORDS = [
     "amber",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import leaves_list, linkage, to_tree
 from scipy.sparse import coo_array, csr_array, csr_matrix
 
+from tests.helpers.folders import edit_header
 from tests.helpers.naive import trees as naive
 from xclassic import LabelTree, ModelFileError
 
@@ -502,12 +503,10 @@ def test_load_checks_contents_later_on_demand():
 
 def test_load_rejects_a_changed_file_and_another_class(tmp_path):
     LabelTree.flat([0, 1]).save(tmp_path / "tree")
-    header = tmp_path / "tree" / "model.json"
-    text = header.read_text()
-    header.write_text(text.replace('"LabelTree"', '"DiSMEC"'))
+    edit_header(tmp_path / "tree", lambda header: header.update({"class": "DiSMEC"}))
     with pytest.raises(ModelFileError, match="holds no label tree but a model of class 'DiSMEC'"):
         LabelTree.load(tmp_path / "tree")
-    header.write_text(text)
+    edit_header(tmp_path / "tree", lambda header: header.update({"class": "LabelTree"}))
     file = next((tmp_path / "tree").glob("label.*.npy"))
     file.write_bytes(file.read_bytes()[:-1] + b"\x01")
     with pytest.raises(ModelFileError, match="checksum"):

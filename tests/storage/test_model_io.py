@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.folders import edit_header, file_of, read_header
 from tests.helpers.interrupts import HANG
-from xclassic import ModelFileError, load
+from xclassic import DiSMEC, ModelFileError, load
 from xclassic.storage import folder as folder_module
 from xclassic.storage.folder import HEADER, load_model, save_model
 
@@ -24,17 +25,6 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and f
 
 def names(folder):
     return {entry.name for entry in os.scandir(folder)}
-
-
-def edit(folder, change):
-    """Change the header of a model with a function of its dict."""
-    header = json.loads((folder / HEADER).read_text())
-    change(header)
-    (folder / HEADER).write_text(json.dumps(header))
-
-
-def file_of(folder, name):
-    return folder / json.loads((folder / HEADER).read_text())["arrays"][name]["file"]
 
 
 @pytest.fixture
@@ -104,7 +94,7 @@ def test_header_comes_back(tmp_path):
         ({"arrays": 3}, {}, ValueError, "the key 'arrays'"),
         ({"a": "\ud800"}, {}, ValueError, "surrogates not allowed"),
         ({"a": {1: 0, "1": 1}}, {}, ValueError, "names a key twice"),
-        ({"a": "x" * 2**26}, {}, ValueError, "is larger than"),
+        ({"a": "x" * 2**23}, {}, ValueError, "is larger than"),
         ({}, {"a": np.zeros((1,) * 9)}, ValueError, "has shape"),
         ({}, {f"a{i}": np.zeros(0) for i in range(10_001)}, ValueError, "no list of arrays"),
     ],
@@ -190,6 +180,30 @@ def test_full_disk_leaves_the_old_model(model):
     assert "what was there is unchanged" in message
     assert names(model) == before
     assert load_model(model, verify="full")[0]["version"] == 1
+
+
+def test_save_reads_back_before_it_replaces(model):
+    before = names(model)
+
+    def refuse(header, arrays):
+        assert (header, arrays["a"].tolist()) == ({"version": 2}, [1.0])
+        raise ModelFileError("it is odd")
+
+    with pytest.raises(ValueError, match=r"could not be loaded again, so it is not saved, and what .* unchanged .*odd"):
+        save_model(model, {"version": 2}, {"a": np.ones(1)}, check=refuse)
+    assert names(model) == before
+    assert load_model(model)[0]["version"] == 1
+
+
+def test_save_of_a_model_that_load_refuses_keeps_the_old_one(tmp_path):
+    clf = DiSMEC().fit(np.eye(3), ["a", "b", "c"])
+    clf.save(tmp_path / "m")
+    for spoil in (lambda: clf.set_params(C=-1.0), lambda: clf.weights_.bias.fill(np.nan)):
+        spoil()
+        with pytest.raises(ValueError, match=r"could not be loaded again, .* unchanged .*: .*(C is -1|not finite)"):
+            clf.save(tmp_path / "m")
+        assert load(tmp_path / "m", verify="full").predict(np.eye(3)).tolist() == ["a", "b", "c"]
+        clf.set_params(C=1.0)
 
 
 def test_interrupted_save_leaves_the_old_model(model, monkeypatch):
@@ -320,7 +334,7 @@ def test_savers_and_a_reader_at_once(tmp_path):
         (b'{"format": true, "arrays": {}}', "is not the header of a model"),
         (b'{"format": 0, "arrays": {}}', "is not the header of a model"),
         (b'{"format": 1.0, "arrays": {}}', "is not the header of a model"),
-        (b'{"format": 99, "arrays": {}}', r"has format 99; this version reads up to 1. Upgrade xclassic"),
+        (b'{"format": 99, "arrays": {}}', r"has format 99; this version reads up to 2. Upgrade xclassic"),
         (b'{"format": 1, "arrays": {}, "x": NaN}', "not a finite number"),
         (b'{"format": 1, "arrays": {}, "x": 1e999}', "not a finite number"),
         (b'{"format": 1, "format": 1, "arrays": {}}', "names a key twice"),
@@ -357,7 +371,7 @@ def test_load_rejects_hostile_headers(model, content, message):
     ],
 )
 def test_load_rejects_hostile_entries(model, key, value, message):
-    edit(model, lambda header: header["arrays"]["w.values"].update({key: value}))
+    edit_header(model, lambda header: header["arrays"]["w.values"].update({key: value}))
     with pytest.raises(ModelFileError, match=message):
         load_model(model)
 
@@ -474,13 +488,52 @@ def test_checksum_finds_a_flipped_bit(model):
         load_model(model, verify="full")
 
 
+def test_every_flipped_bit_of_the_header_is_found(tmp_path):
+    header = {"class": "X", "params": {"C": 1.5, "path": [3, None, True, "ä"]}}
+    save_model(tmp_path / "m", header, {"a": np.arange(2)})
+    file = tmp_path / "m" / HEADER
+    content = file.read_bytes()
+    refused = 0
+    for position in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[position // 8] ^= 1 << position % 8
+        file.write_bytes(damaged)
+        try:
+            assert load_model(tmp_path / "m")[0] == header
+        except ModelFileError:
+            refused += 1
+    assert refused > 6 * len(content)  # Of one kind of white space another one may be made.
+
+
+def test_edited_header_is_refused_with_the_way_out(model):
+    file = model / HEADER
+    file.write_text(file.read_text().replace('"version": 1', '"version": 2'))
+    with pytest.raises(ModelFileError, match=r"is damaged: its checksum is \d+, and it says \d+\..*save it instead"):
+        load_model(model)
+
+
+def test_header_may_be_written_in_another_way(model):
+    (model / HEADER).write_text(json.dumps(read_header(model), ensure_ascii=False, sort_keys=True))
+    assert load_model(model)[0]["version"] == 1
+
+
+def test_header_of_format_1_has_no_checksum(model):
+    header = read_header(model)
+    del header["crc32"]
+    (model / HEADER).write_text(json.dumps(header))
+    with pytest.raises(ModelFileError, match="it says None"):
+        load_model(model)
+    (model / HEADER).write_text(json.dumps(header | {"format": 1}))
+    assert load_model(model)[0]["version"] == 1
+
+
 def test_load_of_a_large_model_reads_no_array(model, monkeypatch):
     """An array of a gigabyte, all hole, is mapped, and its checksum left for later."""
     file = file_of(model, "w.values")
     with open(file, "wb") as stream:
         np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": (2**28,)})
         stream.truncate(stream.tell() + 4 * 2**28)
-    edit(model, lambda header: header["arrays"]["w.values"].update(shape=[2**28]))
+    edit_header(model, lambda header: header["arrays"]["w.values"].update(shape=[2**28]))
     monkeypatch.setattr(folder_module, "_checksum", lambda array: pytest.fail("computes a checksum"))
     values = load_model(model)[1]["w.values"]
     assert isinstance(values.base, np.memmap)
@@ -566,6 +619,9 @@ def test_bytes_can_be_files_that_other_programs_read(tmp_path):
     save_model(tmp_path / "m", {}, {"tokenizer.json": content[:2]})
     assert len(list((tmp_path / "m").glob("tokenizer.*.json"))) == 1
     file = next((tmp_path / "m").glob("tokenizer.*.json"))
+    file.write_bytes(b"[]")
+    with pytest.raises(ModelFileError, match="its checksum differs"):
+        load_model(tmp_path / "m")
     file.write_bytes(b"[")
     with pytest.raises(ModelFileError, match="has 1 bytes, not 2"):
         load_model(tmp_path / "m")
@@ -580,8 +636,6 @@ def test_files_are_made_of_rows_of_bytes_alone(tmp_path, array):
 @pytest.mark.parametrize("change", [{"dtype": "<f4"}, {"file": "w.0123456789abcdef.npy"}, {"shape": [2, 2]}])
 def test_file_entries_are_checked(tmp_path, change):
     save_model(tmp_path / "m", {}, {"w.safetensors": np.zeros(4, np.uint8)})
-    header = json.loads((tmp_path / "m" / "model.json").read_text())
-    header["arrays"]["w.safetensors"] |= change
-    (tmp_path / "m" / "model.json").write_text(json.dumps(header))
+    edit_header(tmp_path / "m", lambda header: header["arrays"]["w.safetensors"].update(change))
     with pytest.raises(ModelFileError):
         load_model(tmp_path / "m")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
 
 import numpy as np
@@ -14,10 +13,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 
 import xclassic
+from tests.helpers.folders import read_header
 from xclassic import KNN, Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, Parabel, load, predict_topk, save
 from xclassic.features import Autoencoder, FourierFeatures, TextFeatures
 from xclassic.storage.arrays import pack_strings, unpack_strings
-from xclassic.storage.folder import HEADER, load_model, save_model
+from xclassic.storage.folder import load_model, save_model
 
 TEXTS = ["moons of Jupiter", "bread and butter", "Jupiter, Saturn and moons", "rye bread", "a bread oven", "für Monde"]
 LABELS = [["sky"], ["food"], ["sky", "far"], ["food"], ["kitchen", "food"], ["sky"]]
@@ -433,7 +433,7 @@ def test_load_finds_flipped_bits(tmp_path):
     pipe, X = MODELS["records"]
     save(clone(pipe).fit(X, LABELS), path)
     load(path, verify="full")
-    files = [entry["file"] for entry in json.loads((path / HEADER).read_text())["arrays"].values()]
+    files = [entry["file"] for entry in read_header(path)["arrays"].values()]
     for file in files:
         content = (path / file).read_bytes()
         (path / file).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

@@ -18,7 +18,7 @@ import secrets
 import stat
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -28,10 +28,11 @@ from filelock import FileLock
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 HEADER = "model.json"
 LOCK = ".lock"
-HEADER_LIMIT = 1 << 26  # At most this many bytes of JSON are parsed.
+HEADER_LIMIT = 1 << 23  # At most this many bytes of JSON are parsed; they may take 25 times as much memory.
+RESERVED = ("format", "arrays", "crc32")  # Keys of the header that are not the caller's.
 ARRAY_LIMIT = 10_000
 RETRIES = 50  # Attempts of a reader whose model is replaced while it reads.
 KINDS = "biufSU"  # Kinds of dtypes without references: bool, integers, floats, bytes, text.
@@ -50,7 +51,12 @@ class ModelFileError(ValueError):
 # Saving
 
 
-def save_model(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+def save_model(
+    path: str | os.PathLike[str],
+    header: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    check: Callable[[dict[str, Any], Arrays], Any] | None = None,
+) -> None:
     """Write a model folder, or replace the model in it.
 
     Parameters
@@ -58,14 +64,18 @@ def save_model(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: 
     path : str or path
         The folder; it is created if it does not exist.
     header : mapping
-        Values that JSON can hold, without NaN and infinities. The keys ``format`` and ``arrays`` are reserved.
+        Values that JSON can hold, without NaN and infinities. The keys ``format``, ``arrays`` and ``crc32`` are
+        reserved.
     arrays : mapping of str to ndarray
         Arrays of bools, integers, floats, bytes or text. Names consist of letters, digits, ``_``, ``-`` and dots.
+    check : function, optional
+        It gets header and arrays as `load_model` will return them, read back from the disk, and raises `ModelFileError`
+        if they make no model; an earlier model then stays.
 
     Raises
     ------
     TypeError, ValueError
-        If the header or an array cannot be stored.
+        If the header or an array cannot be stored, or `check` refuses what was written.
     FileExistsError
         If the path is a file, or a folder that holds anything but a model.
     OSError
@@ -90,9 +100,15 @@ def save_model(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: 
                 _write_array(folder / entries[name]["file"], array)
             _write(folder / f"{HEADER}.{token}", content)
             _sync_folder(folder)
+            if check is not None:
+                check(*_read_model(content, folder, True, "full"))
             os.replace(folder / f"{HEADER}.{token}", folder / HEADER)
             state = "it is in place, but a power failure might bring the old one back"
             _sync_folder(folder)
+        except ModelFileError as error:
+            raise ValueError(
+                f"This model could not be loaded again, so it is not saved, and {state} ({folder}): {error}"
+            ) from error
         except OSError as error:
             what = f"could not save the model ({error.strerror or error}); {state}"
             raise OSError(error.errno or errno.EIO, what, str(folder)) from error
@@ -121,12 +137,14 @@ def _entry(file: str, array: NDArray[Any]) -> dict[str, Any]:
 
 
 def _to_json(header: Mapping[str, Any], entries: dict[str, Any], folder: Path) -> bytes:
-    if taken := {"format", "arrays"} & header.keys():
+    if taken := set(RESERVED) & header.keys():
         raise ValueError(f"The header has the key {min(taken)!r}, which a model folder uses itself; rename it.")
     try:
-        content = json.dumps({**header, "format": FORMAT, "arrays": entries}, allow_nan=False, indent=1).encode()
+        plain = _from_json(json.dumps({**header, "format": FORMAT, "arrays": entries}, allow_nan=False))
+        content = json.dumps({**plain, "crc32": header_checksum(plain)}, indent=1).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise type(error)(f"The header of a model must be plain JSON: {error}.") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"The header of a model must be plain JSON: {error}.") from error
     try:
         _parse(content, folder)  # A model that no reader accepts must not replace one.
     except ModelFileError as error:
@@ -225,7 +243,8 @@ def load_model(
         Map the arrays, read-only, instead of reading them. Another program that truncates a mapped file can crash this
         one; the operating system offers no protection.
     verify : {"lazy", "full"}, default="lazy"
-        Check names, sizes, dtypes and shapes, or also the checksum of every array.
+        Check names, sizes, dtypes, shapes and the checksums of the header and of ``.json`` files, or also the checksum
+        of every array.
 
     Returns
     -------
@@ -247,10 +266,7 @@ def load_model(
     for _ in range(RETRIES):
         content = _read_header(folder)
         try:
-            header = _parse(content, folder)
-            entries = header.pop("arrays")
-            header.pop("format")
-            return header, {name: _read_array(folder, entry, mmap, verify) for name, entry in entries.items()}
+            return _read_model(content, folder, mmap, verify)
         except FileNotFoundError as error:  # A saver may have replaced the model meanwhile.
             if content == before:
                 raise ModelFileError(
@@ -259,6 +275,12 @@ def load_model(
             before = content
             time.sleep(0.005)
     raise ModelFileError(f"The model in {folder} was replaced {RETRIES} times while it was read; try again.")
+
+
+def _read_model(content: bytes, folder: Path, mmap: bool, verify: Verify) -> tuple[dict[str, Any], Arrays]:
+    header = _parse(content, folder)
+    arrays = {name: _read_array(folder, entry, mmap, verify) for name, entry in header["arrays"].items()}
+    return {key: value for key, value in header.items() if key not in RESERVED}, arrays
 
 
 @contextmanager
@@ -302,10 +324,8 @@ def _parse(content: bytes, folder: Path) -> dict[str, Any]:
     if len(content) > HEADER_LIMIT:
         raise ModelFileError(f"{folder / HEADER} is larger than {HEADER_LIMIT} bytes; no model has such a header.")
     try:
-        header = json.loads(
-            content.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_float=_finite, parse_constant=_finite
-        )
-        json.dumps(header, ensure_ascii=False).encode("utf-8")  # This raises for lone surrogates.
+        header = _from_json(content.decode("utf-8"))
+        found = header_checksum(header)  # This raises for lone surrogates.
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{folder / HEADER} is not valid JSON: {error}.") from error
     if not isinstance(header, dict) or type(header.get("format")) is not int or header["format"] < 1:
@@ -314,12 +334,27 @@ def _parse(content: bytes, folder: Path) -> dict[str, Any]:
         raise ModelFileError(
             f"The model in {folder} has format {header['format']}; this version reads up to {FORMAT}. Upgrade xclassic."
         )
+    if header["format"] > 1 and header.get("crc32") != found:
+        raise ModelFileError(
+            f"{folder / HEADER} is damaged: its checksum is {found}, and it says {header.get('crc32')!r}. A header "
+            "that was edited by hand is refused too; change the model and save it instead."
+        )
     entries = header.get("arrays")
     if not isinstance(entries, dict) or len(entries) > ARRAY_LIMIT:
         raise ModelFileError(f"{folder / HEADER} has no list of arrays.")
     for name, entry in entries.items():
         _check_entry(name, entry, folder)
     return header
+
+
+def _from_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_no_duplicates, parse_float=_finite, parse_constant=_finite)
+
+
+def header_checksum(header: Any) -> int:
+    """Return the checksum of a header, of its values and not of how they are written."""
+    values = {key: value for key, value in header.items() if key != "crc32"} if isinstance(header, dict) else header
+    return zlib.crc32(json.dumps(values, ensure_ascii=False, sort_keys=True).encode())
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -362,7 +397,9 @@ def _read_array(folder: Path, entry: dict[str, Any], mmap: bool, verify: Verify)
         raise
     except Exception as error:  # numpy's reader of headers raises errors of many kinds.
         raise ModelFileError(f"{file} is damaged: {error}.") from error
-    if verify == "full" and _checksum(array) != entry["crc32"]:
+    # Libraries parse such files, and a changed letter may mean anything to them.
+    parsed = entry["file"].endswith(".json")
+    if (parsed or verify == "full") and _checksum(array) != entry["crc32"]:
         raise ModelFileError(f"{file} is damaged: its checksum differs from the one in {HEADER}.")
     return array
 

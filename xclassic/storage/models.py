@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from os import PathLike
 from typing import Any, TypeAlias
@@ -42,6 +43,9 @@ def save(model: Any, path: str | PathLike[str]) -> None:
     TypeError
         If a step is something else, or a parameter is neither None, a bool, a number, a string, an array, nor a list
         or tuple of plain values.
+    ValueError
+        If `load` would refuse what was written, for instance because a parameter was changed after ``fit``. It is read
+        back in full before it replaces an earlier model.
     sklearn.exceptions.NotFittedError
         If ``fit`` was not called.
     OSError
@@ -62,7 +66,7 @@ def save(model: Any, path: str | PathLike[str]) -> None:
     >>> predict_topk(load("tagger.model"), ["a planet of bread"], k=1).named(pipe.classes_)[0][0][0]
     'food'
     """
-    save_model(path, *packed(model))
+    save_model(path, *packed(model), check=partial(_restored, path=path, verify="full"))
 
 
 def packed(model: Any, place: str = "The model") -> tuple[Metadata, Arrays]:
@@ -168,11 +172,16 @@ def read(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") 
     if verify not in ("lazy", "full"):
         raise ValueError(f"verify is {verify!r}; it must be 'lazy' or 'full'.")
     header, arrays = load_model(path, mmap=mmap, verify=verify)
+    return _restored(header, arrays, path, verify), header, arrays
+
+
+def _restored(header: Metadata, arrays: Arrays, path: str | PathLike[str], verify: Verify) -> Any:
+    """Return the model of `unpacked`, or raise ModelFileError for whatever is wrong."""
     try:
-        return unpacked(header, dict(arrays), verify), header, arrays
-    except ModelFileError:
+        return unpacked(header, dict(arrays), verify)
+    except (ModelFileError, ImportError, MemoryError):
         raise
-    except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+    except Exception as error:  # What a damaged header makes numpy and others raise has no common class.
         raise ModelFileError(f"The model in {path} is damaged: {type(error).__name__}: {error}.") from error
 
 
