@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
+from xclassic.validation.features import canonical
 from xclassic.validation.parameters import check_k
 
 
@@ -69,7 +70,7 @@ class TopK(NamedTuple):
 
         Parameters
         ----------
-        scores : sparse matrix, shape (n_rows, n_labels)
+        scores : sparse matrix or array-like, shape (n_rows, n_labels)
             An entry that is not stored was not scored, and neither was minus infinity; a stored zero is a score.
             Entries stored twice are summed.
         k : int
@@ -82,17 +83,14 @@ class TopK(NamedTuple):
 
         Raises
         ------
-        ValueError
-            If a score is NaN, or `k` is below 1.
+        ValueError, TypeError
+            If a score is NaN, `k` is below 1, or `scores` is not a matrix of numbers.
 
         Notes
         -----
         Cost: one sort of the stored entries, O(nnz log nnz).
         """
-        scores = csr_array(scores)
-        if not scores.has_canonical_format:
-            scores = scores.copy()
-            scores.sum_duplicates()
+        scores = canonical(scores, "scores")
         rows = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
         return cls._ranked(rows, scores.indices, scores.data, scores.shape, k)
 
@@ -114,16 +112,19 @@ class TopK(NamedTuple):
 
         Raises
         ------
-        ValueError
-            If a score is NaN, `k` is below 1, or `scores` is not two-dimensional.
+        ValueError, TypeError
+            If a score is NaN, `k` is below 1, or `scores` is not a matrix of numbers.
 
         Notes
         -----
         Cost: one selection per row, O(n_rows n_labels), then a sort of the selected entries.
         """
-        dense = np.asarray(scores, np.float32)
-        if dense.ndim != 2:
-            raise ValueError(f"scores has {dense.ndim} dimensions; pass one row per data point and a column per label.")
+        given = np.asarray(scores)
+        if given.ndim != 2:
+            raise ValueError(f"scores has {given.ndim} dimensions; pass one row per data point and a column per label.")
+        if given.dtype.kind not in "biuf":
+            raise TypeError(f"scores is of dtype {given.dtype}; pass numbers.")
+        dense = given.astype(np.float32, copy=False)
         if check_k(k) < dense.shape[1]:
             # NaN sorts last and would hide here, so it is kept for the check below.
             kth_best = np.partition(dense, dense.shape[1] - k, axis=1)[:, -k, None]
@@ -172,9 +173,10 @@ class TopK(NamedTuple):
 
         Raises
         ------
-        ValueError
-            If there is no part, or if the parts differ in ``k``.
+        ValueError, TypeError
+            If there is no part, if the parts differ in ``k``, or as for `check_topk`.
         """
+        parts = [check_topk(part) for part in parts]
         widths = {part.k for part in parts}
         if len(widths) != 1:
             raise ValueError(f"The parts have {sorted(widths)} slots per row; pass at least one, all of the same k.")
@@ -202,7 +204,8 @@ class TopK(NamedTuple):
         TopK
             Views of the arrays of ids and scores.
         """
-        return TopK(self.ids[:, :k], self.scores[:, :k], np.minimum(self.counts, k))
+        top = check_topk(self)
+        return TopK(top.ids[:, :k], top.scores[:, :k], np.minimum(top.counts, k))
 
     def above(self, threshold: float) -> TopK:
         """Keep the predictions with a score of at least a threshold.
@@ -216,10 +219,22 @@ class TopK(NamedTuple):
         -------
         TopK
             The same ``k``; the slots of all other predictions are unfilled.
+
+        Raises
+        ------
+        ValueError
+            If scores do not descend, or as for `check_topk`.
         """
-        counts = (self.filled() & (self.scores >= threshold)).sum(axis=1).astype(np.int32)
-        keep = np.arange(self.k) < counts[:, None]
-        return TopK(np.where(keep, self.ids, -1), np.where(keep, self.scores, -np.inf).astype(np.float32), counts)
+        top = check_topk(self)
+        high = top.filled() & (top.scores >= threshold)
+        counts = high.sum(axis=1, dtype=np.int32)
+        keep = np.arange(top.k) < counts[:, None]
+        if (high != keep).any():
+            row = int((high != keep).any(axis=1).argmax())
+            raise ValueError(
+                f"The scores of row {row} do not descend; rank them with TopK.from_csr or TopK.from_dense."
+            )
+        return TopK(np.where(keep, top.ids, -1), np.where(keep, top.scores, np.float32(-np.inf)), counts)
 
     def to_csr(self, n_labels: int) -> csr_array:
         """Return the scores as a sparse matrix.
@@ -237,17 +252,17 @@ class TopK(NamedTuple):
         Raises
         ------
         ValueError
-            If a prediction is not an id below `n_labels`.
+            If a prediction is not an id below `n_labels`, a row names a label twice, or as for `check_topk`.
         """
-        filled = self.filled()
-        ids = self.ids[filled]
-        if ids.size and not 0 <= ids.min() <= ids.max() < n_labels:
-            raise ValueError(
-                f"The predictions name label ids from {ids.min()} to {ids.max()}; there are {n_labels} labels."
-            )
-        indptr = np.concatenate(([0], np.cumsum(self.counts, dtype=np.int64)))
-        matrix = csr_array((self.scores[filled], ids, indptr), shape=(self.n_rows, n_labels))
+        top = check_topk(self, n_labels)
+        filled = top.filled()
+        indptr = np.concatenate(([0], np.cumsum(top.counts, dtype=np.int64)))
+        matrix = csr_array((top.scores[filled], top.ids[filled], indptr), shape=(top.n_rows, n_labels))
         matrix.sort_indices()
+        if not matrix.has_canonical_format:
+            rows = np.repeat(np.arange(top.n_rows), top.counts)
+            twice = (np.diff(rows) == 0) & (np.diff(matrix.indices) == 0)
+            raise ValueError(f"Row {rows[twice.argmax()]} names label {matrix.indices[twice.argmax()]} twice.")
         return matrix
 
     def named(self, classes: Sequence[Any] | NDArray[Any]) -> list[list[tuple[Any, float]]]:
@@ -262,11 +277,64 @@ class TopK(NamedTuple):
         -------
         list of lists of (label, score)
             One list per row, best first. Labels of an array are Python's own strings and integers, as JSON takes them.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a prediction has no name in `classes`, or as for `check_topk`.
         """
         return [
             [(_plain(classes[label]), float(score)) for label, score in zip(ids[:count], scores[:count], strict=True)]
-            for ids, scores, count in zip(self.ids, self.scores, self.counts, strict=True)
+            for ids, scores, count in zip(*check_topk(self, len(classes)), strict=True)
         ]
+
+
+def check_topk(top: Any, n_labels: int | None = None) -> TopK:
+    """Return a ranking that a user may have made, with arrays of the promised dtypes, or raise.
+
+    Parameters
+    ----------
+    top : TopK
+    n_labels : int, optional
+        Bound of the label ids; by default they are not looked at.
+
+    Raises
+    ------
+    TypeError
+        If `top` is no `TopK`, or its arrays are not numbers.
+    ValueError
+        If shapes do not fit, a row has fewer or more predictions than slots, or a prediction is not an id below
+        `n_labels`.
+
+    Notes
+    -----
+    Kernels follow counts and ids unchecked, and the arrays of a `TopK` can be changed at any time. So whoever takes one
+    from a user checks it; what a method returns is made by kernels and is not checked on the way.
+    """
+    if not isinstance(top, TopK):
+        raise TypeError(
+            f"A {type(top).__name__} is no ranking; pass the TopK of predict_topk, TopK.from_dense or TopK.from_csr."
+        )
+    ids, scores, counts = (np.asarray(array) for array in top)
+    if ids.ndim != 2 or scores.shape != ids.shape or counts.shape != ids.shape[:1]:
+        raise ValueError(
+            f"The ranking has ids of shape {ids.shape}, scores of {scores.shape} and counts of {counts.shape}; ids and "
+            "scores are (n_rows, k), counts (n_rows,)."
+        )
+    if ids.dtype.kind not in "iu" or counts.dtype.kind not in "iu" or scores.dtype.kind not in "iuf":
+        raise TypeError(
+            f"The ranking has ids of {ids.dtype}, scores of {scores.dtype} and counts of {counts.dtype}; ids and "
+            "counts are integers, scores are floats."
+        )
+    if counts.size and not 0 <= counts.min() <= counts.max() <= ids.shape[1]:
+        row = int(np.argmax((counts < 0) | (counts > ids.shape[1])))
+        raise ValueError(f"counts[{row}] of the ranking is {counts[row]}; a row has {ids.shape[1]} slots.")
+    named = ids[np.arange(ids.shape[1]) < counts[:, None]]
+    if n_labels is not None and named.size and not 0 <= named.min() <= named.max() < n_labels:
+        raise ValueError(
+            f"The predictions name label ids from {named.min()} to {named.max()}; there are {n_labels} labels."
+        )
+    return TopK(np.asarray(ids, np.int32), np.asarray(scores, np.float32), np.asarray(counts, np.int32))
 
 
 def _plain(label: Any) -> Any:

@@ -37,7 +37,7 @@ def test_row_walks_to_the_child_with_the_highest_score_and_to_the_first_of_equal
     X = np.array([[1, 0], [0.5, 9], [0.4, 0]], np.float32)
     assert stump().leaf_of(X).tolist() == [1, 1, 2]
     assert stump().leaf_of(csr_array(X)).tolist() == [1, 1, 2]
-    with pytest.raises(ValueError, match="3 features"):
+    with pytest.raises(ValueError, match="X has 3 columns; it must have 2"):
         stump().leaf_of(np.zeros((1, 3), np.float32))
 
 

@@ -419,7 +419,7 @@ def test_arrays_that_are_accepted_make_a_tree(child_ptr, label):
 
 
 def test_node_targets_reject_another_number_of_labels():
-    with pytest.raises(ValueError, match="Y has 3 columns; the tree is made for 2 labels"):
+    with pytest.raises(ValueError, match="Y has 3 columns; it must have 2"):
         LabelTree.flat([0, 1]).node_targets(np.ones((1, 3)))
 
 

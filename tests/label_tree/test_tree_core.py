@@ -161,8 +161,8 @@ def test_random_trees_are_balanced_and_differ():
     [
         (lambda: kmeans_tree(np.empty((0, 3))), "number of labels is 0"),
         (lambda: kmeans_tree([1.0, 2.0]), "vectors has shape"),
-        (lambda: kmeans_tree([[1.0], [np.nan]]), "vectors holds NaN"),
-        (lambda: kmeans_tree(csr_array([[1.0], [np.inf]])), "vectors holds NaN or infinite"),
+        (lambda: kmeans_tree([[1.0], [np.nan]]), "vectors contains NaN"),
+        (lambda: kmeans_tree(csr_array([[1.0], [np.inf]])), r"vectors contains infinity \(first: vectors\[1, 0\]"),
         (lambda: kmeans_tree(np.eye(3), branching=1), "branching is 1"),
         (lambda: kmeans_tree(np.eye(3), max_share=0), "max_share is 0"),
         (lambda: kmeans_tree(np.eye(3), labels=np.arange(2)), "labels has 2 entries; .* 3 labels"),

@@ -17,7 +17,8 @@ from xclassic.rows import kernel_rows
 from xclassic.storage.arrays import Table, stored_table
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
-from xclassic.validation.features import Features
+from xclassic.validation.features import Features, check_rows
+from xclassic.validation.parameters import check_k
 
 CHUNK_GROUPS = 256  # Groups of a chunk. The scores of its 4,096 labels stay in the first-level cache.
 
@@ -131,15 +132,37 @@ class BlockWeights:
         """Bytes of all arrays."""
         return sum(array.nbytes for array in self.arrays().values())
 
-    def topk(self, X: Features, k: int, labels: NDArray[np.int32] | None = None, *, stop: StopByte = RUNNING) -> TopK:
+    def topk(self, X: Any, k: int, labels: NDArray[np.int32] | None = None) -> TopK:
         """Return the `k` labels with the highest scores ``w.x + bias`` of each row.
 
         Parameters
         ----------
-        X : csr_array or ndarray of float32, shape (n_rows, n_features)
+        X : sparse matrix or array-like, shape (n_rows, n_features)
         k : int
+            At least 1.
         labels : ndarray of int32, optional
             The only labels to predict; groups that contain none of them are not scored.
+
+        Returns
+        -------
+        TopK
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `X` has another number of features or is no matrix of finite numbers, or `k` is below 1.
+        """
+        return self.ranked(check_rows(X, "X", self.n_features), check_k(k), labels)
+
+    def ranked(self, X: Features, k: int, labels: NDArray[np.int32] | None = None, *, stop: StopByte = RUNNING) -> TopK:
+        """Return what `topk` returns for rows that are checked already.
+
+        Parameters
+        ----------
+        X : csr_array or ndarray of float32, shape (n_rows, n_features)
+            Canonical or C-contiguous, and finite.
+        k, labels
+            As for `topk`.
         stop : ndarray of uint8, shape (1,), optional
             Set by `run_tasks` to end the work; the result is then unfinished.
 

@@ -115,7 +115,7 @@ class LinearCompression(XMCClassifier):
         return W, BlockWeights.from_dense(V.T, mean, seen, prune=0)
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
-        return self.decoder_.topk(self._codes(X), k, labels, stop=stop)
+        return self.decoder_.ranked(self._codes(X), k, labels, stop=stop)
 
     def _codes(self, X: Features) -> NDArray[np.float32]:
         """Return the codes that the regression predicts, shape (n_rows, n_components)."""

@@ -144,7 +144,7 @@ class CompressedSensing(LinearCompression):
         found, weights = RECOVERIES[self.decoder](
             self._codes(X),
             self.codes_,
-            partial(self.decoder_.topk, stop=stop),
+            partial(self.decoder_.ranked, stop=stop),
             min(self.n_positives, self.classes_.size),
         )
         allowed = weights > 0

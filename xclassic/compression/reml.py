@@ -215,7 +215,7 @@ class REML(LinearCompression):
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         rows = csr_array(with_bias(self._prepare(X), self.bias))
         inputs = csr_array(hstack([csr_array(np.asarray(rows @ self.map_)), rows]))
-        return self.decoder_.topk(inputs, k, labels, stop=stop)
+        return self.decoder_.ranked(inputs, k, labels, stop=stop)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         factors = 4 * self.n_components * (10 * (n + L) + 4 * d)

@@ -16,21 +16,9 @@ def check_features(X: Any) -> Any:
     ValueError
         If a value is not finite in float32 or the index arrays of a sparse matrix are broken.
     """
-    from sklearn.utils import check_array
+    from xclassic.validation.features import check_rows
 
-    from xclassic.validation.features import finite, summable
-
-    return finite(
-        check_array(
-            summable(X),
-            accept_sparse="csr",
-            order="C",
-            ensure_all_finite=False,
-            ensure_min_samples=0,
-            ensure_min_features=0,
-            input_name="X",
-        )
-    )
+    return check_rows(X, "X")
 
 
 def check_labels(Y: Any, n_rows: int) -> csr_array:

@@ -22,7 +22,7 @@ from xclassic.parallel import StopByte
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata, packed, unpacked
-from xclassic.topk import TopK
+from xclassic.topk import TopK, check_topk
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
@@ -362,7 +362,7 @@ def blend_topk(tops: Sequence[TopK], weights: ArrayLike, k: int, n_labels: int) 
     >>> blend_topk(tops, [1, 1], k=3, n_labels=3).ids
     array([[0, 1, 2]], dtype=int32)
     """
-    shares = _check_weights(weights, len(tops))
+    tops, shares = [check_topk(top) for top in tops], _check_weights(weights, len(tops))
     n_rows = {top.n_rows for top in tops}
     if len(n_rows) != 1:
         raise ValueError(f"The predictions have {sorted(n_rows)} rows; pass at least one TopK, all of the same rows.")

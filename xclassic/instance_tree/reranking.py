@@ -16,7 +16,7 @@ from xclassic.parallel import StopByte, run_tasks
 from xclassic.rows import kernel_rows, unit_rows
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.storage.folder import Arrays
-from xclassic.topk import TopK
+from xclassic.topk import TopK, check_topk
 from xclassic.validation.features import Features, check_features
 from xclassic.validation.labels import check_target
 from xclassic.validation.parameters import check_number
@@ -139,17 +139,14 @@ class TailReranker(BaseEstimator):
             If ``fit`` was not called.
         """
         check_is_fitted(self)
-        X = check_features(self, X, reset=False)
+        X, top = check_features(self, X, reset=False), check_topk(top, self.centroids_.shape[0])
+        if top.n_rows != X.shape[0]:
+            raise ValueError(f"top has {top.n_rows} rows and X has {X.shape[0]}; pass the predictions of these rows.")
         ranked: list[TopK] = run_tasks(partial(self._reranked, X), [top], description="reranking")
         return ranked[0]
 
     def _reranked(self, X: Features, top: TopK, stop: StopByte) -> TopK:
         n_labels, filled = self.centroids_.shape[0], top.filled()
-        if top.n_rows != X.shape[0] or top.ids.max(initial=-1) >= n_labels:
-            raise ValueError(
-                f"top has {top.n_rows} rows and label ids up to {top.ids.max(initial=-1)}; X has {X.shape[0]} rows and "
-                f"there are {n_labels} labels."
-            )
         if not (top.scores[filled] > 0).all():
             raise ValueError(
                 f"top has a score of {top.scores[filled].min()}; scores must be above 0. Map margins there, for "
@@ -166,7 +163,7 @@ class TailReranker(BaseEstimator):
             stop=stop,
         )
         scores = np.full(top.ids.shape, -np.inf, np.float32)
-        known = filled & self._trained[top.ids]
+        known = filled & self._trained[np.where(filled, top.ids, 0)]
         tail = -np.logaddexp(0, self.gamma * distances[known].astype(np.float64))
         head = np.log(top.scores[known].astype(np.float64))
         scores[known] = self.alpha * head + (1 - self.alpha) * tail  # Ranking uses logarithms, which do not underflow.

@@ -16,7 +16,7 @@ from xclassic.parallel import StopByte, run_tasks
 from xclassic.rows import kernel_rows
 from xclassic.storage.arrays import Table, stored_table
 from xclassic.storage.folder import Arrays, ModelFileError, load_model, save_model
-from xclassic.validation.features import INT32_MAX, Features
+from xclassic.validation.features import INT32_MAX, Features, check_rows
 
 TABLE: Table = {
     "bias": (np.float32, "nodes"),
@@ -161,12 +161,12 @@ class InstanceTree:
     def __repr__(self) -> str:
         return f"InstanceTree({len(self.leaves)} leaves, depth {self.depth}, {self.mean_depth:.1f} on average)"
 
-    def leaf_of(self, X: Features) -> NDArray[np.int64]:
+    def leaf_of(self, X: Any) -> NDArray[np.int64]:
         """Return the leaf of each row.
 
         Parameters
         ----------
-        X : csr_array or ndarray of float32, shape (n_rows, n_features)
+        X : sparse matrix or array-like, shape (n_rows, n_features)
             Rows as the estimator prepares them, for instance scaled to unit length.
 
         Returns
@@ -176,11 +176,10 @@ class InstanceTree:
 
         Raises
         ------
-        ValueError
-            If `X` has another number of features.
+        ValueError, TypeError
+            If `X` has another number of features, or is no matrix of finite numbers.
         """
-        if X.shape[1] != self.n_features:
-            raise ValueError(f"X has {X.shape[1]} features; the tree was grown on {self.n_features}.")
+        X = check_rows(X, "X", self.n_features)
         leaves: list[NDArray[np.int64]] = run_tasks(self._route, [X], description="walking")
         return leaves[0]
 

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array, vstack
 import xclassic._kernels.agglomerate as kernels
 from xclassic.label_tree.tree import LabelTree
 from xclassic.parallel import StopByte, run_tasks
-from xclassic.validation.features import Features
+from xclassic.validation.features import Features, canonical, check_rows
 from xclassic.validation.parameters import check_choice, check_number
 
 DISTANCES = ("pifa", "jaccard", "iou", "count")
@@ -23,12 +23,12 @@ NEIGHBORS = 50  # Largest cosines kept of each of more labels.
 BLOCK = 256  # Labels whose cosines with all others are held at once.
 
 
-def agglomerate(similarity: csr_array, linkage: str = "average", farthest: float = 0.0) -> NDArray[np.float64]:
+def agglomerate(similarity: Any, linkage: str = "average", farthest: float = 0.0) -> NDArray[np.float64]:
     """Merge all items by a sparse similarity.
 
     Parameters
     ----------
-    similarity : sparse matrix, shape (n, n)
+    similarity : sparse matrix or array-like, shape (n, n)
         Symmetric; entries that are not stored, and negative ones, count as 0.
     linkage : {"average", "complete", "single"}, default="average"
         Similarity of two groups: mean, smallest or largest of their pairs.
@@ -42,7 +42,7 @@ def agglomerate(similarity: csr_array, linkage: str = "average", farthest: float
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If `linkage` is unknown, or `similarity` is not square, symmetric and finite.
 
     Notes
@@ -67,8 +67,7 @@ def agglomerate(similarity: csr_array, linkage: str = "average", farthest: float
            [2.  , 3.  , 0.75, 3.  ]])
     """
     check_choice("linkage", linkage, LINKAGES)
-    similarity = csr_array(similarity, dtype=np.float64, copy=True)
-    similarity.sum_duplicates()
+    similarity = canonical(similarity, "similarity").astype(np.float64)
     _check_symmetric(similarity)
     items, merged_at = run_tasks(
         partial(_agglomerate, linkage=LINKAGES.index(linkage)), [similarity], description="merging labels"
@@ -161,8 +160,8 @@ def _nearest(vectors: csr_array, transposed: csr_array, kept: int, start: int, s
 
 
 def cooccurrence_tree(
-    Y: csr_array,
-    vectors: Features | None = None,
+    Y: Any,
+    vectors: Any = None,
     *,
     distance: str = "jaccard",
     linkage: str = "average",
@@ -175,9 +174,9 @@ def cooccurrence_tree(
 
     Parameters
     ----------
-    Y : csr_array of ones, shape (n_rows, n_labels)
+    Y : sparse or dense 0-1 matrix, shape (n_rows, n_labels)
         Labels without a row are left out of the tree.
-    vectors : csr_array or ndarray, shape (n_labels, d), optional
+    vectors : sparse matrix or array-like, shape (n_labels, d), optional
         Label vectors, needed only for ``distance="pifa"``; see `label_vectors`.
     distance : {"pifa", "jaccard", "iou", "count"}
         Distance of two labels: 1 minus the cosine of their vectors, 1 minus the Jaccard index of their sets of rows,
@@ -230,9 +229,10 @@ def cooccurrence_tree(
     check_number("max_share", max_share, minimum=0, maximum=1, inclusive=False)
     if max_depth is not None:
         check_number("max_depth", max_depth, minimum=1, integer=True)
-    Y = csr_array(Y)
+    Y = csr_array(check_rows(Y, "Y"))
     if Y.nnz == 0 or (Y.data != 1).any():
         raise ValueError("Y must be a sparse matrix of ones, at least one; drop explicit zeros and weights.")
+    vectors = None if vectors is None else check_rows(vectors, "vectors")
     if distance == "pifa" and (vectors is None or vectors.shape[0] != Y.shape[1]):
         found = "None" if vectors is None else f"of shape {vectors.shape}"
         raise ValueError(f"vectors is {found}; distance='pifa' needs one for each of the {Y.shape[1]} labels of Y.")

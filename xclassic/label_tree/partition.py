@@ -9,21 +9,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array, issparse
 
 import xclassic._kernels.cluster as kernels
 from xclassic._kernels.arguments import FeatureRows
+from xclassic.label_tree.building import integers
 from xclassic.label_tree.tree import LabelTree
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.rows import kernel_rows
-from xclassic.validation.features import Features
+from xclassic.validation.features import check_rows
 from xclassic.validation.parameters import check_number
 
 TASKS = 64  # At most this many tasks per level; each is at least one node.
 
 
 def kmeans_tree(
-    vectors: Features,
+    vectors: Any,
     *,
     branching: int = 16,
     max_leaf: int = 100,
@@ -45,7 +45,7 @@ def kmeans_tree(
 
     Parameters
     ----------
-    vectors : csr_array or ndarray, shape (n, d)
+    vectors : sparse matrix or array-like, shape (n, d)
         A vector for each label, of unit length or zero; see `label_vectors`.
     branching : int, default=16
         Clusters of a node, at least 2. Parabel uses 2, XR-Linear 16 or 32, Bonsai 100, the prefix tree 6.
@@ -79,7 +79,7 @@ def kmeans_tree(
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If vectors are not finite, the list of vectors is empty, or a parameter is out of range.
 
     Notes
@@ -110,7 +110,7 @@ def kmeans_tree(
     """
     check_number("max_share", max_share, minimum=0, inclusive=False, maximum=1)
     check_number("max_rounds", max_rounds, minimum=1, integer=True)
-    vectors = _checked_vectors(vectors)
+    vectors = check_rows(vectors, "vectors")
     split = partial(
         _kmeans,
         kernel_rows(vectors),
@@ -290,20 +290,12 @@ def _arity(sizes: NDArray[Any], branching: int, max_leaf: int, balanced: bool) -
 
 
 def _label_ids(n: int, labels: NDArray[Any] | None) -> NDArray[Any]:
-    if labels is not None and len(labels) != n:
-        raise ValueError(f"labels has {len(labels)} entries; pass one id for each of the {n} labels.")
-    return np.arange(n) if labels is None else np.asarray(labels)
-
-
-def _checked_vectors(vectors: Any) -> Features:
-    """Return finite float32 vectors."""
-    sparse = issparse(vectors)
-    rows = csr_array(vectors, dtype=np.float32) if sparse else np.ascontiguousarray(vectors, np.float32)
-    if rows.ndim != 2:
-        raise ValueError(f"vectors has shape {rows.shape}; there must be a row for each label.")
-    if not np.isfinite(rows.data if sparse else rows).all():
-        raise ValueError("vectors holds NaN or infinite entries; replace them, zeros for labels without any.")
-    return rows
+    if labels is None:
+        return np.arange(n)
+    ids = integers("labels", labels)
+    if len(ids) != n:
+        raise ValueError(f"labels has {len(ids)} entries; pass one id for each of the {n} labels.")
+    return ids
 
 
 class _SplitTask(NamedTuple):

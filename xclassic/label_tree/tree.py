@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from xclassic.label_tree import building, drawing
 from xclassic.label_tree.arrays import TreeArrays, frozen
+from xclassic.validation.features import check_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -312,8 +313,8 @@ class LabelTree(TreeArrays):
 
         Raises
         ------
-        ValueError
-            If the number of columns of `Y` is not the number of labels.
+        ValueError, TypeError
+            If the number of columns of `Y` is not the number of labels, or `Y` is no matrix of finite numbers.
 
         Notes
         -----
@@ -326,13 +327,8 @@ class LabelTree(TreeArrays):
         array([[1, 1, 0, 1, 1],
                [1, 0, 1, 0, 0]])
         """
-        truth = csr_array(Y)
-        if truth.shape[1] != self.n_labels:
-            raise ValueError(f"Y has {truth.shape[1]} columns; the tree is made for {self.n_labels} labels.")
-        if not (truth.has_canonical_format and truth.data.all()):
-            truth = truth.copy()
-            truth.sum_duplicates()
-            truth.eliminate_zeros()
+        truth = csr_array(check_rows(Y, "Y", self.n_labels), copy=True)
+        truth.eliminate_zeros()
         paths = self.paths()
         used = paths >= 0
         indptr = np.concatenate([[0], np.cumsum(used.sum(axis=1))])

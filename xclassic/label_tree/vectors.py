@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, hstack, issparse
+from scipy.sparse import csr_array, hstack
 
 import xclassic._kernels.cluster as kernels
 from xclassic._kernels.arguments import FeatureRows
 from xclassic.parallel import StopByte, run_tasks
 from xclassic.rows import kernel_rows, unit_rows
-from xclassic.validation.features import Features
+from xclassic.validation.features import Features, check_rows
 from xclassic.validation.parameters import check_choice, check_number
 
 VIEWS = ("pifa", "labels", "both")
@@ -23,8 +23,8 @@ MAX_ENTRIES = 200  # Entries kept of a label vector, since more make no better g
 
 
 def label_vectors(
-    X: Features,
-    Y: csr_array,
+    X: Any,
+    Y: Any,
     view: str = "pifa",
     *,
     max_entries: int = MAX_ENTRIES,
@@ -35,9 +35,9 @@ def label_vectors(
 
     Parameters
     ----------
-    X : sparse matrix or ndarray, shape (n_rows, n_features)
+    X : sparse matrix or array-like, shape (n_rows, n_features)
         Scale rows to unit length first, so that each counts the same.
-    Y : sparse matrix, shape (n_rows, n_labels)
+    Y : sparse matrix or array-like, shape (n_rows, n_labels)
         The labels of each row, or their weights.
     view : {"pifa", "labels", "both"}, default="pifa"
         The sum of the rows of the label ("positive-instance feature aggregation"), its row of ``Y^T Y``, or the two
@@ -56,8 +56,8 @@ def label_vectors(
 
     Raises
     ------
-    ValueError
-        If `X` and `Y` have different numbers of rows, or `view` is unknown.
+    ValueError, TypeError
+        If `X` and `Y` have different numbers of rows or are no matrices of finite numbers, or `view` is unknown.
 
     Notes
     -----
@@ -73,9 +73,8 @@ def label_vectors(
     """
     check_choice("view", view, VIEWS)
     check_number("max_entries", max_entries, minimum=1, integer=True)
-    X = csr_array(X, dtype=np.float32) if issparse(X) else np.asarray(X, np.float32)
-    Y = csr_array(Y, dtype=np.float32)
-    if X.ndim != 2 or X.shape[0] != Y.shape[0]:
+    X, Y = check_rows(X, "X"), csr_array(check_rows(Y, "Y"))
+    if X.shape[0] != Y.shape[0]:
         raise ValueError(f"X has shape {X.shape} and Y {Y.shape}; they must have the same rows.")
     options: dict[str, Any] = {"max_entries": max_entries, "n_jobs": n_jobs, "verbose": verbose}
     if view == "pifa":

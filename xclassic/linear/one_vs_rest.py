@@ -41,7 +41,7 @@ class OneVsRestLinear(ExplainableClassifier):
         check_number("prune", self.prune, minimum=0)
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
-        return self.weights_.topk(self._prepare(X), k, labels, stop=stop)
+        return self.weights_.ranked(self._prepare(X), k, labels, stop=stop)
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
         weights = self.weights_

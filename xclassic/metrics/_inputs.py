@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 
-from xclassic.topk import TopK
+from xclassic.topk import TopK, check_topk
+from xclassic.validation.features import sound
 from xclassic.validation.labels import align_labels, class_array
 from xclassic.validation.parameters import check_k, check_number
 
@@ -112,8 +113,7 @@ def read_pairs(Y: Any, name: str, classes: Any = None) -> Pairs:
     """
     if classes is not None:
         Y = align_labels(Y, classes, name)
-    elif not issparse(Y):
-        Y = _as_array(Y, name)
+    Y = sound(Y, name) if issparse(Y) else _as_array(Y, name)
     n_rows, n_labels = Y.shape
     if n_rows == 0 or n_labels == 0:
         raise ValueError(f"{name} has shape ({n_rows}, {n_labels}); a metric needs a row and a label at least.")
@@ -143,8 +143,7 @@ def _as_array(Y: Any, name: str) -> NDArray[Any]:
 
 def read_ranking(top: Any, truth: Pairs, k: int | None) -> TopK:
     """Return a ranking cut at `k`, or raise if it is shorter."""
-    if not isinstance(top, TopK):
-        top = _rank(top, truth, k)
+    top = check_topk(top) if isinstance(top, TopK) else _rank(top, truth, k)
     if top.n_rows != truth.n_rows:
         raise ValueError(f"The ranking has {top.n_rows} rows but Y_true has {truth.n_rows}.")
     _check_ids(top, truth.n_labels)

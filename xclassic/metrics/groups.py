@@ -11,14 +11,14 @@ from scipy.sparse import csr_array
 
 from xclassic.metrics.ranking import hit_at_k
 from xclassic.metrics.sets import f1, precision, recall
-from xclassic.topk import TopK
+from xclassic.topk import TopK, check_topk
 
 HOW = {"sum": np.add, "max": np.maximum}
 
 
 def group_topk(top: TopK, groups: NDArray[np.int32], n_groups: int, how: str) -> TopK:
     """Rank groups of labels. `groups` holds the group of each label, and `how` is a key of `HOW`."""
-    scores = top.to_csr(groups.size)
+    scores = check_topk(top).to_csr(groups.size)
     rows = np.repeat(np.arange(top.n_rows, dtype=np.int64), np.diff(scores.indptr))
     keys = rows * n_groups + groups[scores.indices]
     order = np.argsort(keys, kind="stable")

@@ -109,7 +109,7 @@ class DenseIndex:
         return cls(BlockWeights.from_dense(rows.T, np.zeros(n, np.float32), np.arange(n), prune=0))
 
     def nearest(self, X: Features, k: int, stop: StopByte = RUNNING) -> TopK:
-        return self.blocks.topk(X, k, stop=stop).above(float(np.finfo(np.float32).smallest_subnormal))
+        return self.blocks.ranked(X, k, stop=stop).above(float(np.finfo(np.float32).smallest_subnormal))
 
     def verify(self) -> None:
         self.blocks.verify()

@@ -6,14 +6,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import bsr_array, coo_array, csc_array, csr_array, issparse
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 Features: TypeAlias = csr_array | NDArray[np.float32]
 
 INT32_MAX = np.iinfo(np.int32).max
 FLOAT32_MAX = np.finfo(np.float32).max
+
+_RULES: dict[str, Any] = {"accept_sparse": "csr", "dtype": "numeric", "order": "C", "ensure_all_finite": False}
+_COMPRESSED = {"csr": csr_array, "csc": csc_array, "bsr": bsr_array}
 
 
 def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Features:
@@ -43,43 +46,50 @@ def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Features
             "X holds text, not features. Put a transformer of texts before the classifier: "
             f"make_pipeline(xclassic.features.TextFeatures(), {type(estimator).__name__}())."
         )
-    X = validate_data(
-        estimator,
-        summable(X),
-        reset=reset,
-        accept_sparse="csr",
-        dtype="numeric",
-        order="C",
-        ensure_all_finite=False,
-        ensure_min_samples=int(reset),
+    return _as_features(
+        validate_data(estimator, sound(X, "X"), reset=reset, ensure_min_samples=int(reset), **_RULES), "X"
     )
-    return finite(X)
 
 
-def summable(X: Any) -> Any:
-    """Return a sparse matrix of integers as one of floats: conversion to CSR sums what is stored twice."""
-    if issparse(X) and X.format != "csr" and X.dtype.kind in "iu":
-        return X.astype(np.result_type(X.dtype, np.float32))
-    return X
+def check_rows(X: Any, name: str, n_columns: int | None = None) -> Features:
+    """Return a matrix that belongs to no estimator in the form that `check_features` returns.
 
-
-def finite(X: Any) -> Features:
-    """Return a CSR matrix or an array as finite float32, the former canonical.
+    Parameters
+    ----------
+    X : array-like or sparse matrix, shape (n_rows, n_columns)
+        Any real dtype; it may be empty.
+    name : str
+        What messages call it.
+    n_columns : int, optional
+        The number of columns that it must have.
 
     Raises
     ------
-    ValueError
-        If an entry is not finite in float32, with its row and column; or if index arrays are broken.
+    ValueError, TypeError
+        As `check_features` does.
     """
-    if issparse(X):
-        X = canonical(X, "X")
-        data = _to_float32(X.data, lambda position: entry_at(X, position))
-        return X if data is X.data else csr_array((data, X.indices, X.indptr), shape=X.shape)
-    return _to_float32(X, lambda position: np.unravel_index(position, X.shape))
+    X = sound(X, name) if issparse(X) else np.asarray(X)
+    if X.ndim != 2:
+        raise ValueError(f"{name} has shape {X.shape}; pass a matrix, with a row for each item.")
+    options = {"input_name": name, "ensure_min_samples": 0, "ensure_min_features": 0}
+    X = _as_features(check_array(X, **options, **_RULES), name)
+    if n_columns is not None and X.shape[1] != n_columns:
+        raise ValueError(f"{name} has {X.shape[1]} columns; it must have {n_columns} here.")
+    return X
 
 
-def _to_float32(values: NDArray[Any], locate: Any) -> NDArray[np.float32]:
+def _as_features(X: Any, name: str) -> Features:
+    """Return what scikit-learn has checked as finite float32."""
+    if not issparse(X):
+        return _to_float32(X, name, lambda position: np.unravel_index(position, X.shape))
+    X = _sorted(X)
+    data = _to_float32(X.data, name, lambda position: entry_at(X, position))
+    return X if data is X.data else csr_array((data, X.indices, X.indptr), shape=X.shape)
+
+
+def _to_float32(values: NDArray[Any], name: str, locate: Any) -> NDArray[np.float32]:
     """Cast to float32. `locate` returns row and column of a flat position, for the error message."""
+    _check_real(values.dtype, name)
     with np.errstate(over="ignore"):
         cast = values.astype(np.float32, copy=False)
     finite = np.isfinite(cast)
@@ -89,34 +99,66 @@ def _to_float32(values: NDArray[Any], locate: Any) -> NDArray[np.float32]:
         value = values.flat[position]
         if np.isfinite(value):
             raise ValueError(
-                f"X[{row}, {column}] is {value:g}, beyond the range of float32 (at most {FLOAT32_MAX:.3g} in absolute "
-                "value), in which xclassic computes. Scale the features, for instance with "
+                f"{name}[{row}, {column}] is {value:g}, beyond the range of float32 (at most {FLOAT32_MAX:.3g} in "
+                "absolute value), in which xclassic computes. Scale the features, for instance with "
                 "sklearn.preprocessing.MaxAbsScaler."
             )
-        name = "NaN" if np.isnan(value) else "infinity"
+        found = "NaN" if np.isnan(value) else "infinity"
         raise ValueError(
-            f"Input X contains {name} (first: X[{row}, {column}]); finite numbers are needed. Remove such rows or fill "
-            "the gaps, for instance with sklearn.impute.SimpleImputer."
+            f"Input {name} contains {found} (first: {name}[{row}, {column}]); finite numbers are needed. Remove "
+            "such rows or fill the gaps, for instance with sklearn.impute.SimpleImputer."
         )
     return cast
 
 
+def _check_real(dtype: np.dtype[Any], name: str) -> None:
+    if dtype.kind not in "biuf":
+        raise TypeError(f"{name} is of dtype {dtype}; pass real numbers. Dates become numbers as differences in days.")
+
+
 def canonical(matrix: Any, name: str) -> csr_array:
-    """Return `matrix` as CSR with sorted indices and no duplicates, and with int32 indices where they fit."""
-    # This needs a new object: flags cached on the caller's matrix may be stale, and its arrays must stay unchanged.
-    X = csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
+    """Return a matrix as CSR with sorted indices and no duplicates, and with int32 indices where they fit."""
+    matrix = matrix if issparse(matrix) else np.asarray(matrix)
+    _check_real(matrix.dtype, name)
+    return _sorted(sound(matrix if issparse(matrix) else csr_array(matrix), name).tocsr())
+
+
+def sound(matrix: Any, name: str) -> Any:
+    """Return a sparse matrix once its indices are known to lie within it, and anything else as it is.
+
+    Conversions of scipy follow them unchecked. The result is a new object: flags cached on the caller's matrix may be
+    stale, and its arrays must stay unchanged.
+    """
+    if not issparse(matrix):
+        return matrix
+    if matrix.ndim != 2:
+        raise ValueError(f"{name} is a sparse array of shape {matrix.shape}; pass a matrix of two dimensions.")
     try:
-        X.check_format(full_check=True)
+        if matrix.format in _COMPRESSED:
+            arrays = (matrix.data, matrix.indices, matrix.indptr)
+            matrix = _COMPRESSED[matrix.format](arrays, shape=matrix.shape)
+            matrix.check_format(full_check=True)
+        elif matrix.format == "coo":
+            matrix = coo_array((_wide(matrix.data), matrix.coords), shape=matrix.shape)
     except ValueError as error:
         raise ValueError(
             f"The index arrays of {name} are broken: {error}. Rebuild the matrix from its entries."
         ) from error
+    return matrix
+
+
+def _wide(values: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers whose sums do not wrap around."""
+    return values.astype(np.float64) if values.dtype.kind in "iu" or values.dtype == np.float16 else values
+
+
+def _sorted(X: Any) -> csr_array:
+    """Return CSR whose indices are within it in canonical form."""
+    X = csr_array((X.data, X.indices, X.indptr), shape=X.shape)
     if X.indptr.dtype != np.int32 and max(X.nnz, *X.shape) <= INT32_MAX:
         X = csr_array((X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)), shape=X.shape)
     if not X.has_canonical_format:
-        # Sums wrap in narrow integers.
-        dtype = np.result_type(X.dtype, np.float32) if X.dtype.kind in "iu" else X.dtype
-        X = csr_array((X.data.astype(dtype), X.indices.copy(), X.indptr.copy()), shape=X.shape)
+        X = csr_array((_wide(X.data), X.indices, X.indptr), shape=X.shape, copy=True)
         X.sum_duplicates()
     return X
 

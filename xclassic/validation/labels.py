@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 from sklearn.utils.multiclass import check_classification_targets
 
-from xclassic.validation.features import INT32_MAX, canonical, entry_at, summable
+from xclassic.validation.features import INT32_MAX, canonical, entry_at
 from xclassic.validation.records import is_missing
 
 TargetKind: TypeAlias = Literal["vector", "dense", "sparse"]
@@ -78,7 +78,7 @@ def _read_target(Y: Any) -> Target:
             raise ValueError(
                 f"Y is a sparse array of shape {Y.shape}; pass a sparse matrix, one column for each label."
             )
-        return _matrix_target(summable(Y).tocsr(), "sparse", Y.dtype)
+        return _matrix_target(Y, "sparse", Y.dtype)
     rows = _label_rows(Y)
     if rows is not None:
         matrix, classes = encode_labels(rows)
