@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xclassic.datasets import DataFileError, products_file, read_records, read_texts
+from xclassic.datasets.texts import read_ids
 
 
 @pytest.fixture
@@ -70,13 +71,16 @@ def test_long_cells(file):
         ("a.jsonl", '{"txt": "a", "labels": []}\n', "line 1: there is no field 'text'; found are 'txt', 'labels'"),
         ("a.jsonl", '{"text": "a"}\n', "line 1: there is no field 'labels'; found are 'text'"),
         ("a.jsonl", '{"text": 5, "labels": []}\n', "line 1: field 'text' must be a string, found 5"),
-        ("a.jsonl", '{"text": null, "labels": []}\n', "field 'text' must be a string, found None"),
-        ("a.jsonl", '{"text": "a", "labels": null}\n', r"labels must be strings \(not empty\) or integers, found None"),
-        ("a.jsonl", '{"text": "a", "labels": [1.5]}\n', "labels must be strings .* or integers, found"),
-        ("a.jsonl", '{"text": "a", "labels": [true]}\n', "labels must be strings .* or integers, found"),
-        ("a.jsonl", '{"text": "a", "labels": [""]}\n', "labels must be strings .* or integers, found"),
-        ("a.jsonl", '{"text": "a", "labels": "x,,y"}\n', "labels must be strings .* or integers, found 'x,,y'"),
-        ("a.jsonl", '{"text": "a", "labels": {"x": 1}}\n', "labels must be strings .* or integers, found"),
+        ("a.jsonl", '{"text": "a", "labels": [null]}\n', "labels must be strings or integers, found"),
+        ("a.jsonl", '{"text": "a", "labels": [], "n": ' + "9" * 5000 + "}", "line 1: expected a JSON object.*digits"),
+        (
+            "a.json",
+            '[\n{"text": "a", "labels": []}\n]',
+            "line 1: expected a JSON object.* Write a list of objects as one",
+        ),
+        ("a.jsonl", '{"text": "a", "labels": [1.5]}\n', "labels must be strings or integers, found"),
+        ("a.jsonl", '{"text": "a", "labels": [true]}\n', "labels must be strings or integers, found"),
+        ("a.jsonl", '{"text": "a", "labels": {"x": 1}}\n', "labels must be strings or integers, found"),
         ("a.jsonl", b'{"text": "a", "labels": []}\n{"text": "\xff"}\n', "line 2: byte 0xff is not UTF-8"),
         ("a.csv", "text,labels\na,b\nc\n", "line 3: expected 2 cells as in the first line, found 1"),
         ("a.csv", "text,labels\na,b,c\n", "line 2: expected 2 cells as in the first line, found 3"),
@@ -84,7 +88,7 @@ def test_long_cells(file):
         ("a.csv", 'text,labels\na,b\n"open,c\n', "line 3: the row is not well-formed"),
         ("a.csv", "text,text\na,b\n", "line 1: two columns have the same name"),
         ("a.csv", "title,tags\na,b\n", "line 2: there is no field 'text'; found are 'title', 'tags'"),
-        ("a.csv", 'text,labels\n"a\nb",c\nd,"e,,f"\n', "line 4: labels must be strings"),
+        ("a.csv", 'text,labels\n"a\nb",c\nd,"[1.5]"\n', "line 4: labels must be strings"),
         ("a.tsv", "text\tlabels\na\n", "line 2: expected 2 cells"),
     ],
 )
@@ -93,12 +97,86 @@ def test_read_texts_rejects_malformed_files(file, name, content, message):
         read_texts(file(name, content))
 
 
-def test_suffix_must_be_known(file):
-    for name in ("a.txt", "a.npz", "a", "a.gz"):
-        with pytest.raises(
-            ValueError, match=r"accepted are \.jsonl, \.ndjson, \.json, \.csv, \.tsv, plain or followed by \.gz"
-        ):
-            read_texts(file(name, "{}"))
+@pytest.mark.parametrize(
+    ("cell", "labels"),
+    [
+        ("['Tea', 'Drinks']", ["Tea", "Drinks"]),
+        ("('Tea', \"Jack's\")", ["Tea", "Jack's"]),
+        ("('Tea',)", ["Tea"]),
+        ("{'Tea'}", ["Tea"]),
+        ("frozenset({'Tea'})", ["Tea"]),
+        ('["Tea", "a \\u00e4, b"]', ["Tea", "a ä, b"]),
+        ("[28, -3]", [28, -3]),
+        ("[' Tea ', '']", ["Tea"]),
+        ("[]", []),
+        ("()", []),
+        ("set()", []),
+        ("nan", []),
+        ("NaN", []),
+        (" a ,, b, ", ["a", "b"]),
+        ("(unknown), {other}", ["(unknown)", "{other}"]),
+        ("Nan bread", ["Nan bread"]),
+    ],
+)
+def test_lists_in_cells(file, cell, labels):
+    quoted = cell.replace('"', '""')
+    assert read_texts(file("a.csv", f'text,labels\nx,"{quoted}"\n'))[1] == [labels]
+    assert read_texts(file("a.jsonl", json.dumps({"text": "x", "labels": cell})))[1] == [labels]
+    whole = [cell.strip()]
+    assert read_texts(file("a.jsonl", json.dumps({"text": "x", "labels": cell})), label_delimiter=None)[1] == [whole]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "['Tea' 'Drinks']",
+        "['Tea'\n 'Drinks']",
+        "[1 2]",
+        "[np.str_('Tea')]",
+        "array(['Tea'], dtype=object)",
+        "['Tea', nan]",
+        "{'Tea': 1}",
+        '{"Tea": 1}',
+        "[open('x')]",
+        "[f'{1}']",
+        "[sic]",
+        "[" * 5000 + "]",
+    ],
+)
+def test_cells_that_only_look_like_lists_are_rejected(file, cell):
+    with pytest.raises(
+        DataFileError, match=r"a.jsonl, line 1: the labels .* look like a list.*Write a JSON array, or join"
+    ):
+        read_texts(file("a.jsonl", json.dumps({"text": "x", "labels": cell})))
+
+
+def test_missing_texts_and_labels_are_empty(file):
+    lines = ['{"text": null, "labels": null}', '{"text": "", "labels": ""}', '{"text": "a", "labels": ["", " b"]}']
+    assert read_texts(file("a.jsonl", "\n".join(lines))) == (["", "", "a"], [[], [], ["b"]])
+
+
+@pytest.mark.parametrize("name", ["a", "a.txt", "A.JSONL", "a.json", "a.JSON.GZ", "a.2024"])
+def test_formats_by_suffix_or_content(file, name):
+    rows = (["x"], [["y"]])
+    assert read_texts(file(name, '\n{"text": "x", "labels": "y"}\n')) == rows
+    assert read_records(file(name, '{"text": "x"}\n'), format="jsonl") == [{"text": "x"}]
+    if "js" not in name.lower():
+        assert read_texts(file(name, "text,labels\nx,y\n")) == rows
+        assert read_texts(file(name, 'text\tlabels\nx"\ty\n')) == (['x"'], [["y"]])
+        with pytest.raises(DataFileError, match="the file is empty; expected JSON lines, CSV or TSV"):
+            read_texts(file(name, "\n"))
+    assert read_texts(file(name, "text,labels\nx,y\n"), format="csv") == rows
+    assert read_texts(file("B.CSV", "text,labels\nx,y\n")) == rows
+    with pytest.raises(ValueError, match="there is no format 'xml' of texts; accepted are jsonl, csv, tsv"):
+        read_texts(file(name, ""), format="xml")
+
+
+def test_ids(file):
+    lines = [json.dumps({"id": value}) for value in (" 007 ", 7, 1.5, None, "")]
+    assert read_ids(file("a.jsonl", "\n".join(lines)), "id") == [" 007 ", 7, 1.5, "", ""]
+    for value in (True, ["a"], {}):
+        with pytest.raises(DataFileError, match="line 1: field 'id' must be a string or a number, found"):
+            read_ids(file("a.jsonl", json.dumps({"id": value})), "id")
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
