@@ -1,5 +1,7 @@
 """Texts and records as users hold them, and templates."""
 
+from collections import deque
+
 import numpy as np
 import pytest
 
@@ -57,7 +59,29 @@ ROWS = [{"title": "tea", "price": 2}, {"title": None}, {"price": float("nan"), "
 COLUMNS = {"title": ["tea", None, "mug"], "price": [2, None, float("nan")]}
 
 
-@pytest.mark.parametrize("X", [ROWS, tuple(ROWS), COLUMNS, np.array(ROWS, object)])
+class Column:
+    """As pandas and polars have them."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __iter__(self):
+        return iter(self.values)
+
+    def to_list(self):
+        return list(self.values)
+
+
+class Arrow:
+    """A table as pyarrow and datasets have them: its ``columns`` are no names."""
+
+    column_names, columns = list(COLUMNS), [object(), object()]
+
+    def __getitem__(self, name):
+        return COLUMNS[name]
+
+
+@pytest.mark.parametrize("X", [ROWS, tuple(ROWS), COLUMNS, deque(ROWS), Column(ROWS), Arrow(), np.array(ROWS, object)])
 def test_columns_are_the_same_from_every_container(X):
     assert is_records(X)
     assert check_columns(X, ["price", "title"]) == {"price": [2, None, None], "title": ["tea", None, "mug"]}

@@ -1,5 +1,8 @@
 """What users pass, and what the rest of the package gets."""
 
+from collections import deque
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -260,6 +263,83 @@ def test_label_collections_in_columns_of_data_frames():
     assert check_target(Column([2.0, 1.0, 2.0]), 3).classes.dtype == np.float64
 
 
+class Sequenced(Sequence):
+    """As datasets has columns: a sequence without any other method."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, key):
+        return self.values[key]
+
+
+class Arrow:
+    """As pyarrow has arrays; their elements are no Python objects."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, key):
+        return object()
+
+    def to_pylist(self):
+        return self.values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([np.array(value) for value in self.values], dtype=dtype)
+
+
+CONTAINERS = [Column, Sequenced, Arrow, deque, tuple]
+
+
+@pytest.mark.parametrize("rows", CONTAINERS)
+@pytest.mark.parametrize("row", [*CONTAINERS, lambda labels: dict.fromkeys(labels).keys()])
+@pytest.mark.parametrize("lists", [[["b", "a"], [], ["a"]], [["b", "a"], ["a", "c"], ["c", "b"]], [[3, 1], [7], [1]]])
+def test_label_containers_mean_what_lists_mean(rows, row, lists):
+    expected = check_target(lists, 3)
+    for found in (check_target(rows([row(labels) for labels in lists]), 3), check_target(rows(lists), 3)):
+        assert found.kind == "sparse"
+        np.testing.assert_array_equal(found.classes, expected.classes)
+        np.testing.assert_array_equal(found.Y.toarray(), expected.Y.toarray())
+
+
+@pytest.mark.parametrize("rows", CONTAINERS)
+def test_class_vectors_in_any_container(rows):
+    for y in (["b", "a", "b"], [3, 1, 3], [2.0, 1.0, 2.0]):
+        found, expected = check_target(rows(y), 3), check_target(y, 3)
+        assert found.kind == "vector"
+        np.testing.assert_array_equal(found.classes, expected.classes)
+        np.testing.assert_array_equal(found.Y.toarray(), expected.Y.toarray())
+
+
+def test_label_lists_that_numpy_made_an_array_of():
+    for lists in ([["a", "b"], ["a", "c"], ["b", "c"]], [["a", "b"], ["a"], ["b", "c"]]):
+        found = check_target(np.array(lists, object), 3)
+        np.testing.assert_array_equal(found.Y.toarray(), encode_labels(lists)[0].toarray())
+    assert check_target(np.array([[0, 1], [1, 0]], object), 2).kind == "dense"
+
+
+@pytest.mark.parametrize("library", ["pandas", "pyarrow", "datasets"])
+def test_label_columns_of_libraries(library):
+    module, lists = pytest.importorskip(library), [["tea", "drink"], ["lamp"], ["tea"]]
+    columns = {
+        "pandas": lambda: [module.Series(lists), [module.Series(row) for row in lists]],
+        "pyarrow": lambda: [module.array(lists), module.chunked_array([lists])],
+        "datasets": lambda: [module.Dataset.from_dict({"tags": lists})["tags"]],
+    }
+    expected = check_target(lists, 3)
+    for Y in columns[library]():
+        target = check_target(Y, 3)
+        np.testing.assert_array_equal(target.classes, expected.classes)
+        np.testing.assert_array_equal(target.Y.toarray(), expected.Y.toarray())
+
+
 def test_label_collections_of_integers_are_names_and_not_columns():
     target = check_target([[30, 10], [20]], 2)
     assert target.classes.tolist() == [10, 20, 30]
@@ -277,7 +357,7 @@ def test_label_lists_of_zeros_and_ones_are_a_matrix_only_if_unambiguous():
     assert check_target([{0, 1}, {1, 0}], 2).kind == "sparse"
 
 
-@pytest.mark.parametrize("container", [list, tuple])
+@pytest.mark.parametrize("container", [list, *CONTAINERS])
 @pytest.mark.parametrize("rows", [[[0], [1], [1]], [[0, 1], [1, 0], [0, 1]]])
 def test_nested_lists_that_could_be_either_are_rejected(container, rows):
     with pytest.raises(ValueError, match=r"may be a row of a 0-1 matrix .* Pass np.array\(Y\) for a matrix, or sets"):
@@ -314,6 +394,8 @@ def test_names_are_the_same_whatever_blanks_are_around_them():
     ("lists", "error", "message"),
     [
         ([["a"], "b"], TypeError, r"Y\[1\] is 'b', not a collection"),
+        ([["a"], {"b": 1}], TypeError, r"Y\[1\] is {'b': 1}, not a collection"),
+        ([["a"], iter("b")], TypeError, r"Y\[1\] is .*, not a collection"),
         ([["a"], [1]], TypeError, "int, str"),
         ([["a"], [None]], TypeError, r"Y\[1\] holds None.*A row without labels is \[\]"),
         ([[], ["a"], [], ["b", np.nan]], TypeError, r"Y\[3\] holds nan"),
@@ -415,6 +497,10 @@ def test_restrictions_speak_the_users_labels():
     np.testing.assert_array_equal(check_restriction(None, {20}, classes), [0, 2, 3])
     np.testing.assert_array_equal(check_restriction([10, 20], [20], classes), [0])
     assert check_restriction([], None, classes).size == 0
+    named = {10: "a", 30: "b"}
+    for labels in (named.keys(), Column([10, 30]), Sequenced([10, 30]), Arrow([10, 30]), deque([10, 30])):
+        np.testing.assert_array_equal(check_restriction(labels, None, classes), [0, 2])
+    np.testing.assert_array_equal(check_restriction({"x": 10}.values(), None, classes), [0])
     allowed = check_restriction(np.array(["b"], dtype=object), None, np.array(["a", "b"]))
     assert allowed.tolist() == [1]
     assert allowed.dtype == np.int32

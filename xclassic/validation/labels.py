@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -14,7 +14,9 @@ from scipy.sparse import csr_array, issparse
 from sklearn.utils.multiclass import check_classification_targets
 
 from xclassic.validation.features import INT32_MAX, canonical, entry_at
-from xclassic.validation.records import is_missing
+from xclassic.validation.records import column_names, is_missing, items_of
+
+PLAIN = (list, tuple, set, frozenset)  # Collections that are read as they are.
 
 TargetKind: TypeAlias = Literal["vector", "dense", "sparse"]
 
@@ -79,13 +81,14 @@ def _read_target(Y: Any) -> Target:
                 f"Y is a sparse array of shape {Y.shape}; pass a sparse matrix, one column for each label."
             )
         return _matrix_target(Y, "sparse", Y.dtype)
-    rows = _label_rows(Y)
-    if rows is not None:
+    rows = _listed(Y)
+    if rows is not None and any(_is_collection(row) for row in rows) and not _is_indicator(rows):
         matrix, classes = encode_labels(rows)
         return Target(matrix, classes, "sparse", matrix.dtype)
-    array = np.asarray(Y)
-    if array.dtype.kind == "U" and array is not Y:
-        array = np.asarray(Y, dtype=object)  # An object array keeps the types, which tells whether all are strings.
+    if rows is None or not any(isinstance(row, str) for row in rows):
+        array = np.asarray(Y if rows is None or hasattr(Y, "__array__") else rows)
+    else:
+        array = np.asarray(rows, object)  # It keeps the types and takes no more memory than the strings themselves.
     if array.ndim == 1:
         return _vector_target(array)
     if array.ndim == 2:
@@ -96,19 +99,21 @@ def _read_target(Y: Any) -> Target:
     )
 
 
-def _label_rows(Y: Any) -> Sequence[Collection[Any]] | None:
-    """Return `Y` if it lists a label collection for each row, None if it is an array of numbers or classes."""
-    if isinstance(Y, np.ndarray):
-        Y = list(Y) if Y.dtype == object and Y.ndim == 1 else None
-    elif hasattr(Y, "to_list"):  # a column of pandas or polars
-        Y = Y.to_list()
-    if not isinstance(Y, (list, tuple)) or not any(_is_collection(row) for row in Y) or _is_indicator(Y):
+def _listed(Y: Any) -> list[Any] | None:
+    """Return the rows of label collections or of a class vector, None for a matrix and a table.
+
+    The container decides nothing: a column of lists means what the list of lists means. NumPy makes an array of objects
+    from lists of strings, which has two dimensions if they happen to have one length.
+    """
+    if isinstance(Y, np.ndarray) and Y.dtype == object and any(isinstance(value, str) for value in Y.ravel()):
+        return Y.tolist() if Y.ndim <= 2 else None
+    if column_names(Y) is not None or isinstance(Y, Set) or getattr(Y, "ndim", 1) != 1:
         return None
-    return Y
+    return items_of(Y)
 
 
 def _is_collection(value: Any) -> bool:
-    return isinstance(value, (list, tuple, set, frozenset, np.ndarray))
+    return isinstance(value, PLAIN) or items_of(value) is not None
 
 
 def _is_indicator(rows: Sequence[Any]) -> bool:
@@ -186,9 +191,9 @@ def encode_labels(
     columns: list[int] = []
     indptr = [0]
     for i, row in enumerate(lists):
-        if not _is_collection(row):
+        labels = row if isinstance(row, PLAIN) else items_of(row)
+        if labels is None:
             raise TypeError(f"Y[{i}] is {row!r}, not a collection of labels; {_row_hint(row)}.")
-        labels = row.tolist() if isinstance(row, np.ndarray) else row
         try:
             columns.extend(ids.setdefault(label, len(ids)) for label in labels)
         except TypeError as error:
@@ -197,11 +202,7 @@ def encode_labels(
             ) from error
         indptr.append(len(columns))
     _check_present(list(ids), columns, indptr)
-    names = [label.strip() if isinstance(label, str) else label for label in ids]
-    present = np.array([name != "" for name in names], bool)
-    found, positions = np.unique(label_array([name for name in names if name != ""]), return_inverse=True)
-    column_of = np.full(len(names), -1)
-    column_of[present] = positions
+    found, column_of = _sorted_labels(ids)
     indices = column_of[np.asarray(columns, np.intp)]
     rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))[indices >= 0]
     indices = indices[indices >= 0]
@@ -225,6 +226,16 @@ def _check_present(labels: list[Any], columns: list[int], indptr: list[int]) -> 
             raise TypeError(
                 f"Y[{row}] holds {label!r}, which stands for a missing label; leave it out. A row without labels is []."
             )
+
+
+def _sorted_labels(ids: dict[Any, int]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return distinct labels without blanks around them, sorted, and the place of each label, -1 for empty ones."""
+    names = [label.strip() if isinstance(label, str) else label for label in ids]
+    present = np.array([name != "" for name in names], bool)
+    found, places = np.unique(label_array([name for name in names if name != ""]), return_inverse=True)
+    place_of = np.full(len(names), -1, np.intp)
+    place_of[present] = places
+    return found, place_of
 
 
 def class_array(classes: Any) -> NDArray[Any]:
@@ -295,7 +306,7 @@ def _without_blanks(labels: NDArray[Any]) -> NDArray[Any]:
 
 def _unique(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Return the distinct classes of a 1-D vector, sorted, and the position of each entry in them."""
-    if y.dtype == object:
+    if y.dtype.kind in "OU":  # Only the distinct ones become an array, which is as wide as the longest.
         labels = y.tolist()
         for i, label in enumerate(labels):
             if is_missing(label):
@@ -304,7 +315,13 @@ def _unique(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
                 raise ValueError(
                     f"Unknown label type: y[{i}] is {label!r} in a 1-D class vector; use strings or integers."
                 )
-        y = label_array(labels)
+        ids: dict[Any, int] = {}
+        numbers = [ids.setdefault(label, len(ids)) for label in labels]
+        classes, place_of = _sorted_labels(ids)
+        places = place_of[numbers]
+        if places.size and places.min() < 0:
+            raise ValueError(f"y[{int(np.argmin(places))}] is empty, {_NO_CLASS}")
+        return classes, places
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         i = int(np.argmin(np.isfinite(y)))
         raise ValueError(f"Input y contains {'NaN' if np.isnan(y[i]) else 'infinity'}: y[{i}] is {y[i]}, {_NO_CLASS}")
@@ -462,7 +479,8 @@ def check_restriction(
 def _label_ids(labels: ArrayLike, name: str, classes: NDArray[Any]) -> NDArray[np.int32]:
     if isinstance(labels, (str, bytes)):
         raise ValueError(f"{name} is the string {labels!r}; pass a list of labels.")
-    wanted = np.asarray(list(labels) if isinstance(labels, (set, frozenset)) else labels)
+    listed = None if isinstance(labels, np.ndarray) else items_of(labels)
+    wanted = np.asarray(labels if listed is None else listed)
     if wanted.dtype == object:
         wanted = label_array(wanted.ravel().tolist())
     if wanted.ndim != 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import isnan
 from string import Formatter
 from typing import Any, TypeAlias
@@ -37,7 +37,7 @@ def check_texts(X: Any, name: str = "X") -> NDArray[np.object_]:
     ValueError
         If `X` is not one-dimensional.
     """
-    if isinstance(X, (str, bytes, Mapping)) or hasattr(X, "columns"):
+    if isinstance(X, (str, bytes)) or column_names(X) is not None:
         raise TypeError(
             f"{name} is one {type(X).__name__}; pass a list of texts, [text] for a single one, or a column of a table."
         )
@@ -82,8 +82,8 @@ def check_columns(X: Any, fields: Sequence[str], name: str = "X", *, fitted: boo
     ValueError
         If a table lacks a column or, unless `fitted`, not one record has a field, or columns differ in length.
     """
-    if hasattr(X, "columns") or isinstance(X, Mapping):
-        found = list(X.columns if hasattr(X, "columns") else X)
+    found = column_names(X)
+    if found is not None:
         columns = {field: _column(X[field], f"{name}[{field!r}]") for field in fields if field in found}
         if len({len(column) for column in columns.values()}) > 1:
             raise ValueError(f"The columns of {name} have { {f: len(c) for f, c in columns.items()} } rows.")
@@ -109,9 +109,20 @@ def check_columns(X: Any, fields: Sequence[str], name: str = "X", *, fitted: boo
 
 def is_records(X: Any) -> bool:
     """Tell whether `X` is a table or a list of dicts rather than texts."""
-    if hasattr(X, "columns") or isinstance(X, Mapping):
+    if column_names(X) is not None:
         return True
-    return isinstance(X, (list, tuple, np.ndarray)) and len(X) > 0 and isinstance(X[0], Mapping)
+    try:
+        return not isinstance(X, Iterator) and isinstance(next(iter(X), None), Mapping)
+    except TypeError:
+        return False
+
+
+def column_names(X: Any) -> list[Any] | None:
+    """Return the names of the columns of a table or a dict of columns, None if `X` is neither."""
+    for name in ("column_names", "columns"):  # pyarrow and datasets; pandas and polars
+        if hasattr(X, name):
+            return list(getattr(X, name))
+    return list(X) if isinstance(X, Mapping) else None
 
 
 def is_missing(value: Any) -> bool:
@@ -186,16 +197,26 @@ def _column(values: Any, name: str) -> list[Any]:
 
 
 def _as_list(X: Any, name: str) -> list[Any]:
-    if hasattr(X, "to_list"):  # a column of pandas or polars
-        return list(X.to_list())
-    if isinstance(X, np.ndarray):
-        if X.ndim != 1:
-            raise ValueError(f"{name} has {X.ndim} dimensions; pass one text or record for each row.")
-        return list(X.tolist())
+    if isinstance(X, np.ndarray) and X.ndim != 1:
+        raise ValueError(f"{name} has {X.ndim} dimensions; pass one text or record for each row.")
+    found = list(X) if isinstance(X, Iterator) else items_of(X)
+    if found is None:
+        raise TypeError(f"{name} is a {type(X).__name__}; pass a list of texts or records.")
+    return found
+
+
+def items_of(X: Any) -> list[Any] | None:
+    """Return the items of a list, column, array or other one-dimensional collection, None for anything else."""
+    if isinstance(X, (str, int, float, bytes, bytearray, Mapping, Iterator)):
+        return None
+    for name in ("to_pylist", "to_list", "tolist"):  # pyarrow; pandas and polars; NumPy
+        if hasattr(X, name):
+            items = getattr(X, name)()
+            return items if isinstance(items, list) else None
     try:
         return list(X)
-    except TypeError as error:
-        raise TypeError(f"{name} is a {type(X).__name__}; pass a list of texts or records.") from error
+    except TypeError:
+        return None
 
 
 # Names in tables
