@@ -21,7 +21,7 @@ from xclassic.storage.arrays import stored_count
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata, save
 from xclassic.topk import TopK
-from xclassic.validation.features import Features, check_features
+from xclassic.validation.features import Features, check_features, refuse_text
 from xclassic.validation.labels import TargetKind, check_restriction, check_target, truth_matrix
 from xclassic.validation.parameters import check_k, check_n_jobs, check_number
 
@@ -219,6 +219,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         if not issparse(X):
             X = np.asarray(X)
         if X.ndim != 2:
+            refuse_text(X, type(self).__name__)
             raise ValueError(f"X has {X.ndim} dimensions; pass features, one row for each data point.")
         n, d = X.shape
         nnz_x = X.nnz if issparse(X) else n * d

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 from scipy.sparse import csr_array, hstack, issparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -264,6 +265,14 @@ def test_fit_transform_is_fit_and_transform():
             np.testing.assert_array_equal(found.indptr, same.indptr)
             np.testing.assert_array_equal(found.indices, same.indices)
             np.testing.assert_allclose(found.data, same.data, rtol=1e-6)
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_output_is_sparse_where_others_return_tables(container):
+    with config_context(transform_output=container):
+        for found in (TextFeatures().fit_transform(TEXTS), TextFeatures().fit(TEXTS).transform(TEXTS)):
+            assert isinstance(found, csr_array)
+        make_pipeline(TextFeatures(), DiSMEC()).fit(TEXTS, LABELS).predict(TEXTS)
 
 
 def test_clone_and_pickle():

@@ -153,10 +153,57 @@ def test_features_have_two_dimensions(X):
         features(X)
 
 
-@pytest.mark.parametrize("X", ["a text", ["a text", "another"]])
-def test_features_reject_text(X):
-    with pytest.raises(ValueError, match="transformer of texts before the classifier"):
-        features(X)
+TEXTS = ["green tea", "desk lamp"]
+
+
+@pytest.mark.parametrize(
+    ("X", "fields"),
+    [
+        ("green tea", ""),
+        (TEXTS, ""),
+        ((None, "desk lamp"), ""),
+        (np.array(TEXTS), ""),
+        (np.array(TEXTS, object), ""),
+        (np.array(TEXTS, object)[:, None], ""),
+        (deque(TEXTS), ""),
+        ([["green tea", 3], ["desk lamp", 40]], ""),
+        ([{"title": "green tea"}], "'title'"),
+        ({"title": TEXTS, "blurb": TEXTS}, r"\['title', 'blurb'\]"),
+    ],
+    ids=str,
+)
+def test_features_reject_text_and_name_its_transformers(X, fields):
+    message = rf"make_pipeline\(xclassic.features.TextFeatures\({fields}\), Centroid\(\)\), or BertEncoder in its place"
+    with pytest.raises(ValueError, match=message):
+        Centroid().fit(X, ["a", "b"])
+    with pytest.raises(ValueError, match=message):
+        Centroid().fit(np.eye(2), ["a", "b"]).predict(X)
+
+
+def test_memory_of_texts_is_not_estimated():
+    with pytest.raises(ValueError, match="X holds text, not features: 'green tea'"):
+        Centroid().estimate_memory(TEXTS, ["a", "b"])
+
+
+def test_features_reject_text_in_columns_of_tables():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"n": [1, 2], "title": TEXTS, "blurb": TEXTS})
+    for X, fields in ((table["title"], ""), (table[["title"]], "'title'"), (table, r"\['title', 'blurb'\]")):
+        with pytest.raises(ValueError, match=rf"TextFeatures\({fields}\), Centroid"):
+            Centroid().fit(X, ["a", "b"])
+
+
+def test_features_reject_dates():
+    with pytest.raises(TypeError, match=r"X is of dtype datetime64.*differences in days"):
+        features(DENSE.astype("M8[s]"))
+
+
+def test_no_rows_need_no_width():
+    model = Centroid().fit(np.eye(2), ["a", "b"])
+    for X in ([], ()):
+        assert model.predict_topk(X, 1).n_rows == model.predict(X).size == 0
+    with pytest.raises(ValueError, match="2D array"):
+        Centroid().fit([], ["a"])
 
 
 def test_features_may_be_memory_mapped(tmp_path):

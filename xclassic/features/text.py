@@ -47,7 +47,8 @@ class Preset(NamedTuple):
 PRESETS = {"title": Preset((1, 2), (4, 4), 1, True), "abstract": Preset((1, 1), (), 2, False)}
 
 
-class TextFeatures(TransformerMixin, BaseEstimator):
+# Its output is never wrapped in a table, which cannot hold sparse rows.
+class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     r"""TF-IDF of texts, or of the text fields of records with bins of their numbers, with settings made for XMC.
 
     A term t that occurs c times in a text weighs :math:`(1 + \ln c) \, (1 + \ln \frac{1 + n}{1 + n_t})`, or c in place

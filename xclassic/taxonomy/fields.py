@@ -23,7 +23,7 @@ from xclassic.taxonomy.hierarchy import SEP, LabelHierarchy
 from xclassic.topk import TopK
 from xclassic.validation.labels import label_array
 from xclassic.validation.parameters import check_k
-from xclassic.validation.records import NA, Names, check_names, paths_of, read_names
+from xclassic.validation.records import NA, Names, check_names, column_names, paths_of, read_names
 
 N_PATHS = 100  # Number of best paths that the ranking of the levels is made from.
 
@@ -381,9 +381,8 @@ def fields_report(
 
 
 def _fields_of(predictions: Any) -> list[str]:
-    if hasattr(predictions, "columns") or isinstance(predictions, Mapping):
-        found = list(predictions.columns if hasattr(predictions, "columns") else predictions)
-    else:
+    found = column_names(predictions)
+    if found is None:
         found = list(dict.fromkeys(field for record in predictions if isinstance(record, Mapping) for field in record))
     if not found:
         raise ValueError("predictions name no field; pass the records that predict returned, at least one.")

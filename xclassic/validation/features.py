@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import bsr_array, coo_array, csc_array, csr_array, issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
+
+from xclassic.validation.records import column_names
 
 Features: TypeAlias = csr_array | NDArray[np.float32]
 
@@ -37,18 +40,20 @@ def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Features
     ------
     ValueError
         If `X` is not two-dimensional, is empty, has NaN or infinite entries or entries beyond the range of float32,
-        or differs from the fitted features in number or names; or if its index arrays are broken.
+        or differs from the fitted features in number or names; if its index arrays are broken; or if `X` holds texts.
     TypeError
-        If `X` holds anything but numbers.
+        If `X` holds anything else but numbers, such as dates.
     """
-    if isinstance(X, str) or (isinstance(X, (list, tuple)) and X and isinstance(X[0], str)):
-        raise ValueError(
-            "X holds text, not features. Put a transformer of texts before the classifier: "
-            f"make_pipeline(xclassic.features.TextFeatures(), {type(estimator).__name__}())."
-        )
-    return _as_features(
-        validate_data(estimator, sound(X, "X"), reset=reset, ensure_min_samples=int(reset), **_RULES), "X"
-    )
+    if not reset and isinstance(X, (list, tuple)) and not X:
+        X = np.empty((0, estimator.n_features_in_))  # No rows have no width.
+    try:
+        checked = validate_data(estimator, sound(X, "X"), reset=reset, ensure_min_samples=int(reset), **_RULES)
+    except (TypeError, ValueError) as error:
+        refuse_text(X, type(estimator).__name__, error)
+        raise
+    if checked.dtype.kind not in "biuf":
+        refuse_text(X, type(estimator).__name__)
+    return _as_features(checked, "X")
 
 
 def check_rows(X: Any, name: str, n_columns: int | None = None) -> Features:
@@ -76,6 +81,34 @@ def check_rows(X: Any, name: str, n_columns: int | None = None) -> Features:
     if n_columns is not None and X.shape[1] != n_columns:
         raise ValueError(f"{name} has {X.shape[1]} columns; it must have {n_columns} here.")
     return X
+
+
+def refuse_text(X: Any, name: str, error: Exception | None = None) -> None:
+    """Raise a ValueError that says what to do if `X` holds texts or records, in any container."""
+    values = np.atleast_1d(np.asarray([] if issparse(X) else X, dtype=object))
+    text = next((value for value in values.flat if isinstance(value, (str, Mapping))), None)
+    if text is None:
+        return
+    names = column_names(X) or []
+    if isinstance(text, Mapping):
+        fields = list(text)
+    else:
+        fields = [field for field, column in zip(names, values.T, strict=False) if _has_text(column)]
+    wanted = "" if not fields else repr(fields if len(fields) > 1 else fields[0])
+    raise ValueError(
+        f"X holds {'records' if fields else 'text'}, not features: {_shown(text)}. Put a transformer of texts before "
+        f"the classifier: make_pipeline(xclassic.features.TextFeatures({wanted}), {name}()), or BertEncoder in its "
+        "place."
+    ) from error
+
+
+def _has_text(column: Any) -> bool:
+    return any(isinstance(value, str) for value in column)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]} ..."
 
 
 def _as_features(X: Any, name: str) -> Features:
