@@ -22,7 +22,6 @@ from xclassic import DiSMEC, ModelFileError, datasets, metrics
 from xclassic.cli.commands import train
 from xclassic.cli.measure import align_labels, widen
 from xclassic.cli.models import TrainedModel, read_model
-from xclassic.cli.outputs import choose_format
 from xclassic.cli.parameters import DEFAULTS, OPTIONS, descriptions, parse, spell
 from xclassic.features import FourierFeatures, TextFeatures
 from xclassic.storage import registry
@@ -349,15 +348,6 @@ def test_labels_cannot_break_lines(run):
     run("train DiSMEC t.jsonl --model m")
     lines = run("predict m t.jsonl -k 1").out.splitlines()
     assert [line.rpartition(":")[0] for line in lines] == ["0\ta\\tb\\nc\\u2028d", "1\tx:y z"]
-
-
-@pytest.mark.parametrize(
-    ("path", "form"),
-    [("-", "text"), ("a.txt.gz", "text"), ("a.jsonl", "jsonl"), ("a.ndjson.xz", "jsonl"), ("a.npz", "npz")],
-)
-def test_suffix_tells_the_format(path, form):
-    assert choose_format(path, None) == form
-    assert choose_format(path, "npz") == "npz"
 
 
 # Evaluate

@@ -101,6 +101,12 @@ def test_labels_tsv_names_in_its_last_column(folder):
     ]
 
 
+def test_labels_of_one_name_are_told(folder):
+    path = folder(train__txt=TRAIN, label_names__txt="a\n a\n")
+    with pytest.warns(UserWarning, match=r"label_names.txt: the labels 0 and 1 are both called 'a' \(1 labels"):
+        assert load(path).label_names == ["a", "a"]
+
+
 def test_test_file_goes_before_dev(folder):
     data = load(folder(train__txt=TRAIN, test__txt=TEST, dev__txt=TRAIN))
     assert data.X_test.shape[0] == 1

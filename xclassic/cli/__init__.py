@@ -107,5 +107,8 @@ def _show_warning(message: Warning | str, *details: Any) -> None:
 
 
 def _say(message: str, speaker: str = "xclassic") -> None:
+    from xclassic.cli.printing import printable
+
+    line = printable(" ".join(message.split()))
     with suppress(OSError):  # Where nobody can be told, the exit code remains.
-        print(f"{speaker}: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+        print(f"{speaker}: {line}", file=sys.stderr)  # noqa: T201

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import math
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -14,7 +14,9 @@ from typer.core import TyperGroup
 from xclassic._version import __version__
 from xclassic.cli.options import (
     Data,
+    DataFormat,
     Force,
+    IdField,
     Jobs,
     LabelDelimiter,
     LabelField,
@@ -26,15 +28,13 @@ from xclassic.cli.options import (
     load_trained,
     read,
     shows_progress,
+    source_for,
     step,
-    text_fields_of,
     whole_numbers,
 )
 from xclassic.cli.parameters import EstimatorGroup, usage_errors
+from xclassic.cli.printing import printable, to_json
 from xclassic.cli.report_command import report
-
-if TYPE_CHECKING:
-    pass
 
 TEXT_PANEL = "Features of texts and records (TF-IDF)"
 BY_PRESET = "by the preset"
@@ -83,19 +83,25 @@ def train(
     force: Force = False,
     quiet: Quiet = False,
     text_field: Annotated[
-        list[str], typer.Option(help="Field that holds the text; several have vocabularies of their own.")
-    ] = ["text"],  # noqa: B006
-    label_field: LabelField = "labels",
-    label_delimiter: LabelDelimiter = ",",
+        list[str] | None,
+        typer.Option(help="Field that holds the text; several have vocabularies of their own.", show_default="text"),
+    ] = None,
+    label_field: LabelField = None,
+    label_delimiter: LabelDelimiter = None,
     label_matrix: LabelMatrix = None,
     zero_based: ZeroBased = None,
+    data_format: DataFormat = None,
     numeric_field: Annotated[
         list[str], typer.Option(help="Field that holds a number, such as a price.", rich_help_panel=TEXT_PANEL)
     ] = [],  # noqa: B006
     preset: Annotated[
-        list[str],
-        typer.Option(help="title or abstract; several are for one text field each.", rich_help_panel=TEXT_PANEL),
-    ] = ["title"],  # noqa: B006
+        list[str] | None,
+        typer.Option(
+            help="title or abstract; several are for one text field each.",
+            rich_help_panel=TEXT_PANEL,
+            show_default="title",
+        ),
+    ] = None,
     ngram_range: Annotated[
         str | None,
         typer.Option(
@@ -139,14 +145,17 @@ def train(
     from xclassic.cli.models import TrainedModel
     from xclassic.cli.outputs import write_line
     from xclassic.features import TextFeatures
+    from xclassic.validation.records import template_fields
 
     _check_model_folder(model, force)
     reads_text = get_tags(estimator).input_tags.string
-    is_record = len(text_field) > 1 or bool(numeric_field) or getattr(estimator, "prompt", None) is not None
+    fields, presets = text_field or ["text"], preset or ["title"]
+    prompt = getattr(estimator, "prompt", None)
+    is_record = len(fields) > 1 or bool(numeric_field) or prompt is not None
     encoder = TextFeatures(
-        text_field if is_record else None,
+        fields if is_record else None,
         numeric=tuple(numeric_field),
-        preset=preset[0] if len(preset) == 1 else preset,
+        preset=presets[0] if len(presets) == 1 else presets,
         ngram_range=_lengths("--ngram-range", ngram_range),
         char_ngrams=_lengths("--char-ngrams", char_ngrams),
         min_df=min_df,
@@ -154,17 +163,34 @@ def train(
         stop_words=None if stop_words == "none" else stop_words,
         sublinear_tf=sublinear_tf,
     )
+    weighing = {
+        "--numeric-field": numeric_field,
+        "--preset": preset,
+        "--ngram-range": ngram_range,
+        "--char-ngrams": char_ngrams,
+        "--min-df": min_df,
+        "--max-features": max_features,
+        "--stop-words": stop_words,
+        "--sublinear-tf": sublinear_tf,
+    }
     with usage_errors():
         encoder._check_parameters()
-    fields = None if is_record else text_field
-    source = Source(data, fields, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based)
+    source = Source(
+        data, text_field or None, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based,
+        data_format=data_format, as_records=is_record,
+        record_fields=[*fields, *numeric_field] if prompt is None else template_fields(prompt),
+    )  # fmt: skip
     points = read(source, "train", quiet)
-    X, training = points.X, {"data": data, "n_rows": len(points.ids)}
+    X, training = points.X, {"data": printable(data), "n_rows": len(points.ids)}
     size = f"{len(points.ids):,} points"
     if points.is_text:
-        training["text_fields"] = text_field
+        training["text_fields"] = fields
     elif reads_text:
         raise typer.BadParameter(f"{type(estimator).__name__} reads texts; pass JSON lines, CSV or TSV")
+    weighs_terms = points.is_text and not reads_text
+    for option, value in weighing.items():
+        if value is not None and value != [] and not weighs_terms:
+            raise typer.BadParameter(f"{option} is for TF-IDF of texts, which has no part in this; leave it out")
     if not reads_text:
         if points.is_text:
             with step("weighing terms", quiet):
@@ -216,31 +242,25 @@ def predict(
         str | None, typer.Option(help="text, jsonl or npz.", show_default="by the suffix of the output, else text")
     ] = None,
     label_ids: Annotated[bool, typer.Option("--label-ids", help="Write ids of labels that have names.")] = False,
-    id_field: Annotated[
-        str | None, typer.Option(help="Field that names a row of text.", show_default="row numbers from 0")
-    ] = None,
+    id_field: IdField = None,
     force: Force = False,
     quiet: Quiet = False,
     n_jobs: Jobs = -1,
     text_field: TextField = None,
     zero_based: ZeroBased = None,
+    data_format: DataFormat = None,
 ) -> None:
     """Write the best labels of each row (of a folder: of its test points)."""
-    from xclassic.cli.data import Source
     from xclassic.cli.outputs import check_output, choose_format, write_predictions
 
+    if threshold is not None and math.isnan(threshold):
+        raise typer.BadParameter("--threshold is nan, which no score reaches; pass a number")
     form = choose_format(output, format)
     if form == "npz" and output == "-" and sys.stdout and sys.stdout.isatty():
         raise typer.BadParameter("npz is not text for a terminal; name a file with --output")
     check_output(output, force)
     trained = load_trained(model, n_jobs, quiet)
-    source = Source(
-        data,
-        text_fields_of(trained, text_field),
-        id_field=id_field,
-        zero_based=zero_based,
-        record_fields=trained.record_fields,
-    )
+    source = source_for(trained, data, text_field, id_field=id_field, zero_based=zero_based, data_format=data_format)
     points = read(source, "test", quiet, n_features=trained.n_features, labels=False)
     top = trained.predict_topk(points.X, k)
     if threshold is not None:
@@ -271,16 +291,16 @@ def evaluate(
     quiet: Quiet = False,
     n_jobs: Jobs = -1,
     text_field: TextField = None,
-    label_field: LabelField = "labels",
-    label_delimiter: LabelDelimiter = ",",
+    label_field: LabelField = None,
+    label_delimiter: LabelDelimiter = None,
     label_matrix: LabelMatrix = None,
     zero_based: ZeroBased = None,
+    data_format: DataFormat = None,
 ) -> None:
     """Print the metrics of a model on labeled data (of a folder: on its test points)."""
     from dataclasses import replace
 
     from xclassic import metrics
-    from xclassic.cli.data import Source
     from xclassic.cli.measure import MIN_POINTS, count_labels, measure
     from xclassic.cli.outputs import write_line
 
@@ -290,24 +310,24 @@ def evaluate(
         metrics.propensity([1], MIN_POINTS, **constants)
     trained = load_trained(model, n_jobs, quiet)
     n_features, classes = trained.n_features, trained.estimator.classes_
-    fields = text_fields_of(trained, text_field)
-    source = Source(
-        data, fields, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based,
-        record_fields=trained.record_fields,
+    source = source_for(
+        trained, data, text_field, label_field=label_field, label_delimiter=label_delimiter, label_matrix=label_matrix,
+        zero_based=zero_based, data_format=data_format,
     )  # fmt: skip
+    alone = train_data is None  # Else options may speak of either file.
     if train_data is not None:
-        labeled = replace(source, path=train_data, label_matrix=train_label_matrix)
-        training = read(labeled, "train", quiet, n_features=n_features)
+        labeled = replace(source, path=train_data, label_matrix=train_label_matrix, data_format=None)
+        training = read(labeled, "train", quiet, n_features=n_features, strict=False)
         counts = count_labels(training.Y, classes)
         trained = replace(trained, label_counts=counts, training={"n_rows": len(training.ids)})
-    points = read(source, "test", quiet, n_features=n_features)
+    points = read(source, "test", quiet, n_features=n_features, strict=alone)
     results, truth = measure(trained, points, depths, constants, by_frequency)
     if not as_json:
         write_line(metrics.format_table(results))
         return
     n_unknown = truth.shape[1] - classes.size
     summary = {"model": model, "data": data, "n_rows": truth.shape[0], "n_unknown_labels": n_unknown}
-    write_line(json.dumps({**summary, "metrics": results}, ensure_ascii=False))
+    write_line(to_json({**summary, "metrics": results}))
 
 
 commands.command()(report)
@@ -327,18 +347,16 @@ def explain(
     quiet: Quiet = False,
     text_field: TextField = None,
     zero_based: ZeroBased = None,
+    data_format: DataFormat = None,
 ) -> None:
     """Tell why a label has its score for one row (of a folder: of its test points)."""
     from sklearn.pipeline import Pipeline
 
     from xclassic import explain as explain_score
-    from xclassic.cli.data import Source
     from xclassic.cli.outputs import write_line
 
     trained = load_trained(model, 1, quiet)
-    source = Source(
-        data, text_fields_of(trained, text_field), zero_based=zero_based, record_fields=trained.record_fields
-    )
+    source = source_for(trained, data, text_field, zero_based=zero_based, data_format=data_format)
     points = read(source, "test", quiet, n_features=trained.n_features, labels=False)
     if row >= len(points.ids):
         raise typer.BadParameter(f"there is no row {row}; {data} has {len(points.ids)} rows, counted from 0")
@@ -351,15 +369,17 @@ def explain(
         X,
         trained.estimator.classes_[chosen],
         n_features=n_features,
-        label_names=shown,
+        label_names=shown if as_json else [printable(str(name)) for name in shown.tolist()],
         feature_names=None if isinstance(trained.model, Pipeline) else points.feature_names,
     )
-    write_line(json.dumps(explanation.to_dict(), ensure_ascii=False) if as_json else str(explanation))
+    write_line(to_json(explanation.to_dict()) if as_json else str(explanation))
 
 
 def _position(label: str, shown: Any) -> int:
     """Return the id of a label that is given as it is shown."""
     found = [i for i, name in enumerate(shown.tolist()) if str(name) == label]
+    if len(found) > 1:
+        raise typer.BadParameter(f"{len(found)} labels are called {label!r}; name one by its id, with --label-ids")
     if not found:
         raise typer.BadParameter(
             f"the model has no label {label!r}; some of its labels: {', '.join(map(str, shown[:3]))}"
@@ -391,7 +411,7 @@ def info(
         "training": trained.training,
         "checked": "everything" if full else "sizes",
     }
-    write_line(json.dumps(metadata, ensure_ascii=False, default=str) if as_json else _table(metadata))
+    write_line(to_json(metadata) if as_json else _table(metadata))
 
 
 def _table(metadata: dict[str, Any]) -> str:
@@ -410,9 +430,9 @@ def _table(metadata: dict[str, Any]) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return (
-        str(float(f"{value:.6g}")) if isinstance(value, float) else str(value).lower() if value is None else str(value)
-    )
+    if isinstance(value, float):
+        return str(float(f"{value:.6g}"))
+    return "none" if value is None else printable(str(value))
 
 
 def _lengths(option: str, text: str | None) -> tuple[int, ...] | None:

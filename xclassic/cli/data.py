@@ -2,48 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import re
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import typer
+from numpy.lib.format import MAGIC_PREFIX
 
 from xclassic import datasets
+from xclassic.datasets.texts import FORMATS_BY_SUFFIX, first_line, format_of_content, read_ids, suffix_of
 
-MATRIX_SUFFIXES = (".npz", ".npy")
-TABLE_SUFFIXES = {".csv", ".tsv"}
-TEXT_SUFFIXES = {".jsonl", ".ndjson"} | TABLE_SUFFIXES
+STDIN = "-"
 BUNDLED = "bibtex"
+ZIP_PREFIX = b"PK\x03\x04"
+TABLES = ("csv", "tsv")
+TEXTS = ("jsonl", *TABLES)
+FORMATS = (*TEXTS, "xmc", "npz")
+# Which options speak of what, by the attributes of `Source`.
+OPTIONS = (
+    ("text_fields", "--text-field", "JSON lines, CSV and TSV", TEXTS),
+    ("label_field", "--label-field", "JSON lines, CSV and TSV", TEXTS),
+    ("label_delimiter", "--label-delimiter", "JSON lines, CSV and TSV", TEXTS),
+    ("id_field", "--id-field", "JSON lines, CSV and TSV", TEXTS),
+    ("label_matrix", "--label-matrix", ".npz and .npy features", ("npz",)),
+    ("zero_based", "--zero-based or --one-based", "text files of the field", ("xmc", "folder")),
+)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where points are and how to read them.
+    """Where points are and how to read them; an option that was not given is None.
 
     Attributes
     ----------
     path : str
         A text file of the Extreme Classification Repository, ``.npz`` or ``.npy`` features, JSON lines, CSV or TSV, a
-        folder, or the name of the bundled data set.
+        folder, the name of the bundled data set, or ``-`` for standard input.
     text_fields, label_field, label_delimiter, id_field
-        Of JSON lines, CSV and TSV; see `xclassic.datasets.read_texts`. None takes whole records instead of texts.
-    record_fields : sequence of str
-        Columns that CSV and TSV must have where whole records are read. A record of JSON lines may lack them.
+        Of JSON lines, CSV and TSV; see `xclassic.datasets.read_texts`.
     label_matrix : str or None
         The ``.npz`` labels beside ``.npz`` or ``.npy`` features.
     zero_based : bool or None
         Of text files without a header; see `xclassic.datasets.read_xmc`.
+    data_format : str or None
+        One of `FORMATS`. By default the name tells it, or else the content.
+    default_fields : sequence of str
+        Fields of the text where `text_fields` is None.
+    as_records : bool
+        Whether to take whole records instead of texts.
+    record_fields : sequence of str
+        Columns that CSV and TSV must have where whole records are read. A record of JSON lines may lack them.
     """
 
     path: str
-    text_fields: Sequence[str] | None = ("text",)
-    label_field: str = "labels"
-    label_delimiter: str = ","
+    text_fields: Sequence[str] | None = None
+    label_field: str | None = None
+    label_delimiter: str | None = None
     id_field: str | None = None
     label_matrix: str | None = None
     zero_based: bool | None = None
+    data_format: str | None = None
+    default_fields: Sequence[str] = ("text",)
+    as_records: bool = False
     record_fields: Sequence[str] = ()
+
+    @property
+    def fields(self) -> Sequence[str]:
+        """The fields that are read."""
+        return self.record_fields if self.as_records else self.text_fields or self.default_fields
 
 
 @dataclass(frozen=True)
@@ -55,7 +89,7 @@ class Points:
     X : list of str or dict, sparse matrix or array
         Texts, records or features.
     Y : list of label lists, csr_array or None
-    ids : sequence of int or str, length n_rows
+    ids : sequence of int, float or str, length n_rows
         How the rows are called.
     label_names : list of str or None
         Of the columns of `Y`, if the data names them.
@@ -65,7 +99,7 @@ class Points:
 
     X: Any
     Y: Any
-    ids: Sequence[int | str]
+    ids: Sequence[int | str | float]
     label_names: list[str] | None = None
     feature_names: list[str] | None = None
 
@@ -76,7 +110,12 @@ class Points:
 
 
 def read_points(
-    source: Source, part: Literal["train", "test"], *, n_features: int | None = None, labels: bool = True
+    source: Source,
+    part: Literal["train", "test"],
+    *,
+    n_features: int | None = None,
+    labels: bool = True,
+    strict: bool = True,
 ) -> Points:
     """Read points.
 
@@ -89,17 +128,100 @@ def read_points(
         Number of features of a text file that has no header.
     labels : bool, default=True
         Whether labels are needed.
+    strict : bool, default=True
+        Whether to refuse options that do not speak of this kind of data.
     """
-    path = Path(source.path)
+    with _regular(source.path) as path, _errors_of_options(source, path):
+        form = _form(source, path)
+        if strict:
+            _check_options(source, form)
+        if form == "folder":
+            points = _read_folder(source, part)
+        elif form in TEXTS:
+            points = _read_texts(source, path, form, labels)
+        elif form == "npz":
+            points = _read_matrices(source, path, labels)
+        else:
+            columns = n_features if source.zero_based is not None else None
+            X, Y = datasets.read_xmc(path, n_features=columns, zero_based=source.zero_based)
+            points = Points(X, Y, range(X.shape[0]))
+        if not len(points.ids):
+            problem = "there are no rows in it"
+            if labels:
+                raise datasets.DataFileError(path, problem)
+            warnings.warn(f"{source.path}: {problem}", stacklevel=2)
+    return points
+
+
+@contextmanager
+def _regular(path: str) -> Iterator[Path]:
+    """Yield a path that can be read more than once: what a pipe delivers is stored meanwhile."""
+    given = Path(path).expanduser()
+    if path != STDIN and (given.is_file() or given.is_dir() or not given.exists()):
+        yield given
+        return
+    if path == STDIN and sys.stdin is None:
+        raise OSError("standard input is closed; name a file")
+    with TemporaryDirectory(prefix="xclassic-") as folder:
+        stored = Path(folder, "standard input" if path == STDIN else given.name)
+        with sys.stdin.buffer if path == STDIN else open(given, "rb") as stream, open(stored, "wb") as copy:
+            shutil.copyfileobj(stream, copy)
+        yield stored
+
+
+@contextmanager
+def _errors_of_options(source: Source, stored: Path) -> Iterator[None]:
+    """Say of errors what was named on the command line, and advise options rather than arguments."""
+    try:
+        yield
+    except datasets.DataFileError as error:
+        name = error.path
+        if name == stored:
+            name = Path("standard input" if source.path == STDIN else source.path)
+        problem = error.problem.replace("zero_based=True or zero_based=False", "--zero-based or --one-based")
+        raise datasets.DataFileError(name, problem, error.line) from error
+
+
+def _form(source: Source, path: Path) -> str:
+    """Return "folder" or one of `FORMATS`."""
+    if source.data_format is not None:
+        if source.data_format not in FORMATS:
+            raise typer.BadParameter(f"there is no data format {source.data_format!r}; there are {', '.join(FORMATS)}")
+        return source.data_format
     if source.path == BUNDLED or path.is_dir():
-        return _read_folder(source, part)
-    if TEXT_SUFFIXES.intersection(path.suffixes[-2:]):
-        return _read_texts(source, labels)
-    if path.suffix in MATRIX_SUFFIXES:
-        return _read_matrices(source, labels)
-    columns = n_features if source.zero_based is not None else None
-    X, Y = datasets.read_xmc(path, n_features=columns, zero_based=source.zero_based)
-    return Points(X, Y, range(X.shape[0]))
+        return "folder"
+    suffix = suffix_of(source.path)
+    if suffix in (".npz", ".npy"):
+        return "npz"
+    return FORMATS_BY_SUFFIX.get(suffix) or _form_of_content(source, path)
+
+
+def _form_of_content(source: Source, path: Path) -> str:
+    with open(path, "rb") as stream:
+        if stream.read(len(MAGIC_PREFIX)).startswith((MAGIC_PREFIX, ZIP_PREFIX)):
+            return "npz"
+    line = first_line(path)
+    if not line:
+        raise datasets.DataFileError(path, "it is empty")
+    form = format_of_content(line)
+    columns = next(csv.reader([line], delimiter="\t" if form == "tsv" else ","), [])
+    if form == "jsonl" or not {column.strip() for column in columns}.isdisjoint(source.fields):
+        return form
+    if re.match(r"\s*(#|\d[\d,]*(\s|:|$))", line):
+        return "xmc"
+    raise datasets.DataFileError(
+        path,
+        f"neither its name nor its first line tells what it is, which begins with {line[:40].strip()!r}. Accepted are "
+        f"JSON lines, CSV or TSV with a column {' or '.join(map(repr, source.fields))} in the first line, the format "
+        "of the Extreme Classification Repository, and .npz or .npy; --data-format names one",
+    )
+
+
+def _check_options(source: Source, form: str) -> None:
+    for attribute, option, speaks_of, forms in OPTIONS:
+        if getattr(source, attribute) is not None and form not in forms:
+            found = "a folder of points" if form == "folder" else f"read as {form}"
+            raise typer.BadParameter(f"{option} is for {speaks_of}, but {source.path} is {found}; leave it out")
 
 
 def _read_folder(source: Source, part: str) -> Points:
@@ -110,29 +232,28 @@ def _read_folder(source: Source, part: str) -> Points:
     return Points(X, Y, range(X.shape[0]), data.label_names, data.feature_names)
 
 
-def _read_texts(source: Source, labels: bool) -> Points:
-    delimiter = source.label_delimiter or None
-    label_field = source.label_field if labels else None
+def _read_texts(source: Source, path: Path, form: str, labels: bool) -> Points:
     texts: list[Any]
     texts, lists = datasets.read_texts(
-        source.path, text=source.text_fields or [], labels=label_field, label_delimiter=delimiter
+        path,
+        text=() if source.as_records else source.fields,
+        labels=(source.label_field or "labels") if labels else None,
+        label_delimiter="," if source.label_delimiter is None else source.label_delimiter or None,
+        format=form,
     )
-    if source.text_fields is None:
-        texts = datasets.read_records(source.path)
-        if texts and TABLE_SUFFIXES.intersection(Path(source.path).suffixes[-2:]):
+    if source.as_records:
+        texts = datasets.read_records(path, format=form)
+        if texts and form in TABLES:
             for field in source.record_fields:
                 if field not in texts[0]:
                     found = ", ".join(sorted(texts[0]))
-                    raise datasets.DataFileError(source.path, f"the model reads a field {field!r}; found are {found}")
-    ids: Sequence[Any] = range(len(texts))
-    if source.id_field is not None:  # Ids are strings or integers, as labels are, so they are read as labels.
-        _, cells = datasets.read_texts(source.path, text=[], labels=source.id_field, label_delimiter=None)
-        ids = [cell[0] if cell else "" for cell in cells or ()]
+                    raise datasets.DataFileError(path, f"the model reads a field {field!r}; found are {found}")
+    ids = range(len(texts)) if source.id_field is None else read_ids(path, source.id_field, format=form)
     return Points(texts, lists, ids)
 
 
-def _read_matrices(source: Source, labels: bool) -> Points:
+def _read_matrices(source: Source, path: Path, labels: bool) -> Points:
     if labels and source.label_matrix is None:
         raise typer.BadParameter(f"{source.path} holds features only; pass the labels with --label-matrix")
-    X, Y = datasets.read_npz(source.path, source.label_matrix)
+    X, Y = datasets.read_npz(path, source.label_matrix)
     return Points(X, Y, range(X.shape[0]))

@@ -20,15 +20,26 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help="A file in the format of the Extreme Classification Repository (plain or compressed), features as .npz or "
-        ".npy, texts as .jsonl, .csv or .tsv, a folder with train and test files, or bibtex, which is in the package.",
+        ".npy, texts as JSON lines, CSV or TSV, a folder with train and test files, bibtex, which is in the package, "
+        "or - for standard input.",
     ),
 ]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")]
 TextField = Annotated[
     list[str] | None, typer.Option(help="Field that holds the text.", show_default="that of the training data")
 ]
-LabelField = Annotated[str, typer.Option(help="Field that holds the labels.")]
-LabelDelimiter = Annotated[str, typer.Option(help="Where a string of labels is cut; '' takes it as one label.")]
+LabelField = Annotated[str | None, typer.Option(help="Field that holds the labels.", show_default="labels")]
+LabelDelimiter = Annotated[
+    str | None, typer.Option(help="Where a string of labels is cut; '' takes it as one label.", show_default=",")
+]
+DataFormat = Annotated[
+    str | None,
+    typer.Option(
+        help="What DATA is: jsonl, csv, tsv, xmc (the text format of the field) or npz (also .npy).",
+        show_default="by the name, else by the content",
+    ),
+]
+IdField = Annotated[str | None, typer.Option(help="Field that names a row of text.", show_default="row numbers from 0")]
 LabelMatrix = Annotated[str | None, typer.Option(metavar="Y.npz", help="Labels of .npz or .npy features.")]
 ZeroBased = Annotated[
     bool | None,
@@ -56,13 +67,22 @@ def read(source: Source, part: Any, quiet: bool, **options: Any) -> Points:
         return read_points(source, part, **options)
 
 
-def text_fields_of(trained: TrainedModel, given: list[str] | None) -> list[str] | None:
-    """Return the fields that are the text, by default those of the training data; None for a model of records."""
-    if trained.input == "records":
-        if given:
-            raise typer.BadParameter("the model reads records and knows its fields; leave --text-field out")
-        return None
-    return given or trained.training.get("text_fields", ["text"])
+def source_for(trained: TrainedModel, path: str, text_field: list[str] | None, **options: Any) -> Source:
+    """Return where to read what a model reads: the fields of its training data unless others are named."""
+    from xclassic.cli.data import Source
+
+    as_records = trained.input == "records"
+    if as_records and text_field:
+        raise typer.BadParameter("the model reads records and knows its fields; leave --text-field out")
+    default_fields = trained.training.get("text_fields", ["text"])
+    return Source(
+        path,
+        text_field or None,
+        default_fields=default_fields,
+        as_records=as_records,
+        record_fields=trained.record_fields,
+        **options,
+    )
 
 
 def whole_numbers(option: str, text: str) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import sys
@@ -17,12 +16,21 @@ import typer
 from numpy.typing import NDArray
 
 from xclassic.cli import BROKEN_PIPE
-from xclassic.datasets._files import COMPRESSED_SUFFIXES, write_atomically
+from xclassic.cli.printing import CONTROLS, printable, spelled, to_json
+from xclassic.datasets._files import write_atomically
+from xclassic.datasets.texts import suffix_of
 from xclassic.topk import TopK
 
 STDOUT = "-"
 FORMATS = ("text", "jsonl", "npz")
-BREAKS = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+UNSAFE = re.compile(
+    rf"[\\{CONTROLS}]"
+)  # What is spelled in cells of text; with the backslash, so that it can be undone.
+OTHER_FORMATS = (
+    *(".csv", ".json", ".parquet", ".feather", ".arrow", ".xls", ".xlsx", ".ods", ".npy", ".pkl"),
+    *(".html", ".xml", ".pdf"),
+)
+FORMULA = ("=", "+", "-", "@")  # What a cell begins with that a spreadsheet computes.
 
 
 @contextmanager
@@ -56,9 +64,10 @@ def _standard_output() -> Iterator[IO[bytes]]:
 
 
 def write_line(text: str) -> None:
-    """Write a result to standard output."""
+    """Write a result to standard output, one line or several."""
+    lines = "\n".join(map(printable, text.split("\n")))
     with _standard_output() as stream:
-        stream.write(f"{text}\n".encode())
+        stream.write(f"{lines}\n".encode())
 
 
 def check_output(path: str, force: bool) -> None:
@@ -72,17 +81,19 @@ def check_output(path: str, force: bool) -> None:
 
 
 def choose_format(path: str, chosen: str | None) -> str:
-    """Return the format asked for, or the one that the suffix tells."""
-    if chosen is not None:
-        if chosen not in FORMATS:
-            raise typer.BadParameter(f"there is no format {chosen!r}; there are {', '.join(FORMATS)}")
-        return chosen
-    name = Path(path)
-    suffix = name.with_suffix("").suffix if name.suffix in COMPRESSED_SUFFIXES else name.suffix
-    return {".jsonl": "jsonl", ".ndjson": "jsonl", ".npz": "npz"}.get(suffix, "text")
+    """Return the format asked for, or the one that the suffix tells; a suffix of what is not written is refused."""
+    if chosen is not None and chosen not in FORMATS:
+        raise typer.BadParameter(f"there is no format {chosen!r}; there are {', '.join(FORMATS)}")
+    suffix = suffix_of(path)
+    form = chosen or {".jsonl": "jsonl", ".ndjson": "jsonl", ".npz": "npz"}.get(suffix, "text")
+    if suffix in OTHER_FORMATS and (form, suffix) != ("jsonl", ".json"):
+        raise typer.BadParameter(
+            f"{path} would hold {form} and be no {suffix} file; name it .txt or .tsv (tabs part cells), .jsonl or .npz"
+        )
+    return form
 
 
-def write_predictions(path: str, form: str, top: TopK, labels: NDArray[Any], ids: Sequence[str | int]) -> None:
+def write_predictions(path: str, form: str, top: TopK, labels: NDArray[Any], ids: Sequence[str | int | float]) -> None:
     """Write ranked labels.
 
     Parameters
@@ -90,40 +101,47 @@ def write_predictions(path: str, form: str, top: TopK, labels: NDArray[Any], ids
     path : str
         See `open_output`.
     form : {"text", "jsonl", "npz"}
-        A line ``id<TAB>label:score<TAB>label:score...`` for each row, a JSON object for each row, or arrays.
+        A line ``id<TAB>label:score<TAB>label:score...`` for each row, a JSON object for each row, or arrays. In text,
+        backslashes, control characters and halves of characters are spelled as in JSON, and in a file ``.tsv``, which
+        spreadsheets open, so is what begins a formula.
     top : TopK
     labels : ndarray, shape (n_labels,)
         How label ids are written.
-    ids : sequence of str or int, length n_rows
+    ids : sequence of str, int or float, length n_rows
         How rows are written.
     """
     with open_output(path) as stream:
         if form == "npz":
             stream.write(_npz_bytes(top, labels, ids))
             return
-        write = _text_line if form == "text" else _json_line
+        for_spreadsheets = suffix_of(path) == ".tsv"
         for i, row in enumerate(ids):
             count = top.counts[i]
-            predictions = labels[top.ids[i, :count]].tolist()
-            stream.write(write(row, predictions, top.scores[i, :count].tolist()).encode())
+            predictions, scores = labels[top.ids[i, :count]].tolist(), top.scores[i, :count].tolist()
+            if form == "text":
+                line = _text_line(row, predictions, scores, for_spreadsheets)
+            else:
+                line = _json_line(row, predictions, scores)
+            stream.write(line.encode())
 
 
-def _text_line(row: str | int, labels: list[Any], scores: list[float]) -> str:
-    cells = [f"{_cell(label)}:{score:.6g}" for label, score in zip(labels, scores, strict=True)]
-    return "\t".join([_cell(row), *cells]) + "\n"
+def _text_line(row: str | int | float, labels: list[Any], scores: list[float], for_spreadsheets: bool) -> str:
+    cells = [f"{_cell(label, for_spreadsheets)}:{score:.6g}" for label, score in zip(labels, scores, strict=True)]
+    return "\t".join([_cell(row, for_spreadsheets), *cells]) + "\n"
 
 
-def _cell(value: Any) -> str:
-    """Return a value with the characters that would part cells or lines spelled as in JSON."""
-    return BREAKS.sub(lambda found: json.dumps(found[0])[1:-1], str(value))
+def _cell(value: Any, for_spreadsheets: bool) -> str:
+    text = UNSAFE.sub(spelled, str(value))
+    if for_spreadsheets and isinstance(value, str) and text.startswith(FORMULA):
+        return f"\\u{ord(text[0]):04x}{text[1:]}"
+    return text
 
 
-def _json_line(row: str | int, labels: list[Any], scores: list[float]) -> str:
-    rounded = [float(f"{score:.6g}") for score in scores]
-    return json.dumps({"id": row, "labels": labels, "scores": rounded}, ensure_ascii=False) + "\n"
+def _json_line(row: str | int | float, labels: list[Any], scores: list[float]) -> str:
+    return to_json({"id": row, "labels": labels, "scores": [float(f"{score:.6g}") for score in scores]}) + "\n"
 
 
-def _npz_bytes(top: TopK, labels: NDArray[Any], ids: Sequence[str | int]) -> bytes:
+def _npz_bytes(top: TopK, labels: NDArray[Any], ids: Sequence[str | int | float]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer, ids=top.ids, scores=top.scores, counts=top.counts, labels=labels, row_ids=np.asarray(ids)

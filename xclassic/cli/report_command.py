@@ -10,7 +10,9 @@ import typer
 
 from xclassic.cli.options import (
     Data,
+    DataFormat,
     Force,
+    IdField,
     Jobs,
     LabelDelimiter,
     LabelField,
@@ -21,7 +23,7 @@ from xclassic.cli.options import (
     ZeroBased,
     load_trained,
     read,
-    text_fields_of,
+    source_for,
     whole_numbers,
 )
 from xclassic.cli.parameters import usage_errors
@@ -41,9 +43,7 @@ def report(
     seed: Annotated[int, typer.Option(min=0, help="Draws the samples.")] = 0,
     title: Annotated[str | None, typer.Option(help="Heading.", show_default="names model and data")] = None,
     label_ids: Annotated[bool, typer.Option("--label-ids", help="Show ids of labels that have names.")] = False,
-    id_field: Annotated[
-        str | None, typer.Option(help="Field that names a row of text.", show_default="row numbers from 0")
-    ] = None,
+    id_field: IdField = None,
     preset: Annotated[
         str | None,
         typer.Option(help="Constants of the propensities: default, wikipedia or amazon.", show_default="default"),
@@ -59,15 +59,15 @@ def report(
     quiet: Quiet = False,
     n_jobs: Jobs = -1,
     text_field: TextField = None,
-    label_field: LabelField = "labels",
-    label_delimiter: LabelDelimiter = ",",
+    label_field: LabelField = None,
+    label_delimiter: LabelDelimiter = None,
     label_matrix: LabelMatrix = None,
     zero_based: ZeroBased = None,
+    data_format: DataFormat = None,
 ) -> None:
     """Write an HTML page about a model on labeled data (of a folder: on its test points)."""
     import numpy as np
 
-    from xclassic.cli.data import Source
     from xclassic.cli.measure import MIN_POINTS, align_labels, count_labels, widen
     from xclassic.html_report import write_report
     from xclassic.html_report.figures import check_matplotlib
@@ -80,16 +80,17 @@ def report(
     _check_page(output, force)
     trained = load_trained(model, n_jobs, quiet)
     n_features, classes = trained.n_features, trained.estimator.classes_
-    fields = text_fields_of(trained, text_field)
-    source = Source(
-        data, fields, label_field, label_delimiter, id_field, label_matrix, zero_based, trained.record_fields
-    )
+    source = source_for(
+        trained, data, text_field, label_field=label_field, label_delimiter=label_delimiter, id_field=id_field,
+        label_matrix=label_matrix, zero_based=zero_based, data_format=data_format,
+    )  # fmt: skip
+    alone = train_data is None  # Else options may speak of either file.
     if train_data is not None:
-        labeled = replace(source, path=train_data, label_matrix=train_label_matrix)
-        training = read(labeled, "train", quiet, n_features=n_features)
+        labeled = replace(source, path=train_data, label_matrix=train_label_matrix, data_format=None)
+        training = read(labeled, "train", quiet, n_features=n_features, strict=False)
         counts, stored = count_labels(training.Y, classes), {"data": train_data, "n_rows": len(training.ids)}
         trained = replace(trained, label_counts=counts, training=stored)
-    points = read(source, "test", quiet, n_features=n_features)
+    points = read(source, "test", quiet, n_features=n_features, strict=alone)
     truth = align_labels(points.Y, classes)
     depth = min(max(depths), truth.shape[1])
     top = widen(trained.predict_topk(points.X, depth), depth)

@@ -33,6 +33,7 @@ class DataFileError(ValueError):
 
     def __init__(self, path: str | os.PathLike[str], problem: str, line: int | None = None) -> None:
         self.path = Path(path)
+        self.problem = problem
         self.line = line
         super().__init__(f"{self.path}{'' if line is None else f', line {line}'}: {problem}")
 

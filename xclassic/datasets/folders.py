@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,6 +124,11 @@ def load(path_or_name: _Path, *, zero_based: bool | None = None, split_column: i
         If the folder does not hold a data set, or several (the message lists what was found and what is accepted), if a
         file is malformed, or if train, test and names disagree on the numbers of features and labels.
 
+    Warns
+    -----
+    UserWarning
+        If two labels have one name.
+
     Notes
     -----
     The data sets of the Extreme Classification Repository are downloaded from its page. Once unpacked, their
@@ -159,6 +165,7 @@ def load(path_or_name: _Path, *, zero_based: bool | None = None, split_column: i
                 f"train has {ours.shape[1]} {what} and test has {theirs.shape[1]}; they must share one numbering",
             )
     label_names = _read_names(files.get("label names"), "labels", Y.shape[1])
+    _warn_of_namesakes(files.get("label names"), label_names or [])
     feature_names = _read_names(files.get("feature names"), "features", X.shape[1])
     return Dataset(folder.resolve().name, X, Y, X_test, Y_test, label_names, feature_names)
 
@@ -240,9 +247,22 @@ def _read_names(path: Path | None, what: str, count: int) -> list[str] | None:
     names = [line.rstrip("\r\n") for line in read_lines(path)]
     if ".tsv" in path.name:
         names = [name.split("\t")[-1] for name in names]
+    names = [name.strip() for name in names]
     if len(names) != count:
         raise DataFileError(path, f"it names {len(names)} {what}, but the points have {count}; give one name per line")
     return names
+
+
+def _warn_of_namesakes(path: Path | None, names: list[str]) -> None:
+    first: dict[str, int] = {}
+    again = [i for i, name in enumerate(names) if first.setdefault(name, i) != i]
+    if again:
+        i = again[0]
+        warnings.warn(
+            f"{path}: the labels {first[names[i]]} and {i} are both called {names[i]!r} ({len(again)} labels in all have a "
+            "name that came before); only their ids tell them apart",
+            stacklevel=3,
+        )
 
 
 def _find_files(folder: Path) -> _Files:
