@@ -157,3 +157,19 @@ def test_labels_of_one_name(run, tmp_path):
     assert run("explain m data/train.txt --label 1 --label-ids").out
     with pytest.warns(UserWarning, match="called 'tea'"):
         assert datasets.load(folder).label_names == ["tea", "tea"]
+
+
+def test_paths_may_begin_at_home(run, texts, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    run(["train", "DiSMEC", "~/t.jsonl", "--model=~/n"])
+    run(["predict", "~/n", "~/t.jsonl", "--output=~/top.txt"])
+    assert Path("top.txt").read_text() == texts
+    X, Y = np.eye(2, dtype=np.float32), np.eye(2)
+    datasets.write_xmc("~/a.txt", X, Y)
+    np.save("X.npy", X)
+    assert datasets.read_xmc("~/a.txt")[0].shape == datasets.read_npz("~/X.npy")[0].shape == (2, 2)
+    assert len(datasets.read_records("~/t.jsonl")) == 2
+    os.mkdir("data")
+    os.rename("a.txt", "data/train.txt")
+    assert datasets.load("~/data").X.shape == (2, 2)

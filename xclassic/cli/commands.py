@@ -24,7 +24,10 @@ from xclassic.cli.options import (
     Model,
     Quiet,
     TextField,
+    Train,
+    TrainLabelMatrix,
     ZeroBased,
+    in_home,
     load_trained,
     read,
     shows_progress,
@@ -79,7 +82,7 @@ def main(
 def train(
     estimator: Any,
     data: Data,
-    model: Annotated[str, typer.Option("--model", "-m", help="Folder to write.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Folder to write.", callback=in_home)],
     force: Force = False,
     quiet: Quiet = False,
     text_field: Annotated[
@@ -232,7 +235,10 @@ def predict(
     model: Model,
     data: Data,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="File to write; - is standard output. A suffix .gz compresses.")
+        str,
+        typer.Option(
+            "--output", "-o", help="File to write; - is standard output. A suffix .gz compresses.", callback=in_home
+        ),
     ] = "-",
     k: Annotated[int, typer.Option("-k", min=1, help="Labels per row.")] = 5,
     threshold: Annotated[
@@ -281,13 +287,8 @@ def evaluate(
     ] = None,
     a: Annotated[float | None, typer.Option("--A", help="With --B, instead of a preset.", show_default=False)] = None,
     b: Annotated[float | None, typer.Option("--B", help="With --A, instead of a preset.", show_default=False)] = None,
-    train_data: Annotated[
-        str | None,
-        typer.Option("--train", help="Count labels in this data.", show_default="counts stored in the model"),
-    ] = None,
-    train_label_matrix: Annotated[
-        str | None, typer.Option(metavar="Y.npz", help="Labels of --train X.npz.", show_default=False)
-    ] = None,
+    train_data: Train = None,
+    train_label_matrix: TrainLabelMatrix = None,
     quiet: Quiet = False,
     n_jobs: Jobs = -1,
     text_field: TextField = None,

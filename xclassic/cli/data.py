@@ -156,7 +156,7 @@ def read_points(
 @contextmanager
 def _regular(path: str) -> Iterator[Path]:
     """Yield a path that can be read more than once: what a pipe delivers is stored meanwhile."""
-    given = Path(path).expanduser()
+    given = Path(path)
     if path != STDIN and (given.is_file() or given.is_dir() or not given.exists()):
         yield given
         return

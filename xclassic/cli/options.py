@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,16 +16,23 @@ if TYPE_CHECKING:
     from xclassic.cli.data import Points, Source
     from xclassic.cli.models import TrainedModel
 
+
+def in_home(path: str | None) -> str | None:
+    """Return a path with ``~`` replaced, which a shell leaves in ``--option=~/file``."""
+    return None if path is None else os.path.expanduser(path)
+
+
 Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
+        callback=in_home,
         help="A file in the format of the Extreme Classification Repository (plain or compressed), features as .npz or "
         ".npy, texts as JSON lines, CSV or TSV, a folder with train and test files, bibtex, which is in the package, "
         "or - for standard input.",
     ),
 ]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.", callback=in_home)]
 TextField = Annotated[
     list[str] | None, typer.Option(help="Field that holds the text.", show_default="that of the training data")
 ]
@@ -40,7 +48,18 @@ DataFormat = Annotated[
     ),
 ]
 IdField = Annotated[str | None, typer.Option(help="Field that names a row of text.", show_default="row numbers from 0")]
-LabelMatrix = Annotated[str | None, typer.Option(metavar="Y.npz", help="Labels of .npz or .npy features.")]
+LabelMatrix = Annotated[
+    str | None, typer.Option(metavar="Y.npz", help="Labels of .npz or .npy features.", callback=in_home)
+]
+Train = Annotated[
+    str | None,
+    typer.Option(
+        "--train", help="Count labels in this data.", show_default="counts stored in the model", callback=in_home
+    ),
+]
+TrainLabelMatrix = Annotated[
+    str | None, typer.Option(metavar="Y.npz", help="Labels of --train X.npz.", show_default=False, callback=in_home)
+]
 ZeroBased = Annotated[
     bool | None,
     typer.Option("--zero-based/--one-based", help="First feature id of a file without a header.", show_default=False),

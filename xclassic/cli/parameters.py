@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -137,7 +138,7 @@ def _array(path: str) -> Any:
     import numpy as np  # A mere --help must not wait for this import.
 
     try:
-        return np.load(path, allow_pickle=False)
+        return np.load(os.path.expanduser(path), allow_pickle=False)
     except OSError as error:
         raise ValueError from error
 

@@ -20,7 +20,10 @@ from xclassic.cli.options import (
     Model,
     Quiet,
     TextField,
+    Train,
+    TrainLabelMatrix,
     ZeroBased,
+    in_home,
     load_trained,
     read,
     source_for,
@@ -37,7 +40,9 @@ LONGEST_VALUE = 60  # Characters of a parameter's value on the page, at most.
 def report(
     model: Model,
     data: Data,
-    output: Annotated[str, typer.Option("--output", "-o", help="HTML file to write. A suffix .gz compresses.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="HTML file to write. A suffix .gz compresses.", callback=in_home)
+    ],
     k: Annotated[str, typer.Option("-k", help="Depths of the ranking.")] = "1,3,5",
     samples: Annotated[int, typer.Option(min=0, help="Sample predictions shown.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Draws the samples.")] = 0,
@@ -48,13 +53,8 @@ def report(
         str | None,
         typer.Option(help="Constants of the propensities: default, wikipedia or amazon.", show_default="default"),
     ] = None,
-    train_data: Annotated[
-        str | None,
-        typer.Option("--train", help="Count labels in this data.", show_default="counts stored in the model"),
-    ] = None,
-    train_label_matrix: Annotated[
-        str | None, typer.Option(metavar="Y.npz", help="Labels of --train X.npz.", show_default=False)
-    ] = None,
+    train_data: Train = None,
+    train_label_matrix: TrainLabelMatrix = None,
     force: Force = False,
     quiet: Quiet = False,
     n_jobs: Jobs = -1,

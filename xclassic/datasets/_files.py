@@ -47,7 +47,7 @@ def open_data(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     DataFileError
         If the compressed data is damaged or cut short. It is also raised by reading inside the context.
     """
-    with open(path, "rb") as raw, _decompressor(raw) as stream:
+    with open(os.path.expanduser(path), "rb") as raw, _decompressor(raw) as stream:
         try:
             yield stream
         except (EOFError, lzma.LZMAError, zlib.error, OSError) as error:
@@ -80,7 +80,7 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[str]:
 @contextmanager
 def write_atomically(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a file for writing bytes, compressed by its suffix; it gets the name ``path`` only when it is complete."""
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.unfinished")
     try:
         with open(unfinished, "wb") as raw:

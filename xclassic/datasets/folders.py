@@ -141,7 +141,7 @@ def load(path_or_name: _Path, *, zero_based: bool | None = None, split_column: i
     >>> datasets.load("bibtex").name
     'bibtex'
     """
-    folder = _BUNDLED / "bibtex" if path_or_name == "bibtex" else Path(path_or_name)
+    folder = _BUNDLED / "bibtex" if path_or_name == "bibtex" else Path(os.path.expanduser(path_or_name))
     if not folder.is_dir():
         raise FileNotFoundError(
             f"there is no folder {folder}. The data set that comes with the package is 'bibtex'; read_xmc reads a file"
@@ -197,7 +197,7 @@ def read_npz(X_path: _Path, Y_path: _Path | None = None) -> tuple[Any, csr_array
 
 
 def _load_matrix(path: _Path, check: Callable[[Any], Any]) -> Any:
-    with open(path, "rb") as stream:
+    with open(os.path.expanduser(path), "rb") as stream:
         dense = stream.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX
         stream.seek(0)
         try:
@@ -259,8 +259,8 @@ def _warn_of_namesakes(path: Path | None, names: list[str]) -> None:
     if again:
         i = again[0]
         warnings.warn(
-            f"{path}: the labels {first[names[i]]} and {i} are both called {names[i]!r} ({len(again)} labels in all have a "
-            "name that came before); only their ids tell them apart",
+            f"{path}: the labels {first[names[i]]} and {i} are both called {names[i]!r} ({len(again)} labels in all "
+            "have a name that came before); only their ids tell them apart",
             stacklevel=3,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -164,7 +165,7 @@ def write_report(
         html = sections.sample_section(case, names, samples, seed, texts, row_names)
         parts["samples"] = ("Sample predictions", html)
     page = document(safe(title, sections.LONGEST_TEXT), sections.describe(case, n_known, facts or {}), parts)
-    with write_atomically(Path(path).resolve()) as stream:
+    with write_atomically(Path(os.path.expanduser(path)).resolve()) as stream:
         stream.write(page.encode())
 
 
