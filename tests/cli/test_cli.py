@@ -302,6 +302,7 @@ def test_t5_reads_what_the_command_reads(run, books, t5_tokenizer):
     assert json.loads(run("info n --json").out)["input"] == "records"
     run("report n books.jsonl --label-field subjects --label-delimiter ; -o page.html --quiet")
     assert "scores are probabilities" in Path("page.html").read_text(encoding="utf-8")
+    how = how.replace("--label-delimiter ; ", "")
     assert "reads texts; pass JSON lines" in run(f"train t5classifier bibtex --model o {how}", 2).err
 
 

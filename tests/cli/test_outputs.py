@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.folders import edit_header
 from xclassic.cli.outputs import choose_format
 from xclassic.cli.printing import printable, to_json
 
@@ -57,9 +58,8 @@ def test_spreadsheets_get_no_formulas(run):
 
 @pytest.mark.usefixtures("odd")
 def test_terminals_get_no_commands(run):
-    header = json.loads(Path("m/model.json").read_text())
-    header["version"], header["training"]["data"] = "1\x1b[2J", "x\nchecked  everything"
-    Path("m/model.json").write_text(json.dumps(header))
+    edit_header(Path("m"), lambda header: header.update(version="1\x1b[2J"))
+    edit_header(Path("m"), lambda header: header["training"].update(data="x\nchecked  everything"))
     info = run("info m")
     assert "\x1b" not in info.out
     assert sum(line.startswith("checked") for line in info.out.splitlines()) == 1

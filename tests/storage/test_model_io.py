@@ -639,3 +639,14 @@ def test_file_entries_are_checked(tmp_path, change):
     edit_header(tmp_path / "m", lambda header: header["arrays"]["w.safetensors"].update(change))
     with pytest.raises(ModelFileError):
         load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize("name", [".DS_Store", ".gitkeep"])
+def test_folders_that_count_as_empty_take_a_model(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / name).touch()
+    DiSMEC().fit(np.eye(2), [["a"], ["b"]]).save("~/m")
+    assert load("~/m").classes_.tolist() == load(tmp_path / "m").classes_.tolist() == ["a", "b"]
+    assert (tmp_path / "m" / name).exists()

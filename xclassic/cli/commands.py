@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from pathlib import Path
@@ -446,15 +447,14 @@ def _lengths(option: str, text: str | None) -> tuple[int, ...] | None:
 
 def _check_model_folder(path: str, force: bool) -> None:
     """Refuse before hours of training what could not be written after them."""
-    from xclassic.storage.folder import HEADER, LOCK, OUR_FILES
+    from xclassic.storage.folder import HEADER, foreign_files
 
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise typer.BadParameter(f"{path} is a file; a model is a folder")
-    names = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
-    if HEADER in names and not force:
+    if os.path.lexists(folder / HEADER) and not force:
         raise typer.BadParameter(f"{path} holds a model; choose another name, or pass --force to replace it")
-    if HEADER not in names and any(name != LOCK and not OUR_FILES.fullmatch(name) for name in names):
-        raise typer.BadParameter(f"{path} is a folder of something else; choose another name")
+    if folder.exists() and (foreign := foreign_files(folder)):
+        raise typer.BadParameter(f"{path} is a folder of something else, such as {foreign[0]}; choose another name")
     if not folder.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {folder.absolute().parent}")

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 FORMAT = 2
 HEADER = "model.json"
 LOCK = ".lock"
+MARKS = (".DS_Store", ".gitkeep", ".keep", "Thumbs.db", "desktop.ini")  # left in folders that count as empty
 HEADER_LIMIT = 1 << 23  # At most this many bytes of JSON are parsed; they may take 25 times as much memory.
 RESERVED = ("format", "arrays", "crc32")  # Keys of the header that are not the caller's.
 ARRAY_LIMIT = 10_000
@@ -86,7 +87,7 @@ def save_model(
     The disk needs room for the old model and the new one. Savers of the same folder take turns by a lock that the
     operating system releases when its holder dies. The next saver removes what a killed one left.
     """
-    folder = Path(path)
+    folder = Path(os.path.expanduser(path))
     checked = {name: _storable(name, array) for name, array in arrays.items()}
     token = secrets.token_hex(8)
     entries = {name: _entry(_file_name(name, token), array) for name, array in checked.items()}
@@ -156,12 +157,18 @@ def _make_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(errno.EEXIST, "is a file; a model is saved as a folder", str(folder))
     folder.mkdir(parents=True, exist_ok=True)
-    names = {entry.name for entry in os.scandir(folder)}
-    foreign = [name for name in names if name not in (HEADER, LOCK) and not OUR_FILES.fullmatch(name)]
-    if foreign and HEADER not in names:
+    if foreign := foreign_files(folder):
         raise FileExistsError(
-            errno.EEXIST, f"holds {sorted(foreign)[0]!r} and no model; save to a new or empty folder", str(folder)
+            errno.EEXIST, f"holds {foreign[0]!r} and no model; save to a new or empty folder", str(folder)
         )
+
+
+def foreign_files(folder: Path) -> list[str]:
+    """Return the sorted names of what makes a folder without a model one of something else."""
+    names = {entry.name for entry in os.scandir(folder)}
+    if HEADER in names:
+        return []
+    return sorted(name for name in names - {LOCK, *MARKS} if not OUR_FILES.fullmatch(name))
 
 
 @contextmanager
@@ -261,7 +268,7 @@ def load_model(
     -----
     Cost with ``verify="lazy"``: two reads per array of any size.
     """
-    folder = Path(path)
+    folder = Path(os.path.expanduser(path))
     before = b""
     for _ in range(RETRIES):
         content = _read_header(folder)
