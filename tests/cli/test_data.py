@@ -57,6 +57,13 @@ def test_standard_input_and_pipes(run, texts, monkeypatch, content):
     assert "standard input is closed" in run("predict m -", 1).err
 
 
+def test_first_lines_may_be_long(run):
+    Path("a.txt").write_text("0 " + " ".join(f"{i}:1" for i in range(50_000)) + "\n")
+    run("train DiSMEC a.txt --zero-based -m m")
+    Path("a.txt").write_text("x" * 300_000)
+    assert "begins with 'xxxx" in run("predict m a.txt", 1).err
+
+
 def test_data_format_is_forced(run, texts):
     Path("a.txt").write_text(CSV.replace(",", "\t"))
     Path("a.csv").write_text(CSV.replace(",", "\t"))

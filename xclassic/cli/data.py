@@ -8,7 +8,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +26,7 @@ ZIP_PREFIX = b"PK\x03\x04"
 TABLES = ("csv", "tsv")
 TEXTS = ("jsonl", *TABLES)
 FORMATS = (*TEXTS, "xmc", "npz")
+NAMES_LENGTH = 100_000  # Characters of a first line in which names of columns are looked for; csv refuses longer cells.
 # Which options speak of what, by the attributes of `Source`.
 OPTIONS = (
     ("text_fields", "--text-field", "JSON lines, CSV and TSV", TEXTS),
@@ -164,7 +165,10 @@ def _regular(path: str) -> Iterator[Path]:
         raise OSError("standard input is closed; name a file")
     with TemporaryDirectory(prefix="xclassic-") as folder:
         stored = Path(folder, "standard input" if path == STDIN else given.name)
-        with sys.stdin.buffer if path == STDIN else open(given, "rb") as stream, open(stored, "wb") as copy:
+        with (
+            nullcontext(sys.stdin.buffer) if path == STDIN else open(given, "rb") as stream,
+            open(stored, "wb") as copy,
+        ):
             shutil.copyfileobj(stream, copy)
         yield stored
 
@@ -204,7 +208,7 @@ def _form_of_content(source: Source, path: Path) -> str:
     if not line:
         raise datasets.DataFileError(path, "it is empty")
     form = format_of_content(line)
-    columns = next(csv.reader([line], delimiter="\t" if form == "tsv" else ","), [])
+    columns = next(csv.reader([line[:NAMES_LENGTH]], delimiter="\t" if form == "tsv" else ","), [])
     if form == "jsonl" or not {column.strip() for column in columns}.isdisjoint(source.fields):
         return form
     if re.match(r"\s*(#|\d[\d,]*(\s|:|$))", line):
