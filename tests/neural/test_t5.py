@@ -679,3 +679,12 @@ def test_memory_estimate_is_of_the_right_size(small):
 
 def test_tokenizer_of_the_tests_is_that_of_t5(t5_tokenizer):
     assert (Path(t5_tokenizer) / "tokenizer.json").stat().st_size > 2_000_000
+
+
+def test_half_surrogate_pairs_are_located_in_texts_and_names(fitted, small):
+    with pytest.raises(ValueError, match=r"X\[1\] has half a surrogate pair at position 6"):
+        fitted.predict(["tea", "party \ud83d"])
+    with pytest.raises(ValueError, match=r"classes_\[1\] has half a surrogate pair"):
+        T5Classifier(**small).fit(["leaf", "loaf"], ["Bread", "Tea \ud83d"])
+    with pytest.raises(ValueError, match=r"label_names\[0\] has half a surrogate pair"):
+        T5Classifier(**small, label_names=["\ud83d", "Tea"]).fit(["leaf", "loaf"], [0, 1])

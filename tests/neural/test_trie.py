@@ -167,6 +167,15 @@ def test_names_without_tokens_are_rejected(tokenizer, name):
         name_sequences(["Shorts", name], tokenizer)
 
 
+@pytest.mark.parametrize("kind", ["eos_token", "pad_token"])
+def test_names_with_tokens_kept_for_ends_are_rejected(tokenizer, kind):
+    name = f"Shorts{getattr(tokenizer, kind)}"
+    with pytest.raises(
+        ValueError, match=rf"name of label 1, '{name}', holds '{getattr(tokenizer, kind)}', .*label_names"
+    ):
+        name_sequences(["Shorts", name], tokenizer)
+
+
 def test_code_nodes_have_tokens_of_their_own():
     tree = LabelTree.from_codes([(1, 1, 0), (1, 1, 1), (0,), (1, 0)])
     trie = TokenTrie.of_codes(tree, 50)

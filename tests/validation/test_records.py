@@ -5,7 +5,14 @@ from collections import deque
 import numpy as np
 import pytest
 
-from xclassic.validation.records import check_columns, check_texts, fill_template, is_records, template_fields
+from xclassic.validation.records import (
+    check_columns,
+    check_encodable,
+    check_texts,
+    fill_template,
+    is_records,
+    template_fields,
+)
 
 
 def frame(**columns):
@@ -114,6 +121,18 @@ def test_templates():
     texts = fill_template("Price: {price:.2f} Description: {title}!", ROWS)
     assert texts.tolist() == ["Price: 2.00 Description: tea!", "Price:  Description: !", "Price:  Description: mug!"]
     assert template_fields("{a} {b} {a} {{c}}") == ["a", "b"]
+
+
+def test_templates_name_the_value_that_they_cannot_write():
+    rows = [{"price": None}, {"price": "3"}]
+    with pytest.raises(ValueError, match=r"X\['price'\]\[1\] is '3', a str, which the template .* as '.2f'.* by float"):
+        fill_template("{price:.2f}", rows)
+
+
+def test_half_surrogate_pairs_are_located():
+    check_encodable(["tea \U0001f375", ""])
+    with pytest.raises(ValueError, match=r"names\[1\] has half a surrogate pair at position 4"):
+        check_encodable(["tea", "tea \ud83c"], "names")
 
 
 @pytest.mark.parametrize(

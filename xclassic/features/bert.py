@@ -31,7 +31,7 @@ from xclassic.networks.torch_support import choose_device, has_bfloat16, import_
 from xclassic.parallel import fork_safe_lock
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.validation.parameters import check_choice, check_number
-from xclassic.validation.records import check_texts, fill_template, is_records, template_fields
+from xclassic.validation.records import check_encodable, check_texts, fill_template, is_records, template_fields
 
 Texts = NDArray[np.object_]
 Tokens = NDArray[np.int32]
@@ -304,14 +304,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             raise TypeError("X holds records, not texts; name the fields to read, for instance template='{title}'.")
         else:
             texts = check_texts(X)
-        for i, text in enumerate(texts):
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise ValueError(
-                    f"X[{i}] has half a surrogate pair at position {error.start}, which is not a character; read it "
-                    "with the right encoding, or text.encode(errors='replace').decode() drops it."
-                ) from error
+        check_encodable(texts)
         return texts
 
     def _device_and_dtype(self) -> tuple[Any, str]:

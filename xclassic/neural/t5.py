@@ -25,7 +25,7 @@ from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.topk import TopK
 from xclassic.validation.parameters import check_choice, check_number
-from xclassic.validation.records import check_texts, fill_template, is_records
+from xclassic.validation.records import check_encodable, check_texts, fill_template, is_records
 
 if TYPE_CHECKING:
     from transformers import T5Config
@@ -283,6 +283,7 @@ class T5Classifier(XMCClassifier):
             texts = check_texts(X)
             if self.prompt is not None:
                 texts = fill_template(self.prompt, {"text": texts})
+        check_encodable(texts)
         if reset:
             if texts.size == 0:
                 raise ValueError("X has no rows; at least one text is needed.")

@@ -16,7 +16,7 @@ from xclassic.rows import unit_rows
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.taxonomy.field_text import format_fields, parse_fields
 from xclassic.topk import TopK
-from xclassic.validation.records import check_texts
+from xclassic.validation.records import check_encodable, check_texts
 
 FIELDS_INSTRUCTION = "Name the {fields} of this product. "
 MOST_WORDS = 8
@@ -173,11 +173,13 @@ class FieldsTarget(NameTarget):
 
 def _names(classes: NDArray[Any], label_names: Sequence[str] | None) -> list[str] | None:
     """Return the names of the labels; None if they are numbers without names."""
-    if label_names is None:
-        return [str(name) for name in classes] if classes.dtype.kind in "US" else None
-    names: list[str] = check_texts(label_names, "label_names").tolist()
+    if label_names is None and classes.dtype.kind not in "US":
+        return None
+    given = classes if label_names is None else check_texts(label_names, "label_names")
+    names = [str(name) for name in given]
     if len(names) != classes.size:
         raise ValueError(f"label_names has {len(names)} names, but there are {classes.size} labels.")
+    check_encodable(names, "classes_" if label_names is None else "label_names")
     return names
 
 
@@ -210,7 +212,7 @@ def name_sequences(names: Sequence[str], tokenizer: Any) -> list[list[int]]:
     Raises
     ------
     ValueError
-        If a name has no token.
+        If a name has no token, or one that ends or pads names.
     """
     plain = [" ".join(str(name).split()) for name in names]
     sequences = _tokens(plain, tokenizer)
@@ -220,6 +222,12 @@ def name_sequences(names: Sequence[str], tokenizer: Any) -> list[list[int]]:
                 f"The name of label {i}, {names[i]!r}, has no token, so it cannot be written. Name it otherwise by "
                 "label_names, or use target='code'."
             )
+        for token in (tokenizer.eos_token_id, tokenizer.pad_token_id):
+            if token in sequence:
+                raise ValueError(
+                    f"The name of label {i}, {names[i]!r}, holds {tokenizer.convert_ids_to_tokens(token)!r}, which the "
+                    "tokenizer keeps for ends and padding. Name it otherwise by label_names, or use target='code'."
+                )
     seen: dict[tuple[int, ...], int] = {}
     for i, sequence in enumerate(sequences):
         count = seen[tuple(sequence)] = seen.get(tuple(sequence), 0) + 1

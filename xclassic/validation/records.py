@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import isnan
 from string import Formatter
 from typing import Any, TypeAlias
@@ -180,14 +180,32 @@ def fill_template(template: str, X: Any, name: str = "X", *, fitted: bool = Fals
     texts = np.empty(n_rows, object)
     for i in range(n_rows):
         texts[i] = "".join(
-            literal + ("" if field is None else _shown(columns[field][i], spec or ""))
+            literal + ("" if field is None else _shown(columns[field][i], spec or "", f"{name}[{field!r}][{i}]"))
             for literal, field, spec, _ in parts
         )
     return texts
 
 
-def _shown(value: Any, spec: str) -> str:
-    return "" if value is None else format(value, spec)
+def _shown(value: Any, spec: str, where: str) -> str:
+    try:
+        return "" if value is None else format(value, spec)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{where} is {value!r}, a {type(value).__name__}, which the template cannot write as {spec!r} ({error}). "
+            "Convert the values, for instance by float, or leave out the colon and what follows it."
+        ) from error
+
+
+def check_encodable(texts: Iterable[str], name: str = "X") -> None:
+    """Raise a ValueError if a text has half a surrogate pair, which tokenizers cannot read."""
+    for i, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{name}[{i}] has half a surrogate pair at position {error.start}, which is not a character; read it "
+                "with the right encoding, or text.encode(errors='replace').decode() drops it."
+            ) from error
 
 
 def _column(values: Any, name: str) -> list[Any]:
