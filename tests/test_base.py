@@ -9,8 +9,9 @@ import joblib
 import numpy as np
 import pytest
 from scipy.sparse import csr_array, csr_matrix
+from sklearn.ensemble import StackingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
@@ -20,7 +21,7 @@ import xclassic
 from tests.helpers.centroid import Centroid, ProbabilisticCentroid
 from tests.helpers.contract import Contract, assert_same_arrays, assert_same_predictions, block_diagonal, noisy
 from tests.helpers.interrupts import HANG
-from xclassic import ModelFileError, TopK, load, predict_topk
+from xclassic import KNN, DiSMEC, ModelFileError, TopK, load, predict_topk
 from xclassic.storage import registry
 from xclassic.storage.folder import load_model, save_model
 
@@ -151,9 +152,41 @@ class Silent(Centroid):
 def test_labels_without_a_score():
     X = np.eye(3)
     dense = Silent().fit(X, np.eye(3, dtype=int)).decision_function(X)
-    np.testing.assert_array_equal(dense, [[0.25, -np.inf, -np.inf]] * 3)
+    np.testing.assert_array_equal(dense, [[0.25, -1000, -1000]] * 3)
     assert Silent().fit(X, csr_array(np.eye(3))).decision_function(X).nnz == 3
     assert Silent().fit(X, csr_array(np.eye(3))).predict(X, k_predict=2).nnz == 3
+
+
+@pytest.mark.parametrize(("score", "floor"), [(-400, -1000), (-600, -1200), (1e30, -1000), (-3e38, -3.4028235e38)])
+def test_labels_without_a_score_rank_below_all_others(score, floor):
+    class Distant(Silent):
+        def _topk(self, X, k, labels, stop):
+            top = super()._topk(X, k, labels, stop)
+            top.scores[:1, 0] = score
+            return top
+
+    scores = Distant().fit(np.eye(3), np.eye(3, dtype=int)).decision_function(np.eye(3))
+    np.testing.assert_array_equal(scores[:, 1], np.array([floor, -1000, -1000], np.float32))
+
+
+def test_scikit_learn_takes_scores_of_labels_without_rows():
+    rng = np.random.default_rng(0)
+    Y = rng.random((80, 5)) < 0.4
+    X, Y[:40, 4] = Y + rng.random((80, 5)), False
+    scores = DiSMEC().fit(X[:40], Y[:40].astype(int)).decision_function(X[40:])
+    assert average_precision_score(Y[40:], scores, average="micro") > 0.5
+    assert 0.5 < roc_auc_score(Y[40:], scores) < 1
+    classes = np.arange(80) % 3
+    stack = StackingClassifier([("first", DiSMEC()), ("second", KNN())], stack_method="decision_function", cv=3)
+    assert stack.fit(X + 3 * np.eye(5)[classes], classes).score(X + 3 * np.eye(5)[classes], classes) > 0.9
+
+
+def test_two_classes_without_a_score_are_equal():
+    class Mute(Centroid):
+        def _topk(self, X, k, labels, stop):
+            return TopK.empty(X.shape[0], k)
+
+    np.testing.assert_array_equal(Mute().fit(np.eye(2), ["a", "b"]).decision_function(np.eye(2)), [0, 0])
 
 
 def test_two_classes_have_one_score_and_one_class_is_always_right():

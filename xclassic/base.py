@@ -27,6 +27,9 @@ from xclassic.validation.parameters import check_k, check_n_jobs, check_number
 
 ROWS_PER_TASK = 512  # Rows of one prediction task. It is fixed, so that predictions cannot depend on the workers.
 MAX_SCORES = 100  # Predictions per row of a sparse decision function.
+UNSCORED = (
+    -1000.0
+)  # What an array of scores holds where there is none; minus infinity would be refused by scikit-learn.
 
 
 def _is_probabilistic(estimator: XMCClassifier) -> bool:
@@ -292,12 +295,14 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         csr_array or ndarray of float32, shape (n_rows, n_labels)
-            After a fit on a dense matrix or a class vector, an array of all scores, minus infinity for labels that the
-            method does not score. For two classes it has one number per row, as in scikit-learn: the score of the
-            second class above that of the first. Otherwise CSR with the best `max_scores` per row. An entry that is not
-            stored there was not scored: read it as minus infinity, and a stored zero as the score 0.
+            After a fit on a dense matrix or a class vector, an array of all scores. Labels that the method does not
+            score, such as those without training rows, have -1000 there, or twice the lowest score of the row if that
+            is less, so that they rank below all others and every number is finite. For two classes it has one number
+            per row, as in scikit-learn: the score of the second class above that of the first. Otherwise CSR with the
+            best `max_scores` per row. An entry that is not stored there was not scored: read it as minus infinity, and
+            a stored zero as the score 0.
         """
-        return self._scores(X, max_scores, missing=-np.inf, pairwise=True)
+        return self._scores(X, max_scores, probabilities=False)
 
     @available_if(_is_probabilistic)
     def predict_proba(self, X: Any, *, max_scores: int = MAX_SCORES) -> csr_array | NDArray[np.float32]:
@@ -315,7 +320,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
             An array of all probabilities after a fit on a dense matrix or a class vector, else CSR with the best
             `max_scores` per row.
         """
-        return self._scores(X, max_scores, missing=0.0, pairwise=False)
+        return self._scores(X, max_scores, probabilities=True)
 
     def predict(self, X: Any, *, threshold: float | None = None, k_predict: int | None = None) -> Any:
         """Return the labels of each row in the container of the labels that ``fit`` was given.
@@ -383,8 +388,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
             run_tasks(prediction, chunks, n_jobs=self.n_jobs, description="predicting", verbose=self.verbose)
         )
 
-    def _scores(self, X: Any, max_scores: int, missing: float, pairwise: bool) -> csr_array | NDArray[np.float32]:
-        """Return scores in the container of the fit; `pairwise` turns two classes into one column."""
+    def _scores(self, X: Any, max_scores: int, *, probabilities: bool) -> csr_array | NDArray[np.float32]:
+        """Return scores in the container of the fit."""
         check_is_fitted(self)
         check_number("max_scores", max_scores, minimum=1, integer=True)
         X = self._check_input(X, reset=False)
@@ -392,12 +397,14 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
             return self._ranked(X, max_scores).to_csr(self.classes_.size)
         top = self._ranked(X, self.classes_.size)
         normalize = self._target_kind == "vector" and self._probabilistic
-        scores = np.full((top.n_rows, self.classes_.size), 0.0 if normalize else missing, np.float32)
+        scores = np.zeros((top.n_rows, self.classes_.size), np.float32)
+        if not probabilities and not normalize:
+            scores[:] = _below_all(top)
         filled = top.filled()
         scores[np.nonzero(filled)[0], top.ids[filled]] = top.scores[filled]
         if normalize:
             scores = _normalized(scores)
-        if pairwise and self._target_kind == "vector" and self.classes_.size == 2:
+        if not probabilities and self._target_kind == "vector" and self.classes_.size == 2:
             return scores[:, 1] - scores[:, 0]
         return scores
 
@@ -447,6 +454,12 @@ def _topk_chunk(
     estimator: XMCClassifier, X: Features, k: int, labels: NDArray[np.int32] | None, rows: slice, stop: StopByte
 ) -> TopK:
     return estimator._topk(X[rows], k, labels, stop)
+
+
+def _below_all(top: TopK) -> NDArray[np.float64]:
+    """Return a finite number below the scores of each row, shape (n_rows, 1); nearly always the same one."""
+    lowest = np.min(top.scores, axis=1, initial=0, where=top.filled(), keepdims=True)
+    return np.clip(2 * lowest.astype(np.float64), np.finfo(np.float32).min, UNSCORED)
 
 
 def _normalized(scores: NDArray[np.float32]) -> NDArray[np.float32]:

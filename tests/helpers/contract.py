@@ -13,6 +13,7 @@ from scipy.sparse import csc_array, csr_array
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import label_ranking_average_precision_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import xclassic
@@ -223,6 +224,19 @@ class Contract:
         assert_well_formed(self.fitted.predict_topk(X[:0], 5), 0, 5, n_labels)
         assert self.fitted.predict(X[:0]).shape == (0, n_labels)
         assert self.fitted.decision_function(X[:0]).shape == (0, n_labels)
+
+    def test_all_scores_are_finite_and_rank_as_predictions(self):
+        X, Y = noisy(n_rows=200)
+        dense = Y.toarray()
+        dense[:, [3, 30]] = 0
+        dense[0, 0] = 1
+        model = self.make().fit(X, dense)
+        scores, top = model.decision_function(X), model.predict_topk(X, 37)
+        assert np.isfinite(scores).all()
+        label_ranking_average_precision_score(dense, scores)
+        for row, ids, count in zip(scores, top.ids, top.counts, strict=True):
+            assert np.argsort(-row, kind="stable")[:count].tolist() == ids[:count].tolist()
+            assert (np.delete(row, ids[:count]) < row[ids[:count]].min(initial=0)).all()
 
     @pytest.mark.parametrize("wanted", [[3], [0, 5, 6, 36], list(range(37)), []])
     def test_restriction_keeps_allowed_labels_and_scores(self, wanted):
