@@ -16,7 +16,7 @@ import xclassic
 from tests.helpers.folders import read_header
 from xclassic import KNN, Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, Parabel, load, predict_topk, save
 from xclassic.features import Autoencoder, FourierFeatures, TextFeatures
-from xclassic.storage.arrays import pack_strings, unpack_strings
+from xclassic.storage.arrays import narrowed, pack_strings, unpack_strings, widened
 from xclassic.storage.folder import load_model, save_model
 
 TEXTS = ["moons of Jupiter", "bread and butter", "Jupiter, Saturn and moons", "rye bread", "a bread oven", "für Monde"]
@@ -162,6 +162,37 @@ def test_strings_survive_in_arrays():
             unpack_strings({**arrays, "s.ends": broken}, "s", 6)
     with pytest.raises(ValueError, match="utf-8"):
         unpack_strings({**arrays, "s": np.full(arrays["s"].size, 255, np.uint8)}, "s", 6)
+
+
+LONG = "x" * 30_000
+
+
+def size_of(folder):
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+@pytest.mark.parametrize("mmap", [True, False])
+def test_one_long_name_does_not_widen_the_others_in_a_folder(mmap, tmp_path):
+    names = [LONG, *(f"subject {i}" for i in range(499))]
+    rows = csr_array(np.eye(500, dtype=np.float32))
+    clf = KNN().fit(rows, [[name] for name in names])
+    save(make_pipeline("passthrough", clf), tmp_path / "model")
+    assert size_of(tmp_path / "model") < 1_000_000 < clf.classes_.nbytes
+    copy = load(tmp_path / "model", mmap=mmap, verify="full")
+    assert copy.classes_.dtype == clf.classes_.dtype
+    assert_same_predictions(copy, clf, rows)
+    save(KNN().fit(rows, [[name] for name in [*names[1:], "y"]]), tmp_path / "model")
+    assert not [file for file in (tmp_path / "model").iterdir() if "packed" in file.name]
+
+
+def test_packed_names_that_are_damaged_are_rejected(tmp_path):
+    wide = {"a.b": np.array([LONG, *"abc" * 20])}
+    arrays = narrowed(wide)
+    np.testing.assert_array_equal(widened(arrays)["a.b"], wide["a.b"])
+    with pytest.raises(ValueError, match="out of order"):
+        widened(arrays | {"a.b.packed.ends": arrays["a.b.packed.ends"][::-1]})
+    plain = {"names": np.array(["a", "bc"]), "numbers": np.arange(3)}
+    assert narrowed(plain) == widened(plain) == plain
 
 
 def test_half_surrogate_pairs_can_be_saved(tmp_path):

@@ -1,5 +1,6 @@
 """What users pass, and what the rest of the package gets."""
 
+import tracemalloc
 from collections import deque
 from collections.abc import Sequence
 
@@ -363,6 +364,17 @@ def test_class_vectors_in_any_container(rows):
         assert found.kind == "vector"
         np.testing.assert_array_equal(found.classes, expected.classes)
         np.testing.assert_array_equal(found.Y.toarray(), expected.Y.toarray())
+
+
+def test_one_long_class_does_not_widen_the_rows():
+    y = ["x" * 30_000, *(f"class {i % 50}" for i in range(20_000))]
+    X = csr_array((len(y), 3), dtype=np.float32)
+    tracemalloc.start()
+    try:
+        target = check_target(y, X.shape[0])
+        assert tracemalloc.get_traced_memory()[1] < 10 * target.classes.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_label_lists_that_numpy_made_an_array_of():

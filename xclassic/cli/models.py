@@ -16,8 +16,8 @@ from sklearn.utils import get_tags
 
 from xclassic import ModelFileError, TopK, XMCClassifier, predict_topk
 from xclassic.storage.arrays import pack_strings, unpack_strings
-from xclassic.storage.folder import Verify, save_model
-from xclassic.storage.models import Metadata, packed, read
+from xclassic.storage.folder import Verify
+from xclassic.storage.models import Metadata, packed, read, save_packed
 from xclassic.validation.records import template_fields
 
 
@@ -112,7 +112,7 @@ class TrainedModel:
             arrays["training.label_counts"] = self.label_counts
         if self.label_names is not None:
             arrays |= pack_strings("training.label_names", self.label_names)
-        save_model(path, header, arrays)
+        save_packed(path, header, arrays)
 
 
 def read_model(path: str, verify: Verify = "lazy") -> tuple[TrainedModel, Metadata]:

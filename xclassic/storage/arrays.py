@@ -14,6 +14,9 @@ from xclassic.storage.folder import Arrays, ModelFileError
 
 Table = dict[str, tuple[Any, str]]
 
+WIDE = 16  # Arrays of strings are packed if they are this many times larger; mapped arrays of names load at once.
+PACKED = ".packed"
+
 _DTYPES: dict[str, type[np.generic]] = {"indptr": np.int64, "indices": np.int32, "data": np.float32}
 
 
@@ -152,3 +155,23 @@ def unpack_strings(arrays: Arrays, name: str, count: int) -> list[str]:
         raise ValueError(f"the string ends of {name} are out of order")
     whole, cuts = characters.tobytes(), ends.tolist()
     return [whole[start:end].decode(errors="surrogatepass") for start, end in pairwise(cuts)]
+
+
+def narrowed(arrays: Arrays) -> Arrays:
+    """Return arrays in which one long string does not make the others as long: such strings as by `pack_strings`."""
+    narrow: Arrays = {}
+    for name, array in arrays.items():
+        packed = pack_strings(name + PACKED, array.tolist()) if array.dtype.kind == "U" and array.ndim == 1 else {}
+        wide = array.nbytes > WIDE * sum(part.nbytes for part in packed.values())
+        narrow |= packed if packed and wide else {name: array}
+    return narrow
+
+
+def widened(arrays: Arrays) -> Arrays:
+    """Return the arrays that `narrowed` narrowed, and all others as they are."""
+    whole = dict(arrays)
+    for name in [name for name in arrays if name.endswith(PACKED)]:
+        strings = unpack_strings(arrays, name, len(arrays[f"{name}.ends"]) - 1)
+        del whole[name], whole[f"{name}.ends"]
+        whole[name.removesuffix(PACKED)] = np.array(strings, dtype=np.str_)
+    return whole

@@ -14,7 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic._version import __version__
-from xclassic.storage.arrays import stored_count, with_prefix, without_prefix
+from xclassic.storage.arrays import narrowed, stored_count, widened, with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify, load_model, save_model
 from xclassic.storage.registry import RECORD_MODELS, TRANSFORMERS, find_class, known_names
 
@@ -66,7 +66,12 @@ def save(model: Any, path: str | PathLike[str]) -> None:
     >>> predict_topk(load("tagger.model"), ["a planet of bread"], k=1).named(pipe.classes_)[0][0][0]
     'food'
     """
-    save_model(path, *packed(model), check=partial(_restored, path=path, verify="full"))
+    save_packed(path, *packed(model))
+
+
+def save_packed(path: str | PathLike[str], header: Metadata, arrays: Arrays) -> None:
+    """Write the folder of a model from what `packed` returned, to which more may have been added."""
+    save_model(path, header, narrowed(arrays), check=partial(_restored, path=path, verify="full"))
 
 
 def packed(model: Any, place: str = "The model") -> tuple[Metadata, Arrays]:
@@ -178,7 +183,7 @@ def read(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") 
 def _restored(header: Metadata, arrays: Arrays, path: str | PathLike[str], verify: Verify) -> Any:
     """Return the model of `unpacked`, or raise ModelFileError for whatever is wrong."""
     try:
-        return unpacked(header, dict(arrays), verify)
+        return unpacked(header, widened(arrays), verify)
     except (ModelFileError, ImportError, MemoryError):
         raise
     except Exception as error:  # What a damaged header makes numpy and others raise has no common class.
