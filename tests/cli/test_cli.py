@@ -19,12 +19,14 @@ import xclassic
 from tests.helpers.interrupts import HANG
 from tests.helpers.neural import SMALL
 from xclassic import DiSMEC, ModelFileError, datasets, metrics
+from xclassic.cli import models
 from xclassic.cli.commands import train
 from xclassic.cli.measure import align_labels, widen
 from xclassic.cli.models import TrainedModel, read_model
 from xclassic.cli.parameters import DEFAULTS, OPTIONS, descriptions, parse, spell
 from xclassic.features import FourierFeatures, TextFeatures
 from xclassic.storage import registry
+from xclassic.storage.folder import save_model
 
 PROGRAM = [sys.executable, "-m", "xclassic"]
 PACKAGE = str(Path(xclassic.__file__).parents[1])
@@ -483,7 +485,8 @@ def damaged_encoder(**changes):
     ],
     ids=str,
 )
-def test_damaged_metadata_are_rejected(tmp_path, changes):
+def test_damaged_metadata_are_rejected(tmp_path, monkeypatch, changes):
+    monkeypatch.setattr(models, "save_packed", save_model)  # `save_packed` writes no model that cannot be loaded.
     damaged_encoder(**changes).save(str(tmp_path / "m"))
     with pytest.raises(ModelFileError, match="damaged"):
         read_model(str(tmp_path / "m"))

@@ -70,13 +70,6 @@ def test_terminals_get_no_commands(run):
     assert "\x1b" not in run(["explain", "m", "t.jsonl", "--label", "\x1b[31m"], 2).err
 
 
-@pytest.mark.usefixtures("odd")
-def test_pages_hold_halves_of_characters(run):
-    pytest.importorskip("matplotlib")
-    run("report m t.jsonl --id-field id -o page.html")
-    assert "half &#55357;" in Path("page.html").read_text(encoding="utf-8")
-
-
 def test_printable():
     assert printable("a\tb\x7f\x85\u2028\ud83d\\ é") == "a\\tb\\u007f\\u0085\\u2028\\ud83d\\ é"
     assert to_json({"é": "\x1b\x9b"}) == '{"é": "\\u001b\\u009b"}'

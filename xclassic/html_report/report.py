@@ -166,7 +166,7 @@ def write_report(
         parts["samples"] = ("Sample predictions", html)
     page = document(safe(title, sections.LONGEST_TEXT), sections.describe(case, n_known, facts or {}), parts)
     with write_atomically(Path(os.path.expanduser(path)).resolve()) as stream:
-        stream.write(page.encode(errors="xmlcharrefreplace"))  # Halves of characters have no encoding.
+        stream.write(page.encode())
 
 
 def _check_lengths(case: Case, label_names: Any, texts: Any, row_names: Any) -> None:
