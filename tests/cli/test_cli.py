@@ -291,7 +291,8 @@ def test_t5_reads_what_the_command_reads(run, books, t5_tokenizer):
     config = transformers.T5Config(**SMALL, decoder_start_token_id=0)
     transformers.T5ForConditionalGeneration(config).save_pretrained("t5")
     run("--version")  # and what was printed so far is read
-    how = f"--label-delimiter ; --base-model t5 --tokenizer {t5_tokenizer} --epochs 1 --device cpu --quiet"
+    network = f"--base-model t5 --tokenizer {t5_tokenizer} --epochs 1 --device cpu --quiet"
+    how = f"--label-delimiter ; {network}"
     trained = run(f"train t5classifier books.jsonl {books} --model m {how}")
     assert "T5Classifier, 5 points, 4 labels" in trained.out
     assert trained.err == ""
@@ -304,8 +305,7 @@ def test_t5_reads_what_the_command_reads(run, books, t5_tokenizer):
     assert json.loads(run("info n --json").out)["input"] == "records"
     run("report n books.jsonl --label-field subjects --label-delimiter ; -o page.html --quiet")
     assert "scores are probabilities" in Path("page.html").read_text(encoding="utf-8")
-    how = how.replace("--label-delimiter ; ", "")
-    assert "reads texts; pass JSON lines" in run(f"train t5classifier bibtex --model o {how}", 2).err
+    assert "reads texts; pass JSON lines" in run(f"train t5classifier bibtex --model o {network}", 2).err
 
 
 def test_predictions_as_text(run, model):

@@ -138,6 +138,9 @@ def test_ids_are_written_as_they_are(run, texts):
     assert [line.split("\t")[0] for line in lines] == [" 007 ", "7", "1.5", ""]
     rows = run("predict m i.jsonl --id-field id -k 1 --format jsonl").out.splitlines()
     assert [json.loads(row)["id"] for row in rows] == [" 007 ", 7, 1.5, ""]
+    Path("i.jsonl").write_text(json.dumps({"id": 2**70, "text": "tea"}))
+    run("predict m i.jsonl --id-field id -o top.npz")
+    assert np.load("top.npz")["row_ids"].tolist() == [str(2**70)]
     Path("i.jsonl").write_text('{"id": ["a", "b"], "text": "tea"}\n')
     assert "i.jsonl, line 1: field 'id' must be a string or a number" in run("predict m i.jsonl --id-field id", 1).err
 

@@ -172,9 +172,9 @@ def test_formats_by_suffix_or_content(file, name):
 
 
 def test_ids(file):
-    lines = [json.dumps({"id": value}) for value in (" 007 ", 7, 1.5, None, "")]
-    assert read_ids(file("a.jsonl", "\n".join(lines)), "id") == [" 007 ", 7, 1.5, "", ""]
-    for value in (True, ["a"], {}):
+    lines = [json.dumps({"id": value}) for value in (" 007 ", 7, 10**400, 1.5, None, "")]
+    assert read_ids(file("a.jsonl", "\n".join(lines)), "id") == [" 007 ", 7, 10**400, 1.5, "", ""]
+    for value in (True, ["a"], {}, float("nan"), float("inf")):
         with pytest.raises(DataFileError, match="line 1: field 'id' must be a string or a number, found"):
             read_ids(file("a.jsonl", json.dumps({"id": value})), "id")
 

@@ -2,7 +2,8 @@
 
 `commands` says what each command does, and reads like a script of the Python interface. Beside it, `parameters` turns
 the constructor of an estimator into options, `data` reads points, `models` keeps with a fitted estimator what a script
-needs later (the vectorizer of raw text, label counts, label names), `measure` evaluates, and `outputs` writes.
+needs later (the vectorizer of raw text, label counts, label names), `measure` evaluates, `outputs` writes, and
+`printing` spells what a terminal would obey.
 
 A command is made for scripts. Results go to standard output, everything else to standard error. The exit code is 0, or
 1 for a failure, 2 for wrong usage, 130 after Ctrl-C, 141 where the reader of a pipe goes away; an error is one line.

@@ -142,8 +142,9 @@ def _json_line(row: str | int | float, labels: list[Any], scores: list[float]) -
 
 
 def _npz_bytes(top: TopK, labels: NDArray[Any], ids: Sequence[str | int | float]) -> bytes:
+    row_ids = np.asarray(ids)
+    if row_ids.dtype == object:  # Of integers beyond 64 bits; an array of objects would be pickled.
+        row_ids = np.asarray([str(row) for row in ids])
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer, ids=top.ids, scores=top.scores, counts=top.counts, labels=labels, row_ids=np.asarray(ids)
-    )
+    np.savez_compressed(buffer, ids=top.ids, scores=top.scores, counts=top.counts, labels=labels, row_ids=row_ids)
     return buffer.getvalue()

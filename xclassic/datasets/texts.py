@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
+from math import isfinite
 from pathlib import Path
 from tokenize import STRING, TokenError, generate_tokens
 from typing import Any
@@ -119,11 +120,12 @@ def read_records(path: _Path, *, format: str | None = None) -> list[dict[str, An
 
 
 def read_ids(path: _Path, field: str, *, format: str | None = None) -> list[str | int | float]:
-    """Read what names the rows: strings as they stand and numbers; null is an empty string."""
+    """Read what names the rows: strings as they stand and finite numbers; null is an empty string."""
     ids: list[str | int | float] = []
     for line, record in _records(path, format):
         value = _field(path, line, record, field)
-        if not isinstance(value, (str, int, float, type(None))) or isinstance(value, bool):
+        is_name = isinstance(value, (str, int, type(None))) and not isinstance(value, bool)
+        if not is_name and not (isinstance(value, float) and isfinite(value)):
             raise DataFileError(path, f"field {field!r} must be a string or a number, found {_shown(value)}", line)
         ids.append("" if value is None else value)
     return ids
