@@ -23,7 +23,7 @@ from xclassic.storage.models import Metadata, save
 from xclassic.topk import TopK
 from xclassic.validation.features import Features, check_features, refuse_text
 from xclassic.validation.labels import TargetKind, check_restriction, check_target, truth_matrix
-from xclassic.validation.parameters import check_k, check_n_jobs, check_number
+from xclassic.validation.parameters import check_common, check_k, check_n_jobs, check_number
 
 ROWS_PER_TASK = 512  # Rows of one prediction task. It is fixed, so that predictions cannot depend on the workers.
 MAX_SCORES = 100  # Predictions per row of a sparse decision function.
@@ -141,6 +141,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, self._fitted = classes, True
 
     def _check_parameters(self) -> None:
+        check_common(self)
         check_n_jobs(self.n_jobs)
         if not isinstance(self.verbose, bool):
             check_number("verbose", self.verbose, minimum=0, integer=True)

@@ -611,6 +611,24 @@ def test_numbers_out_of_range(value, message):
         check_number("C", value, minimum=0, maximum=2, inclusive=False)
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400), 10**5000, 2**63], ids=int.bit_length)
+def test_numbers_of_any_length_are_compared(value):
+    shown = f"an integer of {value.bit_length()} bits" if abs(value) > 2**63 else value
+    with pytest.raises(ValueError, match=rf"^n is {shown}; it must be at least 1 and at most 2147483647"):
+        check_number("n", value, minimum=1, integer=True)
+    if abs(value) > 2**63:
+        with pytest.raises(ValueError, match=rf"^C is {shown}; it must be finite"):
+            check_number("C", value)
+    if value > 0:
+        assert check_k(value) == value  # All labels are at most that many.
+
+
+def test_counts_that_memory_grows_with_have_bounds():
+    check_number("n_trees", 10**6, integer=True)
+    with pytest.raises(ValueError, match=r"n_trees is 1000001; it must be .*at most 1000000"):
+        check_number("n_trees", 10**6 + 1, integer=True)
+
+
 def test_choices():
     check_choice("loss", "logistic", ["logistic", "hinge"])
     check_choice("power", None, ["auto", None])

@@ -19,7 +19,7 @@ from xclassic.storage.arrays import stored_array
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.validation.features import Features, check_features
-from xclassic.validation.parameters import check_choice, check_number
+from xclassic.validation.parameters import check_choice, check_common, check_number
 
 Array = NDArray[np.float32]
 
@@ -161,6 +161,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self.encoder_.shape[1]
 
     def _check_parameters(self) -> None:
+        check_common(self)
         check_number("n_components", self.n_components, minimum=1, integer=True)
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
         check_number("epochs", self.epochs, minimum=0, integer=True)

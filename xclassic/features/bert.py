@@ -30,7 +30,7 @@ from xclassic.features.vector_cache import VectorCache, Vectors
 from xclassic.networks.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
 from xclassic.parallel import fork_safe_lock
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
-from xclassic.validation.parameters import check_choice, check_number
+from xclassic.validation.parameters import check_choice, check_common, check_number, check_type
 from xclassic.validation.records import check_encodable, check_texts, fill_template, is_records, template_fields
 
 Texts = NDArray[np.object_]
@@ -170,16 +170,14 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self.n_dimensions_
 
     def _check_parameters(self) -> None:
-        for name, value in (("model", self.model), ("cache", self.cache)):
-            if value is not None and not isinstance(value, (str, os.PathLike)):
-                raise TypeError(f"{name} is {value!r} of type {type(value).__name__}; it must be a string or a path.")
-        for name, text in (("template", self.template), ("device", self.device)):
-            if text is not None and not isinstance(text, str):
-                raise TypeError(f"{name} is {text!r} of type {type(text).__name__}; it must be a string or None.")
+        check_common(self)
+        for name in ("model", "cache"):
+            check_type(name, getattr(self, name), (str, os.PathLike), "a string or a path")
+        for name in ("template", "device"):
+            check_type(name, getattr(self, name), (str,), "a string or None")
         if self.template is not None:
             template_fields(self.template)
         check_choice("pooling", self.pooling, ("mean", "cls"))
-        check_choice("normalize", self.normalize, (True, False))
         check_choice("dtype", self.dtype, ("auto", "float32", "bfloat16"))
         for name, number in (("max_length", self.max_length), ("batch_tokens", self.batch_tokens)):
             if number is not None:

@@ -17,7 +17,7 @@ from xclassic.storage.arrays import stored_array
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.validation.features import check_features
-from xclassic.validation.parameters import check_number
+from xclassic.validation.parameters import check_common, check_number
 
 SAMPLE_ROWS = 500  # Rows whose distances give the width of the kernel.
 WIDTH = 4.0  # Width of the kernel in median squared distances.
@@ -95,6 +95,7 @@ class FourierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self.n_components
 
     def _check_parameters(self) -> None:
+        check_common(self)
         check_number("n_components", self.n_components, minimum=1, integer=True)
         if self.gamma is not None:
             check_number("gamma", self.gamma, minimum=0, inclusive=False)

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from xclassic.storage.arrays import pack_strings, stored_array, unpack_strings
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
-from xclassic.validation.parameters import check_choice, check_number
+from xclassic.validation.parameters import check_choice, check_common, check_number
 from xclassic.validation.records import check_columns, check_texts, is_records
 
 WHOLE = "text"  # Name of the only field if the input is not records.
@@ -174,6 +174,7 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return terms + sum(edges.size + 2 for edges in self.edges_.values())
 
     def _check_parameters(self) -> None:
+        check_common(self)
         fields, numeric = _fields("text", self.text), _fields("numeric", self.numeric)
         if self.text is not None and not fields:
             raise ValueError("text names no field; pass at least one, or None to read texts.")
@@ -181,7 +182,7 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             raise ValueError(f"numeric names {', '.join(numeric)}, but text none; name the text fields as well.")
         if overlap := set(fields) & set(numeric):
             raise ValueError(f"The field {min(overlap)!r} is in text and in numeric; it can be in one of them.")
-        presets = [self.preset] if isinstance(self.preset, str) else list(self.preset)
+        presets = [self.preset] if isinstance(self.preset, str) or not _is_list(self.preset) else list(self.preset)
         for preset in presets:
             check_choice("preset", preset, PRESETS)
         if not isinstance(self.preset, str) and len(presets) != max(1, len(fields)):
@@ -198,12 +199,14 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             check_number("max_features", self.max_features, minimum=1, integer=True)
         if isinstance(self.stop_words, str):
             check_choice("stop_words", self.stop_words, ("english",))
-        elif self.stop_words is not None and not all(isinstance(word, str) for word in self.stop_words):
+        elif self.stop_words is not None and not (
+            _is_list(self.stop_words) and all(isinstance(word, str) for word in self.stop_words)
+        ):
             raise TypeError(f"stop_words is {self.stop_words!r}; pass 'english', a list of str, or None.")
         if not isinstance(self.sublinear_tf, (bool, type(None))):
             raise TypeError(f"sublinear_tf is {self.sublinear_tf!r}; it must be True, False or None.")
         check_number("n_bins", self.n_bins, minimum=2, integer=True)
-        check_number("numeric_weight", self.numeric_weight, minimum=0, inclusive=False)
+        check_number("numeric_weight", self.numeric_weight, minimum=0, inclusive=False, maximum=1e6)
 
     def _choices(self) -> list[Preset]:
         """Return the settings of each text field: its parameters, or its preset where they are None."""
@@ -397,6 +400,10 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             self.edges_[field] = edges = stored_array(arrays, f"edges{i}", np.float64, (None,))
             if not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
                 raise ModelFileError(f"The edges of the bins of {field!r} in the model do not ascend.")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple, set, frozenset))
 
 
 def _fields(name: str, value: Any) -> list[str]:

@@ -15,7 +15,7 @@ from xclassic.instance_tree.growing import Split
 from xclassic.parallel import StopByte
 from xclassic.rows import kernel_rows
 from xclassic.validation.features import Features
-from xclassic.validation.parameters import check_number
+from xclassic.validation.parameters import check_choice, check_number
 
 
 class MLRF(ForestClassifier):
@@ -125,7 +125,9 @@ class MLRF(ForestClassifier):
         super()._check_parameters()
         check_number("min_leaf", self.min_leaf, minimum=1, integer=True)
         check_number("min_share", self.min_share, minimum=0, maximum=0.5)
-        if self.split_features != "sqrt":
+        if isinstance(self.split_features, str):
+            check_choice("split_features", self.split_features, ("sqrt",))
+        else:
             check_number("split_features", self.split_features, minimum=0, maximum=1, inclusive=False)
 
     def _rows_of_tree(self, n: int, seed: int) -> NDArray[np.int32]:

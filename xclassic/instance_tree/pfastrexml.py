@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from xclassic.base import Arrays, Metadata, Verify
 from xclassic.instance_tree.fastxml import FastXML
 from xclassic.instance_tree.reranking import TailReranker
-from xclassic.metrics.propensity import inverse_propensities
+from xclassic.metrics.propensity import check_constants, inverse_propensities
 from xclassic.parallel import StopByte
 from xclassic.storage.arrays import stored_array, with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
@@ -148,7 +148,7 @@ class PfastreXML(FastXML):
         check_number("gamma", self.gamma, minimum=0)
         check_number("candidates", self.candidates, minimum=1, integer=True)
         if self.propensity is not None:
-            inverse_propensities(self.propensity, csr_array(np.ones((3, 1), np.float32)))
+            check_constants("propensity", self.propensity)
 
     def _fit(self, X: Features, Y: csr_array) -> None:
         constants = self.propensity

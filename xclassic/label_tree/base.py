@@ -33,6 +33,7 @@ from xclassic.validation.parameters import check_choice, check_number
 
 # Path score of each loss: what a margin says of the labels under a node; see `search.PATH_SCORES`.
 SCORE_OF_LOSS = {"squared_hinge": "hinge2", "logistic": "sigmoid", "least_squares": "clipped", "softmax": "share"}
+MAX_TREES = 1000
 
 
 class LabelTreeClassifier(ExplainableClassifier):
@@ -125,7 +126,7 @@ class LabelTreeClassifier(ExplainableClassifier):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        check_number("n_trees", self.n_trees, minimum=1, integer=True)
+        check_number("n_trees", self.n_trees, minimum=1, maximum=MAX_TREES, integer=True)
         if self.beam is not None:
             check_number("beam", self.beam, minimum=1, integer=True)
         check_choice("loss", self.loss, self._losses)
@@ -135,6 +136,7 @@ class LabelTreeClassifier(ExplainableClassifier):
         check_number("prune", self.prune, minimum=0)
         check_choice("weight_dtype", self.weight_dtype, VALUE_TYPES)
         check_number("bias", self.bias, minimum=0)
+        _check_trees(self.tree)
 
     def _fit(self, X: Features, Y: csr_array) -> None:
         X = self._prepare(X)
@@ -163,11 +165,7 @@ class LabelTreeClassifier(ExplainableClassifier):
     def _given_trees(self, Y: csr_array) -> list[LabelTree]:
         """Return the trees of the parameter `tree`, checked against the labels."""
         trees = [] if self.tree is None else [self.tree] if isinstance(self.tree, LabelTree) else list(self.tree)
-        if self.tree is not None and not trees:
-            raise ValueError("tree is an empty list; pass a LabelTree or a list of them, or None to have them made.")
         for tree in trees:
-            if not isinstance(tree, LabelTree):
-                raise TypeError(f"tree is a {type(tree).__name__}; pass a LabelTree or a list of them.")
             if tree.n_labels != Y.shape[1]:
                 raise ValueError(
                     f"The tree is over {tree.n_labels} labels, but Y has {Y.shape[1]}; it belongs to other data. Build "
@@ -227,7 +225,7 @@ class LabelTreeClassifier(ExplainableClassifier):
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         n_trees = metadata.get("n_trees")
-        if type(n_trees) is not int or not 0 <= n_trees <= 1000:
+        if type(n_trees) is not int or not 0 <= n_trees <= MAX_TREES:
             raise ModelFileError(f"The model has {n_trees!r} trees.")
         self.models_ = []
         for number in range(n_trees):
@@ -244,3 +242,15 @@ class LabelTreeClassifier(ExplainableClassifier):
     def _n_inputs(self) -> int:
         """Number of features that the models see."""
         return self.n_features_in_
+
+
+def _check_trees(value: Any) -> None:
+    """Raise unless the parameter `tree` is None, a tree, or a list of trees."""
+    if value is None or isinstance(value, LabelTree):
+        return
+    trees = value if isinstance(value, (list, tuple)) else [value]
+    wrong = [tree for tree in trees if not isinstance(tree, LabelTree)]
+    if wrong:
+        raise TypeError(f"tree is a {type(wrong[0]).__name__}; pass a LabelTree or a list of them.")
+    if not trees:
+        raise ValueError("tree is an empty list; pass a LabelTree or a list of them, or None to have them made.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -120,9 +119,15 @@ class PrefixTree(LabelTreeClassifier):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        most = 16 if self.loss == "softmax" else math.inf
+        most = 16 if self.loss == "softmax" else None
         check_number("branching", self.branching, minimum=2, maximum=most, integer=True)
         check_choice("view", self.view, VIEWS)
+        if self.embeddings is not None:
+            found = np.asarray(self.embeddings)
+            if found.ndim != 2 or found.dtype.kind not in "biuf":
+                raise TypeError(
+                    f"embeddings has shape {found.shape} and dtype {found.dtype}; pass numbers, a row for each label."
+                )
 
     def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
         vectors = self._vectors(X, Y)[labels]
@@ -148,7 +153,7 @@ class PrefixTree(LabelTreeClassifier):
         if self.embeddings is None:
             raise ValueError(f"view={self.view!r} groups labels by embeddings; pass embeddings, a row for each label.")
         embeddings = np.array(self.embeddings, np.float32)
-        if embeddings.ndim != 2 or len(embeddings) != Y.shape[1]:
+        if len(embeddings) != Y.shape[1]:
             raise ValueError(
                 f"embeddings has shape {embeddings.shape}; there must be a row for each of {Y.shape[1]} labels."
             )

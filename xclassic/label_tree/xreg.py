@@ -11,7 +11,7 @@ from scipy.sparse import csr_array, issparse
 
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.tree import LabelTree
-from xclassic.metrics.propensity import inverse_propensities
+from xclassic.metrics.propensity import check_constants, inverse_propensities
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
 
@@ -145,7 +145,7 @@ class XReg(LabelTreeClassifier):
         check_number("max_leaf", self.max_leaf, minimum=1, integer=True)
 
         if self.propensity is not None:
-            inverse_propensities(self.propensity, csr_array(np.ones((3, 1), np.float32)))
+            check_constants("propensity", self.propensity)
 
     def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
         return self._kmeans_trees(X, Y, labels, seeds, branching=2, max_leaf=self.max_leaf)

@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 from xclassic.blocks.problem import BlockProblem, by_descending_count
 from xclassic.blocks.training import LOSSES, train_blocks
 from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
-from xclassic.metrics.propensity import inverse_propensities
+from xclassic.metrics.propensity import check_constants, inverse_propensities
 from xclassic.parallel import spawn_seeds
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
@@ -126,6 +126,8 @@ class DiSMEC(OneVsRestLinear):
         check_choice("loss", self.loss, LOSSES)
         check_number("eps", self.eps, minimum=0, inclusive=False)
         check_number("max_passes", self.max_passes, minimum=1, integer=True)
+        if self.propensity is not None:
+            check_constants("propensity", self.propensity)
 
     def _fit(self, X: Features, Y: csr_array) -> None:
         labels = by_descending_count(Y)

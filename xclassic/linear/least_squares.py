@@ -11,7 +11,7 @@ from xclassic.blocks.training import ridge_blocks
 from xclassic.linalg import ridge
 from xclassic.linear import exact_ridge
 from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
-from xclassic.metrics.propensity import inverse_propensities
+from xclassic.metrics.propensity import check_constants, inverse_propensities
 from xclassic.parallel import blas_threads, spawn_seeds
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
@@ -132,10 +132,15 @@ class OneVsRestLeastSquares(OneVsRestLinear):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        if self.alpha != "auto":
+        if isinstance(self.alpha, str):
+            check_choice("alpha", self.alpha, ("auto",))
+        else:
             check_number("alpha", self.alpha, minimum=0, inclusive=False)
-        if self.propensity_power != "auto":
+        if isinstance(self.propensity_power, str):
+            check_choice("propensity_power", self.propensity_power, ("auto",))
+        else:
             check_number("propensity_power", self.propensity_power, minimum=0, maximum=1)
+        check_constants("propensity", self.propensity)
         check_choice("solver", self.solver, ("auto", "exact", "cg"))
         check_number("tol", self.tol, minimum=0)
         check_number("max_sweeps", self.max_sweeps, minimum=1, integer=True)

@@ -166,6 +166,17 @@ def inverse_propensities(constants: str | tuple[float, float], Y: csr_array) -> 
     return 1 / propensity(counts, n_rows, A=A, B=B)
 
 
+def check_constants(name: str, constants: Any) -> None:
+    """Raise unless a parameter is a preset of `propensity` or its constants (A, B)."""
+    if isinstance(constants, str):
+        check_choice(name, constants, tuple(PRESETS))
+        return
+    if not isinstance(constants, (tuple, list)) or len(constants) != 2:
+        raise TypeError(f"{name} is {constants!r}; pass one of {', '.join(map(repr, PRESETS))}, or two numbers (A, B).")
+    check_number(f"A of {name}", constants[0], minimum=0)
+    check_number(f"B of {name}", constants[1], minimum=0, inclusive=False)
+
+
 def check_propensities(propensities: ArrayLike, truth: Pairs, classes: Any = None) -> NDArray[np.float64]:
     """Return propensities as float64 after a check of their number and range.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,7 +25,7 @@ from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.topk import TopK
-from xclassic.validation.parameters import check_choice, check_number
+from xclassic.validation.parameters import check_choice, check_number, check_type
 from xclassic.validation.records import check_encodable, check_texts, fill_template, is_records
 
 if TYPE_CHECKING:
@@ -272,6 +273,10 @@ class T5Classifier(XMCClassifier):
                     raise ValueError(f"{name} is {value}; it must be below 1.")
         if self.lora_rank is not None:
             check_number("lora_rank", self.lora_rank, minimum=1, integer=True)
+        for name in ("tokenizer", "checkpoint"):
+            check_type(name, getattr(self, name), (str, PathLike), "a string or a path")
+        check_type("prompt", self.prompt, (str,), "a string or None")
+        check_type("tree", self.tree, (LabelTree,), "a LabelTree or None")
         if self.target == "fields" and self.fields is None and not self._fitted and self.model is not None:
             raise ValueError("target='fields' writes several columns of y; name them by fields.")
 
