@@ -53,6 +53,7 @@ OWN_TEST = "test_t5.py checks it for texts or names of labels"
         "test_fit_takes_unusual_data": BY_MATRICES,
         "test_rows_without_features_and_labels": BY_MATRICES,
         "test_fit_rejects_bad_data": BY_MATRICES,
+        "test_numbers_that_overflow_are_refused_or_make_a_model": BY_MATRICES,
         "test_predict_rejects_bad_queries": BY_MATRICES,
         "test_estimate_memory": OWN_TEST,
         "test_prune_weights": "has no such method",

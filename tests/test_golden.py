@@ -1,7 +1,6 @@
 """Models that earlier versions wrote are read, and say what they said; `golden/write.py` made them."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from tests.golden import write
 from xclassic import load
 from xclassic.storage import registry
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = write.GOLDEN
 
 FOLDERS = sorted(folder for folder in GOLDEN.glob("format-*/*") if (folder / "answers.npz").exists())
 NEEDS_TORCH = ("T5Classifier", "BertEncoder", "FeatureUnion")

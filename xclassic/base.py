@@ -26,10 +26,13 @@ from xclassic.validation.labels import TargetKind, check_restriction, check_targ
 from xclassic.validation.parameters import check_common, check_k, check_n_jobs, check_number
 
 ROWS_PER_TASK = 512  # Rows of one prediction task. It is fixed, so that predictions cannot depend on the workers.
+LARGE = 1e9  # Larger parameters and entries are named where numbers overflow float32.
+SCALE = (
+    "Scale the features before the fit and before predictions, by normalize=True where the method has it, or with "
+    "sklearn.preprocessing.MaxAbsScaler, and lower parameters such as bias and C."
+)
 MAX_SCORES = 100  # Predictions per row of a sparse decision function.
-UNSCORED = (
-    -1000.0
-)  # What an array of scores holds where there is none; minus infinity would be refused by scikit-learn.
+UNSCORED = -1000.0  # What arrays of scores hold where there is none; scikit-learn would refuse minus infinity.
 
 
 def _is_probabilistic(estimator: XMCClassifier) -> bool:
@@ -64,6 +67,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     ``_set_arrays(arrays, metadata, verify)``
         Restore that state on a new object. Raise `ModelFileError` for anything that a kernel could trip over; with
         ``verify="lazy"`` check only what is cheap, and the rest before its first use.
+    ``_fitted_arrays()``
+        Return the arrays that must be finite after a fit, by default those of ``_get_arrays``.
     ``_estimate_memory(n, d, L, nnz_x, nnz_y)``
         Return the peak number of bytes above the data during ``_fit``.
     ``_check_parameters()``
@@ -122,6 +127,10 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         raise NotImplementedError
 
+    def _fitted_arrays(self) -> Arrays:
+        """Return the arrays whose numbers must be finite after a fit."""
+        return self._get_arrays()[0]
+
     # What storage keeps of every estimator in addition to its arrays
 
     def _get_target(self) -> tuple[Metadata, NDArray[Any]]:
@@ -129,12 +138,12 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         dtype, per_row = self._target_dtype.str, int(self._labels_per_row)
         return {"kind": self._target_kind, "dtype": dtype, "labels_per_row": per_row}, self.classes_
 
-    def _set_target(self, metadata: Metadata, classes: NDArray[Any], verify: Verify) -> None:
+    def _set_target(self, metadata: Metadata, classes: NDArray[Any]) -> None:
         """Check and take what `_get_target` returned; the object then counts as fitted."""
         kind, dtype = metadata["kind"], np.dtype(metadata["dtype"])
         if kind not in ("vector", "dense", "sparse") or dtype.kind not in ("biufUS" if kind == "vector" else "biuf"):
             raise ModelFileError(f"The model was fitted on labels of unknown kind: {metadata!r}.")
-        if verify == "full" and not (classes[:-1] < classes[1:]).all():
+        if not (classes[:-1] < classes[1:]).all():
             raise ModelFileError("The classes of the model are not in increasing order.")
         self._target_kind, self._target_dtype = kind, dtype
         self._labels_per_row = stored_count(metadata, "labels_per_row")
@@ -182,7 +191,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If `X` has NaN, infinite or too large entries, if `y` has entries other than 0 and 1 or no label at all, if
-            their numbers of rows differ, or if a parameter is out of range.
+            their numbers of rows differ, if a parameter is out of range, or if the fit ends with weights that are not
+            finite because entries or parameters are too large.
         TypeError
             If something is of the wrong type.
         KeyboardInterrupt
@@ -200,9 +210,22 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         self._target_kind = target.kind
         self._target_dtype = target.dtype
         self._labels_per_row = max(1, round(target.Y.nnz / X.shape[0]))
-        self._fit(X, target.Y, **options)
+        try:
+            self._fit(X, target.Y, **options)
+        except ValueError as error:  # Also a LinAlgError. Libraries that find what outgrew its type do not know why.
+            if large := _large_numbers(self, X):
+                raise ValueError(f"The fit failed ({error}), probably because of {large}. {SCALE}") from error
+            raise
+        self._refuse_overflow(X)
         self._fitted = True
         return self
+
+    def _refuse_overflow(self, X: Features) -> None:
+        """Raise if the fitted model cannot be used, or read from a folder."""
+        for name, array in self._fitted_arrays().items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                large = _large_numbers(self, X) or "numbers that outgrew float32"
+                raise ValueError(f"The fit ended with {name} that are not all finite, because of {large}. {SCALE}")
 
     def estimate_memory(self, X: Any, y: Any) -> int:
         """Return the number of bytes that ``fit(X, y)`` will need at its peak, beyond `X` and `y` themselves.
@@ -275,7 +298,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `k` is below 1, a label is unknown, or `X` does not fit the fitted model.
+            If `k` is below 1, a label is unknown, `X` does not fit the fitted model, or a score is not finite because
+            entries are too large.
         sklearn.exceptions.NotFittedError
             If ``fit`` was not called.
         """
@@ -382,11 +406,13 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
             return TopK.empty(n_rows, k)
         step = self._rows_per_task
         if n_rows <= step:  # It is over before Ctrl-C would matter, and a thread would cost more than one row.
-            return self._topk(X, k, allowed, RUNNING)
+            return _finite(self._topk(X, k, allowed, RUNNING))
         chunks = [slice(start, start + step) for start in range(0, n_rows, step)]
         prediction = partial(_topk_chunk, self, X, k, allowed)
-        return TopK.concat(
-            run_tasks(prediction, chunks, n_jobs=self.n_jobs, description="predicting", verbose=self.verbose)
+        return _finite(
+            TopK.concat(
+                run_tasks(prediction, chunks, n_jobs=self.n_jobs, description="predicting", verbose=self.verbose)
+            )
         )
 
     def _scores(self, X: Any, max_scores: int, *, probabilities: bool) -> csr_array | NDArray[np.float32]:
@@ -461,6 +487,28 @@ def _below_all(top: TopK) -> NDArray[np.float64]:
     """Return a finite number below the scores of each row, shape (n_rows, 1); nearly always the same one."""
     lowest = np.min(top.scores, axis=1, initial=0, where=top.filled(), keepdims=True)
     return np.clip(2 * lowest.astype(np.float64), np.finfo(np.float32).min, UNSCORED)
+
+
+def _large_numbers(estimator: XMCClassifier, X: Any) -> str:
+    """Name the parameters and the entries of `X` that may be why numbers overflow; empty if there are none."""
+    params = estimator.get_params(deep=False).items()
+    large = [f"{name}={value!r}" for name, value in params if isinstance(value, (int, float)) and abs(value) > LARGE]
+    values = X.data if issparse(X) else X
+    if values.dtype == np.float32 and (highest := float(np.abs(values).max(initial=0))) > LARGE:
+        large.append(f"entries of X up to {highest:.3g} in absolute value")
+    return " and ".join(large)
+
+
+def _finite(top: TopK) -> TopK:
+    """Return predictions whose scores are finite, or raise."""
+    highest = top.scores.max(axis=1, initial=-np.inf)  # Unfilled slots hold minus infinity.
+    bad = np.isnan(highest) | (highest == np.inf)
+    if bad.any():
+        raise ValueError(
+            f"The scores of X[{int(np.argmax(bad))}] are not finite numbers: they outgrew float32, in which xclassic "
+            f"computes. {SCALE}"
+        )
+    return top
 
 
 def _normalized(scores: NDArray[np.float32]) -> NDArray[np.float32]:

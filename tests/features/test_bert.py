@@ -804,9 +804,9 @@ def test_encoder_rejects_bad_parameters(folder, params, error, message):
         (np.zeros((2, 2)), {}, ValueError, "2 dimensions"),
         ([{"title": "cat"}], {}, TypeError, "template='{title}'"),
         ({"title": ["cat"]}, {}, TypeError, "X holds records"),
+        ({"name": ["cat"]}, {"template": "{title}"}, ValueError, "no field 'title'"),
         (["cat", "half \ud800"], {}, ValueError, r"X\[1\] has half a surrogate pair at position 5"),
         (["cat"], {"template": "{title}"}, TypeError, r"X\[0\] is a str"),
-        ([{"name": "cat"}], {"template": "{title}"}, ValueError, "no field 'title'"),
     ],
 )
 def test_encoder_rejects_bad_texts(folder, X, params, error, message):
@@ -816,6 +816,15 @@ def test_encoder_rejects_bad_texts(folder, X, params, error, message):
     encoder.fit([])
     with pytest.raises(error, match=message):
         encoder.transform(X)
+
+
+def test_a_record_may_lack_a_field_of_the_fit(folder):
+    encoder = BertEncoder(folder, template="{title}")
+    with pytest.raises(ValueError, match="no field 'title'"):
+        encoder.fit([{"name": "cat"}])
+    encoder.fit([{"title": "cat"}])
+    rows = encoder.transform([{"name": "cat"}, {"title": "cat"}])
+    np.testing.assert_array_equal(encoder.transform([{"name": "cat"}]), rows[:1])
 
 
 def test_table_is_not_taken_for_its_column_names(encoder):

@@ -21,9 +21,8 @@ import xclassic
 from xclassic import features, predict_topk, save
 from xclassic.storage import registry
 
-FORMAT = (
-    Path(__file__).parent / "format-2"
-)  # That of the next `FORMAT` of xclassic/storage/folder.py; those of earlier ones stay as they are.
+GOLDEN = Path(__file__).parent
+FORMAT = GOLDEN / "format-2"  # That of `FORMAT` in xclassic/storage/folder.py; what earlier ones hold stays as it is.
 K = 5
 WORDS = [
     "amber",

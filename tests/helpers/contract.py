@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import threading
 from functools import cached_property, partial
 from itertools import pairwise
@@ -419,6 +420,32 @@ class Contract:
             Y = Y[:, :0]
         with pytest.raises(ValueError, match=message):
             self.make().fit(X if dense else csr_array(X), Y if dense else csr_array(Y))
+
+    @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # Of overflow: numpy warns before the error comes.
+    @pytest.mark.parametrize("case", ["one entry", "all entries", "bias", "C"])
+    def test_numbers_that_overflow_are_refused_or_make_a_model(self, case, tmp_path):
+        X, Y = noisy()
+        params = self.estimator.get_params()
+        wanted = {"normalize": False} if case.endswith(("entry", "entries")) else {case: 1e39}
+        if not wanted.keys() <= params.keys():
+            pytest.skip(f"has no parameter {case}")
+        if case == "one entry":
+            X.data[7] = 1e38
+        elif case == "all entries":
+            X.data *= np.float32(1e38)
+        try:
+            model = self.make(**wanted).fit(X, Y)
+            top = model.predict_topk(X, 3)
+        except ValueError as found:
+            error = found
+        else:
+            error = None
+        if error is not None:
+            assert re.search(f"(because of {case}|up to .*e\\+.*|X.* not finite).* Scale the features", str(error))
+        else:
+            assert_well_formed(top, X.shape[0], 3, Y.shape[1])
+            model.save(tmp_path / "m")
+            assert_same_predictions(xclassic.load(tmp_path / "m", verify="full").predict_topk(X, 3), top)
 
     @pytest.mark.parametrize("method", ["predict_topk", "predict", "decision_function"])
     def test_predict_rejects_bad_queries(self, method):

@@ -230,3 +230,6 @@ def test_graph_rejects_damaged_rows():
         loaded.n_features_in_, loaded.classes_ = 4, clf.classes_
         with pytest.raises(ModelFileError):
             loaded._set_arrays(arrays | {"graph_rows": changed}, metadata, "full")
+    loaded._set_arrays(arrays | {"graph_rows": np.full_like(X, np.inf)}, metadata, "lazy")
+    with pytest.raises(ModelFileError, match="A value of graph_rows in the model is not finite"):
+        loaded.index_.nearest(X, 2)

@@ -504,6 +504,7 @@ def test_class_vectors(y, classes):
         (np.array(["a", "b", " "]), r"y\[2\] is empty"),
         (np.array(["a", 1.5, "b"], dtype=object), r"Unknown label type: y\[1\] is 1.5"),
         (np.array([1j, 2, 3]), "Unknown label type.*complex"),
+        (csr_array(np.eye(3, dtype=complex)), "Unknown label type: Y is a sparse matrix of dtype complex128"),
         (np.zeros((3, 2, 2)), "3 dimensions"),
         (np.array([["a", "b"]] * 3), "Unknown label type"),
         (None, "y to be passed"),

@@ -14,8 +14,7 @@ from xclassic.blocks.weights import BlockWeights
 from xclassic.linalg.eigen import DENSE_LIMIT
 from xclassic.linalg.ridge import RidgeSolver, with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
-from xclassic.storage.arrays import stored_array, with_prefix, without_prefix
-from xclassic.storage.folder import ModelFileError
+from xclassic.storage.arrays import FINITE, stored_array, with_prefix, without_prefix
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
@@ -133,10 +132,7 @@ class LinearCompression(XMCClassifier):
         return {"map": self.map_} | with_prefix("decoder.", self.decoder_.arrays()), {}
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
-        found = stored_array(arrays, "map", np.float32, (self.n_features_in_ + 1, self.n_components))
-        if not np.isfinite(found).all():
-            raise ModelFileError("A value of map is not finite.")
-        self.map_ = found
+        self.map_ = stored_array(arrays, "map", np.float32, (self.n_features_in_ + 1, self.n_components), FINITE)
         parts, n_labels = without_prefix("decoder.", arrays), self.classes_.size
         self.decoder_ = BlockWeights.from_arrays(parts, self._decoder_inputs, n_labels, full=verify == "full")
 

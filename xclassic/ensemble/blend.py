@@ -306,6 +306,9 @@ class Blend(XMCClassifier, _BaseComposition):
             arrays |= with_prefix(f"member.{i}.", member_arrays)
         return arrays, {"members": headers}
 
+    def _fitted_arrays(self) -> Arrays:
+        return {"weights": self.weights_, "maps": self.maps_}  # Members check their own.
+
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         headers = metadata["members"]
         self.estimators_ = [

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from xclassic.rows import row_products
-from xclassic.storage.arrays import stored_array
+from xclassic.storage.arrays import FINITE, stored_array
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.validation.features import Features, check_features
@@ -326,15 +326,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return {**weights._asdict(), "activation": np.array(str(self.activation))}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], *, full: bool = True) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Return a fitted transformer from the result of `arrays`.
 
         Parameters
         ----------
         arrays : mapping of str to ndarray
             They may be read-only and mapped from a file.
-        full : bool, default=True
-            Also check all values, not only shapes and dtypes.
 
         Returns
         -------
@@ -352,7 +350,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         except KeyError as error:
             raise ModelFileError(f"The autoencoder has no array or activation named {error}.") from error
         for name, array in weights._asdict().items():
-            if array.dtype != np.float32 or (full and not np.isfinite(array).all()):
+            if array.dtype != np.float32 or not np.isfinite(array).all():
                 raise ModelFileError(f"Array {name} of the autoencoder has dtype {array.dtype} or is not finite.")
         shape = weights.encoder.shape
         if len(shape) != 2 or 0 in shape or [array.shape for array in weights] != [shape, shape[1:], shape, shape[:1]]:
@@ -366,12 +364,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return {**self.arrays(), "errors": getattr(self, "errors_", np.empty(0))}, {}
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
-        stored = self.from_arrays(arrays, full=verify == "full")
+        stored = self.from_arrays(arrays)
         found = (stored.n_features_in_, stored.n_components, stored.activation)
         if found != (self.n_features_in_, self.n_components, self.activation):
             raise ModelFileError(f"The arrays of the autoencoder are those of another one, of {found}.")
         self._set(Coder(stored.encoder_, stored.encoder_bias_, stored.decoder_, stored.decoder_bias_))
-        self.errors_ = stored_array(arrays, "errors", np.float64, (None,))
+        self.errors_ = stored_array(arrays, "errors", np.float64, (None,), (0, FINITE[1]))
 
 
 def _linear_start(X: Features, n_components: int, activation: str | None, rng: np.random.RandomState) -> Coder:

@@ -13,8 +13,8 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic.rows import row_products
-from xclassic.storage.arrays import stored_array
-from xclassic.storage.folder import Arrays, ModelFileError, Verify
+from xclassic.storage.arrays import FINITE, stored_array
+from xclassic.storage.folder import Arrays, Verify
 from xclassic.storage.models import Metadata
 from xclassic.validation.features import check_features
 from xclassic.validation.parameters import check_common, check_number
@@ -148,10 +148,8 @@ class FourierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return arrays, {"gamma": float(self.gamma_)}
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
-        weights = stored_array(arrays, "weights", np.float32, (self.n_features_in_, self.n_components))
-        offset = stored_array(arrays, "offset", np.float32, (self.n_components,))
-        if verify == "full" and not (np.isfinite(weights).all() and np.isfinite(offset).all()):
-            raise ModelFileError("The frequencies of the Fourier features are not finite.")
+        weights = stored_array(arrays, "weights", np.float32, (self.n_features_in_, self.n_components), FINITE)
+        offset = stored_array(arrays, "offset", np.float32, (self.n_components,), FINITE)
         self.gamma_ = float(metadata["gamma"])
         self.sampler_ = RBFSampler(gamma=self.gamma_, n_components=self.n_components)
         self.sampler_.random_weights_, self.sampler_.random_offset_ = weights, offset

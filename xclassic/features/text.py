@@ -25,6 +25,8 @@ WHOLE = "text"  # Name of the only field if the input is not records.
 KINDS = ("word", "char_wb")
 # What counts as a word. Models stored before the words of one character counted have the pattern "long".
 WORDS = {"any": r"(?u)\w+(?:\+\+|[+#](?!\w))?", "long": r"(?u)\b\w\w+\b"}
+IDF = (1, 100)  # The weight of a term is 1 + log((1 + n) / (1 + df)) for n texts, of which df have it.
+LONGEST = 100  # Words or characters of a term. The terms of a text take memory of its length times this.
 
 
 class Preset(NamedTuple):
@@ -384,13 +386,11 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             # A preset may have changed since the fit; the fitted settings are in the metadata.
             settings = choices[field]._replace(sublinear_tf=sublinear_tf is True)
             vectorizer = self._vectorizer(kind, (shortest, longest), settings, words[0] if words else "long")
-            idf = stored_array(arrays, f"idf{i}", np.float32, (None,))
+            idf = stored_array(arrays, f"idf{i}", np.float32, (None,), IDF)
             terms = unpack_strings(arrays, f"terms{i}", idf.size)
             vectorizer.vocabulary_ = {term: number for number, term in enumerate(terms)}
-            if len(vectorizer.vocabulary_) != idf.size or not np.isfinite(idf).all():
-                raise ModelFileError(
-                    f"The terms of {field!r} in the model repeat, or have weights that are not finite."
-                )
+            if len(vectorizer.vocabulary_) != idf.size:
+                raise ModelFileError(f"The terms of {field!r} in the model repeat.")
             vectorizer.idf_ = idf
             self.vectorizers_[field].append(vectorizer)
         if not all(self.vectorizers_.values()):
@@ -422,8 +422,11 @@ def _check_range(name: str, value: Any) -> None:
     if value is None or (isinstance(value, Sequence) and len(value) == 0 and not isinstance(value, str)):
         return
     valid = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(length) is int for length in value)
-    if not valid or not 1 <= value[0] <= value[1]:
-        raise ValueError(f"{name} is {value!r}; pass the shortest and longest length, as in (1, 2), or () for none.")
+    if not valid or not 1 <= value[0] <= value[1] <= LONGEST:
+        raise ValueError(
+            f"{name} is {value!r}; pass the shortest and longest length, as in (1, 2), at most {LONGEST}, or () for "
+            "none."
+        )
 
 
 def _kinds(choices: Preset) -> list[tuple[str, Sequence[int]]]:

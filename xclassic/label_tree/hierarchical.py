@@ -181,6 +181,9 @@ class HierarchicalXC(LabelTreeClassifier):
             )
         return arrays | with_prefix("encoder.", self.encoder_.arrays()), metadata
 
+    def _fitted_arrays(self) -> Arrays:
+        return super()._get_arrays()[0]  # A foreign encoder has none.
+
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         parts = without_prefix("encoder.", arrays)
         self.encoder_ = find_class("Autoencoder").from_arrays(parts) if parts else None

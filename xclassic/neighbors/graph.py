@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from xclassic.parallel import RUNNING, StopByte, fork_safe_lock
 from xclassic.rows import dense
-from xclassic.storage.folder import Arrays, ModelFileError
+from xclassic.storage.arrays import FINITE, check_within
+from xclassic.storage.folder import Arrays
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice
@@ -35,6 +36,7 @@ class GraphIndex:
         self._lock = fork_safe_lock()
 
     def _made(self) -> Any:
+        self.verify()
         graph = usearch_index()(
             ndim=self.rows.shape[1], metric="ip", dtype="f32", connectivity=EDGES, expansion_add=EFFORT
         )
@@ -60,8 +62,7 @@ class GraphIndex:
         return top
 
     def verify(self) -> None:
-        if not np.isfinite(self.rows).all():
-            raise ModelFileError("A value of graph_rows is not finite.")
+        check_within("graph_rows", self.rows, *FINITE)
 
     def arrays(self) -> Arrays:
         return {"graph_rows": self.rows}

@@ -144,7 +144,7 @@ class KNN(XMCClassifier):
         self.labels_ = stored_matrix(arrays, "labels", (n_rows, n_labels))
         self.index_ = stored_index(arrays, n_rows, self.n_features_in_)
         self._labels_verified = False
-        self.label_shares_ = stored_array(arrays, "label_shares", np.float32, (n_labels,))
+        self.label_shares_ = stored_array(arrays, "label_shares", np.float32, (n_labels,), (0, 1))
         if verify == "full":
             self.index_.verify()
             verify_matrix("labels", self.labels_)

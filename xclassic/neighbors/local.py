@@ -17,7 +17,7 @@ from xclassic.neighbors.feature_map import FeatureMap, used_columns
 from xclassic.neighbors.graph import GraphIndex
 from xclassic.neighbors.index import DenseIndex, label_shares, vote, vote_weights
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
-from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
+from xclassic.storage.arrays import FINITE, check_within, matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
@@ -154,10 +154,11 @@ class LocalEmbeddings(XMCClassifier):
         if not self._verified:
             self._verify()
         X = self._prepare(X)
-        neighbors = np.zeros((X.shape[0], self.n_neighbors * len(self.learners_)), np.int32)
+        n_slots = min(self.n_neighbors, self.labels_.shape[0])
+        neighbors = np.zeros((X.shape[0], n_slots * len(self.learners_)), np.int32)
         weights = np.zeros(neighbors.shape, np.float32)
         for number, learner in enumerate(self.learners_):
-            slots = slice(number * self.n_neighbors, (number + 1) * self.n_neighbors)
+            slots = slice(number * n_slots, (number + 1) * n_slots)
             learner.find(X, self.search, self.power, neighbors[:, slots], weights[:, slots], stop)
         return vote(neighbors, weights, self.labels_, self.label_shares_, k, labels)
 
@@ -191,7 +192,7 @@ class LocalEmbeddings(XMCClassifier):
         if not isinstance(n, int) or n < 1:
             raise ModelFileError(f"n_training_rows is {n!r}; the number of training rows belongs there.")
         self.labels_ = stored_matrix(arrays, "labels", (n, self.classes_.size))
-        self.label_shares_ = stored_array(arrays, "label_shares", np.float32, (self.classes_.size,))
+        self.label_shares_ = stored_array(arrays, "label_shares", np.float32, (self.classes_.size,), (0, 1))
         clusters_of = _slices(arrays, "n_parts", None)
         n_all = clusters_of[-1].stop if clusters_of else 0
         rows_of, used_of = (_slices(arrays, name, n_all) for name in ("n_rows", "n_used"))
@@ -211,8 +212,10 @@ class LocalEmbeddings(XMCClassifier):
             self._verify()
 
     def _verify(self) -> None:
-        """Check the indices of a loaded model, which a kernel follows."""
+        """Check the contents of a loaded model, whose indices a kernel follows."""
         verify_matrix("labels", self.labels_)
+        for learner in self.learners_:
+            check_within("scorers", learner.scorers, *FINITE)
         for cluster in (cluster for learner in self.learners_ for cluster in learner.clusters):
             if len(cluster.rows) == 0 or not 0 <= cluster.rows.min() <= cluster.rows.max() < self.labels_.shape[0]:
                 raise ModelFileError(f"A cluster has no rows, or a row of it is not below {self.labels_.shape[0]}.")

@@ -484,6 +484,10 @@ class T5Classifier(XMCClassifier):
         prefixes = [list(pair) for pair in self._target.prefixes]
         return arrays, metadata | {"curve": self.curve_, "n_truncated": self.n_truncated_, "prefixes": prefixes}
 
+    def _fitted_arrays(self) -> Arrays:
+        parameters = self._ready().model.named_parameters()
+        return {f"weights of {name}": parameter.detach().cpu().numpy() for name, parameter in parameters}
+
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         self.trie_ = TokenTrie.restored(without_prefix("trie.", arrays), self.classes_.size)
         self._target = self._new_target()

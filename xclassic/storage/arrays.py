@@ -12,6 +12,8 @@ from scipy.sparse import csr_array
 
 from xclassic.storage.folder import Arrays, ModelFileError
 
+FINITE = (-float(np.finfo(np.float32).max), float(np.finfo(np.float32).max))  # The range of float32.
+
 Table = dict[str, tuple[Any, str]]
 
 WIDE = 16  # Arrays of strings are packed if they are this many times larger; mapped arrays of names load at once.
@@ -20,13 +22,21 @@ PACKED = ".packed"
 _DTYPES: dict[str, type[np.generic]] = {"indptr": np.int64, "indices": np.int32, "data": np.float32}
 
 
-def stored_array(arrays: Arrays, name: str, dtype: type[np.generic], shape: tuple[int | None, ...]) -> NDArray[Any]:
-    """Return an array of a model after a check of its type and shape; None means any length.
+def stored_array(
+    arrays: Arrays,
+    name: str,
+    dtype: type[np.generic],
+    shape: tuple[int | None, ...],
+    within: tuple[float, float] | None = None,
+) -> NDArray[Any]:
+    """Return an array of a model after a check of its type and shape, where None means any length.
+
+    With `within`, all values are read and must be between these two.
 
     Raises
     ------
     ModelFileError
-        If the array is missing, of another type, or of another shape.
+        If the array is missing, of another type or shape, or has values out of range.
     """
     found = arrays.get(name)
     if (
@@ -36,7 +46,15 @@ def stored_array(arrays: Arrays, name: str, dtype: type[np.generic], shape: tupl
         or any(wanted not in (None, size) for size, wanted in zip(found.shape, shape, strict=True))
     ):
         raise ModelFileError(f"Array {name} is missing or no {np.dtype(dtype)} of shape {shape}.")
+    if within is not None:
+        check_within(name, found, *within)
     return found
+
+
+def check_within(name: str, array: NDArray[Any], low: float, high: float) -> None:
+    """Raise ModelFileError if a value of a stored array is NaN or out of range."""
+    if array.size and not low <= array.min() <= array.max() <= high:
+        raise ModelFileError(f"A value of {name} in the model is not finite, or not between {low:g} and {high:g}.")
 
 
 def stored_table(arrays: Arrays, table: Table, owner: str) -> Arrays:

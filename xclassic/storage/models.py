@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from itertools import pairwise
 from os import PathLike
@@ -207,7 +208,7 @@ def unpacked(header: Metadata, arrays: Arrays, verify: Verify) -> Any:
         model._set_arrays(arrays, header["facts"], verify)
     else:
         _restore_features(model, header, arrays)
-        model._set_target(header["target"], _names(arrays, "classes_"), verify)
+        model._set_target(header["target"], _names(arrays, "classes_"))
         model._set_arrays(arrays, header["facts"], verify)
     return model
 
@@ -272,4 +273,6 @@ def _names(arrays: Arrays, name: str) -> NDArray[Any]:
     names = arrays.pop(name)
     if names.ndim != 1 or names.size == 0 or names.dtype.kind not in "biufUS":
         raise ModelFileError(f"Array {name} of the model has shape {names.shape} and dtype {names.dtype}.")
+    if names.dtype.kind == "U" and names.view(np.uint32).max() > sys.maxunicode:
+        raise ModelFileError(f"Array {name} of the model has text that is no text.")
     return names

@@ -86,7 +86,8 @@ def check_rows(X: Any, name: str, n_columns: int | None = None) -> Features:
 def refuse_text(X: Any, name: str, error: Exception | None = None) -> None:
     """Raise a ValueError that says what to do if `X` holds texts or records, in any container."""
     values = np.atleast_1d(np.asarray([] if issparse(X) else X, dtype=object))
-    text = next((value for value in values.flat if isinstance(value, (str, Mapping))), None)
+    kinds = (str, Mapping) if values.ndim == 1 else str  # A record stands for a whole row.
+    text = next((value for value in values.flat if isinstance(value, kinds)), None)
     if text is None:
         return
     names = column_names(X) or []

@@ -80,6 +80,11 @@ def _read_target(Y: Any) -> Target:
             raise ValueError(
                 f"Y is a sparse array of shape {Y.shape}; pass a sparse matrix, one column for each label."
             )
+        if Y.dtype.kind not in "biuf":
+            raise ValueError(
+                f"Unknown label type: Y is a sparse matrix of dtype {Y.dtype}; a label matrix holds 0 and 1. Make it "
+                "one with Y.astype(np.float32)."
+            )
         return _matrix_target(Y, "sparse", Y.dtype)
     rows = _listed(Y)
     if rows is not None and any(_is_collection(row) for row in rows) and not _is_indicator(rows):
