@@ -501,6 +501,8 @@ class Contract:
         assert larger > estimate
         dense, lists = X.toarray(), [Y[[i]].indices.tolist() for i in range(Y.shape[0])]
         assert self.make().estimate_memory(dense, lists) > 0
+        with pytest.raises(ValueError, match="X has 1 dimensions"):
+            self.make().estimate_memory([1.5], [["a"]])
         with pytest.raises(ValueError, match="X holds text, not features"):
             self.make().estimate_memory(["a text"], [["a"]])
 

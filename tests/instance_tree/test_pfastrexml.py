@@ -119,7 +119,7 @@ def test_pfastrexml_gain_on_rare_labels_and_accuracy_on_bibtex(bibtex):
 
 @pytest.mark.parametrize("propensity", ["unknown", (0.5, -1.0), (float("nan"), 1.0)])
 def test_propensities_that_are_bad_are_rejected(propensity):
-    with pytest.raises(ValueError, match=r"preset|A|B"):
+    with pytest.raises(ValueError, match="propensity is"):
         PfastreXML(propensity=propensity).fit(X3, Y3)
 
 
