@@ -121,6 +121,9 @@ def test_templates():
     texts = fill_template("Price: {price:.2f} Description: {title}!", ROWS)
     assert texts.tolist() == ["Price: 2.00 Description: tea!", "Price:  Description: !", "Price:  Description: mug!"]
     assert template_fields("{a} {b} {a} {{c}}") == ["a", "b"]
+    assert template_fields("{price:>100.2f}") == ["price"]
+    with pytest.raises(TypeError, match="template is 7 of type int"):
+        template_fields(7)
 
 
 def test_templates_name_the_value_that_they_cannot_write():
@@ -138,6 +141,9 @@ def test_half_surrogate_pairs_are_located():
 @pytest.mark.parametrize(
     ("template", "message"),
     [
+        ("{price:>1000000000}", r"\{price:>1000000000\}; a field can be padded to at most 100 letters"),
+        ("{price:.101f}", "at most 100 letters or digits"),
+        ("{price:{title}101}", "at most 100 letters or digits"),
         ("{title", "malformed"),
         ("no field", "must name fields .* found none"),
         ("{}", "found ''"),

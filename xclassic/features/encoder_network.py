@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xclassic.features.vector_cache import Vectors
+from xclassic.networks.stored_tokenizer import read_tokenizer, tokenizer_errors
 from xclassic.networks.torch_support import load_pretrained, memory_errors
 from xclassic.parallel import fork_safe_lock
 from xclassic.storage.folder import Arrays, ModelFileError
@@ -77,7 +78,8 @@ class EncoderNetwork:
         ValueError
             If the model cannot read so many, or so few leave no room for text.
         """
-        added = len(self.tokenizer.encode("").ids)
+        with tokenizer_errors():
+            added = len(self.tokenizer.encode("").ids)
         if max_length is None and self.longest >= NO_LIMIT:
             raise ValueError("This model has no limit of its own for the tokens of a text; pass max_length.")
         if max_length is not None and not added < max_length <= self.longest:
@@ -93,7 +95,8 @@ class EncoderNetwork:
         """Return the tokens of each text, and whether it was cut."""
         tokens, cut = [], np.zeros(texts.size, np.bool_)
         for start in range(0, texts.size, TOKENIZED_AT_ONCE):
-            found = self.tokenizer.encode_batch_fast(texts[start : start + TOKENIZED_AT_ONCE].tolist())
+            with tokenizer_errors():
+                found = self.tokenizer.encode_batch_fast(texts[start : start + TOKENIZED_AT_ONCE].tolist())
             for i, encoding in enumerate(found, start):
                 tokens.append(np.array(encoding.ids, np.int32))
                 cut[i] = bool(encoding.overflowing)
@@ -251,7 +254,6 @@ def restored(arrays: Arrays, metadata: Metadata, device: Any, dtype: str) -> Enc
     """Return the network of `EncoderNetwork.stored`."""
     import torch
     from safetensors.torch import load
-    from tokenizers import Tokenizer
 
     try:
         config = _stored_config(metadata["config"])
@@ -261,13 +263,15 @@ def restored(arrays: Arrays, metadata: Metadata, device: Any, dtype: str) -> Enc
             module, found = cls.from_pretrained(
                 None, config=config, state_dict=weights, dtype=getattr(torch, dtype), output_loading_info=True
             )
-        tokenizer = Tokenizer.from_str(arrays["tokenizer.json"].tobytes().decode())
+        if metadata["longest"] > (longest := _longest(module, NO_LIMIT)):
+            raise ValueError(f"it is to read {metadata['longest']} tokens, and can read {longest}")
+        tokenizer = read_tokenizer(arrays["tokenizer.json"].tobytes())
         network = _network(module, found, tokenizer, metadata["longest"])
         if network.n_dimensions != metadata["n_dimensions"]:
             raise ValueError(f"its rows have {network.n_dimensions} columns, not {metadata['n_dimensions']}")
-    except (ImportError, MemoryError):
+    except (ImportError, MemoryError, ModelFileError):
         raise
-    except Exception as error:  # The package tokenizers raises no narrower class.
+    except Exception as error:  # Files that are damaged or do not fit raise many kinds of errors.
         raise ModelFileError(f"The encoder of the model is damaged: {_reason(error)}") from error
     return _placed(network, device)
 
@@ -295,10 +299,12 @@ def _network(module: Any, found: dict[str, Any], tokenizer: Any, longest: int) -
     n_tokens = max(tokenizer.get_vocab().values()) + 1
     if n_tokens > module.config.vocab_size:
         raise ValueError(f"the tokenizer has {n_tokens} tokens, the model only {module.config.vocab_size}")
-    if not tokenizer.encode("").ids:
+    with tokenizer_errors():
+        around, tokens = (np.array(tokenizer.encode(text).ids, np.int32) for text in ("", "a"))
+    if not around.size:
         raise ValueError("its tokenizer puts no tokens such as [CLS] around texts, so an empty one would have none")
     network = EncoderNetwork(module, tokenizer, longest, 0)
-    tokens = np.array(tokenizer.encode("a").ids, np.int32)[:longest]
+    tokens = tokens[:longest]
     with torch.inference_mode():
         alone = network.hidden([tokens])[0][0].float()
         padded = network.hidden([tokens, np.tile(tokens, 2)[:longest]])[0][0, : tokens.size].float()
@@ -368,16 +374,11 @@ def _longest(module: Any, limit: int) -> int:
 
 def _plain_tokenizer(words: Any) -> Any:
     """Return a copy of a tokenizer that neither cuts nor pads."""
-    from tokenizers import Tokenizer
-
     if getattr(words, "backend_tokenizer", None) is None:
         raise ValueError(f"its tokenizer, a {type(words).__name__}, has no tokenizer.json; save it as a fast tokenizer")
     if len(words) <= len(words.all_special_ids) + 1:  # Transformers makes up such a vocabulary if it finds no file.
         raise ValueError("it has no vocabulary; a tokenizer.json belongs in the folder")
-    tokenizer = Tokenizer.from_str(words.backend_tokenizer.to_str())
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
+    return read_tokenizer(words.backend_tokenizer.to_str().encode())
 
 
 def _padding(config: Any) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,14 +10,24 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers.activations import ACT2FN
 
+from xclassic.networks.stored_tokenizer import read_tokenizer, tokenizer_errors
 from xclassic.networks.torch_support import load_pretrained, seeded
 from xclassic.neural.vocabulary import set_embeddings
 from xclassic.storage.folder import Arrays, ModelFileError
+from xclassic.validation.parameters import check_choice, check_number
 
 SPECIAL = ("eos_token", "pad_token", "unk_token")
+SIZES = (
+    "vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads",
+    "relative_attention_num_buckets", "relative_attention_max_distance",
+)  # fmt: skip
+FLAGS = ("is_gated_act", "scale_decoder_outputs", "tie_word_embeddings")
+TOKENS = ("pad_token_id", "decoder_start_token_id")
+# The fields of a configuration that a folder may set. Others name code to be loaded, or change what a network returns.
+FIELDS = (*SIZES, *FLAGS, *TOKENS, "dropout_rate", "layer_norm_epsilon", "feed_forward_proj", "dense_act_fn")
 
 
 class Network(NamedTuple):
@@ -42,7 +51,8 @@ class Network(NamedTuple):
         max_length : int
             Most tokens of a text, including the end token.
         """
-        rows = self.tokenizer(texts.tolist(), add_special_tokens=False)["input_ids"] if texts.size else []
+        with tokenizer_errors():
+            rows = self.tokenizer(texts.tolist(), add_special_tokens=False)["input_ids"] if texts.size else []
         n_cut = sum(len(row) >= max_length for row in rows)
         return [[*row[: max_length - 1], self.tokenizer.eos_token_id] for row in rows], n_cut
 
@@ -102,7 +112,10 @@ def _random(config: Any, words: Any, seed: int) -> Any:
 
 def _plain_tokenizer(content: str, special: dict[str, Any]) -> Any:
     plain = {name: str(token) for name, token in special.items() if token is not None}
-    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(content), **plain)
+    tokenizer = read_tokenizer(content.encode())
+    if missing := [token for token in plain.values() if tokenizer.token_to_id(token) is None]:
+        raise ValueError(f"The tokenizer has no token {missing[0]!r}, which is to be a special one.")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **plain)
 
 
 def add_tokens(model: Any, n: int, seed: int) -> int:
@@ -163,23 +176,28 @@ def network_arrays(network: Network) -> tuple[Arrays, dict[str, Any]]:
         "weights.safetensors": np.frombuffer(save_tensors(weights), np.uint8),
         "tokenizer.json": np.frombuffer(network.tokenizer.backend_tokenizer.to_str().encode(), np.uint8),
     }
-    config = json.loads(json.dumps(network.model.config.to_diff_dict(), default=str))
+    config = {name: getattr(network.model.config, name) for name in FIELDS}
     special = {name: getattr(network.tokenizer, name) for name in SPECIAL}
     return arrays, {"config": config, "special_tokens": special}
 
 
-def restored_network(arrays: Arrays, metadata: dict[str, Any], *, full: bool) -> Network:
+def restored_network(arrays: Arrays, metadata: dict[str, Any]) -> Network:
     """Return the network of `network_arrays`.
 
     Raises
     ------
     ModelFileError
-        If anything is missing, does not fit or, with `full`, is not finite.
+        If anything is missing, does not fit, or is not finite.
     """
     try:
-        words = _plain_tokenizer(bytes(arrays["tokenizer.json"]).decode(), metadata["special_tokens"])
-        config = T5Config.from_dict(metadata["config"])
+        special = metadata["special_tokens"]
+        words = _plain_tokenizer(bytes(arrays["tokenizer.json"]).decode(), {name: special[name] for name in SPECIAL})
+        if words.eos_token_id is None or words.pad_token_id is None:
+            raise ValueError("its tokenizer has no end or padding token")
         weights = load_tensors(bytes(arrays["weights.safetensors"]))
+        config = _stored_config(metadata["config"], len(weights))
+        if (n_tokens := max(words.get_vocab().values()) + 1) > config.vocab_size:
+            raise ValueError(f"its tokenizer has {n_tokens} tokens, the T5 only {config.vocab_size}")
         with torch.device("meta"):  # No memory is taken before the weights are known to fit.
             model = T5ForConditionalGeneration(config)
             tied = "lm_head.weight" not in weights
@@ -188,7 +206,7 @@ def restored_network(arrays: Arrays, metadata: dict[str, Any], *, full: bool) ->
         shapes = {name: p.shape for name, p in model.named_parameters()}
         if {name: tensor.shape for name, tensor in weights.items()} != shapes:
             raise ValueError("the weights do not fit the configuration")
-        if any(tensor.dtype != torch.float32 or (full and not tensor.isfinite().all()) for tensor in weights.values()):
+        if any(tensor.dtype != torch.float32 or not tensor.isfinite().all() for tensor in weights.values()):
             raise ValueError("the weights are not finite numbers in float32")
         model.load_state_dict(weights, strict=False, assign=True)
         if tied:
@@ -199,3 +217,24 @@ def restored_network(arrays: Arrays, metadata: dict[str, Any], *, full: bool) ->
     except (SafetensorError, Exception) as error:  # Tokenizers raise bare Exceptions.
         raise ModelFileError(f"The T5 of the model is damaged: {type(error).__name__}: {error}.") from error
     return Network(model.eval(), words)
+
+
+def _stored_config(fields: dict[str, Any], n_weights: int) -> T5Config:
+    """Return a configuration after checking that it is one of a T5 with so many weights."""
+    config = T5Config.from_dict({name: fields[name] for name in FIELDS if name in fields})
+    for name in SIZES:
+        check_number(name, getattr(config, name), minimum=1, maximum=2**31 - 1, integer=True)
+    for name in TOKENS:
+        check_number(name, getattr(config, name), minimum=0, maximum=config.vocab_size - 1, integer=True)
+    for name in FLAGS:
+        check_choice(name, getattr(config, name), (True, False))
+    check_number("layer_norm_epsilon", config.layer_norm_epsilon, minimum=0, maximum=1, inclusive=False)
+    check_number("dropout_rate", config.dropout_rate, minimum=0, maximum=1)
+    check_choice("dense_act_fn", config.dense_act_fn, tuple(ACT2FN))
+    n_layers = config.num_layers + (config.num_decoder_layers or 0)
+    if n_layers > n_weights:
+        raise ValueError(f"it has {n_weights} arrays for {n_layers} layers")
+    # Distances below half the buckets have buckets of their own, and the others share the rest.
+    if not 2 <= config.relative_attention_num_buckets // 2 < config.relative_attention_max_distance:
+        raise ValueError("its relative attention has fewer than four buckets, or more than distances")
+    return config

@@ -26,7 +26,7 @@ from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.topk import TopK
 from xclassic.validation.parameters import check_choice, check_number, check_type
-from xclassic.validation.records import check_encodable, check_texts, fill_template, is_records
+from xclassic.validation.records import check_encodable, check_texts, fill_template, is_records, template_fields
 
 if TYPE_CHECKING:
     from transformers import T5Config
@@ -276,6 +276,8 @@ class T5Classifier(XMCClassifier):
         for name in ("tokenizer", "checkpoint"):
             check_type(name, getattr(self, name), (str, PathLike), "a string or a path")
         check_type("prompt", self.prompt, (str,), "a string or None")
+        if self.prompt is not None:
+            template_fields(self.prompt)
         check_type("tree", self.tree, (LabelTree,), "a LabelTree or None")
         if self.target == "fields" and self.fields is None and not self._fitted and self.model is not None:
             raise ValueError("target='fields' writes several columns of y; name them by fields.")
@@ -462,15 +464,15 @@ class T5Classifier(XMCClassifier):
         """Return the network on its device; the first use makes it from the stored one."""
         with LOADING:
             if self._network is None:
-                network = self._restored(full=False)
+                network = self._restored()
                 network.model.to(choose_device(self.device))
                 self._network = network
         return self._network
 
-    def _restored(self, *, full: bool) -> Any:
+    def _restored(self) -> Any:
         from xclassic.neural.network import restored_network
 
-        network = restored_network(*self._stored, full=full)
+        network = restored_network(*self._stored)
         highest = int(self.trie_.used_tokens.max())
         if highest >= network.model.config.vocab_size:
             raise ModelFileError(f"The trie has token {highest}, the T5 only {network.model.config.vocab_size} tokens.")
@@ -496,7 +498,7 @@ class T5Classifier(XMCClassifier):
         self._network = None
         self._stored = ({name: arrays[name] for name in FILES}, {name: metadata[name] for name in NETWORK_METADATA})
         if verify == "full":
-            self._restored(full=True)
+            self._restored()
 
     def estimate_memory(self, X: Any, y: Any) -> int:
         """Return the number of bytes that ``fit(X, y)`` will need at its peak, beyond `X` and `y` themselves.

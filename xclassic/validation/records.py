@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import isnan
 from string import Formatter
@@ -10,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+MOST_LETTERS = 100  # Of a field in a template, which takes memory for them.
 NA = ("na", "NA", "n/a", "N/A")  # Strings that mark a missing value in tables.
 
 Path: TypeAlias = tuple[str, ...]
@@ -138,18 +140,30 @@ def template_fields(template: str) -> list[str]:
     Raises
     ------
     ValueError
-        If it is malformed, names no field, or contains more than fields (``{text.upper}``, ``{0}``).
+        If it is malformed, names no field, contains more than fields (``{text.upper}``, ``{0}``), or asks for more than
+        `MOST_LETTERS` letters or digits of a field (``{price:>1000}``).
+    TypeError
+        If it is not a string.
     """
+    if not isinstance(template, str):
+        raise TypeError(f"The template is {template!r} of type {type(template).__name__}; it must be a string.")
     try:
-        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+        parts = [(field, spec or "") for _, field, spec, _ in Formatter().parse(template) if field is not None]
     except ValueError as error:
         raise ValueError(f"The template {template!r} is malformed: {error}. Write fields as {{name}}.") from error
+    fields = [field for field, _ in parts]
     wrong = [field for field in fields if not field or not field.replace(" ", "_").isidentifier()]
     if wrong or not fields:
         raise ValueError(
             f"The template {template!r} must name fields as in {{title}}; found "
             f"{'none' if not fields else repr(wrong[0])}."
         )
+    for field, spec in parts:
+        if any(len(number) > 3 or int(number) > MOST_LETTERS for number in re.findall(r"\d+", spec)):
+            raise ValueError(
+                f"The template has {{{field}:{spec[:40]}}}; a field can be padded to at most {MOST_LETTERS} letters or "
+                "digits."
+            )
     return list(dict.fromkeys(fields))
 
 
