@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.golden import write
-from tests.helpers.folders import file_of, read_header, replace_array
+from tests.helpers.folders import edit_header, file_of, read_header, replace_array
 from xclassic import ModelFileError, load
 
 FOLDERS = sorted(folder.name for folder in write.GOLDEN.glob("format-1/*") if (folder / "answers.npz").exists())
@@ -31,6 +31,20 @@ def test_numbers_that_are_not_finite_are_found_before_their_first_use(tmp_path, 
         replace_array(folder, key, whole)
         damaged += 1
     assert damaged > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [("KNN", "n_neighbors"), ("SLEEC", "n_neighbors"), ("AnnexML", "n_neighbors"), ("PfastreXML", "candidates"),
+     ("CompressedSensing", "n_positives"), ("Bonsai", "beam"), ("Blend", "n_candidates")],
+)  # fmt: skip
+def test_numbers_of_a_header_take_no_memory(tmp_path, name, parameter):
+    """An array of so many entries would be refused by any machine."""
+    folder = tmp_path / name
+    shutil.copytree(write.GOLDEN / "format-1" / name, folder)
+    rows = write.read_rows(folder)
+    edit_header(folder, lambda header: header["params"].update({parameter: 2**50}))
+    assert write.answers(load(folder), rows)["counts"].shape == (rows.shape[0],)
 
 
 def test_classes_are_checked_at_once(tmp_path):
