@@ -3,6 +3,7 @@
 # make test-all  run all tests
 # make lint      ruff, cython-lint, mypy
 # make docs      build the documentation, warnings are errors
+# make fuzz      attack folders and the rest at random, TRIES=1000 times a test, from SEED=0
 # make gpu       check on a GPU what only a GPU shows, in eight minutes; the report goes to OUT=folder
 # make clean     remove what the above made
 #
@@ -17,7 +18,7 @@ PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 KERNELS := setup.py xclassic/_kernels/block_levels.cpp \
 	$(wildcard xclassic/_kernels/*.pyx xclassic/_kernels/*.pxd xclassic/_kernels/*.h)
 
-.PHONY: demo test test-all lint docs gpu clean
+.PHONY: demo test test-all fuzz lint docs gpu clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/package.stamp
@@ -28,6 +29,12 @@ test: $(VENV)/test.stamp
 
 test-all: $(VENV)/test.stamp
 	$(VENV)/bin/python -m pytest --numprocesses auto $(PYTEST_ARGS)
+
+fuzz: TRIES ?= 1000
+fuzz: SEED ?= 0
+fuzz: $(VENV)/test.stamp
+	XCLASSIC_FUZZ_TRIES=$(TRIES) XCLASSIC_FUZZ_SEED=$(SEED) \
+	$(VENV)/bin/python -m pytest --numprocesses auto tests/fuzz $(PYTEST_ARGS)
 
 lint: export PATH := $(abspath $(VENV)/bin):$(PATH)
 lint: $(VENV)/lint.stamp
