@@ -168,5 +168,29 @@ def test_topk_to_csr_rejects_too_few_columns():
         TOP.to_csr(2)
 
 
+def test_topk_above_needs_descending_scores():
+    with pytest.raises(ValueError, match="scores of row 0 do not descend"):
+        TOP._replace(scores=TOP.scores[:, ::-1]).above(0.5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"counts": np.array([10**9, 2 - 10**9, 2], np.int32)},
+            r"counts\[0\] of the ranking is 10+; a row has 3 slots",
+        ),
+        ({"counts": np.array([3, -1, 0], np.int32)}, r"counts\[1\] of the ranking is -1"),
+        ({"counts": np.array([3, 1], np.int32)}, r"counts of \(2,\)"),
+        ({"ids": TOP.ids.astype(np.float32)}, "ids of float32"),
+        ({"ids": np.where(TOP.ids == 1, 0, TOP.ids)}, "Row 0 names label 0 twice"),
+        ({"ids": np.where(TOP.ids == 1, -7, TOP.ids)}, "label ids from -7 to 2; there are 3 labels"),
+    ],
+)
+def test_topk_made_by_hand_is_checked(fields, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        TOP._replace(**fields).to_csr(3)
+
+
 def test_topk_pickle():
     assert_same(pickle.loads(pickle.dumps(TOP)), TOP)

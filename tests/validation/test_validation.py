@@ -207,6 +207,29 @@ def test_no_rows_need_no_width():
         Centroid().fit([], ["a"])
 
 
+@pytest.mark.parametrize("convert", [csc_array, coo_array])
+@pytest.mark.parametrize("row", [4, 2**31 - 1, -1])
+def test_features_are_checked_before_they_are_converted(convert, row):
+    X = convert(DENSE)
+    (X.indices if X.format == "csc" else X.coords[0])[0] = row
+    with pytest.raises(ValueError, match="index arrays of X are broken"):
+        features(X)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64])
+@pytest.mark.parametrize("convert", [csr_array, csc_array, coo_array])
+def test_integers_stored_twice_do_not_wrap_around(dtype, convert):
+    largest = min(np.iinfo(dtype).max, 2**20)
+    X = coo_array((np.full(2, largest, dtype), ([0, 0], [1, 1])), shape=(2, 3))
+    if convert is not coo_array:
+        by_row = convert is csr_array
+        indices, indptr = ([1, 1], [0, 2, 2]) if by_row else ([0, 0], [0, 0, 2, 2])
+        X = convert((X.data, indices, indptr), shape=(2, 3))
+    assert features(X).toarray().tolist() == [[0, 2 * largest, 0], [0, 0, 0]]
+    with pytest.raises(ValueError, match=f"is {2 * largest}"):
+        check_target(X, 2)
+
+
 def test_features_may_be_memory_mapped(tmp_path):
     np.save(tmp_path / "X.npy", DENSE.astype(np.float32))
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_array, check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
@@ -18,7 +18,7 @@ from xclassic.rows import row_products
 from xclassic.storage.arrays import FINITE, stored_array
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
-from xclassic.validation.features import Features, check_features
+from xclassic.validation.features import Features, check_features, check_rows
 from xclassic.validation.parameters import check_choice, check_common, check_number
 
 Array = NDArray[np.float32]
@@ -248,7 +248,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             If `X` has another number of columns than codes have, or entries that are NaN or infinite.
         """
         check_is_fitted(self)
-        codes = check_array(X, dtype=np.float32, input_name="X")
+        codes = check_rows(X, "X")
         if codes.shape[1] != self._n_features_out:
             raise ValueError(
                 f"X has {codes.shape[1]} columns but codes have {self._n_features_out}; pass what transform returns."
@@ -270,6 +270,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
+        if X.shape[0] == 0:
+            raise ValueError("X has no rows; a mean needs at least one.")
         codes = self._encode(X)
         values = _values(X)
         # The sums over all rows nearly cancel, so they are in float64 and with codes centered at 0.

@@ -152,9 +152,11 @@ def _check_real(dtype: np.dtype[Any], name: str) -> None:
 
 def canonical(matrix: Any, name: str) -> csr_array:
     """Return a matrix as CSR with sorted indices and no duplicates, and with int32 indices where they fit."""
-    matrix = matrix if issparse(matrix) else np.asarray(matrix)
-    _check_real(matrix.dtype, name)
-    return _sorted(sound(matrix if issparse(matrix) else csr_array(matrix), name).tocsr())
+    if not issparse(matrix):
+        dense = np.asarray(matrix)
+        _check_real(dense.dtype, name)
+        matrix = csr_array(dense)
+    return _sorted(sound(matrix, name).tocsr())
 
 
 def sound(matrix: Any, name: str) -> Any:
@@ -165,6 +167,7 @@ def sound(matrix: Any, name: str) -> Any:
     """
     if not issparse(matrix):
         return matrix
+    _check_real(matrix.dtype, name)
     if matrix.ndim != 2:
         raise ValueError(f"{name} is a sparse array of shape {matrix.shape}; pass a matrix of two dimensions.")
     try:
