@@ -153,3 +153,18 @@ def test_search_for_neighbors_ends_at_the_stop_byte():
         index = KNN().fit(rows, np.eye(20, dtype=int)).index_
         assert index.nearest(rows, 3).counts.all()
         assert not index.nearest(rows, 3, np.ones(1, np.uint8)).counts.any()
+
+
+@pytest.mark.skipif(not arguments.CHECKED, reason="only the build that checks every index looks")
+@pytest.mark.parametrize(
+    ("indptr", "indices"), [([0, 2, 1], [0, 1]), ([0, 1, 3], [0, 1]), ([0, 1, 2], [0, 2]), ([0, 1, 2], [-1, 0])]
+)
+def test_checked_build_looks_at_rows_on_entry(indptr, indices):
+    with pytest.raises(IndexError):
+        arguments.FeatureRows(
+            np.array(indptr, np.int64),
+            np.array(indices, np.int32),
+            np.ones(len(indices), np.float32),
+            n_rows=2,
+            n_features=2,
+        )

@@ -8,7 +8,7 @@ import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libcpp.vector cimport vector
 
-from xclassic._kernels.arguments cimport names, start
+from xclassic._kernels.arguments cimport check_lists, names, start
 
 
 cdef extern from "agglomerate.h" namespace "xclassic" nogil:
@@ -43,6 +43,7 @@ def agglomerate(
     heights = np.zeros(max(n - 1, 0))
     cdef int64_t[:, ::1] items_view = items
     cdef double[::1] heights_view = heights
+    check_lists(indptr, indices, n)
     merging = new Agglomeration(
         n, start(indptr), start(indices), start(similarities), linkage
     )

@@ -5,6 +5,12 @@
 
 namespace xclassic {
 
+#ifdef XCLASSIC_BOUNDSCHECK
+constexpr bool CHECKED = true;  // See setup.py.
+#else
+constexpr bool CHECKED = false;
+#endif
+
 constexpr int LANES = 16;  // labels trained and scored side by side
 // A batch of more rows than this gets a table of the whole feature space instead of a search for each feature.
 constexpr int64_t SMALL_BATCH = 4;

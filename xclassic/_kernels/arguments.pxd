@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "arguments.h" namespace "xclassic" nogil:
+    const bint c_checked "xclassic::CHECKED"
     const int c_lanes "xclassic::LANES"
     const int64_t c_small_batch "xclassic::SMALL_BATCH"
     const float c_clip "xclassic::CLIP"
@@ -79,4 +80,5 @@ cdef class BestLabels:
 
 
 cdef tuple names(const char* const* table, int n)
+cdef check_lists(const int64_t[::1] ptr, const int32_t[::1] items, int64_t bound)
 cdef copied(const void* data, size_t size, dtype)

@@ -1,6 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+CHECKED: bool
 LANES: int
 CLIP: float
 LOSSES: tuple[str, ...]

@@ -11,6 +11,7 @@ cdef tuple names(const char* const* table, int n):
     return tuple(table[i].decode() for i in range(n))
 
 
+CHECKED = bool(c_checked)
 LANES = c_lanes
 CLIP = c_clip
 LOSSES = names(LOSS_NAMES, N_LOSSES)
@@ -28,6 +29,8 @@ cdef class FeatureRows:
         cdef const int64_t[::1] indptr_view = indptr
         cdef const int32_t[::1] indices_view = indices
         cdef const float[::1] values_view = values
+        if indptr is not None:
+            check_lists(indptr_view, indices_view, n_features)
         self.indptr, self.indices, self.values = indptr, indices, values
         self.rows.indptr = start(indptr_view)
         self.rows.indices = start(indices_view)
@@ -112,6 +115,21 @@ cdef class BestLabels:
     def arrays(self):
         """Return (ids, scores, counts), as ``TopK`` takes them."""
         return self.ids, self.scores, self.counts
+
+
+cdef check_lists(const int64_t[::1] ptr, const int32_t[::1] items, int64_t bound):
+    """Raise IndexError unless ``ptr`` cuts ``items`` below ``bound`` into lists. Only the checked build looks."""
+    cdef int64_t i
+    if not c_checked:
+        return
+    if ptr[0] < 0 or ptr[ptr.shape[0] - 1] > items.shape[0]:
+        raise IndexError(f"Pointers run from {ptr[0]} to {ptr[ptr.shape[0] - 1]}; there are {items.shape[0]} entries.")
+    for i in range(ptr.shape[0] - 1):
+        if ptr[i + 1] < ptr[i]:
+            raise IndexError(f"Pointer {i + 1} is {ptr[i + 1]}, below the one before it.")
+    for i in range(ptr[0], ptr[ptr.shape[0] - 1]):
+        if not 0 <= items[i] < bound:
+            raise IndexError(f"Entry {i} is {items[i]}; {bound} are there.")
 
 
 cdef copied(const void* data, size_t size, dtype):

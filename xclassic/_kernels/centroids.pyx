@@ -7,7 +7,7 @@ import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from xclassic._kernels.arguments cimport FeatureRows, Rows
+from xclassic._kernels.arguments cimport FeatureRows, Rows, check_lists
 
 
 def squared_distances(
@@ -18,6 +18,7 @@ def squared_distances(
     cdef Rows rows = queries.rows
     cdef int64_t n = rows.n, d = rows.d, i, p, slot, label
     cdef float dot, square
+    check_lists(centroid_ptr, features, d)
     found = np.zeros((n, ids.shape[1]), np.float32)
     cdef float[:, ::1] distances = found
     cdef float[::1] dense = np.zeros(d, np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libcpp.vector cimport vector
 
-from xclassic._kernels.arguments cimport FeatureRows, Rows, copied, start
+from xclassic._kernels.arguments cimport FeatureRows, Rows, check_lists, copied, start
 from xclassic._kernels.blocks cimport Level, current_level
 
 
@@ -56,6 +56,7 @@ def label_vectors(
     """Sum the rows of labels; see ``LabelVectorsTask``. Returns (number of entries per label, indices, values)."""
     cdef LabelVectorsTask task
     cdef LabelVectors out
+    check_lists(label_ptr, label_rows, rows.rows.n)
     task.rows = rows.rows
     task.n_labels = label_ptr.shape[0] - 1
     task.label_ptr = &label_ptr[0]
@@ -83,6 +84,7 @@ def split_nodes(
     cdef int32_t[::1] view = clusters
     if not items.shape[0]:
         return clusters
+    check_lists(item_ptr, items, rows.rows.n)
     task.rows = rows.rows
     task.n_nodes = item_ptr.shape[0] - 1
     task.item_ptr = &item_ptr[0]

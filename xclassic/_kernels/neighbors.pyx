@@ -5,7 +5,7 @@ Arguments are trusted: ``neighbors/index.py`` makes and checks them.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from xclassic._kernels.arguments cimport Best, BestLabels, FeatureRows, Rows, start
+from xclassic._kernels.arguments cimport Best, BestLabels, FeatureRows, Rows, check_lists, start
 
 
 cdef extern from "neighbors.h" namespace "xclassic" nogil:
@@ -43,6 +43,7 @@ def find_nearest(
     cdef NearestTask task
     if queries.rows.n == 0 or k == 0 or posting_rows.shape[0] == 0:
         return found.arrays()
+    check_lists(posting_ptr, posting_rows, n_rows)
     task.queries = queries.rows
     task.posting_ptr = start(posting_ptr)
     task.posting_rows = start(posting_rows)
@@ -64,6 +65,7 @@ def vote(
     cdef VoteTask task
     if neighbors.shape[0] == 0 or neighbors.shape[1] == 0 or k == 0 or labels.shape[0] == 0:
         return found.arrays()
+    check_lists(label_ptr, labels, n_labels)
     task.allowed = start(allowed)
     task.n = neighbors.shape[0]
     task.n_neighbors = neighbors.shape[1]
