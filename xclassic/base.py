@@ -16,7 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic.parallel import RUNNING, StopByte, run_tasks
-from xclassic.rows import unit_rows
+from xclassic.rows import rows_in_range, unit_rows
 from xclassic.storage.arrays import stored_count
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata, save
@@ -116,7 +116,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
 
     def _prepare(self, X: Features) -> Features:
         """Return checked rows as the models see them; only for methods with the parameter `normalize`."""
-        return unit_rows(X) if self.normalize else X
+        return unit_rows(X) if self.normalize else rows_in_range(X)
 
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
         raise NotImplementedError

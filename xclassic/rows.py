@@ -12,18 +12,66 @@ from sklearn.utils.extmath import row_norms
 from xclassic._kernels.arguments import FeatureRows
 from xclassic.validation.features import Features
 
+# Squares of the entries of shorter rows vanish in float32, those of longer ones overflow.
+SHORTEST, LONGEST = 1e-15, 1e18
 SLAB = 1024  # Rows that are worked on in float64 at a time.
 
 
 def unit_rows(X: Features) -> Features:
     """Return `X` with rows of length one; rows of zeros stay, and `X` itself is returned if nothing changes."""
-    norms = row_norms(X)
+    X, norms, _ = _measured(X)
     norms[norms == 0] = 1
     if (np.abs(norms - 1) < 1e-6).all():
         return X
     if isinstance(X, np.ndarray):
         return X / norms[:, None]
     values = X.data / np.repeat(norms, np.diff(X.indptr))
+    return csr_array((values, X.indices, X.indptr), shape=X.shape)
+
+
+def rows_in_range(X: Features) -> Features:
+    """Return `X` if products of its rows are within the range of float32.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    lengths = row_lengths(X)
+    extreme = (lengths > LONGEST) | ((lengths < SHORTEST) & (lengths > 0))
+    if extreme.any():
+        row = int(extreme.argmax())
+        raise ValueError(
+            f"Row {row} of X has length {lengths[row]:.3g}, and products of such rows leave float32; lengths from "
+            f"{SHORTEST:g} to {LONGEST:g} are possible. Scale the features, for instance with "
+            "sklearn.preprocessing.MaxAbsScaler, or set normalize=True."
+        )
+    return X
+
+
+def row_lengths(X: Features) -> NDArray[np.float64]:
+    """Return the length of each row."""
+    _, norms, exponents = _measured(X)
+    return np.ldexp(norms.astype(np.float64), exponents)
+
+
+def _measured(X: Features) -> tuple[Features, NDArray[np.float32], NDArray[np.int32]]:
+    """Return rows whose squares float32 can hold, their lengths, and the exponents of the powers of two taken out."""
+    norms, exponents = row_norms(X), np.zeros(X.shape[0], np.int32)
+    extreme = np.flatnonzero((norms < SHORTEST) | ~(norms <= LONGEST))
+    if extreme.size and X.shape[1]:
+        exponents[extreme] = np.frexp(dense(abs(X[extreme]).max(axis=1)).ravel())[1]
+    if not exponents.any():
+        return X, norms, exponents
+    X = _times_powers_of_two(X, -exponents)
+    return X, row_norms(X), exponents
+
+
+def _times_powers_of_two(X: Features, exponents: NDArray[np.int32]) -> Features:
+    """Return `X` with each row multiplied by a power of two, which rounds nothing."""
+    if isinstance(X, np.ndarray):
+        return np.ldexp(X, exponents[:, None])
+    values = np.ldexp(X.data, np.repeat(exponents, np.diff(X.indptr)))
     return csr_array((values, X.indices, X.indptr), shape=X.shape)
 
 

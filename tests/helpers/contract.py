@@ -28,6 +28,13 @@ EXPECTED_FAILURES = {
 }
 SINGLE_CALLS = {"_solve_task"}  # tasks of one call of LAPACK, which nothing can stop
 FORMS = ["unsorted", "duplicates", "int64", "float64", "read-only", "csc", "memory-mapped"]
+# Where weights are penalized and rows are not normalized, the scale of the features sets the strength of the penalty.
+PENALIZED = {
+    "Bonsai", "CPLST", "CompressedSensing", "DiSMEC", "HierarchicalXC", "LEML", "OneVsRestLeastSquares", "PLST", "PLT",
+    "Parabel", "PrefixTree", "REML", "Rembrandt", "XReg", "XRLinear",
+}  # fmt: skip
+FORESTS = {"CRAFTML", "FastXML", "MLRF", "PfastreXML"}
+EXPONENTS = [-100, -66, -33, -17, 17, 33, 66, 100]  # powers of two from 1e-30 to 1e30
 N_LABELS = 20
 FEATURES_PER_LABEL = 3
 
@@ -319,6 +326,34 @@ class Contract:
         if not hasattr(model, method):
             pytest.skip("its scores are not probabilities")
         assert_writes_nothing(model, method, self.data()[0])
+
+    # Scale
+
+    @pytest.mark.parametrize("exponent", EXPONENTS)
+    def test_scale_of_normalized_features_does_not_matter(self, exponent):
+        if "normalize" not in self.estimator.get_params():
+            pytest.skip("does not normalize rows")
+        X, Y = noisy()
+        model = self.make(normalize=True)
+        expected = model.fit(X, Y).predict_topk(X, 5)
+        scaled = X * np.float32(2.0**exponent)
+        assert_same_predictions(model.fit(scaled, Y).predict_topk(scaled, 5), expected)
+
+    @pytest.mark.parametrize("exponent", EXPONENTS)
+    def test_scale_of_raw_features_is_right_or_refused(self, exponent):
+        if "normalize" not in self.estimator.get_params():
+            pytest.skip("does not normalize rows")
+        X, Y = block_diagonal()
+        scaled = X * np.float32(2.0**exponent)
+        model, name = self.make(normalize=False), type(self.estimator).__name__
+        if abs(exponent) > 60 and name not in FORESTS:
+            with pytest.raises(ValueError, match=r"Row 0 of X has length .* Scale the features"):
+                model.fit(scaled, Y)
+            return
+        model.fit(scaled, Y)
+        assert_well_formed(model.predict_topk(scaled, 5), X.shape[0], 5, N_LABELS)
+        if name not in PENALIZED:
+            assert model.score(scaled, Y) == 1
 
     # Copies
 

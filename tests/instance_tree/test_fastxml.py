@@ -126,6 +126,7 @@ def train_plane(X, sides, cost=1.0, eps=1e-6, rounds=200, bias=1.0):
         point_ptr=np.array([0, n]),
         points=np.arange(n, dtype=np.int32),
         sides=np.asarray(sides, np.uint8),
+        scale=1.0,
         cost=cost,
         eps=eps,
         max_rounds=rounds,

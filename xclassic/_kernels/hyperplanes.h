@@ -14,7 +14,8 @@
 namespace xclassic {
 
 struct PlaneTask {
-    Rows rows;  // the whole matrix
+    Rows rows;  // the whole matrix; its bias is the one after scaling
+    float scale = 0;  // power of two by which rows are multiplied, so that their length is near one while a plane is fitted
     int64_t n_nodes = 0;
     const int64_t* point_ptr = nullptr;  // (n_nodes + 1,)
     const int32_t* points = nullptr;  // rows of each node
@@ -32,7 +33,7 @@ struct PlaneTask {
 struct Planes {
     std::vector<int64_t> sizes;
     std::vector<int32_t> features;  // ascending
-    std::vector<float> values;  // half precise
+    std::vector<float> values;  // half precise before they are scaled back
     std::vector<float> biases;
 };
 
@@ -99,7 +100,7 @@ class PlaneTrainer {
     template <typename Visit>
     void each_node_entry(Visit visit) const {
         for (int64_t i = 0; i < n_; i++) {
-            each_entry(part_.rows, i, [&](int64_t f, float x) { visit(i, f, x); });
+            each_entry(part_.rows, i, [&](int64_t f, float x) { visit(i, f, x * task_.scale); });
             if (part_.rows.bias != 0) visit(i, d_, part_.rows.bias);
         }
     }
@@ -231,7 +232,7 @@ class PlaneTrainer {
         std::fill(margin_.begin(), margin_.end(), part_.rows.bias * w_[d_]);
         for (const auto& [feature, f] : kept_) {
             out_.features.push_back(feature);
-            out_.values.push_back(w_[f]);
+            out_.values.push_back(w_[f] * task_.scale);
             for (int64_t p = ptr_[f]; p < ptr_[f + 1]; p++) margin_[row_[p]] += w_[f] * value_[p];
         }
         out_.sizes.push_back(static_cast<int64_t>(kept_.size()));

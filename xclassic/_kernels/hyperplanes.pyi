@@ -9,6 +9,7 @@ def train_planes(
     point_ptr: NDArray[np.int64],  # (n_nodes + 1,)
     points: NDArray[np.int32],  # (n_points,)
     sides: NDArray[np.uint8],  # (n_points,)
+    scale: float,
     cost: float,
     eps: float,
     max_rounds: int,

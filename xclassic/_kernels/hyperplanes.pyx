@@ -18,6 +18,7 @@ cdef extern from "hyperplanes.h" namespace "xclassic" nogil:
         const int64_t* point_ptr
         const int32_t* points
         const uint8_t* sides
+        float scale
         float cost
         float eps
         int32_t max_rounds
@@ -38,8 +39,9 @@ cdef extern from "hyperplanes.h" namespace "xclassic" nogil:
 
 
 def train_planes(
-    FeatureRows rows, *, const int64_t[::1] point_ptr, const int32_t[::1] points, const uint8_t[::1] sides, float cost,
-    float eps, int max_rounds, int max_sweeps, const uint64_t[::1] seeds, const uint8_t[::1] stop,
+    FeatureRows rows, *, const int64_t[::1] point_ptr, const int32_t[::1] points, const uint8_t[::1] sides,
+    float scale, float cost, float eps, int max_rounds, int max_sweeps, const uint64_t[::1] seeds,
+    const uint8_t[::1] stop,
 ):
     """Fit a plane in each node; see ``PlaneTask``. Returns (sizes, features, values, biases, side of each point)."""
     cdef PlaneTask task
@@ -52,6 +54,7 @@ def train_planes(
     task.point_ptr = &point_ptr[0]
     task.points = &points[0]
     task.sides = &sides[0]
+    task.scale = scale
     task.cost = cost
     task.eps = eps
     task.max_rounds = max_rounds

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from sklearn.utils.extmath import row_norms
 
 import xclassic._kernels.hyperplanes as kernels
 from xclassic.instance_tree.forest import ForestClassifier
 from xclassic.instance_tree.growing import Split
 from xclassic.instance_tree.ndcg import split_by_ranking
 from xclassic.parallel import StopByte
-from xclassic.rows import kernel_rows
+from xclassic.rows import kernel_rows, row_lengths
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
 
@@ -143,16 +142,18 @@ class FastXML(ForestClassifier):
         check_number("bias", self.bias, minimum=0)
 
     def _splitter(self, X: Features, Y: csr_array, seed: int) -> RankingSplitter:
-        length = row_norms(X).mean() or 1.0
+        length = float(row_lengths(X).mean()) or 1.0
+        scale = float(2.0 ** -np.clip(np.rint(np.log2(length)), -126, 126))
         return RankingSplitter(
             X,
-            self.bias * length,
+            scale,
+            self.bias * length * scale,
             Y.indptr.astype(np.int64, copy=False),
             Y.indices.astype(np.int32, copy=False),
             self._normalizers(Y),
             self._label_weights(Y),
             discounts(Y.shape[1]),
-            self.C / length,
+            self.C / (length * scale),
             self.eps,
             self.max_steps,
         )
@@ -178,6 +179,7 @@ class RankingSplitter:
     """Splitter of the nodes of a level: sides by ranking, then a hyperplane between them."""
 
     X: Features
+    scale: float
     bias: float
     label_ptr: NDArray[np.int64]
     labels: NDArray[np.int32]
@@ -210,6 +212,7 @@ class RankingSplitter:
             point_ptr=point_ptr,
             points=points,
             sides=sides,
+            scale=self.scale,
             cost=self.cost,
             eps=self.eps,
             max_rounds=self.max_steps,

@@ -16,6 +16,7 @@ from xclassic.instance_tree.ensemble import Ensemble
 from xclassic.instance_tree.growing import Splitter, grow_tree
 from xclassic.instance_tree.tree import InstanceTree
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
+from xclassic.rows import unit_rows
 from xclassic.topk import TopK
 from xclassic.validation.features import Features, check_features
 from xclassic.validation.labels import encode_known_labels
@@ -61,6 +62,9 @@ class ForestClassifier(XMCClassifier):
         return np.arange(n, dtype=np.int32)
 
     # The contract
+
+    def _prepare(self, X: Features) -> Features:
+        return unit_rows(X) if self.normalize else X  # Trees compare sums of the same row alone, of any scale.
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

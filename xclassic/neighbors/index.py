@@ -176,6 +176,12 @@ def label_shares(Y: csr_array) -> NDArray[np.float32]:
 
 
 def vote_weights(products: NDArray[np.float32], power: float) -> NDArray[np.float32]:
-    """Return a power of the products, and 0 for unfilled slots, whose products are minus infinity."""
+    """Return a power of the products, and 0 for unfilled slots, whose products are minus infinity.
+
+    All products of a row are divided by the same power of two, which leaves the shares of the votes as they are: powers
+    of large or small products would be beyond float32.
+    """
     least = np.finfo(np.float32).tiny
-    return np.where(products > 0, np.maximum(np.maximum(products, least) ** np.float32(power), least), np.float32(0))
+    exponents = np.frexp(products.max(axis=1, keepdims=True, initial=0))[1]
+    near_one = np.ldexp(np.maximum(products, 0), -exponents)
+    return np.where(products > 0, np.maximum(np.maximum(near_one, least) ** np.float32(power), least), np.float32(0))
