@@ -7,6 +7,7 @@ import pytest
 from scipy.sparse import csr_array, random_array
 
 import xclassic._kernels.point_clusters as kernels
+from tests.helpers.contract import assert_same_arrays, noisy
 from tests.helpers.naive import forests as naive
 from xclassic import CRAFTML, datasets
 from xclassic.instance_tree.craftml import draw_projection, project
@@ -174,3 +175,9 @@ def test_craftml_accuracy_on_bibtex():
     top = CRAFTML(n_trees=20).fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     assert precision_at_k(bibtex.Y_test, top, 1) > 0.6
     assert precision_at_k(bibtex.Y_test, top, 5) > 0.265
+
+
+def test_rounds_end_when_no_point_moves():
+    X, Y = noisy()
+    model = CRAFTML(n_trees=2, rounds=2**31 - 1).fit(X, Y)
+    assert_same_arrays(model, CRAFTML(n_trees=2, rounds=500).fit(X, Y))

@@ -92,7 +92,7 @@ class PointClusterer {
         std::fill(task_.child + begin_, task_.child + begin_ + n_, -1);
         draw_sample();
         if (start() > 1) {
-            for (int32_t round = 0; round < task_.rounds; round++) move_centers();
+            for (int32_t round = 0; round < task_.rounds && !*task_.stop && move_centers(); round++) {}
             average_features();
             route();
         } else {
@@ -133,7 +133,7 @@ class PointClusterer {
                 }
                 sum += distance(s);
             }
-            if (++found == task_.n_clusters || sum == 0) return found;
+            if (++found == task_.n_clusters || sum == 0 || *task_.stop) return found;
             double left = random_.uniform() * sum;
             for (int64_t s = 0; s < n && left >= 0; s++) {
                 if (distance(s) == 0) continue;
@@ -145,7 +145,9 @@ class PointClusterer {
 
     float distance(int64_t s) const { return nearest_[s] > 1 - 1e-5f ? 0 : 1 - nearest_[s]; }
 
-    void move_centers() {
+    // Returns whether a point changed its cluster; if none did, further rounds would change nothing either.
+    bool move_centers() {
+        bool moved = false;
         label_centers_.clear();
         for (size_t s = 0; s < sample_.size(); s++)
             each_entry(task_.labels, sample_[s], [&](int32_t l, float y) { label_centers_.use(l)[cluster_[s]] += y; });
@@ -153,8 +155,11 @@ class PointClusterer {
         for (size_t s = 0; s < sample_.size(); s++) {
             std::fill(scores_.begin(), scores_.end(), 0.f);
             each_entry(task_.labels, sample_[s], [&](int32_t l, float y) { add(label_centers_.at(l), y); });
-            cluster_[s] = best_score();
+            const int32_t best = best_score();
+            moved |= best != cluster_[s];
+            cluster_[s] = best;
         }
+        return moved;
     }
 
     // The mean features of the clusters are projected, lose small entries, and are mapped back to the features that occur here.
