@@ -12,7 +12,8 @@ from scipy.linalg import eigh
 from xclassic.parallel import StopByte
 
 DENSE_LIMIT = 1000  # Order up to which the eigenvectors of a dense matrix are computed directly.
-SLAB = 128  # Columns of the dense matrix that are computed between two looks at `stop`.
+COLUMNS = 32  # Columns that are multiplied between two looks at `stop`.
+ROWS = 16_384  # Rows of a basis that are made orthonormal between two looks at `stop`.
 STEPS, OVERSAMPLING = 6, 20  # Rounds and extra columns of the subspace iteration beyond that order.
 
 
@@ -37,11 +38,9 @@ def top_eigenvectors(
     """
     if order > max(DENSE_LIMIT, 2 * k):
         return subspace_iteration(product, order, k, random, stop, STEPS, OVERSAMPLING)
-    identity = np.eye(order, dtype=np.float32)
-    matrix = np.zeros((order, order))
-    for start in range(0, order, SLAB):
-        if not stop[0]:
-            matrix[:, start : start + SLAB] = product(identity[:, start : start + SLAB])
+    matrix = by_columns(product, np.eye(order, dtype=np.float32), stop).astype(np.float64)
+    if stop[0]:
+        return np.zeros((order, k), np.float32)
     vectors = eigh((matrix + matrix.T) / 2, subset_by_index=(order - k, order - 1))[1]
     return np.ascontiguousarray(vectors[:, ::-1], np.float32)
 
@@ -63,7 +62,38 @@ def subspace_iteration(
     for _ in range(steps):
         if stop[0]:
             break
-        basis = np.linalg.qr(product(np.linalg.qr(basis)[0]).astype(np.float32))[0]
-    within = basis.T @ product(basis)
+        basis = orthonormal(by_columns(product, orthonormal(basis, stop), stop).astype(np.float32), stop)
+    if stop[0]:
+        return np.zeros((order, k), np.float32)
+    within = basis.T @ by_columns(product, basis, stop)
     vectors = eigh((within + within.T) / 2)[1]
     return np.ascontiguousarray(basis @ vectors[:, : -k - 1 : -1], np.float32)
+
+
+def orthonormal(matrix: NDArray[np.float32], stop: StopByte) -> NDArray[np.float32]:
+    """Return an orthonormal basis of the columns: that of each slab of rows, then that of their triangles.
+
+    Source: J. Demmel, L. Grigori, M. Hoemmen and J. Langou, "Communication-optimal parallel and sequential QR and LU
+    factorizations", SIAM Journal on Scientific Computing 2012.
+    """
+    parts = []
+    for start in range(0, len(matrix), ROWS):
+        if stop[0]:
+            return matrix
+        parts.append(np.linalg.qr(matrix[start : start + ROWS]))
+    if len(parts) == 1:
+        return parts[0][0]
+    top = np.linalg.qr(np.vstack([triangle for _, triangle in parts]))[0]
+    ends = np.cumsum([len(triangle) for _, triangle in parts])
+    return np.vstack([own @ of_own for (own, _), of_own in zip(parts, np.split(top, ends[:-1]), strict=True)])
+
+
+def by_columns(product: Callable[[NDArray[Any]], NDArray[Any]], V: NDArray[Any], stop: StopByte) -> NDArray[Any]:
+    """Return the product with `V`, a few columns at a time; after a stop the others are zeros."""
+    parts = [product(V[:, :COLUMNS])]
+    for start in range(COLUMNS, V.shape[1], COLUMNS):
+        if stop[0]:
+            parts.append(np.zeros((len(parts[0]), V.shape[1] - start), parts[0].dtype))
+            break
+        parts.append(product(V[:, start : start + COLUMNS]))
+    return np.hstack(parts)

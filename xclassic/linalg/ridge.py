@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.sparse import csr_array, hstack, issparse
 
+from xclassic.linalg.eigen import by_columns
 from xclassic.parallel import RUNNING, StopByte
 from xclassic.rows import dense
 from xclassic.validation.features import Features
@@ -52,9 +53,14 @@ def factorize(gram: NDArray[np.float32], stop: StopByte = RUNNING) -> tuple[NDAr
         gram[start:end, start:end] = corner
         if end == m or stop[0]:
             break
-        gram[end:, start:end] = solve_triangular(corner, gram[end:, start:end].T, lower=True, check_finite=False).T
-        for first in range(end, m, SLAB):
-            rows = slice(first, min(first + SLAB, m))
+        slabs = [slice(first, min(first + SLAB, m)) for first in range(end, m, SLAB)]
+        for rows in slabs:
+            if stop[0]:
+                return gram, True
+            gram[rows, start:end] = solve_triangular(corner, gram[rows, start:end].T, lower=True, check_finite=False).T
+        for rows in slabs:
+            if stop[0]:
+                return gram, True
             gram[rows, end : rows.stop] -= gram[rows, start:end] @ gram[end : rows.stop, start:end].T
     return gram, True
 
@@ -105,8 +111,11 @@ class RidgeSolver:
         if self.stop[0]:
             return np.zeros((self.X.shape[1], Z.shape[1]), np.float32)
         if self.factor is None:
-            right = np.asarray(self.X.T @ Z, np.float32)
+            right = by_columns(lambda some: np.asarray(self.X.T @ some, np.float32), Z, self.stop)
             return conjugate_gradients(self.X, self.alpha, right, np.zeros_like(right), self.stop, CG_SWEEPS)
+        return by_columns(self._solved, Z, self.stop)
+
+    def _solved(self, Z: NDArray[Any]) -> NDArray[np.float32]:
         solved = cho_solve(self.factor, Z if self.of_rows else self.X.T @ Z, check_finite=False)
         return np.asarray(self.X.T @ solved if self.of_rows else solved, np.float32)
 
