@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from functools import partial
 
@@ -155,6 +156,41 @@ def test_progress_shows_the_time_left(n_jobs, capsys):
     assert "<" in shown.err  # tqdm writes "elapsed<remaining"
     run_tasks(square, range(7), n_jobs=n_jobs, description="squares")
     assert capsys.readouterr().err == ""
+
+
+def test_interrupted_progress_leaves_its_lock_open(monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parallel._Bar, "display", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_tasks(square, range(3), verbose=1)
+    found = []
+
+    def look():
+        if parallel._Bar.get_lock().acquire(blocking=False):
+            found.append("open")
+            parallel._Bar.get_lock().release()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert found == ["open"]
+
+
+def test_progress_costs_the_same_for_each_task(monkeypatch):
+    """Calls of Python in the main thread, which shows the bar, are counted."""
+    monkeypatch.setattr(parallel._Bar, "display", lambda *args, **options: True)  # is called as often as time allows
+    counts = []
+    for n in (1000, 4000):
+        calls = []
+        sys.setprofile(lambda frame, event, argument, calls=calls: calls.append(event))
+        try:
+            run_tasks(square, range(n), verbose=1)
+        finally:
+            sys.setprofile(None)
+        counts.append(len(calls))
+    assert counts[1] < 6 * counts[0]
 
 
 def test_seeds():

@@ -82,6 +82,16 @@ def run_tasks(
 class _Bar(tqdm):  # type: ignore[type-arg]
     monitor_interval = 0  # tqdm needs no thread of its own here.
 
+    def refresh(self, nolock: bool = False, lock_args: Any = None) -> bool:
+        """Show the bar. That of tqdm leaves its lock closed when Ctrl-C lands in it, for bars of all other threads."""
+        if not self.disable:
+            with self.get_lock():
+                self.display()
+        return not self.disable
+
+
+_Bar.set_lock(threading.RLock())
+
 
 class _Parallel(Parallel):
     """joblib's Parallel that moves a progress bar too."""
