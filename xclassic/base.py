@@ -192,7 +192,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If `X` has NaN, infinite or too large entries, if `y` has entries other than 0 and 1 or no label at all, if
             their numbers of rows differ, if a parameter is out of range, or if the fit ends with weights that are not
-            finite because entries or parameters are too large.
+            finite because entries or parameters are too large. With ``normalize=False`` also if a row is longer than
+            1e18 or shorter than 1e-15, unless the method is a forest, to which scale does not matter.
         TypeError
             If something is of the wrong type.
         KeyboardInterrupt

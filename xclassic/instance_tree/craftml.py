@@ -37,7 +37,7 @@ class CRAFTML(ForestClassifier):
     n_clusters : int, default=10
         At most this many children of a node; with 1 there is only a root.
     rounds : int, default=2
-        Rounds of k-means after its start.
+        At most this many rounds of k-means after its start; they end when no point changes its cluster.
     n_dimensions : int, default=100000
         Dimensions that features are projected to, and labels too. With the paper's 10,000, mean rows gain an entry for
         each feature that shares a dimension with one of their own.
