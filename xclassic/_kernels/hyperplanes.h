@@ -33,8 +33,8 @@ struct PlaneTask {
 struct Planes {
     std::vector<int64_t> sizes;
     std::vector<int32_t> features;  // ascending
-    std::vector<float> values;  // half precise before they are scaled back
-    std::vector<float> biases;
+    std::vector<float> values;  // half precise; they are for the scaled rows
+    std::vector<float> biases;  // scaled back, so that planes hold for the rows as they are
 };
 
 class PlaneTrainer {
@@ -232,11 +232,11 @@ class PlaneTrainer {
         std::fill(margin_.begin(), margin_.end(), part_.rows.bias * w_[d_]);
         for (const auto& [feature, f] : kept_) {
             out_.features.push_back(feature);
-            out_.values.push_back(w_[f] * task_.scale);
+            out_.values.push_back(w_[f]);
             for (int64_t p = ptr_[f]; p < ptr_[f + 1]; p++) margin_[row_[p]] += w_[f] * value_[p];
         }
         out_.sizes.push_back(static_cast<int64_t>(kept_.size()));
-        out_.biases.push_back(part_.rows.bias * w_[d_]);
+        out_.biases.push_back(part_.rows.bias * w_[d_] / task_.scale);  // The side of a plane depends on their ratio alone.
         for (int64_t i = 0; i < n_; i++) task_.went[begin + i] = margin_[i] < 0;
     }
 

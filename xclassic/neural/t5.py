@@ -277,7 +277,7 @@ class T5Classifier(XMCClassifier):
             check_type(name, getattr(self, name), (str, PathLike), "a string or a path")
         check_type("prompt", self.prompt, (str,), "a string or None")
         if self.prompt is not None:
-            template_fields(self.prompt)
+            template_fields(self.prompt, "prompt")
         check_type("tree", self.tree, (LabelTree,), "a LabelTree or None")
         if self.target == "fields" and self.fields is None and not self._fitted and self.model is not None:
             raise ValueError("target='fields' writes several columns of y; name them by fields.")

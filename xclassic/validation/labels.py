@@ -365,7 +365,7 @@ def _matrix_target(matrix: Any, kind: TargetKind, dtype: np.dtype[Any]) -> Targe
         position = int(np.argmin(valid))
         row, column = entry_at(Y, position)
         raise ValueError(
-            f"Y[{row}, {column}] is {Y.data[position]:g}; a label matrix holds only 0 and 1 (entries stored twice "
+            f"Y[{row}, {column}] is {Y.data[position]:.10g}; a label matrix holds only 0 and 1 (entries stored twice "
             "are summed). Make it one with (Y > 0).astype(np.float32). If these are class ids, encode_labels([[id] for "
             "id in ids])[0] makes a matrix of them; fit takes a 1-D vector too."
         )

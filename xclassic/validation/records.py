@@ -134,8 +134,14 @@ def is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
-def template_fields(template: str) -> list[str]:
+def template_fields(template: str, name: str = "template") -> list[str]:
     """Return the fields that a template such as ``"Price: {price} Description: {text}"`` names, in their order.
+
+    Parameters
+    ----------
+    template : str
+    name : str, default="template"
+        What messages call it.
 
     Raises
     ------
@@ -146,22 +152,22 @@ def template_fields(template: str) -> list[str]:
         If it is not a string.
     """
     if not isinstance(template, str):
-        raise TypeError(f"The template is {template!r} of type {type(template).__name__}; it must be a string.")
+        raise TypeError(f"The {name} is {template!r} of type {type(template).__name__}; it must be a string.")
     try:
         parts = [(field, spec or "") for _, field, spec, _ in Formatter().parse(template) if field is not None]
     except ValueError as error:
-        raise ValueError(f"The template {template!r} is malformed: {error}. Write fields as {{name}}.") from error
+        raise ValueError(f"The {name} {template!r} is malformed: {error}. Write fields as {{name}}.") from error
     fields = [field for field, _ in parts]
     wrong = [field for field in fields if not field or not field.replace(" ", "_").isidentifier()]
     if wrong or not fields:
         raise ValueError(
-            f"The template {template!r} must name fields as in {{title}}; found "
+            f"The {name} {template!r} must name fields as in {{title}}; found "
             f"{'none' if not fields else repr(wrong[0])}."
         )
     for field, spec in parts:
         if any(len(number) > 3 or int(number) > MOST_LETTERS for number in re.findall(r"\d+", spec)):
             raise ValueError(
-                f"The template has {{{field}:{spec[:40]}}}; a field can be padded to at most {MOST_LETTERS} letters or "
+                f"The {name} has {{{field}:{spec[:40]}}}; a field can be padded to at most {MOST_LETTERS} letters or "
                 "digits."
             )
     return list(dict.fromkeys(fields))
