@@ -4,7 +4,7 @@
 # make lint      ruff, cython-lint, mypy
 # make docs      build the documentation, warnings are errors
 # make fuzz      attack folders and the rest at random, TRIES=1000 times a test, from SEED=0
-# make gpu       check on a GPU what only a GPU shows, in eight minutes; the report goes to OUT=folder
+# make gpu       check on a GPU what only a GPU shows, in ten minutes; the report goes to OUT=folder
 # make clean     remove what the above made
 #
 # Everything goes into the virtual environment .venv. It is made from the first of the interpreters below that is new

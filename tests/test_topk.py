@@ -194,3 +194,12 @@ def test_topk_made_by_hand_is_checked(fields, message):
 
 def test_topk_pickle():
     assert_same(pickle.loads(pickle.dumps(TOP)), TOP)
+
+
+def test_head_takes_any_number_of_slots():
+    top = TopK.from_dense([[3.0, 1.0, 2.0]], 2)
+    for k in (2, 2**40):
+        assert top.head(k).ids.tolist() == [[0, 2]]
+    for k, error in ((0, ValueError), (-1, ValueError), (1.5, TypeError)):
+        with pytest.raises(error, match="k is"):
+            top.head(k)

@@ -197,14 +197,20 @@ class TopK(NamedTuple):
         Parameters
         ----------
         k : int
-            Slots wanted; all slots if there are fewer.
+            Slots wanted, at least 1; all slots if there are fewer.
 
         Returns
         -------
         TopK
             Views of the arrays of ids and scores.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `k` is not an integer, or is below 1; or if the ranking is not well-formed.
         """
         top = check_topk(self)
+        k = min(check_k(k), top.k)
         return TopK(top.ids[:, :k], top.scores[:, :k], np.minimum(top.counts, k))
 
     def above(self, threshold: float) -> TopK:

@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from tests.helpers.naive import embeddings as naive
-from xclassic import LEML, datasets
+from xclassic import LEML, REML, datasets
 from xclassic.compression.leml import LOSSES, Pairs, with_negatives
 from xclassic.metrics import precision_at_k
 
@@ -156,3 +156,12 @@ def test_leml_accuracy_on_bibtex(parameters, least):
     top = LEML(**parameters).fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     assert precision_at_k(bibtex.Y_test, top, 1) > least
     assert precision_at_k(bibtex.Y_test, top, 5) > 0.27
+
+
+@pytest.mark.parametrize("estimator", [LEML, REML])
+@pytest.mark.parametrize("alpha", [1e3, 1e9, 1e30])
+def test_a_large_alpha_leaves_no_factors(estimator, alpha):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((30, 12)), np.eye(6)[rng.integers(6, size=30)]
+    scores = estimator(3, alpha=alpha, normalize=False).fit(X, Y).decision_function(X)
+    assert np.abs(scores).max() < 1e-3 if estimator is LEML else np.isfinite(scores).all()

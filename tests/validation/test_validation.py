@@ -216,6 +216,15 @@ def test_features_are_checked_before_they_are_converted(convert, row):
         features(X)
 
 
+@pytest.mark.parametrize("pointers", [[0, 2, 2, 2, -5], [0, 2, 1, 0, 0]])
+def test_pointers_that_decrease_to_nothing_are_refused(pointers):
+    """SciPy looks at pointers only if the last one is positive."""
+    X = csr_array(DENSE)
+    X.indptr = np.array(pointers, np.int32)
+    with pytest.raises(ValueError, match=r"index arrays of X are broken: .*pointers decrease"):
+        features(X)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64])
 @pytest.mark.parametrize("convert", [csr_array, csc_array, coo_array])
 def test_integers_stored_twice_do_not_wrap_around(dtype, convert):

@@ -255,7 +255,7 @@ def least_squares_labels(Z: Array, Y: Any, alpha: float) -> Array:
 def least_squares_features(X: Features, YH: Array, H: Array, W: Array, alpha: float, stop: StopByte) -> Array:
     """Return a W with a lower objective for H than the given W."""
     values, basis = eigh(H.T.astype(np.float64) @ H)
-    values = np.maximum(values, 1e-9 * values[-1:]).astype(np.float32)
+    values = np.maximum(values, 1e-9 * max(values.max(), alpha)).astype(np.float32)  # A large alpha makes all H vanish.
     basis = basis.astype(np.float32)
     right = np.asarray(X.T @ (YH @ basis)) / values
     rotated = conjugate_gradients(X, np.float32(alpha) / values, right, W @ basis, stop, FEW_SWEEPS)

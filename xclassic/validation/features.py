@@ -174,6 +174,8 @@ def sound(matrix: Any, name: str) -> Any:
         if matrix.format in _COMPRESSED:
             arrays = (matrix.data, matrix.indices, matrix.indptr)
             matrix = _COMPRESSED[matrix.format](arrays, shape=matrix.shape)
+            if (np.diff(matrix.indptr) < 0).any():  # The check of scipy passes it if the last pointer is not positive.
+                raise ValueError("row or column pointers decrease")
             matrix.check_format(full_check=True)
         elif matrix.format == "coo":
             matrix = coo_array((_wide(matrix.data), matrix.coords), shape=matrix.shape)
