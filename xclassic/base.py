@@ -16,7 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic.parallel import RUNNING, StopByte, run_tasks
-from xclassic.rows import rows_in_range, unit_rows
+from xclassic.rows import rows_in_range, unit_rows, warn_of_scale
 from xclassic.storage.arrays import stored_count
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata, save
@@ -88,6 +88,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
 
     _probabilistic: ClassVar[bool] = False
     _log_scores: ClassVar[bool] = False  # Whether scores are logarithms of probabilities.
+    _scale_free: ClassVar[bool] = False  # Whether fits on X and on 1000 X are alike, also without normalization.
     _rows_per_task: ClassVar[int] = ROWS_PER_TASK
     _not_saved: ClassVar[tuple[str, ...]] = ()  # Parameters that a fitted model does not need and a folder cannot hold.
 
@@ -211,6 +212,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         self._target_kind = target.kind
         self._target_dtype = target.dtype
         self._labels_per_row = max(1, round(target.Y.nnz / X.shape[0]))
+        if not (self._scale_free or getattr(self, "normalize", True)):
+            warn_of_scale(X)
         try:
             self._fit(X, target.Y, **options)
         except ValueError as error:  # Also a LinAlgError. Libraries that find what outgrew its type do not know why.

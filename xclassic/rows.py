@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from xclassic.validation.features import Features
 
 # Squares of the entries of shorter rows vanish in float32, those of longer ones overflow.
 SHORTEST, LONGEST = 1e-15, 1e18
+USUAL = (1e-2, 1e4)  # Median lengths of rows that are no reason for a warning.
 SLAB = 1024  # Rows that are worked on in float64 at a time.
 
 
@@ -47,6 +49,19 @@ def rows_in_range(X: Features) -> Features:
             "sklearn.preprocessing.MaxAbsScaler, or set normalize=True."
         )
     return X
+
+
+def warn_of_scale(X: Features) -> None:
+    """Warn of rows for which regularization means something else than its parameters say."""
+    lengths = row_lengths(X)
+    typical = float(np.median(lengths[lengths > 0])) if lengths.any() else 1.0
+    if not USUAL[0] <= typical <= USUAL[1]:
+        warnings.warn(
+            f"The median length of the rows of X is {typical:.3g}. Without normalization a regularization weighs the "
+            "less, the longer the rows are, by the square of their length. Set normalize=True, scale the features, for "
+            "instance with sklearn.preprocessing.MaxAbsScaler, or choose the parameters of regularization accordingly.",
+            stacklevel=4,  # The level of the caller of fit.
+        )
 
 
 def row_lengths(X: Features) -> NDArray[np.float64]:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.contract import assert_well_formed, block_diagonal, quick
-from tests.helpers.odd_inputs import OTHER, SAME, fuzz, is_refusal, label_lists, matrices, outcome
+from tests.helpers.odd_inputs import fuzz, is_refusal, label_lists, matrices, outcome
+from tests.helpers.odd_matrices import BROKEN, FORMS, ODD
 from xclassic import encode_labels, predict_topk
 from xclassic.storage.registry import ESTIMATORS
 
@@ -29,18 +30,18 @@ def test_predict(name, drawn, k):
     model, (change, changed) = fitted(name), drawn
     found = outcome(predict_topk, model, changed, k)
     if is_refusal(found):
-        assert change not in SAME or k not in SOUND_K
+        assert change not in FORMS or k not in SOUND_K
         return
     n_rows = changed.shape[0] if hasattr(changed, "shape") else len(changed)
     assert_well_formed(found, n_rows, found.k, len(model.classes_))
-    if change in SAME:
+    if change in FORMS:
         expected = predict_topk(model, X, k)
         np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 @fuzz(6)
-@given(drawn_X=matrices(X, OTHER), drawn_Y=matrices(Y), which=st.booleans())
+@given(drawn_X=matrices(X, BROKEN | ODD), drawn_Y=matrices(Y), which=st.booleans())
 def test_fit(name, drawn_X, drawn_Y, which):
     changed_X, changed_Y = (drawn_X[1], Y) if which else (X, drawn_Y[1])
     model = outcome(quick(name).fit, changed_X, changed_Y)

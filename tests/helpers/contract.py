@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import threading
+import warnings
 from functools import cached_property, partial
 from itertools import pairwise
 
@@ -350,8 +351,12 @@ class Contract:
             with pytest.raises(ValueError, match=r"Row 0 of X has length .* Scale the features"):
                 model.fit(scaled, Y)
             return
-        model.fit(scaled, Y)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(scaled, Y)
+        warned = any("median length of the rows" in str(warning.message) for warning in caught)
         assert_well_formed(model.predict_topk(scaled, 5), X.shape[0], 5, N_LABELS)
+        assert warned is not model._scale_free
         if name not in PENALIZED:
             assert model.score(scaled, Y) == 1
 

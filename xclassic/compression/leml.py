@@ -19,6 +19,7 @@ from xclassic.compression.base import LinearCompression
 from xclassic.linalg.products import products_at
 from xclassic.linalg.ridge import conjugate_gradients, with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
+from xclassic.rows import row_lengths
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
@@ -255,7 +256,9 @@ def least_squares_labels(Z: Array, Y: Any, alpha: float) -> Array:
 def least_squares_features(X: Features, YH: Array, H: Array, W: Array, alpha: float, stop: StopByte) -> Array:
     """Return a W with a lower objective for H than the given W."""
     values, basis = eigh(H.T.astype(np.float64) @ H)
-    values = np.maximum(values, 1e-9 * max(values.max(), alpha)).astype(np.float32)  # A large alpha makes all H vanish.
+    if alpha > 1e6 * values[-1] * np.square(row_lengths(X)).sum():  # A large alpha makes the factors vanish.
+        return np.zeros_like(W)
+    values = np.maximum(values, 1e-9 * values[-1:]).astype(np.float32)
     basis = basis.astype(np.float32)
     right = np.asarray(X.T @ (YH @ basis)) / values
     rotated = conjugate_gradients(X, np.float32(alpha) / values, right, W @ basis, stop, FEW_SWEEPS)

@@ -30,6 +30,8 @@ class ForestClassifier(XMCClassifier):
     (``_leaf_labels``) and which rows a tree is grown on (``_rows_of_tree``).
     """
 
+    _scale_free = True
+
     n_trees: int
     max_leaf: int
     max_depth: int | None

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 
 from xclassic.topk import TopK, check_topk
-from xclassic.validation.features import sound
+from xclassic.validation.features import sound, storable
 from xclassic.validation.labels import align_labels, class_array
 from xclassic.validation.parameters import check_k, check_number
 
@@ -138,7 +138,7 @@ def _as_array(Y: Any, name: str) -> NDArray[Any]:
             f"{name} is not a matrix of numbers; pass a sparse or dense 0-1 matrix of shape (n_rows, n_labels). For "
             "labels by name add classes=: the fitted estimator, or its classes_, which the ranking numbers them by."
         )
-    return Y.astype(np.float32) if Y.dtype == np.float16 else Y  # scipy.sparse does not support half precision.
+    return storable(Y)
 
 
 def read_ranking(top: Any, truth: Pairs, k: int | None) -> TopK:

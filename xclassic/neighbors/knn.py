@@ -85,6 +85,7 @@ class KNN(XMCClassifier):
     """
 
     _probabilistic = True
+    _scale_free = True
 
     index_: NeighborIndex
     labels_: csr_array

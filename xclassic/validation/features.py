@@ -155,8 +155,14 @@ def canonical(matrix: Any, name: str) -> csr_array:
     if not issparse(matrix):
         dense = np.asarray(matrix)
         _check_real(dense.dtype, name)
-        matrix = csr_array(dense)
+        matrix = csr_array(storable(dense))
     return _sorted(sound(matrix, name).tocsr())
+
+
+def storable(array: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers in a type that scipy.sparse stores: no half precision, and the byte order of the machine."""
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def sound(matrix: Any, name: str) -> Any:

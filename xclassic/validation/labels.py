@@ -353,7 +353,7 @@ def _dense_target(Y: NDArray[Any]) -> Target:
         raise ValueError(
             f"Unknown label type: Y is a 2-D array of dtype {Y.dtype}; pass a 0-1 matrix, or a list of label lists."
         )
-    return _matrix_target(csr_array(Y), "dense", Y.dtype)
+    return _matrix_target(Y, "dense", Y.dtype)
 
 
 def _matrix_target(matrix: Any, kind: TargetKind, dtype: np.dtype[Any]) -> Target:

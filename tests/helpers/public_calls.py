@@ -1,0 +1,150 @@
+"""Calls of the public functions that take matrices or rankings, each with what is passed to it."""
+
+import inspect
+from functools import cache
+
+import numpy as np
+from scipy.sparse import csr_array
+
+import xclassic
+from xclassic import (
+    KNN,
+    DiSMEC,
+    FastXML,
+    LabelHierarchy,
+    LabelTree,
+    TailReranker,
+    TopK,
+    XReg,
+    datasets,
+    features,
+    label_tree,
+    metrics,
+)
+
+RANDOM = np.random.default_rng(0)
+X = csr_array((RANDOM.integers(1, 9, (12, 6)) * (RANDOM.random((12, 6)) < 0.5) / 8).astype(np.float32))
+Y = csr_array(np.vstack([np.eye(5), RANDOM.random((7, 5)) < 0.4]).astype(np.float32))
+SCORES = csr_array((1 + RANDOM.permutation(60).reshape(12, 5) / 64).astype(np.float32))
+SIMILARITY = csr_array(Y.T @ Y)
+TOP = TopK.from_csr(SCORES, 3)
+COUNTS = np.array([4, 5, 1, 7, 9])
+ROW = X[:1]
+HIERARCHY = LabelHierarchy.from_paths(["a > 1", "a > 2", "b > 1", "b > 2", "c > 1"])
+TREE = LabelTree.from_codes([(0, 0), (0, 1), (1, 0), (1, 1), (2,)])
+CODES = TREE.codes()
+
+
+@cache
+def linear():
+    return DiSMEC().fit(X, Y)
+
+
+@cache
+def forest():
+    return FastXML(n_trees=2, max_leaf=2).fit(X, Y)
+
+
+@cache
+def tail():
+    return TailReranker().fit(X, Y)
+
+
+def reported(truth, top, folder):
+    xclassic.write_report(folder / "report.html", truth, top, label_names=list("abcde"), ks=(1, 3))
+    return (folder / "report.html").read_text("utf-8")
+
+
+@cache
+def encoder():
+    return features.Autoencoder(2, epochs=0).fit(X)
+
+
+def call(function, value, folder):
+    if len(inspect.signature(function).parameters) == 2 and "folder" in inspect.signature(function).parameters:
+        return function(value, folder)
+    return function(value)
+
+
+# For each parameter the call that passes it, and what is passed. A call may take a folder too.
+MATRICES = {
+    "XMCClassifier.fit X": (lambda m: KNN(4).fit(m, Y).predict_topk(X), X),
+    "XMCClassifier.fit y": (lambda m: DiSMEC().fit(X, m).predict_topk(X), Y),
+    "XMCClassifier.estimate_memory X": (lambda m: [DiSMEC().estimate_memory(m, Y) > 0], X),
+    "XMCClassifier.estimate_memory y": (lambda m: [DiSMEC().estimate_memory(X, m) > 0], Y),
+    "XMCClassifier.predict_topk X": (lambda m: linear().predict_topk(m), X),
+    "XMCClassifier.decision_function X": (lambda m: linear().decision_function(m), X),
+    "XMCClassifier.predict X": (lambda m: linear().predict(m), X),
+    "XMCClassifier.score X": (lambda m: linear().score(m, Y), X),
+    "XMCClassifier.score y": (lambda m: linear().score(X, m), Y),
+    "XReg.fit X": (lambda m: XReg(max_leaf=2).fit(m, Y).predict_topk(X), X),
+    "XReg.fit y": (lambda m: XReg(max_leaf=2).fit(X, m).predict_topk(X), Y),
+    "ForestClassifier.add_trees X": (lambda m: FastXML(n_trees=1).fit(X, Y).add_trees(1, m, Y).predict_topk(X), X),
+    "ForestClassifier.add_trees y": (lambda m: FastXML(n_trees=1).fit(X, Y).add_trees(1, X, m).predict_topk(X), Y),
+    "ForestClassifier.partial_fit X": (lambda m: FastXML(n_trees=1).fit(X, Y).partial_fit(m, Y).predict_topk(X), X),
+    "ForestClassifier.partial_fit y": (lambda m: FastXML(n_trees=1).fit(X, Y).partial_fit(X, m).predict_topk(X), Y),
+    "predict_topk X": (lambda m: xclassic.predict_topk(linear(), m), X),
+    "explain X": (lambda m: [xclassic.explain(linear(), m, 1).score], ROW),
+    "ExplainableClassifier.explain X": (lambda m: [linear().explain(m, 1).score], ROW),
+    "TailReranker.fit X": (lambda m: TailReranker().fit(m, Y).centroids_, X),
+    "TailReranker.fit y": (lambda m: TailReranker().fit(X, m).centroids_, Y),
+    "TailReranker.rerank X": (lambda m: tail().rerank(m, TOP.above(0.1)), X),
+    "InstanceTree.leaf_of X": (lambda m: forest().trees_[0].leaf_of(m), X),
+    "BlockWeights.topk X": (lambda m: linear().weights_.topk(m, 3), X),
+    "LabelTree.node_targets Y": (lambda m: TREE.node_targets(m), Y),
+    "LabelHierarchy.truth Y": (lambda m: HIERARCHY.truth(m, "L0"), Y),
+    "LabelHierarchy.evaluate_levels Y_true": (lambda m: list(HIERARCHY.evaluate_levels(m, TOP)["L0"].values()), Y),
+    "TopK.from_csr scores": (lambda m: TopK.from_csr(m, 3), SCORES),
+    "TopK.from_dense scores": (lambda m: TopK.from_dense(m, 3), SCORES),
+    "agglomerate similarity": (lambda m: label_tree.agglomerate(m), SIMILARITY),
+    "cooccurrence_tree Y": (lambda m: label_tree.cooccurrence_tree(m).codes(), Y),
+    "cooccurrence_tree vectors": (
+        lambda m: label_tree.cooccurrence_tree(Y, m, distance="pifa").codes(),
+        label_tree.label_vectors(X, Y),
+    ),
+    "kmeans_tree vectors": (lambda m: label_tree.kmeans_tree(m, branching=2, max_leaf=2).codes(), X),
+    "label_vectors X": (lambda m: label_tree.label_vectors(m, Y), X),
+    "label_vectors Y": (lambda m: label_tree.label_vectors(X, m, view="both"), Y),
+    "stratified_split Y": (lambda m: datasets.stratified_split(m, random_state=0), Y),
+    "Autoencoder.fit X": (lambda m: features.Autoencoder(2, epochs=0).fit(m).transform(X), X),
+    "Autoencoder.transform X": (lambda m: encoder().transform(m), X),
+    "Autoencoder.reconstruction_error X": (lambda m: encoder().reconstruction_error(m), X),
+    "Autoencoder.inverse_transform X": (lambda m: encoder().inverse_transform(m), X[:, :2]),
+    "FourierFeatures.fit X": (lambda m: features.FourierFeatures(8, gamma=1.0).fit(m).transform(X), X),
+    "FourierFeatures.transform X": (lambda m: features.FourierFeatures(8, gamma=1.0).fit(X).transform(m), X),
+    "evaluate Y_true": (lambda m: list(metrics.evaluate(m, TOP, ks=(1, 3)).values()), Y),
+    "evaluate top": (lambda m: list(metrics.evaluate(Y, m, ks=(1, 3)).values()), SCORES),
+    "evaluate_sets Y_true": (lambda m: list(metrics.evaluate_sets(m, Y).values()), Y),
+    "evaluate_sets Y_pred": (lambda m: list(metrics.evaluate_sets(Y, m).values()), Y),
+    "prefix_credit Y_true": (lambda m: metrics.prefix_credit(m, TOP, CODES, k=3), Y),
+    "prefix_credit top": (lambda m: metrics.prefix_credit(Y, m, CODES, k=3), SCORES),
+    "r_precision Y_true": (lambda m: metrics.r_precision(m, SCORES), Y),
+    "r_precision top": (lambda m: metrics.r_precision(Y, m), SCORES),
+    "write_report Y_true": (lambda m, folder: reported(m, SCORES, folder), Y),
+    "write_report top": (lambda m, folder: reported(Y, m, folder), SCORES),
+}
+RANKINGS = {
+    "blend_topk tops": lambda top: xclassic.blend_topk([TOP, top], [1, 2], 3, 5),
+    "TailReranker.rerank top": lambda top: tail().rerank(X, top),
+    "LabelHierarchy.expand top": lambda top: HIERARCHY.expand(top, "L0"),
+    "LabelHierarchy.evaluate_levels top": lambda top: list(HIERARCHY.evaluate_levels(Y, top)["L0"].values()),
+    "evaluate top": lambda top: list(metrics.evaluate(Y, top, ks=(1, 3)).values()),
+    "evaluate_sets Y_pred": lambda top: list(metrics.evaluate_sets(Y, top).values()),
+    "prefix_credit top": lambda top: metrics.prefix_credit(Y, top, CODES, k=3),
+    "write_report top": lambda top, folder: reported(Y, top, folder),
+    "TopK.to_csr": lambda top: top.to_csr(5),
+    "TopK.named": lambda top: [str(top.named("abcde"))],
+}
+for name in ("precision", "recall", "ndcg", "hit", "coverage"):
+    metric = getattr(metrics, f"{name}_at_k")
+    MATRICES[f"{name}_at_k Y_true"] = (lambda m, metric=metric: metric(m, TOP, 2), Y)
+    MATRICES[f"{name}_at_k top"] = (lambda m, metric=metric: metric(Y, m, 2), SCORES)
+    RANKINGS[f"{name}_at_k top"] = lambda top, metric=metric: metric(Y, top, 2)
+for metric in (metrics.psp_at_k, metrics.psndcg_at_k):
+    MATRICES[f"{metric.__name__} Y_true"] = (lambda m, metric=metric: metric(m, TOP, 2, COUNTS / 10), Y)
+    MATRICES[f"{metric.__name__} top"] = (lambda m, metric=metric: metric(Y, m, 2, COUNTS / 10), SCORES)
+    RANKINGS[f"{metric.__name__} top"] = lambda top, metric=metric: metric(Y, top, 2, COUNTS / 10)
+for metric in (metrics.accuracy, metrics.f1, metrics.precision, metrics.recall, metrics.subset_accuracy):
+    MATRICES[f"{metric.__name__} Y_true"] = (lambda m, metric=metric: metric(m, Y), Y)
+    MATRICES[f"{metric.__name__} Y_pred"] = (lambda m, metric=metric: metric(Y, m), Y)
+    RANKINGS[f"{metric.__name__} Y_pred"] = lambda top, metric=metric: metric(Y, top)
