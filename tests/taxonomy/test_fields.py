@@ -225,6 +225,11 @@ def test_classifier_rejects_bad_parameters_and_tables(params, change, error, mes
         small(**params).fit(X, table)
 
 
+def test_estimator_must_fit():
+    with pytest.raises(TypeError, match=r"estimator is \[\]; pass a classifier"):
+        FieldsClassifier([]).fit(*features())
+
+
 def test_predict_rejects_other_sizes_and_unfitted_objects():
     X, table = features()
     with pytest.raises(ValueError, match="table has no rows"):

@@ -108,6 +108,8 @@ class FieldsClassifier(BaseEstimator):
         self.na = na
 
     def _check_parameters(self) -> None:
+        if self.estimator is not None and not hasattr(self.estimator, "fit"):
+            raise TypeError(f"estimator is {self.estimator!r}; pass a classifier, or a pipeline that ends with one.")
         check_names("na", self.na)
         names = check_names("path and fields", [*check_names("path", self.path), *check_names("fields", self.fields)])
         if not names:
