@@ -53,7 +53,9 @@ def too_many_tokens(setting: Setting, folder: Path) -> Iterator[Result]:
     texts = mixed_texts(setting.pick(20_000, 8))
     sizes = list(bert_sizes(setting).values())[-1]
     model = save_bert(folder / "bert", texts[:200], **sizes)
-    encoder = BertEncoder(model, max_length=256, device=setting.device, dtype="float32", batch_tokens=2**40).fit(texts)
+    encoder = BertEncoder(model, max_length=256, device=setting.device, dtype="float32", batch_tokens=2**31 - 1).fit(
+        texts
+    )
     before = allocated()
     with full_memory(setting):
         error = error_of(lambda: encoder.transform(texts), MemoryError)
