@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 
 import xclassic
 from tests.helpers.odd_matrices import BROKEN, FORMS, ODD, replaced
-from tests.helpers.public_calls import MATRICES, RANKINGS, TOP, call
+from tests.helpers.public_calls import COUNTED, COUNTS, MATRICES, RANKINGS, TOP, X, call, linear
 from xclassic import TopK, datasets, features, instance_tree, label_tree, metrics
 
 BELONGS_TO_OTHERS = {  # their own tests cover what they take for a matrix: texts, records, tables
@@ -142,3 +142,29 @@ def test_ranking_of_wider_integers_is_read(name, tmp_path):
         np.where(scored.filled(), scored.ids, 10**12), scored.scores.astype(np.float64), scored.counts.astype(np.int64)
     )
     assert_same(call(RANKINGS[name], wide, tmp_path), call(RANKINGS[name], scored, tmp_path))
+
+
+NO_COUNTS = {
+    "complex": COUNTS * (1 + 1j),
+    "dates": COUNTS.astype("M8[s]"),
+    "texts": np.array(list("abcde")),
+    "objects": np.array([1, None, 2, 3, 4], object),
+    "NaN": replaced(COUNTS.astype(float), 1, np.nan),
+    "infinite": replaced(COUNTS.astype(float), 1, np.inf),
+    "negative": replaced(COUNTS, 1, -1),
+    "two dimensions": np.ones((5, 5)),
+    "a number": 3,
+    "a text": "abc",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", NO_COUNTS)
+@pytest.mark.parametrize("name", COUNTED)
+def test_what_is_no_count_of_labels_is_refused(name, fault):
+    with pytest.raises((ValueError, TypeError)):
+        COUNTED[name](NO_COUNTS[fault])
+
+
+def test_a_mask_is_no_restriction():
+    with pytest.raises(ValueError, match=r"labels is a mask of 5 booleans; pass labels, as in classes_\[mask\]"):
+        linear().predict_topk(X, 2, labels=np.array([True] * 5))

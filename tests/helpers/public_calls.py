@@ -148,3 +148,9 @@ for metric in (metrics.accuracy, metrics.f1, metrics.precision, metrics.recall, 
     MATRICES[f"{metric.__name__} Y_true"] = (lambda m, metric=metric: metric(m, Y), Y)
     MATRICES[f"{metric.__name__} Y_pred"] = (lambda m, metric=metric: metric(Y, m), Y)
     RANKINGS[f"{metric.__name__} Y_pred"] = lambda top, metric=metric: metric(Y, top)
+COUNTED = {  # what takes training rows of each label
+    "huffman_tree counts": lambda v: label_tree.huffman_tree(v).codes(),
+    "propensity label_counts": lambda v: metrics.propensity(v, 100),
+    "label_groups train_counts": lambda v: list(metrics.label_groups(v).values()),
+    "evaluate train_counts": lambda v: list(metrics.evaluate(Y, TOP, ks=(1,), train_counts=v).values()),
+}

@@ -17,10 +17,9 @@ from xclassic.html_report import sections
 from xclassic.html_report.analysis import Case, read_case
 from xclassic.html_report.figures import check_matplotlib
 from xclassic.html_report.page import document, safe
-from xclassic.metrics._inputs import check_counts
 from xclassic.topk import TopK
 from xclassic.validation.labels import align_labels, class_array
-from xclassic.validation.parameters import check_k, check_number
+from xclassic.validation.parameters import check_counts, check_k, check_number
 
 MIN_ROWS = 3  # Fewest training rows that propensities can be estimated from.
 

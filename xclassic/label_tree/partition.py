@@ -17,7 +17,7 @@ from xclassic.label_tree.tree import LabelTree
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.rows import kernel_rows
 from xclassic.validation.features import check_rows
-from xclassic.validation.parameters import check_number
+from xclassic.validation.parameters import check_counts, check_number
 
 TASKS = 64  # At most this many tasks per level; each is at least one node.
 
@@ -202,9 +202,9 @@ def huffman_tree(
            [ 1,  0, -1]], dtype=int32)
     """
     check_number("branching", branching, minimum=2, integer=True)
-    rows = np.asarray(counts, np.float64)
-    if rows.ndim != 1 or not rows.size or not (rows >= 0).all():
-        raise ValueError(f"counts has shape {rows.shape} or a number below 0; pass how many rows each label has.")
+    rows = check_counts(counts)
+    if not rows.size:
+        raise ValueError("counts is empty; pass how many rows each label has.")
     n = len(rows)
     if n == 1:
         return LabelTree.flat(_label_ids(n, labels), n_labels)

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array, issparse
 from xclassic.topk import TopK, check_topk
 from xclassic.validation.features import sound, storable
 from xclassic.validation.labels import align_labels, class_array
-from xclassic.validation.parameters import check_k, check_number
+from xclassic.validation.parameters import check_counts, check_k, check_number
 
 
 class Pairs(NamedTuple):
@@ -249,17 +249,3 @@ def label_groups(train_counts: ArrayLike, *, tail_max: int = 25, head_min: int =
     check_number("head_min", head_min, minimum=tail_max + 1, integer=True)
     head, tail = counts >= head_min, counts <= tail_max
     return {"head": np.flatnonzero(head), "torso": np.flatnonzero(~head & ~tail), "tail": np.flatnonzero(tail)}
-
-
-def check_counts(counts: ArrayLike) -> NDArray[np.float64]:
-    """Return counts of training points as a vector of float64."""
-    values = np.asarray(counts, np.float64)
-    if values.ndim == 2 and 1 in values.shape:  # Column sums of a scipy sparse matrix are a 1 x n_labels matrix.
-        values = values.ravel()
-    if values.ndim != 1:
-        raise ValueError(f"Label counts have {values.ndim} dimensions; pass one count per label, Y.sum(axis=0).")
-    valid = (values >= 0) & np.isfinite(values)
-    if not valid.all():
-        i = int(np.argmin(valid))
-        raise ValueError(f"The count of label {i} is {values[i]}; counts of training points are at least 0.")
-    return values

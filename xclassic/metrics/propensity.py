@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from xclassic.metrics._inputs import Judged, Pairs, check_counts, for_all_labels, judge
+from xclassic.metrics._inputs import Judged, Pairs, for_all_labels, judge
 from xclassic.metrics.ranking import discounts
-from xclassic.validation.parameters import check_choice, check_number
+from xclassic.validation.parameters import check_choice, check_counts, check_number
 
 # The published constants (A, B). "default" is for every data set that the other two do not name.
 PRESETS = {"default": (0.55, 1.5), "wikipedia": (0.5, 0.4), "amazon": (0.6, 2.6)}

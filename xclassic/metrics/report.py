@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xclassic.metrics._inputs import Judged, Pairs, check_counts, for_all_labels, judge, label_groups, read_pairs
+from xclassic.metrics._inputs import Judged, Pairs, for_all_labels, judge, label_groups, read_pairs
 from xclassic.metrics.propensity import PROPENSITY_SCORED, check_propensities
 from xclassic.metrics.ranking import AT_K
 from xclassic.metrics.sets import AVERAGES, OF_SETS, Counts, count, subset_accuracy
-from xclassic.validation.parameters import check_k
+from xclassic.validation.parameters import check_counts, check_k
 
 
 def evaluate(

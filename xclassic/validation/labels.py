@@ -490,6 +490,8 @@ def _label_ids(labels: ArrayLike, name: str, classes: NDArray[Any]) -> NDArray[n
         wanted = label_array(wanted.ravel().tolist())
     if wanted.ndim != 1:
         raise ValueError(f"{name} has {wanted.ndim} dimensions; pass a flat list of labels.")
+    if wanted.dtype == np.bool_ and classes.dtype != np.bool_:
+        raise ValueError(f"{name} is a mask of {wanted.size} booleans; pass labels, as in classes_[mask].")
     ids = find_labels(wanted, classes)
     if (ids < 0).any():
         unknown = wanted[ids < 0]

@@ -1,4 +1,4 @@
-"""Checks of hyper-parameters."""
+"""Checks of hyper-parameters, and of numbers that functions take."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 INT32_MAX = 2**31 - 1
@@ -115,3 +116,20 @@ def check_common(estimator: BaseEstimator) -> None:
             check_choice(name, value, (True, False))
         elif name == "random_state":
             check_seed(name, value)
+
+
+def check_counts(counts: ArrayLike) -> NDArray[np.float64]:
+    """Return counts of training points, at least 0, as a vector of float64."""
+    given = np.asarray(counts)
+    if given.dtype.kind not in "biufO":
+        raise TypeError(f"Label counts are of dtype {given.dtype}; pass one number per label, Y.sum(axis=0).")
+    values = np.asarray(counts, np.float64)
+    if values.ndim == 2 and 1 in values.shape:  # Column sums of a scipy sparse matrix are a 1 x n_labels matrix.
+        values = values.ravel()
+    if values.ndim != 1:
+        raise ValueError(f"Label counts have {values.ndim} dimensions; pass one count per label, Y.sum(axis=0).")
+    valid = (values >= 0) & np.isfinite(values)
+    if not valid.all():
+        i = int(np.argmin(valid))
+        raise ValueError(f"The count of label {i} is {values[i]}; counts of training points are at least 0.")
+    return values
