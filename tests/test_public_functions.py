@@ -11,13 +11,12 @@ from scipy.sparse import issparse
 
 import xclassic
 from tests.helpers.odd_matrices import BROKEN, FORMS, ODD, replaced
-from tests.helpers.public_calls import COUNTED, COUNTS, MATRICES, RANKINGS, TOP, X, call, linear
+from tests.helpers.public_calls import COUNTED, COUNTS, MATRICES, RANKINGS, TAKE_VECTORS, TOP, X, call, linear
 from xclassic import TopK, datasets, features, instance_tree, label_tree, metrics
 
 BELONGS_TO_OTHERS = {  # their own tests cover what they take for a matrix: texts, records, tables
     "T5Classifier", "FieldsClassifier", "BertEncoder", "TextFeatures", "write_xmc",
 }  # fmt: skip
-TAKE_VECTORS = {"explain X", "ExplainableClassifier.explain X", "stratified_split Y"}
 # Parameters that hold matrices or rankings.
 NAMED = {"X", "y", "Y", "Y_true", "Y_pred", "top", "tops", "vectors", "similarity", "scores"}
 

@@ -6,12 +6,11 @@ from hypothesis import strategies as st
 
 from tests.helpers.odd_inputs import fuzz, is_refusal, outcome
 from tests.helpers.odd_matrices import BROKEN, FORMS, ODD
-from tests.helpers.public_calls import MATRICES, call
+from tests.helpers.public_calls import MATRICES, TAKE_VECTORS, call
 
 pytestmark = pytest.mark.long
 CHANGES = FORMS | BROKEN | ODD
 READ_SHAPES_ALONE = ("estimate_memory",)
-TAKE_VECTORS = {"explain X", "ExplainableClassifier.explain X", "stratified_split Y"}
 
 
 @pytest.mark.parametrize("name", [name for name in MATRICES if not any(part in name for part in READ_SHAPES_ALONE)])

@@ -154,3 +154,5 @@ COUNTED = {  # what takes training rows of each label
     "label_groups train_counts": lambda v: list(metrics.label_groups(v).values()),
     "evaluate train_counts": lambda v: list(metrics.evaluate(Y, TOP, ks=(1,), train_counts=v).values()),
 }
+# Calls that take a vector where others take a matrix.
+TAKE_VECTORS = {"explain X", "ExplainableClassifier.explain X", "stratified_split Y"}
