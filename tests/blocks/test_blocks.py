@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array, csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
@@ -263,6 +263,17 @@ def test_chunks_hold_what_they_were_given():
     X = random.standard_normal((6, 5)).astype(np.float32)
     np.testing.assert_allclose(weights.topk(X, 9_000).scores, -np.sort(-(X @ W), axis=1), atol=1e-5)
     weights.verify()
+
+
+def test_sparse_weights_are_stored_as_dense_ones():
+    random = np.random.default_rng(0)
+    W = np.where(random.random((7, 50)) < 0.2, random.standard_normal((7, 50)), 0).astype(np.float32)
+    W[:, 16:32] = 0
+    bias, labels = random.standard_normal(50).astype(np.float32), random.permutation(60)[:50]
+    dense, sparse = stored(W, bias, labels), BlockWeights.from_csc(csc_array(W), bias, labels)
+    for name, array in dense.arrays().items():
+        np.testing.assert_array_equal(sparse.arrays()[name], array)
+        assert sparse.arrays()[name].dtype == array.dtype
 
 
 def test_pruning_while_training_equals_pruning_afterwards():

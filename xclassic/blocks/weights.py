@@ -17,7 +17,7 @@ from xclassic.rows import kernel_rows
 from xclassic.storage.arrays import Table, stored_table
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
-from xclassic.validation.features import Features, check_rows
+from xclassic.validation.features import Features, canonical, check_rows
 from xclassic.validation.parameters import check_k
 
 CHUNK_GROUPS = 256  # Groups of a chunk. The scores of its 4,096 labels stay in the first-level cache.
@@ -121,6 +121,11 @@ class BlockWeights:
         """Store dense weights of shape (n_features, len(labels)), without weights of at most `prune`."""
         cells = kernels.dense_cells(np.ascontiguousarray(weights, np.float32), prune=prune)
         return cls.from_cells([cells], bias.astype(np.float32), labels, weights.shape[0])
+
+    @classmethod
+    def from_csc(cls, weights: csc_array, bias: NDArray[np.float32], labels: NDArray[Any]) -> BlockWeights:
+        """Store sparse weights of shape (n_features, len(labels)); bias holds a score for each of them."""
+        return cls.from_cells([_sparse_cells(weights)], bias.astype(np.float32), labels, weights.shape[0])
 
     @property
     def n_values(self) -> int:
@@ -423,6 +428,22 @@ def _row_entries(
 def half_precision(weights: NDArray[Any]) -> NDArray[np.float16]:
     """Return weights as float16; weights beyond its range become its largest numbers."""
     return np.clip(weights, -65504, 65504).astype(np.float16)
+
+
+def _sparse_cells(weights: csc_array) -> kernels.Cells:
+    """Return the cells of sparse weights, 16 labels a block."""
+    cells = kernels.Cells()
+    columns = canonical(weights.T, "weights")
+    for first in range(0, weights.shape[1], LANES):
+        block = columns[first : first + LANES].tocoo()
+        block.eliminate_zeros()
+        by_feature = np.lexsort((block.row, block.col))
+        features, at = np.unique(block.col[by_feature], return_index=True)
+        lanes = np.left_shift(1, block.row[by_feature]).astype(np.uint16)
+        cells.features.append(features.astype(np.int32))
+        cells.masks.append(np.bitwise_or.reduceat(lanes, at) if len(at) else lanes)
+        cells.values.append(block.data[by_feature].astype(np.float32))
+    return cells
 
 
 def _chained(offsets: tuple[NDArray[np.uint32], ...]) -> NDArray[np.uint32]:
