@@ -24,6 +24,7 @@ from xclassic.topk import TopK
 from xclassic.validation.features import Features, check_features, refuse_text
 from xclassic.validation.labels import TargetKind, check_restriction, check_target, truth_matrix
 from xclassic.validation.parameters import check_common, check_k, check_n_jobs, check_number
+from xclassic.validation.relevance import check_relevance
 
 ROWS_PER_TASK = 512  # Rows of one prediction task. It is fixed, so that predictions cannot depend on the workers.
 LARGE = 1e9  # Larger parameters and entries are named where numbers overflow float32.
@@ -57,6 +58,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     ``_fit(X, Y)``
         Fit on checked data: `X` is canonical float32 CSR or a C-contiguous float32 array, `Y` canonical float32 CSR of
         ones. Fitted attributes end in an underscore or start with one.
+        Where ``_takes_relevance()`` it has a third argument: None, or a matrix that is stored where `Y` is, with
+        entries in (0, 1], as much as each positive counts.
     ``_topk(X, k, labels, stop)``
         Return the `TopK` of checked rows with `k` slots, ``k <= n_labels``. `labels` is None or the ids allowed, a
         sorted int32 array of at least one. The predictions of a row may not depend on the other rows. Return soon
@@ -107,6 +110,10 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
 
     def _fit(self, X: Features, Y: csr_array) -> None:
         raise NotImplementedError
+
+    def _takes_relevance(self) -> bool:
+        """Return whether ``_fit`` takes relevances of the positives."""
+        return False
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         raise NotImplementedError
@@ -202,12 +209,14 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         """
         return self._fit_checked(X, y)
 
-    def _fit_checked(self, X: Any, y: Any, **options: Any) -> Self:
+    def _fit_checked(self, X: Any, y: Any, relevance: Any = None, **options: Any) -> Self:
         """Fit on checked data; a method whose ``fit`` takes more passes it on to its ``_fit`` as options."""
         self._fitted = False  # It stays so if anything below fails.
         self._check_parameters()
         X = self._check_input(X, reset=True)
         target = check_target(y, X.shape[0])
+        if relevance is not None:
+            options["relevance"] = check_relevance(relevance, target.Y)
         self.classes_ = target.classes
         self._target_kind = target.kind
         self._target_dtype = target.dtype

@@ -62,6 +62,21 @@ def test_costs_of_rows_and_positives(level):
     assert excess(trained, X, Y, labels, costs, "squared_hinge").max() < 1e-4
 
 
+def test_costs_of_pairs(level):
+    X, Y = problem_data()
+    shares = csr_array((np.random.default_rng(0).uniform(0.1, 1, Y.nnz), Y.indices, Y.indptr), dtype=np.float32)
+    labels = np.arange(19)[::-1]
+    trained = train(X, Y, labels, C=0.5, positive_costs=np.full(19, 2.0, np.float32), pair_costs=shares)
+    rows, found, truth = naive.with_bias(X, 1), dense_weights(trained.weights, 20), Y.toarray() > 0
+    for label in labels:
+        costs = np.where(truth[:, label], 2 * shares.toarray()[:, label], 0.5)
+        best = naive.train_linear(rows, truth[:, label], costs, "squared_hinge")
+        values = [
+            naive.linear_objective(w, rows, truth[:, label], costs, "squared_hinge")[0] for w in (found[:, label], best)
+        ]
+        assert values[0] < (1 + 1e-4) * values[1]
+
+
 @pytest.mark.parametrize("label", [0, 8, 15])
 @pytest.mark.parametrize("eps", [0.3, 0.01])
 def test_training_takes_the_steps_of_the_plain_version(label, eps, level):
@@ -134,7 +149,7 @@ def test_instruction_set_must_be_known():
 def test_stop_byte_ends_training():
     X, Y = problem_data()
     problem = BlockProblem(X, bias=1.0)
-    pointers, positives = problem.positives(Y, np.arange(16))
+    pointers, positives, _ = problem.positives(Y, np.arange(16))
     ones = np.ones(16, np.float32)
     cells, *_ = kernels.train_labels(
         problem.rows,
@@ -144,6 +159,7 @@ def test_stop_byte_ends_training():
         row_weights=None,
         label_ptr=pointers,
         label_rows=positives,
+        label_shares=None,
         positive_costs=ones,
         negative_costs=ones,
         width=16,

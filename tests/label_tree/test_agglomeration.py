@@ -10,7 +10,7 @@ from scipy.spatial.distance import squareform
 
 import xclassic.label_tree.agglomeration as module
 from xclassic.label_tree.agglomeration import LINKAGES, agglomerate, cooccurrence_tree, label_similarity
-from xclassic.label_tree.vectors import label_vectors
+from xclassic.linalg.label_vectors import label_vectors
 
 
 def random_similarity(n, seed, density=0.5, levels=None):

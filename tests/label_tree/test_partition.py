@@ -12,7 +12,7 @@ from tests.helpers.naive import trees as naive_trees
 from tests.helpers.trees import unit_random
 from xclassic import LabelTree
 from xclassic.label_tree.partition import huffman_tree, kmeans_tree, random_tree
-from xclassic.label_tree.vectors import label_vectors
+from xclassic.linalg.label_vectors import label_vectors
 
 TREES = ("balanced", "free", "random")
 

@@ -18,7 +18,7 @@ from xclassic.blocks.problem import BlockProblem
 from xclassic.label_tree.nodes import Matcher, NodeSolver, _truncated, _united, rows_by_level, train_tree
 from xclassic.label_tree.partition import huffman_tree, kmeans_tree, random_tree
 from xclassic.label_tree.search import PATH_SCORES, TreeModel, search
-from xclassic.label_tree.vectors import label_vectors
+from xclassic.linalg.label_vectors import label_vectors
 from xclassic.storage.folder import ModelFileError
 
 EXACT = {"eps": 1e-5, "max_passes": 1000, "prune": 0.0}

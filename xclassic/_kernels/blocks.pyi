@@ -21,6 +21,7 @@ def train_labels(
     row_weights: NDArray[np.float32] | None,  # (n_rows,)
     label_ptr: NDArray[np.int64],  # (n_labels + 1,)
     label_rows: NDArray[np.int32],
+    label_shares: NDArray[np.float32] | None,  # (len(label_rows),)
     positive_costs: NDArray[np.float32],  # (n_labels,)
     negative_costs: NDArray[np.float32],  # (n_labels,)
     width: int,

@@ -99,12 +99,14 @@ def lane_width(int64_t n_labels):
 def train_labels(
     FeatureRows rows, *, const float[::1] square_norms, const int32_t[::1] reading_order,
     const int32_t[::1] feature_of, const float[::1] row_weights, const int64_t[::1] label_ptr,
-    const int32_t[::1] label_rows, const float[::1] positive_costs, const float[::1] negative_costs, int width,
-    int loss, float eps, int max_passes, double prune, uint64_t seed, const uint8_t[::1] stop,
+    const int32_t[::1] label_rows, const float[::1] label_shares, const float[::1] positive_costs,
+    const float[::1] negative_costs, int width, int loss, float eps, int max_passes, double prune, uint64_t seed,
+    const uint8_t[::1] stop,
 ):
     """Train the labels of one task, ``width`` at a time.
 
-    Label j is positive on rows ``label_rows[label_ptr[j]:label_ptr[j + 1]]``. Returns (cells, bias weights, gaps,
+    Label j is positive on rows ``label_rows[label_ptr[j]:label_ptr[j + 1]]``, of whose cost it has the part in the same
+    place of ``label_shares``, or all. Returns (cells, bias weights, gaps,
     counts); see ``TrainTask`` for the arguments and the counts.
     """
     cdef int64_t n = rows.rows.n, d = rows.rows.d, n_labels = label_ptr.shape[0] - 1, first, p
@@ -112,7 +114,7 @@ def train_labels(
     cdef TrainTask task
     cdef float bias = rows.rows.bias
     cdef float[::1] W = _aligned((d + 1) * width), alpha = _aligned(n * width)
-    cdef float[::1] spare = _aligned(spare_size(d, width))
+    cdef float[::1] spare = _aligned(spare_size(d, width)), pair_costs
     cdef uint16_t[::1] targets = np.empty(n, np.uint16), active = np.empty(n, np.uint16)
     cdef int32_t[::1] order = np.empty(order_size(n), np.int32)
     cdef float[::1] positive = np.ones(width, np.float32), negative = np.ones(width, np.float32)
@@ -128,6 +130,9 @@ def train_labels(
     task.row_weights = start(row_weights)
     task.reading_order = start(reading_order)
     task.targets = &targets[0]
+    if label_shares is not None:
+        pair_costs = _aligned(n * width)
+        task.pair_costs = &pair_costs[0]
     task.positive_costs = &positive[0]
     task.negative_costs = &negative[0]
     task.width = width
@@ -156,6 +161,12 @@ def train_labels(
                 negative[lane] = negative_costs[first + lane]
                 for p in range(label_ptr[first + lane], label_ptr[first + lane + 1]):
                     targets[label_rows[p]] |= <uint16_t> (1 << lane)
+            if task.pair_costs != NULL:
+                for p in range(n * width):
+                    pair_costs[p] = negative[p % width]
+                for lane in range(used):
+                    for p in range(label_ptr[first + lane], label_ptr[first + lane + 1]):
+                        pair_costs[label_rows[p] * width + lane] = positive[lane] * label_shares[p]
             current_level().train(task)
         (<Cells> cells).add_block(W, width, used, prune, feature_of)
         for lane in range(used):

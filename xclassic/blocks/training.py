@@ -56,6 +56,7 @@ def train_blocks(
     positive_costs: NDArray[np.float32],
     negative_costs: NDArray[np.float32],
     row_weights: NDArray[np.float32] | None = None,
+    pair_costs: csr_array | None = None,
     seed: int,
     n_jobs: int | None = None,
     verbose: int = 0,
@@ -80,6 +81,8 @@ def train_blocks(
     prune : float
     positive_costs, negative_costs : ndarray of float32, shape (len(labels),)
     row_weights : ndarray of float32, shape (n_rows_of_X,), optional
+    pair_costs : csr_array of float32, shape of Y, optional
+        Stored where `Y` is, above 0: what the cost of each positive is multiplied by.
     seed : int
     n_jobs, verbose
         See `run_tasks`.
@@ -90,9 +93,10 @@ def train_blocks(
 
     Notes
     -----
-    Memory in addition to the finished weights: per worker ``64 (n_rows + n_active_features)`` bytes.
+    Memory in addition to the finished weights: per worker ``64 (n_rows + n_active_features)`` bytes, and 64 for each
+    row if there are `pair_costs`.
     """
-    pointers, positives = problem.positives(Y, labels)
+    pointers, positives, shares = problem.positives(Y if pair_costs is None else pair_costs, labels)
     train = partial(
         _train_task,
         problem,
@@ -102,6 +106,7 @@ def train_blocks(
         max_passes=max_passes,
         prune=prune,
         row_weights=None if row_weights is None else np.ascontiguousarray(row_weights),
+        label_shares=None if pair_costs is None else shares,
     )
     tasks = [
         (pointers[a : b + 1], positives, positive_costs[a:b], negative_costs[a:b], (seed + a) % 2**63)
@@ -143,7 +148,7 @@ def ridge_blocks(
     Cost: ``4 nnz(X)`` multiply-adds per sweep and label. Memory in addition to the finished weights: per worker
     ``256 n_active_features`` bytes.
     """
-    pointers, positives = problem.positives(Y, labels)
+    pointers, positives, _ = problem.positives(Y, labels)
     diagonal = np.full(len(problem.feature_of) + 1, alpha, np.float32)
     diagonal[:-1] += _square_sums(problem)
     diagonal[-1] += problem.rows.n_rows * problem.rows.bias**2

@@ -2,6 +2,6 @@
 
 from xclassic.label_tree.agglomeration import agglomerate, cooccurrence_tree
 from xclassic.label_tree.partition import huffman_tree, kmeans_tree, random_tree
-from xclassic.label_tree.vectors import label_vectors
+from xclassic.linalg.label_vectors import label_vectors
 
 __all__ = ["agglomerate", "cooccurrence_tree", "huffman_tree", "kmeans_tree", "label_vectors", "random_tree"]

@@ -23,7 +23,7 @@ from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.search import TreeModel, search
 from xclassic.label_tree.shared_docs import complete
 from xclassic.label_tree.tree import LabelTree
-from xclassic.label_tree.vectors import label_vectors
+from xclassic.linalg.label_vectors import label_vectors
 from xclassic.parallel import StopByte, spawn_seeds
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
@@ -51,7 +51,6 @@ class LabelTreeClassifier(ExplainableClassifier):
 
     _rows_per_task: ClassVar[int] = 1024  # The weights of a node are read once for this many rows.
     _not_saved: ClassVar[tuple[str, ...]] = ("tree",)
-    _graded: ClassVar[bool] = False  # Whether ``_fit`` gets relevances in (0, 1] as entries of Y.
     _all_rows: ClassVar[bool] = False  # Whether rows without labels are negatives at the root.
     _losses: ClassVar[tuple[str, ...]] = LOSSES[:3]
 
@@ -138,8 +137,13 @@ class LabelTreeClassifier(ExplainableClassifier):
         check_number("bias", self.bias, minimum=0)
         _check_trees(self.tree)
 
-    def _fit(self, X: Features, Y: csr_array) -> None:
+    def _takes_relevance(self) -> bool:
+        return self.loss in LOSSES[:2] and not self._all_rows
+
+    def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None) -> None:
         X = self._prepare(X)
+        if relevance is not None:
+            Y = relevance
         self.models_ = []
         labels = np.unique(Y.indices)
         if not labels.size:
@@ -152,7 +156,7 @@ class LabelTreeClassifier(ExplainableClassifier):
             BlockProblem(X, bias=self.bias),
             Y,
             solver=solver,
-            graded=self._graded,
+            graded=relevance is not None,
             all_rows=self._all_rows,
             matcher=self._matcher(X),
             n_jobs=self.n_jobs,

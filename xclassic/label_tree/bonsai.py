@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.tree import LabelTree
-from xclassic.label_tree.vectors import VIEWS
+from xclassic.linalg.label_vectors import VIEWS
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 

@@ -15,7 +15,7 @@ from xclassic.explanation import Names
 from xclassic.label_tree.agglomeration import DISTANCES, LINKAGES, cooccurrence_tree
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.tree import LabelTree
-from xclassic.label_tree.vectors import label_vectors
+from xclassic.linalg.label_vectors import label_vectors
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.registry import find_class
 from xclassic.validation.features import Features
@@ -132,14 +132,14 @@ class HierarchicalXC(LabelTreeClassifier):
         elif self.encoder is not None and not hasattr(self.encoder, "transform"):
             raise TypeError(f"encoder is a {type(self.encoder).__name__}; pass a transformer, 'autoencoder' or None.")
 
-    def _fit(self, X: Features, Y: csr_array) -> None:
+    def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None) -> None:
         self.encoder_ = None
         if self.encoder is not None:
             encoder = self.encoder
             if encoder == "autoencoder":  # It is looked up by name, since features stand above the families.
                 encoder = find_class("Autoencoder")(min(256, *X.shape), random_state=self.random_state)
             self.encoder_ = clone(encoder).fit(super()._prepare(X))
-        super()._fit(X, Y)
+        super()._fit(X, Y, relevance)
 
     def _prepare(self, X: Features) -> Features:
         rows = super()._prepare(X)
@@ -157,6 +157,7 @@ class HierarchicalXC(LabelTreeClassifier):
     def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
         kinds = [(self.distance, self.linkage)]
         kinds += [kind for kind in FURTHER if kind not in kinds]
+        Y = csr_array((np.ones_like(Y.data), Y.indices, Y.indptr), shape=Y.shape)
         vectors = label_vectors(X, Y, n_jobs=self.n_jobs)
         return [
             cooccurrence_tree(

@@ -13,7 +13,7 @@ from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.nodes import LOSSES
 from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.tree import LabelTree
-from xclassic.label_tree.vectors import label_vectors
+from xclassic.linalg.label_vectors import label_vectors
 from xclassic.rows import unit_rows
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number

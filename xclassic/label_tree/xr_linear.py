@@ -114,6 +114,9 @@ class XRLinear(LabelTreeClassifier):
         check_number("max_leaf", self.max_leaf, minimum=1, integer=True)
         check_number("branching", self.branching, minimum=2, integer=True)
 
+    def _takes_relevance(self) -> bool:
+        return super()._takes_relevance() and not self.matcher_negatives
+
     def _matcher(self, X: Features) -> Matcher | None:
         return Matcher(X, self._path_score(), self.beam or 10) if self.matcher_negatives else None
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.tree import LabelTree
@@ -104,8 +104,6 @@ class XReg(LabelTreeClassifier):
             verbose=verbose,
         )
 
-    _graded = True
-
     def fit(self, X: Any, y: Any, relevance: Any = None) -> Self:
         """Fit the model.
 
@@ -128,17 +126,13 @@ class XReg(LabelTreeClassifier):
         TypeError
             If `relevance` is not a sparse matrix.
         """
-        if relevance is not None and not issparse(relevance):
-            raise TypeError(f"relevance is a {type(relevance).__name__}; pass a sparse matrix of the shape of y.")
         return self._fit_checked(X, y, relevance=relevance)
 
-    def _fit(self, X: Features, Y: csr_array, relevance: Any = None) -> None:
-        if relevance is not None:
-            Y = _checked_relevance(relevance, Y)
-        elif self.propensity is not None and Y.nnz:
+    def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None) -> None:
+        if relevance is None and self.propensity is not None and Y.nnz:
             weights = inverse_propensities(self.propensity, Y)[Y.indices]
-            Y = csr_array(((weights / weights.max()).astype(np.float32), Y.indices, Y.indptr), shape=Y.shape)
-        super()._fit(X, Y)
+            relevance = csr_array(((weights / weights.max()).astype(np.float32), Y.indices, Y.indptr), shape=Y.shape)
+        super()._fit(X, Y, relevance)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -149,18 +143,3 @@ class XReg(LabelTreeClassifier):
 
     def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
         return self._kmeans_trees(X, Y, labels, seeds, branching=2, max_leaf=self.max_leaf)
-
-
-def _checked_relevance(relevance: Any, Y: csr_array) -> csr_array:
-    """Return relevances at the places of `Y`, divided by the largest."""
-    given = csr_array(relevance, dtype=np.float32, copy=True)
-    given.sum_duplicates()
-    given.eliminate_zeros()
-    if given.shape != Y.shape:
-        raise ValueError(f"relevance has shape {given.shape}, but y has {Y.shape}; give each label of y one.")
-    if not np.array_equal(given.indptr, Y.indptr) or not np.array_equal(given.indices, Y.indices):
-        raise ValueError("relevance must be above 0 exactly where y is 1.")
-    if given.nnz and not (np.isfinite(given.data).all() and given.data.min() > 0):
-        raise ValueError(f"relevance holds {given.data.min()}; relevances are finite and above 0.")
-    given.data /= given.data.max(initial=1e-30)
-    return given

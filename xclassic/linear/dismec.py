@@ -129,7 +129,10 @@ class DiSMEC(OneVsRestLinear):
         if self.propensity is not None:
             check_constants("propensity", self.propensity)
 
-    def _fit(self, X: Features, Y: csr_array) -> None:
+    def _takes_relevance(self) -> bool:
+        return True
+
+    def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None) -> None:
         labels = by_descending_count(Y)
         costs = np.full(len(labels), self.C, np.float32)
         weights = 1.0 if self.propensity is None else 2 * inverse_propensities(self.propensity, Y)[labels] - 1
@@ -143,6 +146,7 @@ class DiSMEC(OneVsRestLinear):
             prune=self.prune,
             positive_costs=(costs * weights).astype(np.float32),
             negative_costs=costs,
+            pair_costs=relevance,
             seed=int(spawn_seeds(self.random_state, 1)[0]),
             n_jobs=self.n_jobs,
             verbose=self.verbose,

@@ -1,4 +1,4 @@
-"""Label vectors, by which labels are grouped."""
+"""Label vectors, by which labels are grouped or found."""
 
 from __future__ import annotations
 
