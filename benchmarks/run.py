@@ -3,7 +3,8 @@
     python benchmarks/run.py --data bibtex --method dismec --param C=0.5
     python benchmarks/run.py --data delicious citeulike_t --data-dir data --method dismec least_squares --json out.jsonl
 
-Each measurement runs in a fresh process on the given number of threads. Needs Linux.
+Each measurement runs in a fresh process on the given number of threads. Baselines come first, unless --no-baselines is
+given. Needs Linux.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from measure import common_options, measure, prepared
 from report import setting, table
 
 from xclassic.storage import registry
+
+BASELINES = ("RandomOrder", "Popularity", "NearestCentroid")
 
 
 def estimator_name(method: str) -> str:
@@ -51,12 +54,15 @@ def main() -> None:
         metavar="NAME=VALUE",
         help="of the estimators",
     )
+    parser.add_argument("--no-baselines", action="store_true", help="measure nothing but the methods")
     options = parser.parse_args()
+    calls = {} if options.no_baselines else {name: {} for name in BASELINES}
+    calls |= {name: dict(options.param) for name in options.method}
     measurements = []
     for name in options.data:
         with prepared(name, options) as (problem, files):
             measurements += [
-                measure(problem, files, "xclassic", method, options, dict(options.param)) for method in options.method
+                measure(problem, files, "xclassic", method, options, params) for method, params in calls.items()
             ]
     print(table(measurements), setting(measurements), sep="\n\n")
 

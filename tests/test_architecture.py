@@ -9,7 +9,7 @@ import xclassic
 
 PACKAGE = Path(xclassic.__file__).parent
 TESTS = Path(__file__).parent
-FAMILIES = {"linear", "label_tree", "instance_tree", "neighbors", "compression", "coding"}
+FAMILIES = {"baselines", "linear", "label_tree", "instance_tree", "neighbors", "compression", "coding"}
 FLOORS = [
     {"__main__", "cli", "serving", "distributed", "html_report"},
     {"ensemble"},

@@ -9,6 +9,8 @@ from ._version import __version__ as __version__
 from ._versions import show_versions as show_versions
 from .base import XMCClassifier as XMCClassifier
 from .base import predict_topk as predict_topk
+from .baselines.popularity import Popularity as Popularity
+from .baselines.random_order import RandomOrder as RandomOrder
 from .blocks.explaining import explain as explain
 from .compression.compressed_sensing import CompressedSensing as CompressedSensing
 from .compression.cplst import CPLST as CPLST
@@ -36,6 +38,7 @@ from .label_tree.xr_linear import XRLinear as XRLinear
 from .label_tree.xreg import XReg as XReg
 from .linear.dismec import DiSMEC as DiSMEC
 from .linear.least_squares import OneVsRestLeastSquares as OneVsRestLeastSquares
+from .linear.nearest_centroid import NearestCentroid as NearestCentroid
 from .neighbors.annexml import AnnexML as AnnexML
 from .neighbors.knn import KNN as KNN
 from .neighbors.sleec import SLEEC as SLEEC

@@ -92,6 +92,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     _probabilistic: ClassVar[bool] = False
     _log_scores: ClassVar[bool] = False  # Whether scores are logarithms of probabilities.
     _scale_free: ClassVar[bool] = False  # Whether fits on X and on 1000 X are alike, also without normalization.
+    _blind: ClassVar[bool] = False  # Whether predictions say nothing of the features, as those of some baselines.
     _rows_per_task: ClassVar[int] = ROWS_PER_TASK
     _not_saved: ClassVar[tuple[str, ...]] = ()  # Parameters that a fitted model does not need and a folder cannot hold.
 
@@ -170,6 +171,7 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = True
+        tags.classifier_tags.poor_score = self._blind
         return tags
 
     # Training

@@ -187,6 +187,17 @@ def test_report_metrics_are_those_of_evaluate(page, case):
     assert found == {name: f"{100 * value:.2f}" for name, value in expected.items()}
 
 
+def test_report_shows_baselines_first(page, case):
+    truth, counts = case["Y_true"], np.asarray(case["train_counts"])
+    popular = TopK.from_dense(np.tile(counts.astype(np.float32), (truth.shape[0], 1)), 5)
+    shown = page(**case).tables
+    table = shown["P beside baselines, in percent"]
+    assert next(iter(shown)) == "P beside baselines, in percent"
+    assert table[1] == ["Random order", *[f"{100 * truth.nnz / truth.shape[0] / truth.shape[1]:.2f}"] * 3]
+    for ranking, top in zip(table[2:], (popular, case["top"]), strict=True):
+        assert ranking[1:] == [f"{100 * metrics.precision_at_k(truth, top, k):.2f}" for k in (1, 3, 5)]
+
+
 def test_report_metrics_without_training_counts(page):
     shown = page(**SMALL)
     table = shown.tables["Metrics at depth k, in percent"]

@@ -6,8 +6,9 @@ from scipy.sparse import csr_array
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
+from tests.helpers.blocks import problem_data
 from tests.helpers.naive import linear as naive
-from xclassic import DiSMEC, OneVsRestLeastSquares, datasets, metrics
+from xclassic import DiSMEC, NearestCentroid, OneVsRestLeastSquares, datasets, metrics
 from xclassic.linalg import ridge
 from xclassic.linear import exact_ridge
 from xclassic.rows import unit_rows
@@ -189,3 +190,26 @@ def test_normalize_makes_the_length_of_rows_irrelevant(bibtex, scale):
     expected = DiSMEC().fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5)
     found = DiSMEC().fit(bibtex.X * scale, bibtex.Y).predict_topk(bibtex.X_test * (1 / scale), 5)
     assert (expected.ids == found.ids).mean() > 0.99
+
+
+# Nearest centroid
+
+
+@pytest.mark.parametrize("container", [csr_array, np.asarray])
+def test_nearest_centroid_scores_are_cosines(container):
+    X, Y = problem_data()
+    top = NearestCentroid().fit(container(X.toarray()), Y).predict_topk(X, 19)
+    rows = X.toarray() / np.maximum(np.linalg.norm(X.toarray(), axis=1, keepdims=True), 1e-12)
+    sums = Y.toarray().T @ rows
+    cosines = rows @ (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).T
+    np.testing.assert_allclose(top.scores, np.take_along_axis(cosines, top.ids, axis=1), atol=1e-6)
+    np.testing.assert_allclose(top.scores, -np.sort(-cosines[:, :19], axis=1), atol=1e-6)
+
+
+def test_nearest_centroid_keeps_the_largest_entries():
+    X, Y = problem_data()
+    full, cut = (NearestCentroid(n).fit(X, Y).weights_.to_csc(20).toarray() for n in (1000, 5))
+    assert ((cut != 0).sum(axis=0) <= 5).all()
+    for label in range(19):
+        kept = np.argsort(-full[:, label])[:5]
+        assert set(np.flatnonzero(cut[:, label])) == set(kept)

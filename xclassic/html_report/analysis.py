@@ -42,6 +42,15 @@ class Case(NamedTuple):
         return ~np.isin(self.truth.keys, found, assume_unique=True)
 
 
+def baseline_precisions(case: Case, train_counts: NDArray[Any], k: int) -> tuple[float, float]:
+    """Return the P@k that chance gives on average, and that of the most frequent labels for every row."""
+    true = np.bincount(case.truth.keys % case.truth.n_labels, minlength=case.truth.n_labels) / max(1, case.truth.n_rows)
+    known = np.flatnonzero(train_counts)
+    popular = known[np.argsort(-train_counts[known], kind="stable")][:k]
+    chance = true[known].sum() * min(k, known.size) / max(1, known.size)
+    return float(chance / k), float(true[popular].sum() / k)
+
+
 def read_case(Y_true: Any, top: Any, depth: int) -> Case:
     """Compare the first predictions with the truth."""
     truth = read_pairs(Y_true, "Y_true")

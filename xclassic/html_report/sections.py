@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xclassic import metrics
-from xclassic.html_report.analysis import Case, ScoreBins, by_frequency, by_score, confusions, sample_rows
+from xclassic.html_report.analysis import (
+    Case,
+    ScoreBins,
+    baseline_precisions,
+    by_frequency,
+    by_score,
+    confusions,
+    sample_rows,
+)
 from xclassic.html_report.figures import frequency_figure, quantile_figure, reliability_figure
 from xclassic.html_report.page import DASH, definitions, figure, isolated, number, percent, safe, table
 
@@ -77,9 +85,10 @@ def metrics_section(
         if f"{group} P@{ks[0]}".strip() in results:
             bodies[heading] = [[name, *(percent(results[f"{keys[name]}@{k}"]) for k in ks)] for name in plain]
     caption = "Metrics at depth k, in percent"
-    parts = [
+    parts = [] if train_counts is None else [_baseline_table(case, results, ks, train_counts)]
+    parts.append(
         table(caption, ["Metric", *(f"@{k}" for k in ks)], bodies if len(bodies) > 1 else {"": bodies["All labels"]})
-    ]
+    )
     left_out = [group for group, heading in headings.items() if heading not in bodies]
     if left_out:
         parts.append(f"<p class=note>No label of the {' and '.join(left_out)} is true in any row.</p>\n")
@@ -87,6 +96,14 @@ def metrics_section(
     if constants:
         parts.append(f"<p class=note>The propensities are estimated with the constants “{constants}”.</p>\n")
     return "".join(parts)
+
+
+def _baseline_table(case: Case, results: Mapping[str, float], ks: Sequence[int], train_counts: NDArray[Any]) -> str:
+    """Return the precision of the model below that of rankings that do not look at the rows."""
+    chance, popular = zip(*(baseline_precisions(case, train_counts, k) for k in ks), strict=True)
+    rows = {"Random order": chance, "Most frequent labels": popular, "Model": [results[f"P@{k}"] for k in ks]}
+    body = [[name, *map(percent, values)] for name, values in rows.items()]
+    return table("P beside baselines, in percent", ["Ranking", *(f"@{k}" for k in ks)], {"": body})
 
 
 def _groups(case: Case, train_counts: NDArray[Any] | None) -> dict[str, str]:

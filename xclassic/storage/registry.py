@@ -10,6 +10,9 @@ from importlib import import_module
 from typing import Any
 
 ESTIMATORS = (
+    "RandomOrder",
+    "Popularity",
+    "NearestCentroid",
     "DiSMEC",
     "OneVsRestLeastSquares",
     "Parabel",

@@ -1,0 +1,1 @@
+"""Rankings that every model should beat."""
