@@ -124,7 +124,7 @@ def test_methods_and_parameters_are_read():
     run, compare = import_module("run"), import_module("compare")
     assert run.estimator_name("dismec") == "DiSMEC"
     assert run.estimator_name("least_squares") == run.estimator_name("OneVsRestLeastSquares") == "OneVsRestLeastSquares"
-    with pytest.raises(argparse.ArgumentTypeError, match="there are .*DiSMEC"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"there are .*DiSMEC"):
         run.estimator_name("svm")
     assert [run.parameter(text) for text in ("C=0.5", "loss=logistic", "n=None")] == [
         ("C", 0.5),

@@ -21,6 +21,7 @@ from .compression.reml import REML as REML
 from .ensemble.blend import Blend as Blend
 from .ensemble.blend import blend_topk as blend_topk
 from .explanation import Explanation as Explanation
+from .features.label_augmentation import LabelAugmentation as LabelAugmentation
 from .html_report import write_report as write_report
 from .instance_tree.craftml import CRAFTML as CRAFTML
 from .instance_tree.fastxml import FastXML as FastXML

@@ -41,8 +41,8 @@ class RandomOrder(XMCClassifier):
 
     Notes
     -----
-    The score of a label for a row is a hash of the row, the label and the seed, evenly spread over [0, 1). So equal rows
-    get equal rankings. Labels without a training row are never predicted.
+    The score of a label for a row is a hash of the row, the label and the seed, evenly spread over [0, 1). So equal
+    rows get equal rankings. Labels without a training row are never predicted.
 
     Cost: O(n_labels) for each row predicted. Memory: 4 bytes for each label.
 

@@ -3,6 +3,7 @@
 from xclassic.features.autoencoder import Autoencoder
 from xclassic.features.bert import BertEncoder
 from xclassic.features.fourier import FourierFeatures
+from xclassic.features.label_augmentation import augment_with_labels
 from xclassic.features.text import TextFeatures
 
-__all__ = ["Autoencoder", "BertEncoder", "FourierFeatures", "TextFeatures"]
+__all__ = ["Autoencoder", "BertEncoder", "FourierFeatures", "TextFeatures", "augment_with_labels"]

@@ -1,0 +1,136 @@
+"""Labels as further rows: the soft targets against a loop, and how methods take them."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from tests.helpers.contract import noisy
+from xclassic import KNN, PLT, DiSMEC, LabelAugmentation, LabelTree, Parabel, XRLinear, load
+from xclassic.features import augment_with_labels
+
+
+def shares_by_loop(Y, threshold):
+    n_labels = Y.shape[1]
+    shares = np.zeros((n_labels, n_labels))
+    for own in range(n_labels):
+        rows = Y[Y[:, own] > 0]
+        for other in range(n_labels):
+            share = rows[:, other].sum() / max(1, len(rows))
+            if own == other:
+                shares[own, other] = 1
+            elif share >= threshold:
+                shares[own, other] = share
+    return shares
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.1, 0.5, 1.0, 1.5])
+def test_shares_equal_those_of_a_loop(threshold):
+    X, Y = noisy()
+    features = np.eye(Y.shape[1], X.shape[1]) + 0.1
+    rows, targets, shares = augment_with_labels(X, Y, features, threshold=threshold)
+    expected = shares_by_loop(Y.toarray(), threshold)
+    np.testing.assert_allclose(shares.toarray()[X.shape[0] :], expected, rtol=1e-6)
+    np.testing.assert_array_equal(shares.toarray()[: X.shape[0]], Y.toarray())
+    np.testing.assert_array_equal(targets.toarray(), shares.toarray() > 0)
+    np.testing.assert_allclose(rows.toarray(), np.vstack([X.toarray(), features]), rtol=1e-6)
+
+
+def test_shares_are_not_symmetric_and_their_largest_is_one():
+    X, Y = noisy()
+    _, _, shares = augment_with_labels(X, Y)
+    of_labels = shares.toarray()[X.shape[0] :]
+    used = np.flatnonzero(np.asarray(Y.sum(axis=0)))
+    square = of_labels[:, used]
+    assert (square != square.T).any()
+    np.testing.assert_array_equal(of_labels.max(axis=1), 1)
+
+
+def test_label_threshold_above_one_leaves_the_label_alone():
+    X, Y = noisy()
+    _, _, shares = augment_with_labels(X, Y, np.ones((Y.shape[1], X.shape[1])), threshold=1.01)
+    np.testing.assert_array_equal(shares.toarray()[X.shape[0] :], np.eye(Y.shape[1]))
+
+
+def test_labels_without_features_get_no_row():
+    X, Y = noisy()
+    Y = csr_array(Y.toarray() * (np.arange(Y.shape[1]) != 3))
+    rows, targets, _ = augment_with_labels(X, Y)
+    used = np.flatnonzero(np.asarray(Y.sum(axis=0)))
+    assert rows.shape[0] == targets.shape[0] == X.shape[0] + len(used)
+    np.testing.assert_array_equal(targets.toarray()[X.shape[0] :, used].diagonal(), 1)
+
+
+@pytest.mark.parametrize("method", [DiSMEC(prune=0.0, eps=1e-6, max_passes=200), Parabel(1, loss="logistic", C=1.0)])
+def test_shares_reach_methods_that_take_them(method):
+    X, Y = noisy()
+    rows, targets, shares = augment_with_labels(X, Y)
+    wrapped = LabelAugmentation(method).fit(X, Y).predict_topk(X, 5)
+    soft = type(method)(**method.get_params())._fit_checked(rows, targets, relevance=shares).predict_topk(X, 5)
+    hard = type(method)(**method.get_params()).fit(rows, targets).predict_topk(X, 5)
+    np.testing.assert_array_equal(wrapped.scores, soft.scores)
+    assert (wrapped.scores != hard.scores).any()
+
+
+def test_soft_targets_of_dismec_are_weights_of_positives():
+    random = np.random.default_rng(0)
+    X, Y = random.random((40, 6)), csr_array((random.random((40, 3)) < 0.4).astype(np.float32))
+    clf = DiSMEC(prune=0.0, eps=1e-8, max_passes=2000)
+    halves = csr_array((np.where(Y.indices == 1, 0.5, 1).astype(np.float32), Y.indices, Y.indptr), shape=Y.shape)
+    soft = clf._fit_checked(X, Y, relevance=halves).predict_topk(X, 3).to_csr(3).toarray()
+    plain = DiSMEC(prune=0.0, eps=1e-8, max_passes=2000).fit(X, Y).predict_topk(X, 3).to_csr(3).toarray()
+    np.testing.assert_allclose(soft[:, [0, 2]], plain[:, [0, 2]], atol=1e-5)
+    assert soft[:, 1].mean() < plain[:, 1].mean() - 0.05
+
+
+@pytest.mark.filterwarnings("ignore:.*takes no shares")
+@pytest.mark.parametrize("method", [KNN(n_neighbors=3), PLT(1), XRLinear(1, loss="least_squares")])
+def test_other_methods_get_the_likely_labels(method):
+    X, Y = noisy()
+    rows, _, shares = augment_with_labels(X, Y)
+    hard = csr_array((shares.toarray() >= 0.5).astype(np.float32))
+    with pytest.warns(UserWarning, match=f"{type(method).__name__} takes no shares"):
+        wrapped = LabelAugmentation(method).fit(X, Y)
+    expected = type(method)(**method.get_params()).fit(rows, hard).predict_topk(X, 5)
+    np.testing.assert_array_equal(wrapped.predict_topk(X, 5).scores, expected.scores)
+
+
+def test_labels_without_rows_are_found_by_their_features():
+    X = np.eye(4)[[0, 1, 2] * 5]
+    Y = csr_array(np.eye(4, dtype=np.float32)[[0, 1, 2] * 5])
+    clf = LabelAugmentation().fit(X, Y, label_features=np.eye(4))
+    assert clf.predict_topk(np.eye(4)[[3]], 1).ids.tolist() == [[3]]
+    assert DiSMEC().fit(X, Y).predict_topk(np.eye(4)[[3]], 4).ids.tolist()[0].count(3) == 0
+
+
+def test_label_augmentation_follows_a_given_tree():
+    X, Y = noisy()
+    tree = LabelTree.flat(np.arange(Y.shape[1]), Y.shape[1])
+    clf = LabelAugmentation(Parabel(tree=tree)).fit(X, Y)
+    assert clf.estimator_.trees_ == [tree]
+
+
+def test_label_augmentation_saves_its_method(tmp_path):
+    X, Y = noisy()
+    names = [[f"label {label}" for label in Y[[i]].indices] for i in range(Y.shape[0])]
+    clf = LabelAugmentation(Parabel(2), threshold=0.3).fit(X, names)
+    clf.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert loaded.threshold == 0.3
+    assert isinstance(loaded.estimator, Parabel)
+    np.testing.assert_array_equal(loaded.predict_topk(X, 5).scores, clf.predict_topk(X, 5).scores)
+
+
+def test_label_augmentation_rejects_features_that_do_not_fit():
+    X, Y = noisy()
+    with pytest.raises(ValueError, match=r"label_features has 5 rows but there are 37 labels"):
+        LabelAugmentation().fit(X, Y, label_features=np.ones((5, X.shape[1])))
+    with pytest.raises(ValueError, match="label_features"):
+        LabelAugmentation().fit(X, Y, label_features=np.ones((37, 3)))
+    with pytest.raises(ValueError, match="NaN"):
+        LabelAugmentation().fit(X, Y, label_features=np.full((37, X.shape[1]), np.nan))
+    with pytest.raises(TypeError, match="estimator is a str"):
+        LabelAugmentation("DiSMEC").fit(X, Y)
+    with pytest.raises(ValueError, match="threshold"):
+        augment_with_labels(X, Y, threshold=0)
+    with pytest.raises(ValueError, match="150 rows but Y has 149"):
+        augment_with_labels(X, Y[:149])

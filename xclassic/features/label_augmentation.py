@@ -1,0 +1,283 @@
+"""Labels as further training rows with soft targets (Gandalf: Kharbanda et al., KDD 2024)."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Self
+
+import numpy as np
+from joblib import parallel_config
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, vstack
+from sklearn.base import clone
+
+from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
+from xclassic.linalg.label_vectors import label_vectors
+from xclassic.linear.dismec import DiSMEC
+from xclassic.parallel import StopByte
+from xclassic.rows import unit_rows
+from xclassic.storage.arrays import with_prefix, without_prefix
+from xclassic.storage.folder import ModelFileError
+from xclassic.storage.models import packed, unpacked
+from xclassic.topk import TopK
+from xclassic.validation.features import Features, canonical, check_rows
+from xclassic.validation.parameters import check_number
+
+BLOCK = 1024  # Labels whose co-occurrences are counted together.
+HARD = 0.5  # Soft targets from here on are labels for methods that know no shares.
+
+
+class LabelAugmentation(XMCClassifier):
+    r"""Fit any method on the training rows and one further row for each label.
+
+    The further row of label l has the features of the label itself: its name, encoded as the rows are, or the centroid
+    of its rows. It belongs to l, and to every label m that often occurs with l, with the share
+
+    .. math:: g_{lm} = \frac{|\{i : y_{il} = y_{im} = 1\}|}{|\{i : y_{il} = 1\}|}, \qquad g_{ll} = 1,
+
+    where that is at least `threshold`. So a rare label learns from its name and from its companions; labels without any
+    training row can be predicted if they have features.
+
+    Parameters
+    ----------
+    estimator : XMCClassifier, default=DiSMEC()
+        The method. One-vs-rest by `DiSMEC` and label trees with the squared hinge or the logistic loss take the shares
+        as weights of the positives (label trees without `all_rows` and hard negatives); other methods get the labels
+        whose share is at least 0.5, and a warning says so.
+    threshold : float, default=0.1
+        Smallest share that counts. Above 1 only the label itself is left.
+    n_jobs : int, optional
+        Workers, as joblib counts them, for `estimator` too if it does not set its own.
+    verbose : int, default=0
+        Above 0, show progress with the time left.
+
+    Attributes
+    ----------
+    estimator_ : XMCClassifier
+        The fitted method, whose labels are label ids. `xclassic.explain` takes it, with ``label_names=classes_``.
+
+    See Also
+    --------
+    xclassic.features.augment_with_labels : The rows and targets alone.
+
+    Notes
+    -----
+    The shares are counted on the training rows alone. Rows of labels without any feature are left out; by default, with
+    centroids, that is every label without a training row.
+
+    Cost: that of `estimator` on ``n_rows + n_labels`` rows, and one sparse product of the labels with themselves.
+    Memory: a copy of `X` with these rows, and for each label at most ``labels_per_row / threshold`` shares of 8 bytes.
+
+    References
+    ----------
+    .. [1] S. Kharbanda, D. Gupta, E. Schultheis, A. Banerjee, C.-J. Hsieh and R. Babbar, "Gandalf: Learning label-label
+       correlations in extreme multi-label classification via label features", KDD 2024.
+
+    Examples
+    --------
+    >>> from xclassic import LabelAugmentation, Parabel, datasets
+    >>> bibtex = datasets.load_bibtex()
+    >>> clf = LabelAugmentation(Parabel(n_trees=1)).fit(bibtex.X, bibtex.Y)
+    >>> clf.predict_topk(bibtex.X_test[:1], k=3).ids.shape
+    (1, 3)
+
+    With names of labels, which the vectorizer of the texts encodes too:
+
+    >>> from xclassic.features import TextFeatures
+    >>> texts, names = ["stars and planets", "bread and butter"], ["planet names", "food like bread"]
+    >>> features = TextFeatures(min_df=1).fit(texts + names)
+    >>> clf = LabelAugmentation()
+    >>> clf = clf.fit(features.transform(texts), ["sky", "table"], label_features=features.transform(names))
+    >>> clf.predict(features.transform(["food"])).tolist()
+    ['table']
+    """
+
+    _not_saved = ("estimator",)
+
+    def __init__(
+        self,
+        estimator: XMCClassifier | None = None,
+        *,
+        threshold: float = 0.1,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.threshold = threshold
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, label_features: Any = None) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : sparse matrix or array-like, shape (n_rows, n_features)
+        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
+            See `XMCClassifier.fit`.
+        label_features : sparse matrix or array-like, shape (n_labels, n_features), optional
+            A row for each label, in the order of ``classes_``: for lists and class vectors their sorted distinct
+            labels, which `xclassic.encode_labels` returns. By default the centroids of the labels' rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `label_features` is no such matrix, or as `XMCClassifier.fit`.
+        """
+        return self._fit_checked(X, y, label_features=label_features)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        _check_threshold(self.threshold)
+        if self.estimator is not None and not isinstance(self.estimator, XMCClassifier):
+            raise TypeError(
+                f"estimator is a {type(self.estimator).__name__}; pass an estimator of xclassic. Put what comes before "
+                "it in a pipeline in front of the augmentation."
+            )
+        self._method()._check_parameters()
+
+    def _method(self) -> XMCClassifier:
+        return DiSMEC() if self.estimator is None else self.estimator
+
+    def _workers(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self.n_jobs is None else parallel_config(n_jobs=self.n_jobs)
+
+    @property
+    def _probabilistic(self) -> bool:  # type: ignore[override]
+        return self._method()._probabilistic
+
+    def _fit(self, X: Features, Y: csr_array, label_features: Any = None) -> None:
+        method: XMCClassifier = clone(self._method())
+        with self._workers():
+            rows, targets, shares = augment_with_labels(X, Y, label_features, threshold=self.threshold)
+            if method._takes_relevance():
+                method._fit_checked(rows, targets, relevance=shares)
+            else:
+                warnings.warn(
+                    f"{type(method).__name__} takes no shares of labels, so it is fitted on those of at least {HARD}.",
+                    UserWarning,
+                    stacklevel=4,
+                )
+                method.fit(rows, _at_least(shares, HARD))
+        self.estimator_ = method
+
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+        return self.estimator_._topk(X, k, labels, stop)
+
+    def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
+        of_labels = L * max(1, nnz_x // max(1, n))
+        shares = int(L * max(1, nnz_y / max(1, n)) / max(self.threshold, 1e-3))
+        copies = 8 * (nnz_x + of_labels) + 24 * (nnz_y + min(shares, L * L))
+        return copies + self._method()._estimate_memory(n + L, d, L, nnz_x + of_labels, nnz_y + min(shares, L * L))
+
+    # Persistence
+
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
+        header, arrays = packed(self.estimator_)
+        return with_prefix("estimator.", arrays), {"estimator": header, "given": self.estimator is not None}
+
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
+        method = unpacked(metadata["estimator"], without_prefix("estimator.", arrays), verify)
+        sizes = (self.classes_.size, self.n_features_in_)
+        if not isinstance(method, XMCClassifier) or (method.classes_.size, method.n_features_in_) != sizes:
+            raise ModelFileError("The method of the model has other labels or features than the model.")
+        self.estimator_ = method
+        self.estimator = clone(method) if metadata["given"] is True else None
+
+
+def augment_with_labels(
+    X: Any, Y: Any, label_features: Any = None, *, threshold: float = 0.1
+) -> tuple[Features, csr_array, csr_array]:
+    """Return the rows and one further row for each label, with soft targets by co-occurrence.
+
+    Parameters
+    ----------
+    X : sparse matrix or array-like, shape (n_rows, n_features)
+    Y : sparse or dense 0-1 matrix, shape (n_rows, n_labels)
+    label_features : sparse matrix or array-like, shape (n_labels, n_features), optional
+        By default the centroids of the labels' rows, of unit length; see `LabelAugmentation`.
+    threshold : float, default=0.1
+        Smallest share of a label's rows that a companion must have. Above 1 only the label itself is left.
+
+    Returns
+    -------
+    rows : csr_array or ndarray of float32, shape (n_rows + n_used_labels, n_features)
+        Labels whose features are all zero are left out. Sparse if `X` is.
+    targets : csr_array of ones, shape (n_rows + n_used_labels, n_labels)
+    shares : csr_array of float32, of the shape and with the entries of `targets`
+        1 in the rows of `X`; in those of labels the share, and 1 for the label itself.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a matrix is none of finite numbers or their shapes do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xclassic.features import augment_with_labels
+    >>> rows, targets, shares = augment_with_labels(np.eye(3), np.array([[1, 0], [1, 1], [0, 1]]))
+    >>> shares.toarray()[3:]
+    array([[1. , 0.5],
+           [0.5, 1. ]], dtype=float32)
+    """
+    _check_threshold(threshold)
+    X, Y = check_rows(X, "X"), csr_array(check_rows(Y, "Y"))
+    if X.shape[0] != Y.shape[0]:
+        raise ValueError(f"X has {X.shape[0]} rows but Y has {Y.shape[0]}.")
+    if label_features is None:
+        further = label_vectors(unit_rows(X), Y)
+    else:
+        further = check_rows(label_features, "label_features", X.shape[1])
+        if further.shape[0] != Y.shape[1]:
+            raise ValueError(
+                f"label_features has {further.shape[0]} rows but there are {Y.shape[1]} labels; give each label one "
+                "row, in the order of classes_."
+            )
+    used = np.flatnonzero(np.asarray(abs(further).sum(axis=1)).ravel())
+    shares = csr_array(vstack([_ones(Y), _label_shares(Y, threshold)[used]], format="csr"), dtype=np.float32)
+    return _stacked(X, further[used]), _ones(shares), shares
+
+
+def _check_threshold(threshold: Any) -> None:
+    check_number("threshold", threshold, minimum=0, inclusive=False)
+
+
+def _label_shares(Y: csr_array, threshold: float) -> csr_array:
+    """Return for each label the share of its rows that each other label has too, where it is at least `threshold`."""
+    Y = _ones(Y)
+    by_label = csr_array(Y.T)
+    counts = np.diff(by_label.indptr)
+    blocks = []
+    for start in range(0, Y.shape[1], BLOCK):
+        together = csr_array(by_label[start : start + BLOCK] @ Y)
+        row = np.repeat(np.arange(together.shape[0]), np.diff(together.indptr)) + start
+        share = together.data / counts[row]
+        kept = (share >= threshold) & (row != together.indices)
+        blocks.append((share[kept], row[kept], together.indices[kept]))
+    own = np.arange(Y.shape[1])
+    share, row, column = (np.concatenate(parts) for parts in zip(*blocks, (np.ones(Y.shape[1]), own, own), strict=True))
+    return csr_array((share.astype(np.float32), (row, column)), shape=(Y.shape[1], Y.shape[1]))
+
+
+def _ones(Y: csr_array) -> csr_array:
+    return csr_array((np.ones(Y.nnz, np.float32), Y.indices, Y.indptr), shape=Y.shape)
+
+
+def _at_least(shares: csr_array, share: float) -> csr_array:
+    hard = shares.copy()
+    hard.data = (hard.data >= share).astype(np.float32)
+    hard.eliminate_zeros()
+    return hard
+
+
+def _stacked(X: Features, further: Features) -> Features:
+    """Return rows in the container of the first."""
+    if not isinstance(X, np.ndarray):
+        return canonical(vstack([X, csr_array(further)], format="csr", dtype=np.float32), "rows")
+    return np.vstack([X, further if isinstance(further, np.ndarray) else further.toarray()])
