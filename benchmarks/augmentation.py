@@ -19,7 +19,7 @@ from report import markdown
 
 from xclassic import DiSMEC, LabelAugmentation, Parabel, XMCClassifier, encode_labels, metrics
 from xclassic.features import TextFeatures
-from xclassic.validation.labels import encode_known_labels
+from xclassic.validation.labels import align_labels
 
 METRICS = ("P@1", "P@5", "PSP@1", "PSP@5", "tail P@5")
 MOST_ROWS = 60_000  # Training rows of the largest set that are used.
@@ -51,9 +51,9 @@ def measured(data: Texts) -> Iterator[list[str]]:
     vectorizer = TextFeatures().fit(data.texts)
     X, X_test = vectorizer.transform(data.texts), vectorizer.transform(data.texts_test)
     Y, classes = encode_labels(data.labels)
-    truth = encode_known_labels(data.labels_test, len(data.texts_test), classes)
+    truth = align_labels(data.labels_test, classes)
     of_names = vectorizer.transform([data.names[label] for label in classes])
-    counts = np.bincount(Y.indices, minlength=Y.shape[1])
+    counts = np.bincount(Y.indices, minlength=truth.shape[1])
     propensities = metrics.propensity(counts, Y.shape[0])
     methods: list[XMCClassifier] = [DiSMEC(), DiSMEC(propensity="default"), Parabel()]
     for method in methods:
