@@ -12,6 +12,7 @@ from .base import predict_topk as predict_topk
 from .baselines.popularity import Popularity as Popularity
 from .baselines.random_order import RandomOrder as RandomOrder
 from .blocks.explaining import explain as explain
+from .coding.bloom import BloomFilter as BloomFilter
 from .compression.compressed_sensing import CompressedSensing as CompressedSensing
 from .compression.cplst import CPLST as CPLST
 from .compression.leml import LEML as LEML

@@ -31,6 +31,7 @@ SINGLE_CALLS = {"_solve_task"}  # tasks of one call of LAPACK, which nothing can
 FORMS = ["unsorted", "duplicates", "int64", "float64", "read-only", "csc", "memory-mapped"]
 # Where weights are penalized and rows are not normalized, the scale of the features sets the strength of the penalty.
 PENALIZED = {
+    "BloomFilter",
     "Bonsai", "CPLST", "CompressedSensing", "DiSMEC", "HierarchicalXC", "LEML", "OneVsRestLeastSquares", "PLST", "PLT",
     "Parabel", "PrefixTree", "REML", "Rembrandt", "XReg", "XRLinear",
 }  # fmt: skip

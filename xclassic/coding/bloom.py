@@ -1,0 +1,414 @@
+"""Bloom filters of label sets, plain and robust (Cissé, Usunier, Artières and Gallinari, NIPS 2013)."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import combinations
+from math import ceil, comb, sqrt
+from typing import NamedTuple
+
+import numpy as np
+from joblib import effective_n_jobs
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from xclassic._kernels.arguments import LANES
+from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
+from xclassic.blocks.problem import BlockProblem, by_descending_count
+from xclassic.blocks.training import train_blocks
+from xclassic.blocks.weights import BlockWeights
+from xclassic.parallel import StopByte, run_tasks, spawn_seeds
+from xclassic.storage.arrays import stored_array, stored_count, with_prefix, without_prefix
+from xclassic.storage.folder import ModelFileError
+from xclassic.topk import TopK
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice, check_number
+
+BITS = 10  # The default is this many bits for each square root of a label.
+QUARTERS = 4  # The bits are divided into this many shares, one of them or more for hubs.
+DENSE = 4  # Numbers drawn without replacement are sorted among all if these are at most so many times as many.
+
+
+class Codes(NamedTuple):
+    """The code of each label, and what the code of a label set may lose.
+
+    Attributes
+    ----------
+    bits : ndarray of int32, shape (n_labels, bits_per_label)
+        Bits of each label; a hub has its own bit in all places, a label without a row has -1.
+    groups, blocks : ndarray of int32, shape (n_labels,)
+        -1 for labels without a group.
+    n_bits : int
+    spanning_share, colliding_share : float
+    """
+
+    bits: NDArray[np.int32]
+    groups: NDArray[np.int32]
+    blocks: NDArray[np.int32]
+    n_bits: int
+    spanning_share: float = 0.0
+    colliding_share: float = 0.0
+
+
+class BloomFilter(XMCClassifier):
+    r"""Every label is a few of some hundred bits, and a linear model predicts each bit: fewer models than labels.
+
+    A row has the bits of all its labels, :math:`z_b = \max_l c_{lb}\, y_l`. For each bit, with :math:`t_i = 1` on the
+    rows that have it and :math:`-1` on all others, logistic regression
+
+    .. math:: \min_w \; \tfrac12 \|w\|^2 + C \sum_i \log(1 + e^{-t_i w \cdot x_i})
+
+    predicts its probability. A plain filter draws the bits of a label at random, so that a row with many labels seems
+    to have further ones. A robust filter chooses them by the labels that co-occur: the bits come in blocks, and the
+    labels that share a block hardly ever co-occur, so that their bits are not mixed up.
+
+    Parameters
+    ----------
+    n_bits : int, optional
+        Bits in all, each with a model. By default ten times the square root of the number of labels, and at most their
+        number. More bits cost time and memory, and gain accuracy. Robust filters with a bit for each label are
+        one-vs-rest.
+    robust : bool, default=True
+        Make robust codes. A plain filter with the same bits is less accurate.
+    bits_per_label : int, default=2
+        Bits of each code, 1 to 32. More allow for more labels in as many bits, which then say less of each label.
+    n_hubs : int, optional
+        The most frequent labels, in robust codes, have a bit for themselves each. By default none, a quarter, a half or
+        three quarters of `n_bits`, whichever lets the fewest entries of the training labels share a block with another
+        one of their row.
+    decoder : {"blocks", "groups"}, default="blocks"
+        Whether a robust filter decodes each block for itself or, as the paper does, decides for one group of labels
+        first, which loses accuracy where rows have labels of several groups (``spanning_share_``).
+    C : float, default=3.0
+        Cost of an error, above 0. A larger cost fits the training rows more closely.
+    prune : float, default=0.1
+        Weights of at most this absolute value are dropped after training; 0 keeps all.
+    eps : float, default=0.01
+        Duality gap at which the training of a bit ends, as a share of :math:`\|w\|^2 / 2`.
+    max_passes : int, default=20
+        Passes over all rows after which the training of a bit ends in any case.
+    bias : float, default=1.0
+        Value of a constant feature, which is regularized as the others are; 0 for none.
+    normalize : bool, default=True
+        Scale rows to unit length first, as the defaults of the other parameters expect.
+    n_jobs : int, optional
+        Workers, as joblib counts them. The model does not depend on it.
+    random_state : int or None, default=0
+        Seed of the codes and of the order of the rows; None takes a new one each time.
+    verbose : int, default=0
+        Above 0, show progress with the time left.
+
+    Attributes
+    ----------
+    weights_ : BlockWeights
+        The fitted models of the bits.
+    bits_ : ndarray of int32, shape (n_labels, bits_per_label)
+        Bits of each label. A hub has its own bit in all places, a label without a training row has -1.
+    groups_, blocks_ : ndarray of int32, shape (n_labels,)
+        Group of each label, and the block that its bits lie in; -1 for hubs and in plain filters.
+    n_bits_, n_hubs_, n_groups_ : int
+    spanning_share_ : float
+        Share of the training rows whose labels are in more than one group, hubs aside. With ``decoder="groups"`` it
+        bounds the recall.
+    colliding_share_ : float
+        Share of the entries of the training labels that share a block with another one of their row.
+
+    See Also
+    --------
+    DiSMEC : A model for each label.
+    CompressedSensing : Codes of real numbers, predicted by one regression.
+
+    Notes
+    -----
+    Scores are probabilities. In a block the labels l share what is certain about their bits: with :math:`z_b` the
+    log-odds of bit b,
+
+    .. math:: p(l) = \sigma\Big(\min_{b \in l} z_b\Big) \; \frac{\exp \sum_{b \in l} z_b}
+        {\sum_{l'} \exp \sum_{b \in l'} z_b}
+
+    The first factor is the probability of the least certain bit, which bounds that of the label; the second is the
+    share of l among all labels of the block if one of them is on and bits err independently. Hubs and plain codes have
+    the first factor only. If all bits are right, plain codes of s labels also turn on any other one with a probability
+    of about :math:`(1 - e^{-K s / B})^K`, with K bits of B for each label; a robust code turns on none, as long as no
+    two labels of the row share a block, and one wrong bit then changes at most one label. The paper forms groups by
+    Louvain's method, after it has removed hubs until labels of different groups never co-occur. Tags and subjects
+    hardly allow that, so groups are made here to keep what they can, and ``docs/decisions/coding.md`` has the shares
+    they leave. Group by group, "groups" sums over all sets of labels of the group, :math:`p(g) \propto
+    \prod_{l \in g} (1 + \exp \sum_{b \in l} z_b)`, and p(l) is p(g) times the probability of l within.
+
+    Labels without a training row are never predicted. Rows without labels have no bit, and are negatives of all.
+
+    Cost: a few passes over the rows for every 16 bits; for the codes the squared number of labels of every row, four
+    times. A prediction costs the models of its bits and ``n_labels bits_per_label``. Memory: a copy of `X`, the models,
+    ``64 (n_rows + n_features)`` bytes per worker, and some 60 bytes for each pair of labels that co-occur.
+
+    References
+    ----------
+    .. [1] M. Cissé, N. Usunier, T. Artières and P. Gallinari, "Robust Bloom filters for large multilabel classification
+       tasks", NIPS 2013 (section 3 for plain, section 4 for robust filters).
+
+    Examples
+    --------
+    >>> from xclassic import BloomFilter, datasets
+    >>> bibtex = datasets.load_bibtex()
+    >>> clf = BloomFilter(n_bits=60).fit(bibtex.X, bibtex.Y)
+    >>> clf.bits_.shape, clf.n_bits_ <= 60
+    ((159, 2), True)
+    >>> clf.predict_topk(bibtex.X_test[:1], k=3).ids.shape
+    (1, 3)
+    """
+
+    _probabilistic = True
+
+    weights_: BlockWeights
+    bits_: NDArray[np.int32]
+    groups_: NDArray[np.int32]
+    blocks_: NDArray[np.int32]
+
+    def __init__(
+        self,
+        n_bits: int | None = None,
+        *,
+        robust: bool = True,
+        bits_per_label: int = 2,
+        n_hubs: int | None = None,
+        decoder: str = "blocks",
+        C: float = 3.0,
+        prune: float = 0.1,
+        eps: float = 0.01,
+        max_passes: int = 20,
+        bias: float = 1.0,
+        normalize: bool = True,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.n_bits = n_bits
+        self.robust = robust
+        self.bits_per_label = bits_per_label
+        self.n_hubs = n_hubs
+        self.decoder = decoder
+        self.C = C
+        self.prune = prune
+        self.eps = eps
+        self.max_passes = max_passes
+        self.bias = bias
+        self.normalize = normalize
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number("bits_per_label", self.bits_per_label, minimum=1, maximum=32, integer=True)
+        if self.n_bits is not None:
+            check_number("n_bits", self.n_bits, minimum=1, integer=True)
+        if self.n_hubs is not None:
+            check_number("n_hubs", self.n_hubs, minimum=0, integer=True)
+        check_choice("decoder", self.decoder, ("blocks", "groups"))
+        check_number("C", self.C, minimum=0, inclusive=False)
+        check_number("prune", self.prune, minimum=0)
+        check_number("eps", self.eps, minimum=0, inclusive=False)
+        check_number("max_passes", self.max_passes, minimum=1, integer=True)
+        check_number("bias", self.bias, minimum=0)
+
+    def _fit(self, X: Features, Y: csr_array) -> None:
+        code_seed, row_seed = (int(seed) for seed in spawn_seeds(self.random_state, 2))
+        labels = by_descending_count(Y)
+        n_bits = default_bits(len(labels)) if self.n_bits is None else self.n_bits
+        if self.robust:
+            codes = robust_codes(Y, labels, n_bits, self.bits_per_label, self.n_hubs, code_seed, self.n_jobs)
+        else:
+            codes = plain_codes(Y.shape[1], labels, n_bits, self.bits_per_label, code_seed)
+        self._take(codes)
+        Z = bits_of_rows(Y, codes)
+        bits = by_descending_count(Z)
+        costs = np.full(len(bits), self.C, np.float32)
+        self.weights_ = train_blocks(
+            BlockProblem(self._prepare(X), bias=self.bias),
+            Z,
+            bits,
+            loss="logistic",
+            eps=self.eps,
+            max_passes=self.max_passes,
+            prune=self.prune,
+            positive_costs=costs,
+            negative_costs=costs,
+            seed=row_seed,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        ).weights
+
+    def _take(self, codes: Codes) -> None:
+        self.bits_, self.groups_, self.blocks_, self.n_bits_, self.spanning_share_, self.colliding_share_ = codes
+        self.n_groups_ = int(self.groups_.max(initial=-1)) + 1
+        self.n_hubs_ = int(((self.groups_ < 0) & (self.bits_[:, 0] >= 0)).sum()) if self.robust else 0
+
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+        from xclassic.coding.decoding import decode
+
+        allowed = self.bits_[:, 0] >= 0
+        if labels is not None:
+            allowed &= np.isin(np.arange(len(allowed)), labels)
+        by_group = self.decoder == "groups"
+        owners = self.groups_ if by_group else self.blocks_
+        margins = self._margins(X, stop)
+        n_owners = int(owners.max(initial=-1)) + 1
+        return TopK(*decode(margins, self.bits_, owners, n_owners, by_group, allowed, k, stop))
+
+    def _margins(self, X: Features, stop: StopByte) -> NDArray[np.float32]:
+        """Return the log-odds of all bits, shape (n_rows, n_bits)."""
+        top = self.weights_.ranked(self._prepare(X), self.n_bits_, stop=stop)
+        filled = top.filled()
+        margins = np.zeros((X.shape[0], self.n_bits_), np.float32)
+        margins[np.nonzero(filled)[0], top.ids[filled]] = top.scores[filled]
+        return margins
+
+    def _prune(self, threshold: float) -> None:
+        self.weights_ = self.weights_.pruned(threshold)
+
+    def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
+        n_bits = default_bits(L) if self.n_bits is None else self.n_bits
+        scratch = effective_n_jobs(self.n_jobs) * 4 * LANES * (n + d)
+        pairs = min(L**2, nnz_y**2 // max(n, 1)) if self.robust else 0
+        models = 2 * 10 * n_bits * min(d, 500)  # The models exist twice while trained blocks are merged.
+        return int(12 * nnz_x + 24 * n + 12 * self.bits_per_label * nnz_y + scratch + 60 * pairs + models)
+
+    # Persistence
+
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
+        arrays = {"bits": self.bits_, "groups": self.groups_, "blocks": self.blocks_}
+        shares = {"spanning_share": self.spanning_share_, "colliding_share": self.colliding_share_}
+        return arrays | with_prefix("weights.", self.weights_.arrays()), {"n_bits": self.n_bits_} | shares
+
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
+        n_labels, n_bits = self.classes_.size, stored_count(metadata, "n_bits")
+        shares = [float(metadata[name]) for name in ("spanning_share", "colliding_share")]
+        bits = stored_array(arrays, "bits", np.int32, (n_labels, self.bits_per_label), (-1, n_bits - 1))
+        groups, blocks = (
+            stored_array(arrays, name, np.int32, (n_labels,), (-1, n_labels - 1)) for name in ("groups", "blocks")
+        )
+        if ((bits >= 0) != (bits[:, :1] >= 0)).any() or ((groups < 0) != (blocks < 0)).any():
+            raise ModelFileError("A label of the model has only some of its bits, or a group without a block.")
+        if (bits[blocks >= 0] < 0).any():
+            raise ModelFileError("A label of the model has a block but no bits.")
+        self._take(Codes(bits, groups, blocks, n_bits, *shares))
+        parts = without_prefix("weights.", arrays)
+        self.weights_ = BlockWeights.from_arrays(parts, self.n_features_in_, n_bits, full=verify == "full")
+
+
+def default_bits(n_labels: int) -> int:
+    """Return the bits for a number of labels."""
+    return max(1, min(n_labels, ceil(BITS * sqrt(n_labels))))
+
+
+def bits_of_rows(Y: csr_array, codes: Codes) -> csr_array:
+    """Return the bits of each row, those of all its labels, as ones."""
+    label, place = np.nonzero(codes.bits >= 0)
+    ones, shape = np.ones(len(label), np.float32), (len(codes.bits), codes.n_bits)
+    code = csr_array((ones, (label, codes.bits[label, place])), shape)
+    Z = csr_array(Y @ code)
+    Z.sort_indices()
+    Z.data[:] = 1
+    return Z
+
+
+def plain_codes(n_labels: int, labels: NDArray[np.int64], n_bits: int, length: int, seed: int) -> Codes:
+    """Return random codes for `labels`, none for the others. Every bit starts the codes of as many labels."""
+    if n_bits < length:
+        raise ValueError(f"n_bits is {n_bits}, but every label has bits_per_label={length} of them; pass more bits.")
+    random = np.random.default_rng(seed)
+    start = random.permutation(len(labels)) % n_bits
+    steps = 1 + distinct_numbers(len(labels), n_bits - 1, length - 1, random)
+    bits, none = np.full((n_labels, length), -1, np.int32), np.full(n_labels, -1, np.int32)
+    bits[labels] = np.column_stack([start, (start[:, None] + steps) % n_bits])
+    return Codes(bits, none, none, n_bits)
+
+
+def distinct_numbers(n: int, below: int, length: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Return n rows of different random numbers, shape (n, length)."""
+    if below <= DENSE * length:
+        return random.random((n, below)).argsort(axis=1)[:, :length]
+    numbers = random.integers(below, size=(n, length))
+    while (again := (np.diff(np.sort(numbers, axis=1)) == 0).any(axis=1)).any():
+        numbers[again] = random.integers(below, size=(again.sum(), length))
+    return numbers
+
+
+def robust_codes(
+    Y: csr_array,
+    labels: NDArray[np.int64],
+    n_bits: int,
+    length: int,
+    n_hubs: int | None,
+    seed: int,
+    n_jobs: int | None = None,
+) -> Codes:
+    """Return the robust codes that collide least over some numbers of hubs; `labels` are sorted by frequency."""
+    if n_bits >= len(labels):
+        bits, none = np.full((Y.shape[1], length), -1, np.int32), np.full(Y.shape[1], -1, np.int32)
+        bits[labels] = np.arange(len(labels))[:, None]
+        return Codes(bits, none, none, max(1, len(labels)))
+    choices = [n_bits * i // QUARTERS for i in range(QUARTERS)] if n_hubs is None else [n_hubs]
+    choices = [hubs for hubs in choices if room(len(labels) - hubs, n_bits - hubs, length)]
+    if not choices:
+        raise ValueError(
+            f"n_bits={n_bits}, n_hubs={n_hubs} and bits_per_label={length} leave too few codes for {len(labels)} "
+            f"labels: pass more bits, as by default {default_bits(len(labels))}, leave n_hubs out, or change "
+            "bits_per_label."
+        )
+    seen = csr_array(Y[:, labels])
+    shared = csr_array(seen.T @ seen, dtype=np.float64)
+    shared.setdiag(0)
+    shared.eliminate_zeros()
+    tries = run_tasks(partial(_codes_with_hubs, seen, shared, n_bits, length, seed), choices, n_jobs=n_jobs)
+    best = min(reversed(tries), key=lambda codes: codes.colliding_share)
+    bits, groups, blocks = (np.full((Y.shape[1], *array.shape[1:]), -1, np.int32) for array in best[:3])
+    bits[labels], groups[labels], blocks[labels] = best[:3]
+    return best._replace(bits=bits, groups=groups, blocks=blocks)
+
+
+def room(n_labels: int, n_bits: int, length: int) -> tuple[int, int] | None:
+    """Return the most blocks that have a code for each label, and the bits of one; None if no number of them has."""
+    for n_blocks in range(min(n_labels, n_bits // length), 0, -1):
+        n_groups, width = ceil(n_labels / n_blocks), length
+        while comb(width, length) < n_groups and width * n_blocks <= n_bits:
+            width += 1
+        if width * n_blocks <= n_bits:
+            return n_blocks, width
+    return None
+
+
+def _codes_with_hubs(
+    Y: csr_array, shared: csr_array, n_bits: int, length: int, seed: int, n_hubs: int, stop: StopByte
+) -> Codes:
+    """Return the codes of labels that are sorted by frequency, the first of them hubs."""
+    from xclassic.coding.grouping import group_labels
+
+    n_labels = Y.shape[1]
+    bits = np.repeat(np.arange(n_labels, dtype=np.int32)[:, None], length, axis=1)
+    groups, blocks = np.full((2, n_labels), -1, np.int32)
+    found = room(n_labels - n_hubs, n_bits - n_hubs, length)
+    assert found is not None  # The numbers of hubs were chosen so.
+    n_blocks, width = found
+    n_groups, rest = ceil((n_labels - n_hubs) / n_blocks), slice(n_hubs, None)
+    counts = np.bincount(Y.indices, minlength=n_labels)[rest]
+    groups[rest], blocks[rest] = group_labels(csr_array(shared[rest, rest]), counts, n_groups, n_blocks, stop)
+    subsets = np.array(list(combinations(range(width), length)), np.int32)
+    subsets = np.random.default_rng(seed).permutation(subsets)[:n_groups]
+    bits[rest] = n_hubs + width * blocks[rest, None] + subsets[groups[rest]]
+    in_group, in_block = (_counts_by(csr_array(Y[:, rest]), owners[rest]) for owners in (groups, blocks))
+    return Codes(
+        bits,
+        groups,
+        blocks,
+        n_hubs + n_blocks * width,
+        spanning_share=float((np.diff(in_group.indptr) > 1).mean()),
+        colliding_share=float(in_block.data[in_block.data > 1].sum() / max(1, Y.nnz)),
+    )
+
+
+def _counts_by(Y: csr_array, owners: NDArray[np.int32]) -> csr_array:
+    """Return how many labels of each row every owner has."""
+    ones = np.ones(len(owners), np.float32)
+    return csr_array(Y @ csr_array((ones, (np.arange(len(owners)), owners))))
