@@ -13,6 +13,7 @@ from .baselines.popularity import Popularity as Popularity
 from .baselines.random_order import RandomOrder as RandomOrder
 from .blocks.explaining import explain as explain
 from .coding.bloom import BloomFilter as BloomFilter
+from .coding.ltls import LTLS as LTLS
 from .compression.compressed_sensing import CompressedSensing as CompressedSensing
 from .compression.cplst import CPLST as CPLST
 from .compression.leml import LEML as LEML

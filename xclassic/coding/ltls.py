@@ -1,0 +1,259 @@
+"""LTLS: labels as paths of a trellis, whose edges are linear models (Jasinska, Evron and others, 2016 and 2018)."""
+
+from __future__ import annotations
+
+import numpy as np
+from joblib import effective_n_jobs
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from xclassic._kernels.arguments import LANES
+from xclassic.base import Arrays, Metadata, Verify
+from xclassic.blocks.explaining import ExplainableClassifier, Reading, Row
+from xclassic.blocks.problem import BlockProblem, by_descending_count
+from xclassic.blocks.training import LOSSES, train_blocks
+from xclassic.blocks.weights import BlockWeights
+from xclassic.coding.assignment import MAX_ENTRIES, order_by_similarity
+from xclassic.coding.trellis import Trellis
+from xclassic.explanation import Names, Step
+from xclassic.parallel import StopByte, spawn_seeds
+from xclassic.storage.arrays import stored_array, with_prefix, without_prefix
+from xclassic.storage.folder import ModelFileError
+from xclassic.topk import TopK
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice, check_number
+
+ASSIGNMENTS = ("similar", "random")
+
+
+class LTLS(ExplainableClassifier):
+    r"""Labels as source-to-sink paths of a trellis: a model of logarithmic size, and top labels by list Viterbi.
+
+    A trellis of width b has as many paths as there are labels, and :math:`O(b^2 \log_b L)` edges. With :math:`t_{ie}=1`
+    if edge e is on the path of a label of row i and :math:`-1` otherwise, each edge gets the linear model
+
+    .. math:: \min_{w_e} \; \tfrac12 \|w_e\|^2 + C \sum_i \max(0, 1 - t_{ie}\, w_e \cdot x_i)^2
+
+    and the score of a label is the sum :math:`\sum_e w_e \cdot x` over the edges of its path. The model hardly grows
+    with the number of labels, and accuracy is the price: where a model of every label fits in memory, `DiSMEC` and the
+    label trees are more accurate.
+
+    Parameters
+    ----------
+    width : int, default=16
+        States of a layer, at least 2. The paper of LTLS has 2, where many labels share an edge and underfit; accuracy
+        grows with it, as does the model, by its square. From the number of labels on, each label has an edge of its own
+        and the method is one-vs-rest.
+    assignment : {"similar", "random"}, default="similar"
+        Which label gets which path. "similar" clusters labels, so that those with similar rows share edges, which
+        helps most if the trellis is narrow; "random" is that of [2]_.
+    C : float, default=1.0
+        Cost of an error, above 0. A larger cost fits the training rows more closely.
+    loss : {"squared_hinge", "logistic"}, default="squared_hinge"
+        "logistic" has :math:`\log(1 + e^{-t_{ie} w_e \cdot x_i})` instead of the squared hinge.
+    prune : float, default=0.1
+        Weights of at most this absolute value are dropped after training; 0 keeps all.
+    eps : float, default=0.01
+        Duality gap at which the training of an edge ends, as a share of :math:`\|w_e\|^2 / 2`.
+    max_passes : int, default=20
+        Passes over all rows after which the training of an edge ends in any case.
+    bias : float, default=1.0
+        Value of a constant feature, which is regularized as the others are; 0 for none.
+    normalize : bool, default=True
+        Scale rows to unit length first, as the defaults of the other parameters expect.
+    n_jobs : int, optional
+        Workers, as joblib counts them. The model does not depend on it.
+    random_state : int or None, default=0
+        Seed of the assignment and of the order of the rows; None takes a new one each time.
+    verbose : int, default=0
+        Above 0, show progress with the time left.
+
+    Attributes
+    ----------
+    trellis_ : Trellis
+    labels_ : ndarray of int32, shape (n_paths,)
+        Label id of each path.
+    weights_ : BlockWeights
+        The models of the edges.
+
+    See Also
+    --------
+    DiSMEC : A model for each label.
+
+    Notes
+    -----
+    Labels without a training row have no path, and are never predicted. Rows without labels are negatives of every
+    edge. A model that takes each edge by itself and finds the label whose path loses least over all edges, by
+    loss-based decoding [2]_, adds up the margins of a path if the loss is logistic, since
+    :math:`\log(1 + e^m) - \log(1 + e^{-m}) = m`; for the squared hinge it does so, times 4, for margins within 1. That
+    is what is done here for both. LTLS as first published [1]_ trains all edges together, online, by the margin between
+    the worst path of a row's labels and the best one of the others. For rows of several labels that was less accurate
+    at every width on two data sets; see ``docs/decisions/coding.md``.
+
+    Cost of training: a few passes over the rows for every 16 edges. Cost of a prediction: the margins of all edges and
+    ``O(b^2 + b k log b)`` for each of the ``log_b L`` layers; few allowed labels are summed one by one. Memory: a copy
+    of `X`, up to 200 entries for each label if similar ones are to be found, or all features if `X` is dense, and
+    ``64 (n_rows + n_features)`` bytes per worker. The model has 4 bytes for each label, besides its weights.
+
+    References
+    ----------
+    .. [1] K. Jasinska and N. Karampatziakis, "Log-time and log-space extreme classification", 2016 (section 3, the
+       trellis).
+    .. [2] I. Evron, E. Moroshko and K. Crammer, "Efficient loss-based decoding on graphs for extreme classification",
+       NeurIPS 2018 (wider trellises, edges as independent problems).
+    .. [3] I. Evron, O. Onn, T. Weiss Orzech, H. Azeroual and D. Soudry, "The role of codeword-to-class assignments in
+       error-correcting codes: An empirical study", AISTATS 2023 (similar labels get similar codes).
+
+    Examples
+    --------
+    >>> from xclassic import LTLS, datasets
+    >>> bibtex = datasets.load_bibtex()
+    >>> clf = LTLS(width=4).fit(bibtex.X, bibtex.Y)
+    >>> clf.trellis_.n_paths, clf.trellis_.n_edges
+    (159, 51)
+    """
+
+    trellis_: Trellis
+    labels_: NDArray[np.int32]
+    weights_: BlockWeights
+
+    def __init__(
+        self,
+        width: int = 16,
+        *,
+        assignment: str = "similar",
+        C: float = 1.0,
+        loss: str = "squared_hinge",
+        prune: float = 0.1,
+        eps: float = 0.01,
+        max_passes: int = 20,
+        bias: float = 1.0,
+        normalize: bool = True,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.width = width
+        self.assignment = assignment
+        self.C = C
+        self.loss = loss
+        self.prune = prune
+        self.eps = eps
+        self.max_passes = max_passes
+        self.bias = bias
+        self.normalize = normalize
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number("width", self.width, minimum=2, integer=True)
+        check_choice("assignment", self.assignment, ASSIGNMENTS)
+        check_number("C", self.C, minimum=0, inclusive=False)
+        check_choice("loss", self.loss, LOSSES)
+        check_number("prune", self.prune, minimum=0)
+        check_number("eps", self.eps, minimum=0, inclusive=False)
+        check_number("max_passes", self.max_passes, minimum=1, integer=True)
+        check_number("bias", self.bias, minimum=0)
+
+    def _fit(self, X: Features, Y: csr_array) -> None:
+        X = self._prepare(X)
+        seen = np.flatnonzero(np.bincount(Y.indices, minlength=Y.shape[1]))
+        assignment_seed, row_seed = spawn_seeds(self.random_state, 2)
+        if self.assignment == "similar" and len(seen) > self.width:  # In a single layer no edge is shared.
+            order = order_by_similarity(X, csr_array(Y[:, seen]), assignment_seed, self.n_jobs, self.verbose)
+        else:
+            order = np.random.default_rng(assignment_seed).permutation(len(seen))
+        self.labels_ = seen[order].astype(np.int32)
+        self.trellis_ = Trellis.of(len(seen), int(self.width))
+        if self.trellis_.n_edges >= 2**31:
+            raise ValueError(
+                f"width={self.width} makes {self.trellis_.n_edges} edges for {len(seen)} labels, and fewer than 2**31 "
+                "are possible. Take a smaller width, or one of at least the number of labels."
+            )
+        on_path = csr_array(Y[:, self.labels_] @ self.trellis_.incidence())
+        on_path.data[:] = 1
+        edges = by_descending_count(on_path)
+        costs = np.full(len(edges), self.C, np.float32)
+        self.weights_ = train_blocks(
+            BlockProblem(X, bias=self.bias),
+            on_path,
+            edges,
+            loss=self.loss,
+            eps=self.eps,
+            max_passes=self.max_passes,
+            prune=self.prune,
+            positive_costs=costs,
+            negative_costs=costs,
+            seed=int(row_seed),
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        ).weights
+
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+        from xclassic.coding.viterbi import best_labels
+
+        top = TopK.empty(X.shape[0], k)
+        if not self.trellis_.n_paths:
+            return top
+        margins = self.weights_.ranked(self._prepare(X), self.trellis_.n_edges, stop=stop)
+        edge_scores = np.empty(margins.scores.shape, np.float32)
+        np.put_along_axis(edge_scores, margins.ids.astype(np.int64), margins.scores, axis=1)
+        allowed = self.labels_ if labels is None else np.where(np.isin(self.labels_, labels), self.labels_, -1)
+        best_labels(edge_scores, self.trellis_, allowed.astype(np.int32), k, *top, stop)
+        top.scores[~np.isfinite(margins.scores).all(axis=1), 0] = np.nan  # Paths of such margins have no order.
+        return top
+
+    def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
+        paths, weights = np.flatnonzero(self.labels_ == label), self.weights_
+        if not paths.size:
+            return 0.0, 0, []
+        readings = [Reading(weights, chunk, row) for chunk in range(len(weights.chunk_scales))]
+        margins = np.zeros(self.trellis_.n_edges)
+        margins[weights.labels[weights.labels >= 0]] = np.concatenate([r.margins for r in readings])[
+            weights.labels >= 0
+        ]
+        steps = []
+        for edge in self.trellis_.edges(int(paths[0])):
+            lane, margin = int(np.flatnonzero(weights.labels == edge)[0]), float(margins[edge])
+            chunk = int(np.searchsorted(weights.chunk_group_ptr, lane // LANES, side="right")) - 1
+            step = readings[chunk].step(
+                lane - LANES * int(weights.chunk_group_ptr[chunk]),
+                tree=0,
+                node=edge,
+                name=self.trellis_.name(edge),
+                contribution=margin,
+                rank=1 + int((margins > margin).sum()),
+                n_siblings=len(margins),
+                level_rank=None,
+                kept=True,
+            )
+            steps.append(step)
+        return sum(step.margin for step in steps), 0, steps
+
+    def _prune(self, threshold: float) -> None:
+        self.weights_ = self.weights_.pruned(threshold)
+
+    # Persistence
+
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
+        return {"labels": self.labels_, **with_prefix("weights.", self.weights_.arrays())}, {}
+
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
+        n_labels = self.classes_.size
+        labels = stored_array(arrays, "labels", np.int32, (None,), (0, n_labels - 1))
+        if len(labels) > n_labels or (np.bincount(labels, minlength=n_labels) > 1).any():
+            raise ModelFileError("A label of the model has two paths.")
+        self.labels_, self.trellis_ = labels, Trellis.of(len(labels), int(self.width))
+        parts, n_edges = without_prefix("weights.", arrays), self.trellis_.n_edges
+        self.weights_ = BlockWeights.from_arrays(parts, self.n_features_in_, n_edges, full=verify == "full")
+        if not np.array_equal(np.sort(self.weights_.labels[self.weights_.labels >= 0]), np.arange(n_edges)):
+            raise ModelFileError(f"The {n_edges} edges of the trellis do not have a model each.")
+
+    def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
+        trellis = Trellis.of(L, int(self.width))
+        copies = 12 * nnz_x + 24 * n + 16 * (nnz_y + L) * (len(trellis.sizes) + 1)
+        label_vectors = L * min(8 * MAX_ENTRIES, 8 * d) if self.assignment == "similar" else 0
+        scratch = effective_n_jobs(self.n_jobs) * 4 * LANES * (n + d)
+        return copies + label_vectors + scratch + 2 * 10 * 150 * trellis.n_edges
