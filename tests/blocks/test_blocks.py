@@ -269,6 +269,20 @@ def test_batch_equals_row_by_row(level):
         assert (row.scores[0] == batch.scores[i]).all()
 
 
+def test_lane_scores_are_those_of_the_ranking(level):
+    X, Y = problem_data(n=40)
+    weights = train(X, Y, by_descending_count(Y)).weights
+    scores, used = weights.lane_scores(X), weights.labels >= 0
+    assert scores.shape == (40, weights.labels.size)
+    assert (scores[:, ~used] == 0).all()
+    top = weights.topk(X, int(used.sum()))
+    order = np.argsort(weights.labels[used])
+    of_label = scores[:, used][:, order]
+    ranked = np.searchsorted(np.sort(weights.labels[used]), top.ids)
+    np.testing.assert_array_equal(np.take_along_axis(of_label, ranked, axis=1), top.scores)
+    np.testing.assert_array_equal(weights.lane_scores(X[[3]])[0], scores[3])
+
+
 def test_chunks_hold_what_they_were_given():
     """More labels than a chunk holds, most weights absent."""
     random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-// Scores of all labels of each chunk and the best k of them. Part of block_engine.h.
+// Scores of all labels of each chunk, and the best k of them or all. Part of block_engine.h.
 //
 // A chunk is read once per batch. Its feature rows are found through a table of the whole feature space, filled for the batch, or
 // by binary search if the batch is too small for a table to pay.
@@ -227,13 +227,16 @@ XC_TARGET static void predict(const PredictTask& task) {
     for (int64_t c = 0; c < chunks.n_chunks; c++) {
         const int64_t first_group = chunks.chunk_group_ptr[c], n_groups = chunks.chunk_group_ptr[c + 1] - first_group;
         const int64_t begin = chunks.chunk_feature_ptr[c], end = chunks.chunk_feature_ptr[c + 1];
-        if (!any_allowed(task, first_group, first_group + n_groups)) continue;
+        if (!task.all && !any_allowed(task, first_group, first_group + n_groups)) continue;
         if (tabulate)
             for (int64_t row = begin; row < end; row++) task.lookup[chunks.features[row]] = static_cast<int32_t>(row - begin);
         for (int64_t i = 0; i < rows.n; i++) {
             if (i % 256 == 0 && *task.stop) break;
             score_any(rows, chunks, c, tabulate ? task.lookup : nullptr, i, task.scores);
-            keep_best(task, i, first_group, n_groups);
+            if (task.all)
+                std::memcpy(task.all + i * task.n_lanes + first_group * LANES, task.scores, sizeof(float) * LANES * n_groups);
+            else
+                keep_best(task, i, first_group, n_groups);
         }
         if (tabulate)
             for (int64_t row = begin; row < end; row++) task.lookup[chunks.features[row]] = -1;

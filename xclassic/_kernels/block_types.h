@@ -79,6 +79,8 @@ struct PredictTask {
     Chunks chunks;
     const uint16_t* allowed = nullptr;  // (n_groups,) lanes that may be predicted
     Best best;
+    float* all = nullptr;  // out (n, 16 n_groups): the scores of all lanes, instead of the best; or nullptr
+    int64_t n_lanes = 0;  // 16 n_groups, if `all` is given
     int32_t* lookup = nullptr;  // scratch (d,), -1 throughout before and after; nullptr if rows.n <= SMALL_BATCH
     float* scores = nullptr;  // scratch (widest chunk), 64-byte aligned
     const volatile uint8_t* stop = nullptr;

@@ -64,6 +64,8 @@ cdef extern from "block_types.h" namespace "xclassic" nogil:
         Chunks chunks
         const uint16_t* allowed
         Best best
+        float* all
+        int64_t n_lanes
         int32_t* lookup
         float* scores
         const uint8_t* stop

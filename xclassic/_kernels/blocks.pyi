@@ -74,3 +74,10 @@ def predict_topk(
     k: int,
     stop: NDArray[np.uint8],  # (1,)
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]: ...
+def predict_all(
+    weights: StoredWeights,
+    rows: FeatureRows,
+    *,
+    n_lanes: int,
+    stop: NDArray[np.uint8],  # (1,)
+) -> NDArray[np.float32]: ...  # (n_rows, n_lanes)

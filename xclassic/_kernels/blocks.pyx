@@ -318,14 +318,33 @@ def predict_topk(
     """Return (ids, scores, counts) of the best ``k`` allowed labels of each row; see ``PredictTask``."""
     cdef PredictTask task
     cdef BestLabels found = BestLabels(rows.rows.n, k)
-    cdef int32_t[::1] lookup
-    cdef float[::1] scores = _aligned(weights.widest * c_lanes)
-    if rows.rows.n == 0 or k == 0 or weights.widest == 0:
-        return found.arrays()
-    task.rows = rows.rows
-    task.chunks = weights.chunks
     task.best = found.best
     task.allowed = start(allowed)
+    if k:
+        _predict(task, weights, rows, stop)
+    return found.arrays()
+
+
+def predict_all(StoredWeights weights, FeatureRows rows, *, int64_t n_lanes, const uint8_t[::1] stop):
+    """Return the scores of all lanes for each row, shape (n_rows, n_lanes)."""
+    cdef PredictTask task
+    scores = np.zeros((rows.rows.n, n_lanes), np.float32)
+    cdef float[:, ::1] out = scores
+    if scores.size:
+        task.all = &out[0, 0]
+        task.n_lanes = n_lanes
+        _predict(task, weights, rows, stop)
+    return scores
+
+
+cdef _predict(PredictTask task, StoredWeights weights, FeatureRows rows, const uint8_t[::1] stop):
+    """Run a task that says where its scores go."""
+    cdef int32_t[::1] lookup
+    cdef float[::1] scores = _aligned(weights.widest * c_lanes)
+    if rows.rows.n == 0 or weights.widest == 0:
+        return
+    task.rows = rows.rows
+    task.chunks = weights.chunks
     task.scores = &scores[0]
     task.stop = &stop[0]
     if rows.rows.n > c_small_batch and rows.rows.d:
@@ -333,4 +352,3 @@ def predict_topk(
         task.lookup = &lookup[0]
     with nogil:
         current_level().predict(task)
-    return found.arrays()

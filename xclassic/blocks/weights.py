@@ -178,6 +178,21 @@ class BlockWeights:
         found = kernels.predict_topk(self.stored, kernel_rows(X), allowed=self._allowed(labels), k=k, stop=stop)
         return TopK(*found)
 
+    def lane_scores(self, X: Features, *, stop: StopByte = RUNNING) -> NDArray[np.float32]:
+        """Return the scores of all lanes for rows that are checked already.
+
+        Parameters
+        ----------
+        X, stop
+            As for `ranked`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_rows, 16 n_groups)
+            Column j is that of ``labels[j]``; a lane without a label scores 0.
+        """
+        return kernels.predict_all(self.stored, kernel_rows(X), n_lanes=len(self.labels), stop=stop)
+
     @cached_property
     def stored(self) -> StoredWeights:
         """The weights as kernels read them, checked before they are first used."""
