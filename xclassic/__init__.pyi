@@ -14,6 +14,7 @@ from .baselines.random_order import RandomOrder as RandomOrder
 from .blocks.explaining import explain as explain
 from .coding.bloom import BloomFilter as BloomFilter
 from .coding.ltls import LTLS as LTLS
+from .coding.mach import MACH as MACH
 from .compression.compressed_sensing import CompressedSensing as CompressedSensing
 from .compression.cplst import CPLST as CPLST
 from .compression.leml import LEML as LEML

@@ -35,6 +35,7 @@ PENALIZED = {
     "Bonsai", "CPLST", "CompressedSensing", "DiSMEC", "HierarchicalXC", "LEML", "OneVsRestLeastSquares", "PLST", "PLT",
     "Parabel", "PrefixTree", "REML", "Rembrandt", "XReg", "XRLinear",
     "LTLS",
+    "MACH",
 }  # fmt: skip
 FORESTS = {"CRAFTML", "FastXML", "MLRF", "PfastreXML"}
 EXPONENTS = [-100, -66, -33, -17, 17, 33, 66, 100]  # powers of two from 1e-30 to 1e30
