@@ -42,13 +42,14 @@ class Step:
     tree : int
         Number of the tree, from 0; 0 without trees.
     node : int
-        Number of the node in the tree; the label id without trees.
+        Number of the node in the tree; without trees the label id or, of a bucket of labels, the number of the bucket.
         Name of the label or node; for a node without a name, the labels under it.
         Name of the label or node, or what labels lie under a node without a name.
     margin : float
         ``w.x + bias``.
     contribution : float
-        What the margin adds to the log-score of the labels under the node, at most 0; without trees, the margin.
+        What the margin adds to the log-score of the labels under the node, at most 0. Without trees what it adds to
+        the score, which is the margin itself if the label has one model.
     rank : int
         Place of the margin among those of all children of the parent, or of all labels; 1 is the best.
     n_siblings : int
@@ -99,7 +100,7 @@ class Explanation:
     n_trees : int
         Trees that scores are averaged over; 0 for a model without trees.
     steps : list of Step
-        From the root to the label, tree by tree; without trees, the only model of the label.
+        From the root to the label, tree by tree; without trees the only model of the label, or those of its buckets.
     """
 
     label: Any
