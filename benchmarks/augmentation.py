@@ -84,7 +84,7 @@ def bigbasket(folder: Path) -> Texts:
     names = {}
     for part in ("train", "test"):
         records = json_lines(folder / f"{part}.jsonl.xz")
-        labels = [[f"{key}: {one[key]}" for key in ("sub_category", "type", "brand")] for one in records]
+        labels = [[f"{key}: {one[key]}" for key in ("sub_category", "type", "brand") if one[key]] for one in records]
         parts += [[one["title"] for one in records], labels]
         names |= {label: label.partition(": ")[2] for row in labels for label in row}
     return Texts(*parts, names=names)

@@ -50,7 +50,9 @@ def is_tried(name, value):
     return name not in NOT_FITTED and not (isinstance(value, Number) and abs(value) > ENORMOUS)
 
 
-@pytest.mark.parametrize("name", [*registry.ESTIMATORS, "Blend", "TextFeatures", "FourierFeatures", "Autoencoder"])
+@pytest.mark.parametrize(
+    "name", [*registry.ESTIMATORS, "Blend", "TextFeatures", "FourierFeatures", "Autoencoder", "FeatureAgglomeration"]
+)
 def test_parameters_take_a_value_or_name_themselves(name):
     data = TEXTS if name == "TextFeatures" else X
     for parameter in made(name).get_params(deep=False):

@@ -165,6 +165,7 @@ MODELS = {
     "BertEncoder": lambda folder: on_texts(bert(folder)),
     "FourierFeatures": lambda folder: on_matrix(features.FourierFeatures(n_components=8, random_state=3)),
     "Autoencoder": lambda folder: on_matrix(features.Autoencoder(n_components=6, random_state=3)),
+    "FeatureAgglomeration": lambda folder: on_matrix(features.FeatureAgglomeration(max_leaf=4, random_state=3)),
     "Pipeline": lambda folder: records_pipeline(),
     "FeatureUnion": views,
 }

@@ -1,9 +1,17 @@
 """Transformers that make or change features, for use before an estimator."""
 
+from xclassic.features.agglomeration import FeatureAgglomeration
 from xclassic.features.autoencoder import Autoencoder
 from xclassic.features.bert import BertEncoder
 from xclassic.features.fourier import FourierFeatures
 from xclassic.features.label_augmentation import augment_with_labels
 from xclassic.features.text import TextFeatures
 
-__all__ = ["Autoencoder", "BertEncoder", "FourierFeatures", "TextFeatures", "augment_with_labels"]
+__all__ = [
+    "Autoencoder",
+    "BertEncoder",
+    "FeatureAgglomeration",
+    "FourierFeatures",
+    "TextFeatures",
+    "augment_with_labels",
+]

@@ -43,7 +43,13 @@ ESTIMATORS = (
 TEXT_ESTIMATORS = ("T5Classifier",)  # Estimators that take texts, since they bring their own features.
 COMPOSITES = ("Blend",)  # Estimators that cannot be constructed without the other estimators they are made of.
 RECORD_MODELS = ("FieldsClassifier",)  # Models that predict records and have no label space of their own.
-TRANSFORMERS = ("TextFeatures", "BertEncoder", "FourierFeatures", "Autoencoder")  # The classes of xclassic.features.
+TRANSFORMERS = (
+    "TextFeatures",
+    "BertEncoder",
+    "FourierFeatures",
+    "Autoencoder",
+    "FeatureAgglomeration",
+)  # The classes of xclassic.features.
 
 
 def known_names() -> list[str]:
