@@ -18,7 +18,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 import xclassic
 from tests.helpers.interrupts import HANG
 from tests.helpers.neural import SMALL
-from xclassic import DiSMEC, ModelFileError, datasets, metrics
+from xclassic import Blend, DiSMEC, ModelFileError, datasets, metrics
 from xclassic.cli import models
 from xclassic.cli.commands import train
 from xclassic.cli.measure import align_labels, widen
@@ -442,9 +442,15 @@ def test_command_reads_what_python_saved(run, books, bibtex):
     titles, labels = [title for _, title, _ in BOOKS], [labels for _, _, labels in BOOKS]
     records = [{"title": title} for title in titles]
     views = FeatureUnion([("words", TextFeatures("title")), ("letters", TextFeatures("title", ngram_range=()))])
+
+    def blend(*encoders):
+        return Blend([(f"m{i}", make_pipeline(e, DiSMEC())) for i, e in enumerate(encoders)], normalization="none")
+
     for pipe, X, kind in (
         (make_pipeline(TextFeatures(), DiSMEC()), titles, "texts"),
         (make_pipeline(views, DiSMEC()), records, "records"),
+        (blend(TextFeatures(), TextFeatures(char_ngrams=())), titles, "texts"),
+        (blend(TextFeatures("title"), views), records, "records"),
     ):
         xclassic.save(pipe.fit(X, labels), "m")
         found = [json.loads(line)["labels"] for line in run(

@@ -147,6 +147,14 @@ def records_pipeline():
     return pipe.fit(rows, [row["kind"] for row in rows]), rows[:20]
 
 
+def blend_of_texts():
+    members = [
+        ("words", make_pipeline(features.TextFeatures(char_ngrams=()), xclassic.DiSMEC())),
+        ("letters", make_pipeline(features.TextFeatures(ngram_range=()), small("Parabel"))),
+    ]
+    return on_texts(xclassic.Blend(members, random_state=3))
+
+
 def blend():
     members = [("one", xclassic.DiSMEC()), ("two", xclassic.KNN(n_neighbors=5))]
     return on_matrix(xclassic.Blend(members, random_state=3))
@@ -158,6 +166,7 @@ MODELS = {
     "CompressedSensing": lambda folder: on_matrix(small("CompressedSensing").set_params(n_components=40)),
     "Parabel-int8": lambda folder: on_matrix(small("Parabel").set_params(weight_dtype="int8")),
     "Blend": lambda folder: blend(),
+    "Blend-texts": lambda folder: blend_of_texts(),
     "FieldsClassifier": lambda folder: fields(),
     "T5Classifier-name": lambda folder: on_texts(t5(folder)),
     "T5Classifier-code": lambda folder: on_texts(t5(folder, target="code", embeddings=np.eye(8), branching=3)),

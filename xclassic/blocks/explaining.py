@@ -226,7 +226,7 @@ def explain(
     if not isinstance(model, ExplainableClassifier):
         raise TypeError(
             f"{type(model).__name__} explains no scores; pass a label-tree or one-vs-rest estimator of xclassic, or a "
-            "pipeline that ends in one."
+            "pipeline that ends in one. Of a Blend, one of its named_estimators_ and the id of a label."
         )
     return model.explain(X, label, n_features=n_features, label_names=label_names, feature_names=feature_names)
 

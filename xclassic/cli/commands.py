@@ -405,7 +405,7 @@ def info(
         "class": type(estimator).__name__,
         "version": header.get("version"),
         "bytes": sum(file.stat().st_size for file in Path(model).iterdir() if file.is_file()),
-        "n_features": estimator.n_features_in_,
+        "n_features": getattr(estimator, "n_features_in_", None),  # Members of a blend may each have their own.
         "n_labels": int(estimator.classes_.size),
         "input": trained.input,
         "steps": {name: " ".join(repr(step).split()) for name, step in steps},

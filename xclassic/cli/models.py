@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 
-from xclassic import ModelFileError, TopK, XMCClassifier, predict_topk
+from xclassic import Blend, ModelFileError, TopK, XMCClassifier, predict_topk
 from xclassic.storage.arrays import pack_strings, unpack_strings
 from xclassic.storage.folder import Verify
 from xclassic.storage.models import Metadata, packed, read, save_packed
@@ -141,12 +141,15 @@ def read_model(path: str, verify: Verify = "lazy") -> tuple[TrainedModel, Metada
 
 
 def _readers(model: Any) -> Any:
-    """Yield what gets the rows as they come: the first step, or the first steps of a union."""
+    """Yield what gets the rows as they come: the first step, or the first steps of a union or of members."""
     if isinstance(model, Pipeline):
         yield from _readers(model[0])
     elif isinstance(model, FeatureUnion):
         for _, part in model.transformer_list:
             yield from _readers(part)
+    elif isinstance(model, Blend):
+        for _, member in model.estimators:
+            yield from _readers(member)
     elif not isinstance(model, str):
         yield model
 

@@ -13,17 +13,28 @@ from scipy.sparse import csr_array
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _BaseComposition
 
-from xclassic.base import XMCClassifier
+from xclassic.base import XMCClassifier, predict_topk
 from xclassic.datasets import stratified_split
+from xclassic.ensemble.members import (
+    MemberRows,
+    RawRows,
+    is_matrix,
+    last_step,
+    naming,
+    prepared,
+    raw_rows,
+    reads_features,
+)
 from xclassic.metrics._inputs import read_pairs
 from xclassic.parallel import StopByte
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata, packed, unpacked
 from xclassic.topk import TopK, check_topk
-from xclassic.validation.features import Features
+from xclassic.validation.features import Features, check_features
 from xclassic.validation.parameters import check_choice, check_number
 
 NORMALIZATIONS = ("probability", "rank", "none")
@@ -47,9 +58,9 @@ class Blend(XMCClassifier, _BaseComposition):
 
     Parameters
     ----------
-    estimators : list of (str, XMCClassifier) pairs
+    estimators : list of (str, XMCClassifier or Pipeline) pairs
         The members by name. They are cloned; ``set_params(name__C=2)`` sets a parameter of one, and
-        ``set_params(name=...)`` replaces it.
+        ``set_params(name=...)`` replaces it. A pipeline ends in an estimator, and brings features of its own.
     weights : "auto", None, or sequence of float, shape (n_members,), default="auto"
         ``"auto"`` chooses the weights with the highest mean of P@1, P@3 and P@5 on held-out rows; None means equal
         weights. Given weights, of which one must be above 0, are scaled to sum to one. Members of weight 0 are not
@@ -75,10 +86,10 @@ class Blend(XMCClassifier, _BaseComposition):
 
     Attributes
     ----------
-    estimators_ : list of XMCClassifier
+    estimators_ : list of XMCClassifier or Pipeline
         The fitted members. They use the label ids of the blend. Methods such as ``estimators_[0].prune_weights(...)``
         work as on any fitted estimator.
-    named_estimators_ : dict of str to XMCClassifier
+    named_estimators_ : dict of str to XMCClassifier or Pipeline
         The fitted members by name.
     weights_ : ndarray of float64, shape (n_members,)
         They sum to one.
@@ -103,6 +114,11 @@ class Blend(XMCClassifier, _BaseComposition):
     labels, so that a label's score does not depend on what else is allowed; only labels beyond the `n_candidates` best
     of a member, absent otherwise, then add to it.
 
+    Where a member is a pipeline, or reads texts as `T5Classifier` does, `X` is whatever all members read: a matrix of
+    numbers, texts, or records in any container. A matrix is checked once, and handed on as float32; anything else is
+    handed on as it is, and rows are taken from it for the held-out part. Each member checks what it gets, and errors
+    name it. Then the blend has ``n_features_in_`` only after a fit on a matrix.
+
     Cost: the fits of the members, twice, and a search that takes seconds at most. A prediction costs those of the
     members, twice under a restriction, and O(n_members n_candidates log) per row.
 
@@ -125,13 +141,13 @@ class Blend(XMCClassifier, _BaseComposition):
 
     _not_saved: ClassVar[tuple[str, ...]] = ("estimators",)
 
-    estimators_: list[XMCClassifier]
+    estimators_: list[Any]
     weights_: NDArray[np.float64]
     maps_: NDArray[np.float64]
 
     def __init__(
         self,
-        estimators: Sequence[tuple[str, XMCClassifier]],
+        estimators: Sequence[tuple[str, XMCClassifier | Pipeline]],
         *,
         weights: str | Sequence[float] | None = "auto",
         normalization: str = "probability",
@@ -179,14 +195,26 @@ class Blend(XMCClassifier, _BaseComposition):
         return self._set_params("estimators", **params)
 
     @property
-    def named_estimators_(self) -> dict[str, XMCClassifier]:
+    def named_estimators_(self) -> dict[str, Any]:
         return {name: member for (name, _), member in zip(self.estimators, self.estimators_, strict=True)}
 
     @property
     def _probabilistic(self) -> bool:  # type: ignore[override]
         if self.normalization == "none":
-            return all(member._probabilistic for _, member in self.estimators)
+            return all(last_step(member)._probabilistic for _, member in self.estimators)
         return self.normalization == "probability"
+
+    @property
+    def _reads_features(self) -> bool:
+        return all(reads_features(member) for _, member in self.estimators)
+
+    @property
+    def _rows_per_task(self) -> int:  # type: ignore[override]
+        return max(last_step(self.estimators_[i])._rows_per_task for i in self._used())
+
+    def _used(self) -> list[int]:
+        """Return the fitted members that are queried."""
+        return np.flatnonzero(self.weights_).tolist()
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -207,12 +235,14 @@ class Blend(XMCClassifier, _BaseComposition):
         if not names:
             raise ValueError("estimators is empty; pass at least one (name, estimator) pair.")
         for name, member in self.estimators:
-            if not isinstance(member, XMCClassifier):
+            if not isinstance(last_step(member), XMCClassifier):
+                ends = "a Pipeline that ends in " if isinstance(member, Pipeline) else ""
                 raise TypeError(
-                    f"Member {name!r} is a {type(member).__name__}; members are estimators of xclassic. Put what comes "
-                    "before them in a pipeline in front of the blend."
+                    f"Member {name!r} is {ends}a {type(last_step(member)).__name__}; members are estimators of "
+                    "xclassic, or pipelines that end in one."
                 )
-            member._check_parameters()
+            with naming(name):
+                last_step(member)._check_parameters()
         self._validate_names(names)
         self._given_weights()
 
@@ -221,16 +251,51 @@ class Blend(XMCClassifier, _BaseComposition):
         given = np.ones(len(self.estimators)) if self.weights is None or isinstance(self.weights, str) else self.weights
         return _check_weights(given, len(self.estimators))
 
+    # Rows, which members that are pipelines, or read texts, get as they come
+
+    def _check_input(self, X: Any, *, reset: bool) -> Any:
+        """Return rows for all members: to fit on, or as the estimator of each member predicts for them."""
+        if reset:
+            self._check_members()
+        if self._reads_features or is_matrix(X):
+            X = check_features(self, X, reset=reset)
+        else:
+            X = RawRows(X)
+            if reset:
+                self._forget_features(X)
+        return X if reset else self._prepared(X)
+
+    def _forget_features(self, X: RawRows) -> None:
+        """Drop what an earlier fit on a matrix left: the features of these rows are known to the members alone."""
+        if X.shape[0] == 0:
+            raise ValueError("X has no rows; at least one is needed.")
+        for name in {"n_features_in_", "feature_names_in_"} & vars(self).keys():
+            delattr(self, name)
+
+    def _prepared(self, X: Features | RawRows) -> MemberRows:
+        parts: list[Any] = [None] * len(self.estimators_)
+        with self._workers():
+            for i in self._used() if X.shape[0] else []:
+                with naming(self.estimators[i][0]):
+                    parts[i] = prepared(self.estimators_[i], X)
+        return MemberRows(parts, X.shape[0])
+
     # Training
 
-    def _fit(self, X: Features, Y: csr_array) -> None:
-        self._check_members()
+    def _fit(self, X: Features | RawRows, Y: csr_array) -> None:
         self.weights_ = self._given_weights()
         self.maps_ = np.empty((0, 3))
         with self._workers():
             if self.normalization == "probability" or self._searches_weights():
                 self._learn(X, Y)
-            self.estimators_ = [clone(member).fit(X, Y) for _, member in self.estimators]
+            self.estimators_ = self._fit_members(X, Y)
+
+    def _fit_members(self, X: Features | RawRows, Y: csr_array) -> list[Any]:
+        fitted = []
+        for name, member in self.estimators:
+            with naming(name):
+                fitted.append(clone(member).fit(raw_rows(X), Y))
+        return fitted
 
     def _searches_weights(self) -> bool:
         return isinstance(self.weights, str) and len(self.estimators) > 1
@@ -239,14 +304,11 @@ class Blend(XMCClassifier, _BaseComposition):
         """Pass `n_jobs` on to members that do not set it."""
         return nullcontext() if self.n_jobs is None else parallel_config(n_jobs=self.n_jobs)
 
-    def _learn(self, X: Features, Y: csr_array) -> None:
+    def _learn(self, X: Features | RawRows, Y: csr_array) -> None:
         """Fit the probabilities and the weights on held-out rows."""
         train, held_out = _split(Y, self.validation_share, self.random_state)
-        X_train, Y_train = X[train], Y[train]
-        tops = [
-            clone(member).fit(X_train, Y_train).predict_topk(X[held_out], self.n_candidates)
-            for _, member in self.estimators
-        ]
+        members, rows = self._fit_members(X[train], Y[train]), raw_rows(X[held_out])
+        tops = [predict_topk(member, rows, self.n_candidates) for member in members]
         truth = csr_array(Y[held_out])
         ranks = np.arange(1, tops[0].k + 1)
         if self.normalization == "probability":
@@ -254,24 +316,50 @@ class Blend(XMCClassifier, _BaseComposition):
         if self._searches_weights() and held_out.size:
             self.weights_ = _best_weights([self._normalized(i, top, ranks) for i, top in enumerate(tops)], truth)
 
-    def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
+    def estimate_memory(self, X: Any, y: Any) -> int:
+        """Return the number of bytes that ``fit(X, y)`` will need at its peak, beyond `X` and `y` themselves.
+
+        Parameters
+        ----------
+        X, y
+            As for ``fit``; only their shapes and numbers of entries are read, and label lists are encoded.
+
+        Returns
+        -------
+        int
+            An estimate, meant to be right within a factor of two.
+
+        Raises
+        ------
+        ValueError
+            If a member is a pipeline or reads texts, since how many features it makes is known after its fit.
+        """
         self._check_members()
+        for name, member in self.estimators:
+            if not reads_features(member):
+                raise ValueError(
+                    f"Member {name!r} is a {type(member).__name__} with features of its own, whose number is known "
+                    "after its fit. Estimate the memory of its last step, on rows that the other steps have made."
+                )
+        return super().estimate_memory(X, y)
+
+    def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         members = max(member._estimate_memory(n, d, L, nnz_x, nnz_y) for _, member in self.estimators)
         entries = min(MAX_HELD_OUT, n * self.validation_share) * min(self.n_candidates, L) * len(self.estimators)
         return int(members + 8 * (nnz_x + nnz_y) + entries * (40 + 8 * len(self.estimators)))
 
     # Prediction
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
-        used = np.flatnonzero(self.weights_).tolist()
-        tops = [self._normalized(i, *self._candidates(self.estimators_[i], X, labels, stop)) for i in used]
+    def _topk(self, X: Any, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+        used = self._used()
+        tops = [self._normalized(i, *self._candidates(i, X.parts[i], labels, stop)) for i in used]
         return blend_topk(tops, self.weights_[used], k, self.classes_.size)
 
     def _candidates(
-        self, member: XMCClassifier, X: Features, labels: NDArray[np.int32] | None, stop: StopByte
+        self, i: int, X: Any, labels: NDArray[np.int32] | None, stop: StopByte
     ) -> tuple[TopK, NDArray[np.int64]]:
-        """Return the best allowed labels of a member, and their ranks among all labels."""
-        depth = min(self.n_candidates, self.classes_.size)
+        """Return the best allowed labels of member `i`, and their ranks among all labels."""
+        member, depth = last_step(self.estimators_[i]), min(self.n_candidates, self.classes_.size)
         top = member._topk(X, depth, labels, stop)
         slots = np.arange(depth)
         if labels is None or self.normalization == "none":
@@ -318,8 +406,12 @@ class Blend(XMCClassifier, _BaseComposition):
             (header["name"], clone(member)) for header, member in zip(headers, self.estimators_, strict=True)
         ]
         self._check_members()
+        n_features = getattr(self, "n_features_in_", None)
         for name, member in self.named_estimators_.items():
-            if (member.classes_.size, member.n_features_in_) != (self.classes_.size, self.n_features_in_):
+            own = getattr(member, "n_features_in_", n_features)
+            if member.classes_.size != self.classes_.size or (
+                own != n_features and (n_features is not None or reads_features(member))
+            ):
                 raise ModelFileError(f"Member {name!r} of the model has other labels or features than the model.")
         self.weights_ = _check_weights(arrays["weights"], len(headers))
         self.maps_ = np.asarray(arrays["maps"], np.float64)

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from xclassic._version import __version__
 from xclassic.storage.arrays import narrowed, stored_count, widened, with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify, load_model, save_model
-from xclassic.storage.registry import RECORD_MODELS, TRANSFORMERS, find_class, known_names
+from xclassic.storage.registry import COMPOSITES, RECORD_MODELS, TRANSFORMERS, find_class, known_names
 
 Metadata: TypeAlias = dict[str, Any]
 
@@ -202,14 +202,11 @@ def unpacked(header: Metadata, arrays: Arrays, verify: Verify) -> Any:
     if name in CONTAINERS:
         return _unpacked_steps(header, arrays, verify)
     model = _construct(find_class(name), header, arrays)
-    if name in TRANSFORMERS or name in RECORD_MODELS:
-        if "n_features" in header:
-            _restore_features(model, header, arrays)
-        model._set_arrays(arrays, header["facts"], verify)
-    else:
+    if "n_features" in header or name not in (*TRANSFORMERS, *RECORD_MODELS, *COMPOSITES):
         _restore_features(model, header, arrays)
+    if name not in (*TRANSFORMERS, *RECORD_MODELS):
         model._set_target(header["target"], _names(arrays, "classes_"))
-        model._set_arrays(arrays, header["facts"], verify)
+    model._set_arrays(arrays, header["facts"], verify)
     return model
 
 
