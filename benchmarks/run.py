@@ -2,9 +2,11 @@
 
     python benchmarks/run.py --data bibtex --method dismec --param C=0.5
     python benchmarks/run.py --data delicious citeulike_t --data-dir data --method dismec least_squares --json out.jsonl
+    python benchmarks/run.py --data bibtex --method parabel --param agglomeration__max_leaf=8 agglomeration__seeds=3
 
-Each measurement runs in a fresh process on the given number of threads. Baselines come first, unless --no-baselines is
-given. Needs Linux.
+The last one measures on features that `FeatureAgglomeration` groups, whose time counts as training, and blends three
+seeds. Each measurement runs in a fresh process on the given number of threads. Baselines come first, unless
+--no-baselines is given. Needs Linux.
 """
 
 from __future__ import annotations

@@ -100,7 +100,15 @@ def test_folder_is_a_data_set(tmp_path, monkeypatch):
         prepare("none", tmp_path)
 
 
-@pytest.mark.parametrize(("library", "method", "params"), [("xclassic", "DiSMEC", {}), ("sklearn", "sklearn-ovr", {})])
+@pytest.mark.parametrize(
+    ("library", "method", "params"),
+    [
+        ("xclassic", "DiSMEC", {}),
+        ("xclassic", "DiSMEC", {"C": 2.0, "agglomeration__max_leaf": 2}),
+        ("xclassic", "DiSMEC", {"agglomeration__max_leaf": 4, "agglomeration__seeds": 2}),
+        ("sklearn", "sklearn-ovr", {}),
+    ],
+)
 def test_libraries_train_save_and_rank(library, method, params, tmp_path):
     problem = import_module("problems").prepare("bibtex", None, 8)
     library = import_module(f"libraries.{library}")
