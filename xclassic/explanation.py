@@ -42,7 +42,7 @@ class Step:
     tree : int
         Number of the tree, from 0; 0 without trees.
     node : int
-        Number of the node in the tree; without trees the label id or, of a bucket of labels, the number of the bucket.
+        Number of the node in the tree; without trees the label id, or the number of a part of its code.
         Name of the label or node; for a node without a name, the labels under it.
         Name of the label or node, or what labels lie under a node without a name.
     margin : float
@@ -51,9 +51,9 @@ class Step:
         What the margin adds to the log-score of the labels under the node, at most 0. Without trees what it adds to
         the score, which is the margin itself if the label has one model.
     rank : int
-        Place of the margin among those of all children of the parent, or of all labels; 1 is the best.
+        Place of the margin among those of all children of the parent, or of all models; 1 is the best.
     n_siblings : int
-        Number of these children or labels, this one included.
+        Number of these children or models, this one included.
     level_rank : int or None
         Place among the inner nodes that the search scores on this level. None for labels, since all of them are scored,
         and where there is no beam.
@@ -100,7 +100,7 @@ class Explanation:
     n_trees : int
         Trees that scores are averaged over; 0 for a model without trees.
     steps : list of Step
-        From the root to the label, tree by tree; without trees the only model of the label, or those of its buckets.
+        From the root to the label, tree by tree; without trees, the only model of the label, or those of its code.
     """
 
     label: Any

@@ -167,11 +167,6 @@ class LTLS(ExplainableClassifier):
             order = np.random.default_rng(assignment_seed).permutation(len(seen))
         self.labels_ = seen[order].astype(np.int32)
         self.trellis_ = Trellis.of(len(seen), int(self.width))
-        if self.trellis_.n_edges >= 2**31:
-            raise ValueError(
-                f"width={self.width} makes {self.trellis_.n_edges} edges for {len(seen)} labels, and fewer than 2**31 "
-                "are possible. Take a smaller width, or one of at least the number of labels."
-            )
         on_path = csr_array(Y[:, self.labels_] @ self.trellis_.incidence())
         on_path.data[:] = 1
         edges = by_descending_count(on_path)
