@@ -14,7 +14,7 @@ from problems import DEPTHS, prepare
 
 from xclassic import MACH, DiSMEC
 
-THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5)
 
 
 def main():
@@ -29,7 +29,7 @@ def main():
     print("| method | prune | MB | P@1/3/5 | P@1 ahead of DiSMEC of as many bytes |\n| --- | --- | --- | --- | --- |")
     rivals = list(sized(DiSMEC(n_jobs=options.threads), problem))
     for threshold, size, precisions in rivals:
-        print(row("DiSMEC", threshold, size, precisions, ""))
+        print(row("DiSMEC", threshold, size, precisions, ""), flush=True)
     for name in options.sizes:
         R, B = map(int, name.split("x"))
         for threshold, size, precisions in sized(MACH(R, B, n_jobs=options.threads), problem):
