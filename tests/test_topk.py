@@ -203,3 +203,16 @@ def test_head_takes_any_number_of_slots():
     for k, error in ((0, ValueError), (-1, ValueError), (1.5, TypeError)):
         with pytest.raises(error, match="k is"):
             top.head(k)
+
+
+def test_without_drops_the_labels_of_each_row_and_the_others_move_up():
+    top = TopK.from_dense([[3.0, 1.0, 2.0], [1.0, 2.0, 3.0], [-np.inf, 5.0, -np.inf]], 3)
+    left = top.without(csr_array(np.array([[1, 0, 0], [0, 0, 0], [1, 1, 1]])))
+    assert left.ids.tolist() == [[2, 1, -1], [2, 1, 0], [-1, -1, -1]]
+    assert left.scores.tolist() == [[2, 1, -np.inf], [3, 2, 1], [-np.inf] * 3]
+    assert left.counts.tolist() == [2, 3, 0]
+    assert (left.ids.dtype, left.scores.dtype, left.counts.dtype) == (np.int32, np.float32, np.int32)
+    assert_same(top.without(np.zeros((3, 2))), top)  # labels beyond the matrix are not dropped
+    assert top.without(np.array([[0, 0], [0, 1], [0, 0]])).ids.tolist() == [[0, 2, 1], [2, 0, -1], [1, -1, -1]]
+    with pytest.raises(ValueError, match="labels has 2 rows and the ranking 3"):
+        top.without(np.zeros((2, 3)))

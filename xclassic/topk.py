@@ -242,6 +242,41 @@ class TopK(NamedTuple):
             )
         return TopK(np.where(keep, top.ids, -1), np.where(keep, top.scores, np.float32(-np.inf)), counts)
 
+    def without(self, labels: Any) -> TopK:
+        """Drop some predictions of each row, for instance of labels that are known already; the others move up.
+
+        Parameters
+        ----------
+        labels : sparse or dense 0-1 matrix, shape (n_rows, n_labels)
+            The labels to drop.
+
+        Returns
+        -------
+        TopK
+            The same ``k``, so predict more labels than are wanted in the end, and see `head`.
+
+        Raises
+        ------
+        ValueError
+            If `labels` has another number of rows or entries other than 0 and 1, or as for `check_topk`.
+        """
+        top, dropped = check_topk(self), canonical(labels, "labels")
+        if dropped.shape[0] != top.n_rows:
+            raise ValueError(f"labels has {dropped.shape[0]} rows and the ranking {top.n_rows}.")
+        if not ((dropped.data == 0) | (dropped.data == 1)).all():
+            raise ValueError("labels has entries other than 0 and 1; pass a label matrix, such as (labels > 0).")
+        rows = np.repeat(np.arange(top.n_rows, dtype=np.int64), np.diff(dropped.indptr))
+        keys = (rows * dropped.shape[1] + dropped.indices)[dropped.data != 0]
+        own = np.arange(top.n_rows, dtype=np.int64)[:, None] * dropped.shape[1] + top.ids
+        stays = top.filled() & ~(np.isin(own, keys) & (top.ids < dropped.shape[1]))
+        order = np.argsort(~stays, axis=1, kind="stable")
+        ids, scores = np.where(stays, top.ids, -1), np.where(stays, top.scores, np.float32(-np.inf))
+        return TopK(
+            np.take_along_axis(ids, order, axis=1),
+            np.take_along_axis(scores, order, axis=1),
+            stays.sum(axis=1, dtype=np.int32),
+        )
+
     def to_csr(self, n_labels: int) -> csr_array:
         """Return the scores as a sparse matrix.
 

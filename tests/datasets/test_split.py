@@ -11,7 +11,7 @@ from scipy.sparse import csr_array, csr_matrix, random_array
 
 from tests.helpers.naive import datasets as naive
 from xclassic._kernels.stratify import stratify
-from xclassic.datasets import load_bibtex, stratified_split
+from xclassic.datasets import load_bibtex, reveal_labels, stratified_split
 
 LABEL_MATRICES = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=12))
 
@@ -136,3 +136,29 @@ def test_split_spreads_rows_without_labels():
 def test_split_rejects_fractional_labels():
     with pytest.raises(ValueError, match="only 0 and 1"):
         stratified_split(csr_array(np.array([[0.5], [1.0]])))
+
+
+@given(LABEL_MATRICES, st.one_of(st.none(), st.floats(0, 1)), st.integers(0, 99))
+def test_reveal_labels_parts_the_labels_and_leaves_one_to_predict(Y, share, seed):
+    revealed, rest = reveal_labels(Y, share, random_state=seed)
+    assert (revealed + rest).toarray().tolist() == Y.astype(float).tolist()
+    assert revealed.multiply(rest).nnz == 0
+    np.testing.assert_array_equal(np.diff(rest.indptr) > 0, Y.any(axis=1))
+    again, _ = reveal_labels(csr_array(Y.astype(np.float32)), share, random_state=seed)
+    assert (again != revealed).nnz == 0
+
+
+def test_reveal_labels_draws_the_share_asked_for_and_any_label():
+    Y = np.ones((4000, 5))
+    for share, expected in ((0, 0), (0.2, 1), (0.3, 1.5), (1, 4)):
+        revealed, _ = reveal_labels(Y, share, random_state=0)
+        assert revealed.nnz / 4000 == pytest.approx(expected, abs=0.05)
+        assert revealed.sum(axis=0) / 4000 == pytest.approx(np.full(5, expected / 5), abs=0.03)
+    counts = np.diff(reveal_labels(Y, random_state=0)[0].indptr)  # Every number but all is equally likely.
+    assert np.bincount(counts) / 4000 == pytest.approx(np.full(5, 0.2), abs=0.03)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, "all", np.nan])
+def test_reveal_labels_refuses_what_is_no_share(share):
+    with pytest.raises((TypeError, ValueError), match="share is"):
+        reveal_labels(np.ones((2, 2)), share)

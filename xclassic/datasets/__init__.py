@@ -2,7 +2,7 @@
 
 from xclassic.datasets._files import DataFileError
 from xclassic.datasets.folders import Dataset, load, load_bibtex, read_npz
-from xclassic.datasets.split import stratified_split
+from xclassic.datasets.split import reveal_labels, stratified_split
 from xclassic.datasets.texts import products_file, read_records, read_texts
 from xclassic.datasets.xmc import read_split, read_xmc, write_xmc
 
@@ -17,6 +17,7 @@ __all__ = [
     "read_split",
     "read_texts",
     "read_xmc",
+    "reveal_labels",
     "stratified_split",
     "write_xmc",
 ]

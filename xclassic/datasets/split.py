@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
 from xclassic._kernels.stratify import move_rows, stratify
+from xclassic.validation.parameters import check_number
 
 
 def stratified_split(
@@ -126,3 +127,57 @@ def _test_rows(test_size: float, n_rows: int) -> int:
 
 def _pattern(matrix: csr_array | csc_array) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     return matrix.indices.astype(np.int32, copy=False), matrix.indptr.astype(np.int64)
+
+
+def reveal_labels(Y: Any, share: float | None = None, *, random_state: Any = None) -> tuple[csr_array, csr_array]:
+    """Split the labels of each row into some that are known beforehand and the rest, which is to be predicted.
+
+    Parameters
+    ----------
+    Y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector, with n_rows rows
+        Labels of the rows, as for ``fit``.
+    share : float, optional
+        Share of the labels of a row that are revealed, in [0, 1], on average over the rows: of three labels 0.5 reveals
+        one or two. By default each row has a share of its own, so that every number is equally likely.
+    random_state : int, RandomState instance or None, default=None
+        Seed; the same seed gives the same split.
+
+    Returns
+    -------
+    revealed, rest : csr_array of float32, shape (n_rows, n_labels)
+        No label is in both; their sum is `Y`. A row with labels keeps at least one in `rest`.
+
+    Raises
+    ------
+    ValueError
+        If `share` is not in [0, 1], or ``Y`` is not a set of labels per row.
+
+    Examples
+    --------
+    >>> from xclassic.datasets import load_bibtex, reveal_labels
+    >>> data = load_bibtex()
+    >>> revealed, rest = reveal_labels(data.Y_test, 0.4, random_state=0)
+    >>> revealed.nnz + rest.nnz == data.Y_test.nnz
+    True
+    """
+    from sklearn.utils import check_random_state
+
+    from xclassic.validation.labels import check_target
+
+    if share is not None:
+        check_number("share", share, minimum=0, maximum=1)
+    Y = check_target(Y, Y.shape[0] if hasattr(Y, "shape") else len(Y)).Y
+    random, sizes = check_random_state(random_state), np.diff(Y.indptr)
+    dice = random.uniform(size=len(sizes))
+    wanted = np.floor(dice * sizes if share is None else share * sizes + dice)
+    n_revealed = np.minimum(wanted, np.maximum(sizes - 1, 0)).astype(np.int64)
+    rows = np.repeat(np.arange(len(sizes)), sizes)
+    order = np.lexsort((random.uniform(size=Y.nnz), rows))
+    revealed = np.zeros(Y.nnz, np.bool_)
+    revealed[order] = np.arange(Y.nnz) - Y.indptr[rows] < n_revealed[rows]
+    return _entries(Y, revealed), _entries(Y, ~revealed)
+
+
+def _entries(Y: csr_array, chosen: NDArray[np.bool_]) -> csr_array:
+    indptr = np.concatenate([[0], np.cumsum(chosen)])[Y.indptr]
+    return csr_array((Y.data[chosen], Y.indices[chosen], indptr), shape=Y.shape)

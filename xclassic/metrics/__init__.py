@@ -9,6 +9,7 @@ from xclassic.metrics.prefix import prefix_credit
 from xclassic.metrics.propensity import propensity, psndcg_at_k, psp_at_k
 from xclassic.metrics.ranking import coverage_at_k, hit_at_k, ndcg_at_k, precision_at_k, r_precision, recall_at_k
 from xclassic.metrics.report import evaluate, evaluate_sets, format_table
+from xclassic.metrics.revealed import check_held_out
 from xclassic.metrics.scorers import (
     TopKScorer,
     ndcg_at_1,
@@ -26,6 +27,7 @@ from xclassic.metrics.sets import accuracy, f1, precision, recall, subset_accura
 __all__ = [
     "TopKScorer",
     "accuracy",
+    "check_held_out",
     "coverage_at_k",
     "evaluate",
     "evaluate_sets",
