@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 import xclassic._kernels.hyperplanes as kernels
+from xclassic._kernels.arguments import FeatureRows
 from xclassic.instance_tree.forest import ForestClassifier
 from xclassic.instance_tree.growing import Split
 from xclassic.instance_tree.ndcg import split_by_ranking
@@ -142,8 +143,8 @@ class FastXML(ForestClassifier):
         check_number("bias", self.bias, minimum=0)
 
     def _splitter(self, X: Features, Y: csr_array, seed: int) -> RankingSplitter:
-        length = float(row_lengths(X).mean()) or 1.0
-        scale = float(2.0 ** -np.clip(np.rint(np.log2(length)), -126, 126))
+        length = mean_length(X)
+        scale = 1 / nearest_power(length)
         return RankingSplitter(
             X,
             scale,
@@ -167,6 +168,16 @@ class FastXML(ForestClassifier):
     def _label_weights(self, Y: csr_array) -> NDArray[np.float32]:
         """Return the factor of the gains of each label."""
         return np.ones(Y.shape[1], np.float32)
+
+
+def mean_length(X: Features) -> float:
+    """Return the mean length of rows, 1 if all are zero."""
+    return float(row_lengths(X).mean()) or 1.0
+
+
+def nearest_power(length: float) -> float:
+    """Return the power of two next to a length; a product with it rounds nothing."""
+    return float(2.0 ** np.clip(np.rint(np.log2(length)), -126, 126))
 
 
 def discounts(n_labels: int) -> NDArray[np.float32]:
@@ -193,6 +204,15 @@ class RankingSplitter:
     def __call__(
         self, point_ptr: NDArray[np.int64], points: NDArray[np.int32], seeds: NDArray[np.uint64], stop: StopByte
     ) -> Split:
+        sides = self.sides(point_ptr, points, seeds, stop)
+        rows = kernel_rows(self.X, bias=self.bias)
+        *planes, went = self.planes(rows, self.scale, self.cost, point_ptr, points, sides, seeds, stop)
+        return halved(point_ptr, went, *planes)
+
+    def sides(
+        self, point_ptr: NDArray[np.int64], points: NDArray[np.int32], seeds: NDArray[np.uint64], stop: StopByte
+    ) -> NDArray[np.uint8]:
+        """Return the side, 0 or 1, of each point whose ranking serves its labels better."""
         sides = np.random.default_rng(seeds).integers(0, 2, len(points), dtype=np.uint8)
         split_by_ranking(  # Indices are unsigned, since Numba checks the sign of others.
             self.label_ptr.view(np.uint64),
@@ -207,30 +227,55 @@ class RankingSplitter:
             RISE,
             stop,
         )
-        sizes, features, weights, bias, went = kernels.train_planes(
-            kernel_rows(self.X, bias=self.bias),
+        return sides
+
+    def planes(
+        self,
+        rows: FeatureRows,
+        scale: float,
+        cost: float,
+        point_ptr: NDArray[np.int64],
+        points: NDArray[np.int32],
+        sides: NDArray[np.uint8],
+        seeds: NDArray[np.uint64],
+        stop: StopByte,
+    ) -> tuple[NDArray[Any], ...]:
+        """Return sizes, features, weights and biases of the hyperplanes of the nodes, and the side of each point."""
+        return kernels.train_planes(
+            rows,
             point_ptr=point_ptr,
             points=points,
             sides=sides,
-            scale=self.scale,
-            cost=self.cost,
+            scale=scale,
+            cost=cost,
             eps=self.eps,
             max_rounds=self.max_steps,
             max_sweeps=SWEEPS,
             seeds=seeds,
             stop=stop,
         )
-        n_second = np.add.reduceat(went, point_ptr[:-1], dtype=np.int64)
-        parted = (n_second > 0) & (n_second < np.diff(point_ptr))
-        entries = np.repeat(parted, sizes)
-        return Split(
-            arity=2 * parted,
-            child=went.astype(np.int64),
-            sizes=_beside_zeros(sizes[parted]),
-            features=features[entries],
-            weights=weights[entries],
-            bias=_beside_zeros(bias[parted]),
-        )
+
+
+def halved(
+    point_ptr: NDArray[np.int64],
+    went: NDArray[np.uint8],
+    sizes: NDArray[np.int64],
+    features: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    bias: NDArray[np.float32],
+) -> Split:
+    """Return the split by hyperplanes; a node whose points all `went` to one side is a leaf."""
+    n_second = np.add.reduceat(went, point_ptr[:-1], dtype=np.int64)
+    parted = (n_second > 0) & (n_second < np.diff(point_ptr))
+    entries = np.repeat(parted, sizes)
+    return Split(
+        arity=2 * parted,
+        child=went.astype(np.int64),
+        sizes=_beside_zeros(sizes[parted]),
+        features=features[entries],
+        weights=weights[entries],
+        bias=_beside_zeros(bias[parted]),
+    )
 
 
 def _beside_zeros(first: NDArray[Any]) -> NDArray[Any]:

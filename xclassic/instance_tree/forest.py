@@ -63,6 +63,10 @@ class ForestClassifier(XMCClassifier):
         """Return the rows that a tree is grown on."""
         return np.arange(n, dtype=np.int32)
 
+    def _n_columns(self) -> int:
+        """Return the number of features that the trees see."""
+        return self.n_features_in_
+
     # The contract
 
     def _prepare(self, X: Features) -> Features:
@@ -76,10 +80,11 @@ class ForestClassifier(XMCClassifier):
         if self.max_depth is not None:
             check_number("max_depth", self.max_depth, minimum=1, integer=True)
 
-    def _fit(self, X: Features, Y: csr_array) -> None:
-        self.trees_ = self._grown(X, Y, spawn_seeds(self.random_state, self.n_trees))
+    def _fit(self, X: Features, Y: csr_array, **options: Any) -> None:
+        self.trees_ = self._grown(X, Y, spawn_seeds(self.random_state, self.n_trees), **options)
 
-    def _grown(self, X: Features, Y: csr_array, seeds: NDArray[np.uint64]) -> list[InstanceTree]:
+    def _grown(self, X: Features, Y: csr_array, seeds: NDArray[np.uint64], **options: Any) -> list[InstanceTree]:
+        """Grow a tree for each seed. A method whose ``fit`` takes more is handed it as options."""
         X = self._prepare(X)
         grow = partial(_grow, self, X, Y, self._leaf_labels(Y))
         return run_tasks(grow, seeds.tolist(), n_jobs=self.n_jobs, description="growing trees", verbose=self.verbose)
@@ -107,10 +112,13 @@ class ForestClassifier(XMCClassifier):
         sklearn.exceptions.NotFittedError
             If ``fit`` was not called.
         """
+        return self._add_trees(n, X, y)
+
+    def _add_trees(self, n: int, X: Any, y: Any, **options: Any) -> Self:
         check_number("n", n, minimum=1, integer=True)
         X, Y = self._further(X, y)
         seeds = spawn_seeds(self.random_state, len(self.trees_) + n)[len(self.trees_) :]
-        self.trees_ = self.trees_ + self._grown(X, Y, seeds)
+        self.trees_ = self.trees_ + self._grown(X, Y, seeds, **options)
         self.n_trees = len(self.trees_)
         return self
 
@@ -140,7 +148,10 @@ class ForestClassifier(XMCClassifier):
         if not self._fitted:
             return self.fit(X, y)
         X, Y = self._further(X, y)
-        add = partial(_refreshed, self._prepare(X), self._leaf_labels(Y), self.leaf_labels)
+        return self._fill(self._prepare(X), Y)
+
+    def _fill(self, rows: Features, Y: csr_array) -> Self:
+        add = partial(_refreshed, rows, self._leaf_labels(Y), self.leaf_labels)
         self.trees_ = run_tasks(
             add, self.trees_, n_jobs=self.n_jobs, description="filling leaves", verbose=self.verbose
         )
@@ -165,7 +176,7 @@ class ForestClassifier(XMCClassifier):
         return self._ensemble.arrays(), {}
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
-        self._ensemble = Ensemble.from_arrays(arrays, self.n_features_in_, self.classes_.size)
+        self._ensemble = Ensemble.from_arrays(arrays, self._n_columns(), self.classes_.size)
         if verify == "full":
             self._ensemble.prepared()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -150,11 +152,11 @@ class PfastreXML(FastXML):
         if self.propensity is not None:
             check_constants("propensity", self.propensity)
 
-    def _fit(self, X: Features, Y: csr_array) -> None:
+    def _fit(self, X: Features, Y: csr_array, **options: Any) -> None:
         constants = self.propensity
         weights = np.ones(Y.shape[1]) if constants is None else inverse_propensities(constants, Y)
         self.label_weights_ = weights.astype(np.float32)
-        super()._fit(X, Y)
+        super()._fit(X, Y, **options)
         self.reranker_ = TailReranker(self.alpha, self.gamma)._average(X, Y)
 
     def _normalizers(self, Y: csr_array) -> NDArray[np.float32]:

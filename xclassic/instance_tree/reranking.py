@@ -146,13 +146,11 @@ class TailReranker(BaseEstimator):
         return ranked[0]
 
     def _reranked(self, X: Features, top: TopK, stop: StopByte) -> TopK:
-        n_labels, filled = self.centroids_.shape[0], top.filled()
-        if not (top.scores[filled] > 0).all():
-            raise ValueError(
-                f"top has a score of {top.scores[filled].min()}; scores must be above 0. Map margins there, for "
-                "instance with scipy.special.expit."
-            )
-        distances = kernels.squared_distances(
+        return self._rescored(top, self._distances(X, top, stop))
+
+    def _distances(self, X: Features, top: TopK, stop: StopByte) -> NDArray[np.float32]:
+        """Return the squared distance of each row to the centroids of its predictions."""
+        return kernels.squared_distances(
             kernel_rows(unit_rows(X)),
             ids=np.ascontiguousarray(top.ids, np.int32),
             counts=np.ascontiguousarray(top.counts, np.int32),
@@ -162,6 +160,14 @@ class TailReranker(BaseEstimator):
             square_norms=self._square_norms,
             stop=stop,
         )
+
+    def _rescored(self, top: TopK, distances: NDArray[np.float32]) -> TopK:
+        n_labels, filled = self.centroids_.shape[0], top.filled()
+        if not (top.scores[filled] > 0).all():
+            raise ValueError(
+                f"top has a score of {top.scores[filled].min()}; scores must be above 0. Map margins there, for "
+                "instance with scipy.special.expit."
+            )
         scores = np.full(top.ids.shape, -np.inf, np.float32)
         known = filled & self._trained[np.where(filled, top.ids, 0)]
         tail = -np.logaddexp(0, self.gamma * distances[known].astype(np.float64))
