@@ -31,6 +31,7 @@ from .instance_tree.fastxml import FastXML as FastXML
 from .instance_tree.mlrf import MLRF as MLRF
 from .instance_tree.pfastrexml import PfastreXML as PfastreXML
 from .instance_tree.reranking import TailReranker as TailReranker
+from .instance_tree.swiftxml import SwiftXML as SwiftXML
 from .instance_tree.tree import InstanceTree as InstanceTree
 from .label_tree.bonsai import Bonsai as Bonsai
 from .label_tree.hierarchical import HierarchicalXC as HierarchicalXC

@@ -37,7 +37,7 @@ PENALIZED = {
     "LTLS",
     "MACH",
 }  # fmt: skip
-FORESTS = {"CRAFTML", "FastXML", "MLRF", "PfastreXML"}
+FORESTS = {"CRAFTML", "FastXML", "MLRF", "PfastreXML", "SwiftXML"}
 EXPONENTS = [-100, -66, -33, -17, 17, 33, 66, 100]  # powers of two from 1e-30 to 1e30
 N_LABELS = 20
 FEATURES_PER_LABEL = 3

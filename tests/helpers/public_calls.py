@@ -13,6 +13,7 @@ from xclassic import (
     FastXML,
     LabelHierarchy,
     LabelTree,
+    SwiftXML,
     TailReranker,
     TopK,
     XReg,
@@ -25,6 +26,7 @@ from xclassic import (
 RANDOM = np.random.default_rng(0)
 X = csr_array((RANDOM.integers(1, 9, (12, 6)) * (RANDOM.random((12, 6)) < 0.5) / 8).astype(np.float32))
 Y = csr_array(np.vstack([np.eye(5), RANDOM.random((7, 5)) < 0.4]).astype(np.float32))
+NONE, REVEALED = csr_array(Y.shape, dtype=np.float32), datasets.reveal_labels(Y, random_state=0)[0]
 SCORES = csr_array((1 + RANDOM.permutation(60).reshape(12, 5) / 64).astype(np.float32))
 SIMILARITY = csr_array(Y.T @ Y)
 TOP = TopK.from_csr(SCORES, 3)
@@ -43,6 +45,10 @@ def linear():
 @cache
 def forest():
     return FastXML(n_trees=2, max_leaf=2).fit(X, Y)
+
+
+def swift():
+    return SwiftXML(n_trees=1, max_leaf=2).fit(X, Y)
 
 
 @cache
@@ -106,6 +112,17 @@ MATRICES = {
     "label_vectors X": (lambda m: label_tree.label_vectors(m, Y), X),
     "label_vectors Y": (lambda m: label_tree.label_vectors(X, m, view="both"), Y),
     "stratified_split Y": (lambda m: datasets.stratified_split(m, random_state=0), Y),
+    "reveal_labels Y": (lambda m: datasets.reveal_labels(m, 0.5, random_state=0), Y),
+    "check_held_out Y_true": (lambda m: [metrics.check_held_out(m, NONE) is None], Y),
+    "check_held_out revealed": (lambda m: [metrics.check_held_out(NONE, m) is None], Y),
+    "TopK.without labels": (lambda m: TOP.without(m), Y),
+    "SwiftXML.fit revealed": (lambda m: SwiftXML(n_trees=1).fit(X, Y, m).predict_topk(X, revealed=REVEALED), REVEALED),
+    "SwiftXML.add_trees revealed": (lambda m: swift().add_trees(1, X, Y, m).predict_topk(X), REVEALED),
+    "SwiftXML.partial_fit revealed": (lambda m: swift().partial_fit(X, Y, revealed=m).predict_topk(X), REVEALED),
+    "SwiftXML.predict_topk revealed": (lambda m: swift().predict_topk(X, revealed=m), REVEALED),
+    "SwiftXML.decision_function revealed": (lambda m: swift().decision_function(X, revealed=m), REVEALED),
+    "SwiftXML.predict revealed": (lambda m: swift().predict(X, revealed=m), REVEALED),
+    "SwiftXML.score revealed": (lambda m: [swift().score(X, Y - REVEALED, revealed=m)], REVEALED),
     "Autoencoder.fit X": (lambda m: features.Autoencoder(2, epochs=0).fit(m).transform(X), X),
     "Autoencoder.transform X": (lambda m: encoder().transform(m), X),
     "Autoencoder.reconstruction_error X": (lambda m: encoder().reconstruction_error(m), X),
@@ -158,4 +175,4 @@ COUNTED = {  # what takes training rows of each label
     "evaluate train_counts": lambda v: list(metrics.evaluate(Y, TOP, ks=(1,), train_counts=v).values()),
 }
 # Calls that take a vector where others take a matrix.
-TAKE_VECTORS = {"explain X", "ExplainableClassifier.explain X", "stratified_split Y"}
+TAKE_VECTORS = {"reveal_labels Y", "explain X", "ExplainableClassifier.explain X", "stratified_split Y"}

@@ -24,6 +24,7 @@ ESTIMATORS = (
     "PrefixTree",
     "FastXML",
     "PfastreXML",
+    "SwiftXML",
     "MLRF",
     "CRAFTML",
     "KNN",

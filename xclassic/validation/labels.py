@@ -426,9 +426,26 @@ def strangers(labels: NDArray[Any], classes: NDArray[Any], name: str) -> str:
     )
 
 
-def truth_matrix(Y: Any, classes: NDArray[Any]) -> csr_array:
+def truth_matrix(Y: Any, classes: NDArray[Any], name: str = "Y") -> csr_array:
     """Return the matrix of `align_labels` without the labels that are not among `classes`: no prediction names them."""
-    return csr_array(align_labels(Y, classes)[:, : classes.size])
+    return csr_array(align_labels(Y, classes, name)[:, : classes.size])
+
+
+def revealed_matrix(revealed: Any, n_rows: int, classes: NDArray[Any]) -> csr_array:
+    """Return labels known beforehand as a 0-1 matrix whose columns are `classes`; others are left out.
+
+    Raises
+    ------
+    ValueError
+        If there are other than `n_rows` rows, a matrix has other columns, or as for `check_target`.
+    """
+    target = _read_target(revealed)
+    if target.Y.shape[0] != n_rows:
+        raise ValueError(f"revealed has {target.Y.shape[0]} rows but X has {n_rows}; write [] for rows without any.")
+    if issparse(revealed) or target.kind == "dense":
+        return truth_matrix(revealed, classes, "revealed")
+    known, _ = renumber(target.Y, target.classes, classes, "revealed")
+    return csr_array(known[:, : classes.size])
 
 
 def encode_known_labels(y: Any, n_rows: int, classes: NDArray[Any]) -> csr_array:

@@ -104,6 +104,33 @@ def forest_scores(trees, x, n_labels):
     return scores
 
 
+def item_set(known, n_labels):
+    """The second view of a row of SwiftXML: its revealed labels, the less each the more there are."""
+    z = np.zeros(n_labels)
+    for label in known:
+        z[label] = 1 / np.sqrt(len(known) + 1)
+    return z
+
+
+def mean_set(rows, label, n_labels):
+    """The mean of the label sets, each of unit length, of the rows that have a label, without the label itself."""
+    own = [row for row in rows if label in row]
+    total = np.zeros(n_labels)
+    for row in own:
+        for other in row:
+            total[other] += (other != label) / np.sqrt(len(row))
+    return total / max(len(own), 1)
+
+
+def swift_score(forest_score, x, known, mean_row, mean_of_sets, alpha, gamma):
+    """The score of a label of SwiftXML for a row of unit length."""
+    m = len(known)
+    z = np.zeros(len(mean_of_sets))
+    z[known] = 1 / np.sqrt(max(m, 1))
+    distance = ((x - mean_row) ** 2).sum() + 0.5 * m / (m + 1) * ((z - mean_of_sets) ** 2).sum()
+    return forest_score**alpha * (1 / (1 + np.exp(gamma * distance))) ** (1 - alpha)
+
+
 def likeness(Y):
     """Sum over the labels of the squared number of rows that have them, by the number of rows."""
     return (Y.sum(axis=0) ** 2).sum() / len(Y)

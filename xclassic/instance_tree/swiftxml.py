@@ -1,0 +1,567 @@
+"""SwiftXML: PfastreXML for rows of which some labels are known already (Prabhu et al., WSDM 2018)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from joblib import effective_n_jobs
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, hstack
+from sklearn.utils.validation import check_is_fitted
+
+from xclassic._kernels.jit import Jitted
+from xclassic.base import MAX_SCORES, Arrays, Metadata, Verify
+from xclassic.datasets.split import reveal_labels
+from xclassic.instance_tree.fastxml import RankingSplitter, halved, mean_length, nearest_power
+from xclassic.instance_tree.growing import Split, grow_tree
+from xclassic.instance_tree.pfastrexml import PfastreXML
+from xclassic.instance_tree.reranking import TailReranker
+from xclassic.instance_tree.tree import InstanceTree
+from xclassic.metrics.revealed import check_held_out
+from xclassic.parallel import StopByte, run_tasks
+from xclassic.rows import kernel_rows
+from xclassic.storage.arrays import stored_array, with_prefix, without_prefix
+from xclassic.storage.folder import ModelFileError
+from xclassic.topk import TopK
+from xclassic.validation.features import Features
+from xclassic.validation.labels import revealed_matrix, truth_matrix
+from xclassic.validation.parameters import check_number
+
+SET_SHARE = 0.5  # Weight in the re-ranker of the distance between sets of labels, beside that between rows.
+
+
+class _JoinedRows(NamedTuple):
+    """Checked rows, each followed by its revealed labels, on their way through the prediction of the base class."""
+
+    rows: csr_array
+
+
+class SwiftXML(PfastreXML):
+    r"""PfastreXML with a second view of a row: those of its labels that are known already.
+
+    Tags that a user has typed, products in a basket: where some labels of a row are revealed, the others are easier to
+    predict. Each node learns a second hyperplane, over the revealed labels, and the re-ranker compares them with those
+    that a label usually occurs with. Revealed labels are never predicted. Without any, at training and at prediction,
+    it is `PfastreXML`.
+
+    Parameters
+    ----------
+    n_trees : int, default=50
+        Trees, whose leaves are averaged.
+    max_leaf : int, default=10
+        Nodes of at most this many points are not split.
+    max_depth : int, optional
+        At most this many edges from the root to a leaf; no limit by default.
+    propensity : str, (float, float) or None, default="default"
+        A preset of `metrics.propensity` or its constants (A, B); None gives all labels the same weight.
+    normalized_gain : bool, default=False
+        Divide the gain of a row by the best that its labels can have: see `PfastreXML`.
+    alpha : float, default=0.9
+        Weight of the forest in the final score, in [0, 1]; 1 is the forest alone.
+    gamma : float, default=30.0
+        Rate at which the tail score falls with the squared distance: see `TailReranker`.
+    candidates : int, default=1000
+        Labels of the forest that are re-ranked, or as many as are to be predicted if that is more.
+    C : float, default=4.0
+        Cost of a point on the wrong side of a hyperplane over features, above 0: see `FastXML`.
+    C_revealed : float, default=2.0
+        The same for the hyperplanes over revealed labels. More makes them count more in the routes.
+    eps : float, default=0.1
+        Residual at which a hyperplane is done: see `FastXML`.
+    max_steps : int, default=3
+        Newton steps after which a hyperplane is done in any case.
+    leaf_labels : int, default=100
+        Labels kept in a leaf, namely those of the largest weight.
+    bias : float, default=1.0
+        Value of a constant feature, in mean lengths of a row; 0 for none.
+    normalize : bool, default=False
+        Scale every row to unit length first. The re-ranker always does.
+    n_jobs : int, optional
+        Workers, as joblib counts them. The model does not depend on it.
+    random_state : int or None, default=0
+        Seed of the first sides and of the labels that are revealed in training; None takes a new one each time.
+    verbose : int, default=0
+        Above 0, show progress with the time left.
+
+    Attributes
+    ----------
+    trees_ : list of InstanceTree
+        Their features are those of `X`, followed by the labels.
+    label_weights_ : ndarray of float32, shape (n_labels,)
+        One over the propensity of each label.
+    reranker_ : TailReranker
+        Compares rows with the mean row of each label.
+    set_reranker_ : TailReranker
+        Compares revealed labels with those that each label occurs with.
+
+    See Also
+    --------
+    PfastreXML : The forest without a second view.
+    datasets.reveal_labels : Splits known labels into revealed ones and the rest, to measure on.
+
+    Notes
+    -----
+    With m revealed labels of a row i, its second view is the sum of their unit vectors, of length below one since few
+    labels tell little: :math:`z_{il} = 1 / \sqrt{m + 1}`. The objective of a node, with sides
+    :math:`\delta_i = \pm 1` and rankings :math:`r^\pm` as in `PfastreXML`, is
+
+    .. math:: \|w_x\|_1 + \|w_z\|_1 + \sum_i c_i \left[C_x \log(1 + e^{-\delta_i w_x x_i})
+       + C_z \log(1 + e^{-\delta_i w_z z_i})\right] - \sum_i \mathrm{PSDCG}(r^{\delta_i}, y_i).
+
+    The sides are settled by the rankings, both hyperplanes are fitted to them once, and a row goes by the sign of
+    :math:`w_x x + w_z z`. The second hyperplane has no constant feature, so that a row without revealed labels goes
+    by its features alone. The re-ranker is that of `PfastreXML` with the squared distance
+    :math:`\|x - \mu_l\|^2 + \frac{1}{2} |z|^2 \|\hat z - \mu^z_l\|^2`, where :math:`\hat z` is z at unit length and
+    :math:`\mu^z_l` the mean of the sets that label l occurs in, without l.
+
+    *Training without* ``revealed``: every tree draws for each row a number of labels, from none to all but one, and
+    reveals as many at random. The trees rank, and the leaves average, all labels of a row: what a
+    row has revealed is dropped from its predictions anyway. If all were revealed in training, a label would tell of
+    itself.
+
+    A revealed label that no training row has, neither in `y` nor revealed, changes nothing; names that are not among
+    ``classes_`` are ignored. In the paper a label is described by features of its own, such as its words; sums of the
+    labels' mean rows instead of unit vectors were less accurate here and made larger models. Rows without
+    labels and labels without rows: as for `PfastreXML`.
+
+    Cost and memory: as for `PfastreXML`, and the sets in the same way as the rows. The means of the sets have as many
+    entries as there are pairs of labels that occur together. In prediction, a copy of the rows.
+
+    References
+    ----------
+    .. [1] Y. Prabhu, A. Kag, S. Gopinath, K. Dahiya, S. Harsola, R. Agrawal and M. Varma, "Extreme multi-label learning
+       with label features for warm-start tagging, ranking & recommendation", WSDM 2018, sections 4 and 5.
+
+    Examples
+    --------
+    >>> from xclassic import SwiftXML, datasets
+    >>> bibtex = datasets.load_bibtex()
+    >>> clf = SwiftXML(n_trees=5).fit(bibtex.X, bibtex.Y)
+    >>> revealed, rest = datasets.reveal_labels(bibtex.Y_test, 0.6, random_state=0)
+    >>> top = clf.predict_topk(bibtex.X_test, k=3, revealed=revealed)
+    >>> int((top.to_csr(159) * revealed).nnz)
+    0
+    """
+
+    set_reranker_: TailReranker
+    _length: float  # That of a set, about the mean length of a row, so that hyperplanes over both can be added.
+    _seen: NDArray[np.bool_]  # Labels that a training row has or that were revealed of one.
+
+    def __init__(
+        self,
+        n_trees: int = 50,
+        *,
+        max_leaf: int = 10,
+        max_depth: int | None = None,
+        propensity: str | tuple[float, float] | None = "default",
+        normalized_gain: bool = False,
+        alpha: float = 0.9,
+        gamma: float = 30.0,
+        candidates: int = 1000,
+        C: float = 4.0,
+        C_revealed: float = 2.0,
+        eps: float = 0.1,
+        max_steps: int = 3,
+        leaf_labels: int = 100,
+        bias: float = 1.0,
+        normalize: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.C_revealed = C_revealed
+        super().__init__(
+            n_trees,
+            max_leaf=max_leaf,
+            max_depth=max_depth,
+            propensity=propensity,
+            normalized_gain=normalized_gain,
+            alpha=alpha,
+            gamma=gamma,
+            candidates=candidates,
+            C=C,
+            eps=eps,
+            max_steps=max_steps,
+            leaf_labels=leaf_labels,
+            bias=bias,
+            normalize=normalize,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number("C_revealed", self.C_revealed, minimum=0, inclusive=False)
+
+    # Training
+
+    def fit(self, X: Any, y: Any, revealed: Any = None) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : sparse matrix or array-like, shape (n_rows, n_features)
+        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
+            All labels of the rows, those revealed included: see `XMCClassifier.fit`.
+        revealed : sparse or dense 0-1 matrix, or list of label collections, optional
+            Labels that were known of each row. By default every tree draws some of the labels in `y`, so that the model
+            fits any number of them. Pass what was really known if that is no random part; an empty matrix for none.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If `revealed` holds every label of `y`, has other rows or columns, or as `XMCClassifier.fit`.
+        """
+        return self._fit_checked(X, y, revealed=revealed)
+
+    def _fit(self, X: Features, Y: csr_array, **options: Any) -> None:
+        known = self._given(options["revealed"], Y)
+        self._length = nearest_power(mean_length(self._prepare(X)))
+        self._seen = np.bincount(Y.indices, minlength=Y.shape[1]) > 0
+        if known is not None:
+            self._seen |= np.bincount(known.indices, minlength=Y.shape[1]) > 0
+        super()._fit(X, Y, revealed=known)
+        self.set_reranker_ = _mean_sets(TailReranker(self.alpha, self.gamma), Y if known is None else known, Y)
+
+    def add_trees(self, n: int, X: Any, y: Any, revealed: Any = None) -> Self:
+        """Grow further trees on the data of the fit, as `FastXML.add_trees` does.
+
+        Parameters
+        ----------
+        n : int
+            Trees to add, at least 1; `n_trees` grows by it.
+        X, y, revealed
+            See ``fit``.
+
+        Returns
+        -------
+        self
+        """
+        return self._add_trees(n, X, y, revealed=revealed)
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, revealed: Any = None) -> Self:
+        """Add points to the leaves that they reach, as `FastXML.partial_fit` does. The first call is a fit.
+
+        Parameters
+        ----------
+        X, y
+            New points, with the features and labels of the fit.
+        classes : array-like, optional
+            Ignored: the labels are those of the first call.
+        revealed
+            See ``fit``. By default some of the labels are drawn, the same ones for all trees.
+
+        Returns
+        -------
+        self
+        """
+        if not self._fitted:
+            return self.fit(X, y, revealed)
+        X, Y = self._further(X, y)
+        known = self._given(revealed, Y)
+        if known is None:
+            known, _ = reveal_labels(Y, random_state=self.random_state)
+        return self._fill(self._two_views(X, known), Y)
+
+    def _given(self, revealed: Any, Y: csr_array) -> csr_array | None:
+        """Return the labels revealed of training rows, None if they are to be drawn."""
+        if revealed is None:
+            return None
+        known = revealed_matrix(revealed, Y.shape[0], self.classes_)
+        if Y.nnz and known.multiply(Y).nnz == Y.nnz:
+            raise ValueError(
+                "revealed holds every label of y, so that nothing is left to predict. Pass the labels that are known "
+                "before a prediction, or none for random parts of y."
+            )
+        return known
+
+    def _grown(self, X: Features, Y: csr_array, seeds: NDArray[np.uint64], **options: Any) -> list[InstanceTree]:
+        X = self._prepare(X)
+        grow = partial(_grow, self, X, csr_array(X), Y, self._given(options["revealed"], Y))
+        return run_tasks(grow, seeds.tolist(), n_jobs=self.n_jobs, description="growing trees", verbose=self.verbose)
+
+    def _n_columns(self) -> int:
+        return self.n_features_in_ + self.classes_.size
+
+    def _sets(self, known: csr_array) -> csr_array:
+        """Return the second view of rows, from their revealed labels."""
+        counts = np.diff(known.indptr)
+        values = np.repeat(self._length / np.sqrt(counts + 1), counts).astype(np.float32)
+        return csr_array((values, known.indices, known.indptr), shape=known.shape)
+
+    def _two_views(self, X: Features, known: csr_array) -> csr_array:
+        """Return rows as the trees see them."""
+        return csr_array(hstack([csr_array(self._prepare(X)), self._sets(self._of_seen(known))], format="csr"))
+
+    def _of_seen(self, known: csr_array) -> csr_array:
+        """Return revealed labels without those that training knows nothing of."""
+        if self._seen.all():
+            return known
+        ones = self._seen[known.indices].astype(np.float32)
+        seen = csr_array((ones, known.indices, known.indptr), shape=known.shape, copy=True)
+        seen.eliminate_zeros()
+        return seen
+
+    # Prediction
+
+    def predict_topk(
+        self,
+        X: Any,
+        k: int = 5,
+        labels: ArrayLike | None = None,
+        exclude: ArrayLike | None = None,
+        revealed: Any = None,
+    ) -> TopK:
+        """Return the best `k` labels of each row, without those revealed.
+
+        Parameters
+        ----------
+        X, k, labels, exclude
+            See `XMCClassifier.predict_topk`.
+        revealed : sparse or dense 0-1 matrix, or list of label collections, optional
+            Labels of each row that are known, in the form of ``fit``; none by default. Names that are not among
+            ``classes_`` are ignored.
+
+        Returns
+        -------
+        TopK
+        """
+        return super().predict_topk(self._joined(X, revealed), k, labels, exclude)
+
+    def decision_function(
+        self, X: Any, *, max_scores: int = MAX_SCORES, revealed: Any = None
+    ) -> csr_array | NDArray[np.float32]:
+        """Return label scores, as `XMCClassifier.decision_function`; revealed labels have none.
+
+        Parameters
+        ----------
+        X, max_scores
+            See there.
+        revealed
+            See ``predict_topk``.
+
+        Returns
+        -------
+        csr_array or ndarray of float32, shape (n_rows, n_labels)
+        """
+        return super().decision_function(self._joined(X, revealed), max_scores=max_scores)
+
+    def predict(
+        self, X: Any, *, threshold: float | None = None, k_predict: int | None = None, revealed: Any = None
+    ) -> Any:
+        """Return the labels of each row that are not revealed, as `XMCClassifier.predict`.
+
+        Parameters
+        ----------
+        X, threshold, k_predict
+            See there.
+        revealed
+            See ``predict_topk``.
+
+        Returns
+        -------
+        ndarray or csr_array
+        """
+        return super().predict(self._joined(X, revealed), threshold=threshold, k_predict=k_predict)
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, revealed: Any = None) -> float:
+        """Return precision at 1 on labels that were not revealed.
+
+        Parameters
+        ----------
+        X : sparse matrix or array-like, shape (n_rows, n_features)
+        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
+            The labels to predict: without those revealed.
+        sample_weight : array-like, shape (n_rows,), optional
+            See `XMCClassifier.score`.
+        revealed
+            See ``predict_topk``.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If `y` has a label that was revealed of the same row.
+        """
+        joined = self._joined(X, revealed)
+        if revealed is not None:
+            truth = truth_matrix(y, self.classes_)
+            check_held_out(truth, revealed_matrix(revealed, truth.shape[0], self.classes_))
+        return super().score(joined, y, sample_weight)
+
+    def _joined(self, X: Any, revealed: Any) -> Any:
+        if revealed is None:
+            return X
+        check_is_fitted(self)
+        X = super()._check_input(X, reset=False)
+        known = revealed_matrix(revealed, X.shape[0], self.classes_)
+        return _JoinedRows(csr_array(hstack([csr_array(X), known], format="csr")))
+
+    def _check_input(self, X: Any, *, reset: bool) -> Features:
+        return X.rows if isinstance(X, _JoinedRows) else super()._check_input(X, reset=reset)
+
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+        n_labels, d = self.classes_.size, self.n_features_in_
+        known = csr_array(X[:, d:] if X.shape[1] > d else csr_array((X.shape[0], n_labels), dtype=np.float32))
+        X = X[:, :d]
+        n_ranked = min(k if self.alpha == 1 else max(k, self.candidates), n_labels)
+        n_found = min(n_ranked + int(np.diff(known.indptr).max(initial=0)), n_labels)  # Some of them are revealed.
+        found = self._ensemble.rank(self._two_views(X, known), n_found, labels, stop)
+        found = found.without(known).head(n_ranked)
+        return (
+            found
+            if self.alpha == 1
+            else self.reranker_._rescored(found, self._distances(X, known, found, stop)).head(k)
+        )
+
+    def _distances(self, X: Features, known: csr_array, found: TopK, stop: StopByte) -> NDArray[np.float32]:
+        """Return the squared distance of each row, in both views, to the means of its candidates."""
+        known = self._of_seen(known)
+        between_rows = self.reranker_._distances(X, found, stop)
+        between_sets = self.set_reranker_._distances(known, found, stop)
+        counts = np.diff(known.indptr)
+        share = (SET_SHARE * counts / (counts + 1)).astype(np.float32)
+        return between_rows + share[:, None] * between_sets
+
+    def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
+        sets = effective_n_jobs(self.n_jobs) * (72 * nnz_y + 8 * L)
+        means = 16 * min(nnz_y * (nnz_y // n + 1), L * L)
+        return super()._estimate_memory(n, d, L, nnz_x, nnz_y) + sets + means
+
+    # Persistence
+
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
+        arrays, metadata = super()._get_arrays()
+        sets = with_prefix("sets.", self.set_reranker_._arrays())
+        return arrays | sets | {"seen": self._seen}, metadata | {"length": self._length}
+
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
+        super()._set_arrays(arrays, metadata, verify)
+        n_labels, length = self.classes_.size, metadata.get("length")
+        if not isinstance(length, float) or not 2.0**-126 <= length <= 2.0**126:
+            raise ModelFileError(f"The length of the second view is {length!r}; it must be a power of two.")
+        self._length = length
+        self._seen = stored_array(arrays, "seen", np.bool_, (n_labels,))
+        self.set_reranker_ = TailReranker(self.alpha, self.gamma)
+        self.set_reranker_._take(without_prefix("sets.", arrays), n_labels, n_labels)
+
+
+def _mean_sets(reranker: TailReranker, known: csr_array, Y: csr_array) -> TailReranker:
+    """Average the sets that each label occurs in, without the label itself."""
+    reranker._average(known, Y)
+    means, trained = reranker.centroids_, reranker._trained
+    means.data[means.indices == np.repeat(np.arange(means.shape[0]), np.diff(means.indptr))] = 0
+    means.eliminate_zeros()
+    reranker._set(means, trained)
+    return reranker
+
+
+def _grow(
+    forest: SwiftXML,
+    X: Features,
+    sparse_X: csr_array,
+    Y: csr_array,
+    known: csr_array | None,
+    seed: int,
+    stop: StopByte,
+) -> InstanceTree:
+    if known is None:
+        own = np.random.SeedSequence(seed).spawn(1)[0]  # Other numbers than those of the sides.
+        known, _ = reveal_labels(Y, random_state=np.random.RandomState(np.random.MT19937(own)))
+    Z = forest._sets(known)
+    return grow_tree(
+        forest._rows_of_tree(X.shape[0], seed),
+        forest._leaf_labels(Y),
+        TwoViewSplitter(forest._splitter(X, Y, seed), sparse_X, Z, 1 / forest._length, forest.C_revealed),
+        seed,
+        stop,
+        max_leaf=forest.max_leaf,
+        max_depth=forest.max_depth,
+        max_labels=forest.leaf_labels,
+        n_features=X.shape[1] + Z.shape[1],
+    )
+
+
+@dataclass(frozen=True)
+class TwoViewSplitter:
+    """Splitter of the nodes of a level: sides by ranking, then a hyperplane between them in each view."""
+
+    ranking: RankingSplitter
+    X: csr_array  # The rows of `ranking`, which fits its planes to dense rows as `PfastreXML` does.
+    Z: csr_array
+    scale: float
+    cost: float
+
+    def __call__(
+        self, point_ptr: NDArray[np.int64], points: NDArray[np.int32], seeds: NDArray[np.uint64], stop: StopByte
+    ) -> Split:
+        ranking, X, Z = self.ranking, self.X, self.Z
+        nodes = (point_ptr, points, ranking.sides(point_ptr, points, seeds, stop), seeds, stop)
+        rows = kernel_rows(ranking.X, bias=ranking.bias)
+        x_sizes, x_features, x_weights, bias, _ = ranking.planes(rows, ranking.scale, ranking.cost, *nodes)
+        z_sizes, z_features, z_weights, _, _ = ranking.planes(kernel_rows(Z), self.scale, self.cost, *nodes)
+        # The entries of a node's two planes one after the other.
+        node_of_entry = np.concatenate([np.repeat(np.arange(len(sizes)), sizes) for sizes in (x_sizes, z_sizes)])
+        order = np.argsort(node_of_entry, kind="stable")
+        sizes = x_sizes + z_sizes
+        features = np.concatenate([x_features, z_features + np.int32(X.shape[1])])[order]
+        weights = np.concatenate([x_weights, z_weights])[order]
+        went = np.zeros(len(points), np.uint8)
+        send_points(
+            point_ptr,
+            points,
+            np.concatenate([[0], np.cumsum(sizes)]),
+            features,
+            weights,
+            bias,
+            _arrays(X),
+            _arrays(Z),
+            np.zeros(X.shape[1] + Z.shape[1], np.float32),
+            X.shape[1],
+            went,
+            stop,
+        )
+        return halved(point_ptr, went, sizes, features, weights, bias)
+
+
+def _arrays(matrix: csr_array) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False), matrix.data
+
+
+@Jitted
+def send_points(  # type: ignore[no-untyped-def]
+    point_ptr, points, plane_ptr, features, weights, bias, X, Z, vector, n_features, went, stop
+):
+    """Write the side of each point of each node, 0 or 1, by the sum of its margins in both views.
+
+    Sums are in the order of a walk through the tree, so that a training row takes the same way later. `vector` is room
+    for the plane of a node, all zeros.
+    """
+    for node in range(len(point_ptr) - 1):
+        if stop[0]:
+            return
+        for p in range(plane_ptr[node], plane_ptr[node + 1]):
+            vector[features[p]] = weights[p]
+        for q in range(point_ptr[node], point_ptr[node + 1]):
+            i = points[q]
+            margin = bias[node]
+            indptr, indices, values = X
+            for p in range(indptr[i], indptr[i + 1]):
+                margin += vector[indices[p]] * values[p]
+            indptr, indices, values = Z
+            for p in range(indptr[i], indptr[i + 1]):
+                margin += vector[n_features + indices[p]] * values[p]
+            went[q] = margin < 0
+        for p in range(plane_ptr[node], plane_ptr[node + 1]):
+            vector[features[p]] = 0
