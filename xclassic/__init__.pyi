@@ -44,6 +44,7 @@ from .label_tree.xreg import XReg as XReg
 from .linear.dismec import DiSMEC as DiSMEC
 from .linear.least_squares import OneVsRestLeastSquares as OneVsRestLeastSquares
 from .linear.nearest_centroid import NearestCentroid as NearestCentroid
+from .linear.pd_sparse import PDSparse as PDSparse
 from .neighbors.annexml import AnnexML as AnnexML
 from .neighbors.knn import KNN as KNN
 from .neighbors.sleec import SLEEC as SLEEC

@@ -36,6 +36,7 @@ PENALIZED = {
     "Parabel", "PrefixTree", "REML", "Rembrandt", "XReg", "XRLinear",
     "LTLS",
     "MACH",
+    "PDSparse", "Parabel", "PrefixTree", "REML", "Rembrandt", "XReg", "XRLinear",
 }  # fmt: skip
 FORESTS = {"CRAFTML", "FastXML", "MLRF", "PfastreXML", "SwiftXML"}
 EXPONENTS = [-100, -66, -33, -17, 17, 33, 66, 100]  # powers of two from 1e-30 to 1e30

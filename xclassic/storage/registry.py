@@ -15,6 +15,7 @@ ESTIMATORS = (
     "NearestCentroid",
     "DiSMEC",
     "OneVsRestLeastSquares",
+    "PDSparse",
     "Parabel",
     "Bonsai",
     "PLT",
