@@ -11,8 +11,8 @@ from scipy.special import expit
 from tests.helpers.contract import Contract, block_diagonal
 from tests.helpers.naive import codes as naive
 from xclassic import BloomFilter, DiSMEC, ModelFileError, TopK, datasets
-from xclassic.coding.bloom import bits_of_rows, distinct_numbers, plain_codes, robust_codes, room
-from xclassic.coding.decoding import decode
+from xclassic.coding.bloom_codes import bits_of_rows, distinct_numbers, plain_codes, robust_codes, room
+from xclassic.coding.bloom_decoding import decode
 from xclassic.parallel import RUNNING
 
 SURE = 30.0  # Log-odds of a bit that is right.
@@ -99,6 +99,11 @@ def test_plain_codes_have_distinct_bits_and_even_loads(n_labels, n_bits, length,
     assert (codes.bits[-1] == -1).all()
     starts = np.bincount(codes.bits[:-1, 0], minlength=n_bits)
     assert starts.max() - starts.min() <= 1
+
+
+def test_plain_codes_differ_if_there_are_enough():
+    codes = plain_codes(900, np.arange(900), 100, 2, seed=0)
+    assert len({frozenset(code) for code in codes.bits.tolist()}) == 900  # of 4,950
 
 
 @pytest.mark.parametrize("below", [5, 100])
@@ -265,6 +270,16 @@ def test_decoders_differ_where_rows_span_groups():
     assert by_blocks > by_groups
 
 
+@pytest.mark.parametrize("robust", [True, False])
+@pytest.mark.parametrize("length", [1, 2, 32])
+@pytest.mark.parametrize("n_labels", [1, 2, 3])
+def test_default_bits_suffice_for_few_labels(robust, length, n_labels):
+    Y = np.eye(n_labels)[np.arange(60) % n_labels]
+    model = BloomFilter(robust=robust, bits_per_label=length).fit(Y, Y)
+    np.testing.assert_array_equal(model.predict_topk(Y, 1).ids[:, 0], np.arange(60) % n_labels)
+    assert model.n_bits_ <= max(n_labels, 2 * length)
+
+
 def test_attributes_describe_the_codes(bibtex):
     model = BloomFilter().fit(bibtex.X, bibtex.Y)
     assert 100 < model.n_bits_ <= 127  # ten times the square root of 159
@@ -281,7 +296,7 @@ def test_attributes_describe_the_codes(bibtex):
     [
         ({"n_bits": 4}, "n_bits=4, n_hubs=None and bits_per_label=2 leave too few codes for 20 labels"),
         ({"n_bits": 15, "bits_per_label": 1}, "bits_per_label=1 leave too few codes"),
-        ({"n_bits": 15, "n_hubs": 14}, "n_hubs=14 .* pass more bits, as by default 20, leave n_hubs out"),
+        ({"n_bits": 15, "n_hubs": 14}, "n_hubs=14 .* pass more bits, of which one for each label always suffices"),
         ({"n_bits": 15, "n_hubs": 16}, "n_hubs=16"),
         ({"n_bits": 3, "bits_per_label": 4, "robust": False}, "n_bits is 3, but every label has bits_per_label=4"),
         ({"bits_per_label": 33}, "bits_per_label is 33; it must be at least 1 and at most 32"),

@@ -41,6 +41,7 @@ ESTIMATORS = (
     "BloomFilter",
     "LTLS",
     "MACH",
+    "BloomFilter",
 )
 TEXT_ESTIMATORS = ("T5Classifier",)  # Estimators that take texts, since they bring their own features.
 COMPOSITES = ("Blend",)  # Estimators that cannot be constructed without the other estimators they are made of.

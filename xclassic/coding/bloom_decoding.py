@@ -42,9 +42,10 @@ def decode(margins, bits, owners, n_owners, by_group, allowed, k, stop):  # type
         for label in range(n_labels):
             if allowed[label] or owners[label] >= 0:
                 odds[label], lowest[label] = 0, np.inf
-                for bit in bits[label]:
-                    odds[label] += margins[row, bit]
-                    lowest[label] = min(lowest[label], margins[row, bit])
+                for place in range(bits.shape[1]):
+                    margin = margins[row, bits[label, place]]
+                    odds[label] += margin
+                    lowest[label] = min(lowest[label], margin)
         if by_group:
             _share_groups(odds, lowest, owners, n_owners, probability)
         else:
