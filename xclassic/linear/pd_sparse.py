@@ -38,7 +38,8 @@ class PDSparse(OneVsRestLinear):
     l1 : float, default=0.1
         Penalty :math:`\lambda`, at least 0. A larger one gives fewer weights; from some value on there are none.
     smoothing : float, default=1.0
-        Share of the loss :math:`\mu` that goes to further labels than the worst pair, at least 0; 0 is the paper's loss.
+        :math:`\mu`, at least 0: the larger it is, the more labels beside the worst pair share the loss of a row; 0 is
+        the loss of the paper.
     refit : bool, default=False
         Continue without the L1 penalty on the weights that it has left, for twice the time.
     eps : float, default=0.01
