@@ -38,7 +38,6 @@ ESTIMATORS = (
     "REML",
     "CompressedSensing",
     "LabelAugmentation",
-    "BloomFilter",
     "LTLS",
     "MACH",
     "BloomFilter",
