@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
@@ -32,11 +34,11 @@ class LTLS(ExplainableClassifier):
     A trellis of width b has as many paths as there are labels, and :math:`O(b^2 \log_b L)` edges. With :math:`t_{ie}=1`
     if edge e is on the path of a label of row i and :math:`-1` otherwise, each edge gets the linear model
 
-    .. math:: \min_{w_e} \; \tfrac12 \|w_e\|^2 + C \sum_i \max(0, 1 - t_{ie}\, w_e \cdot x_i)^2
+    .. math:: \min_{w_e} \; \tfrac12 \|w_e\|^2 + C \sum_i \log(1 + e^{-t_{ie}\, w_e \cdot x_i})
 
-    and the score of a label is the sum :math:`\sum_e w_e \cdot x` over the edges of its path. The model hardly grows
-    with the number of labels, and accuracy is the price: where a model of every label fits in memory, `DiSMEC` and the
-    label trees are more accurate.
+    and the score of a label is minus the loss of its path, :math:`-\sum_e \log(1 + e^{-w_e \cdot x})` over its edges:
+    the log-probability of all of them, if edges were independent. The model hardly grows with the number of labels, and
+    accuracy is the price: where a model of every label fits in memory, `DiSMEC` and the label trees are more accurate.
 
     Parameters
     ----------
@@ -47,10 +49,11 @@ class LTLS(ExplainableClassifier):
     assignment : {"similar", "random"}, default="similar"
         Which label gets which path. "similar" clusters labels, so that those with similar rows share edges, which
         helps most if the trellis is narrow; "random" is that of [2]_.
-    C : float, default=1.0
+    C : float, default=3.0
         Cost of an error, above 0. A larger cost fits the training rows more closely.
-    loss : {"squared_hinge", "logistic"}, default="squared_hinge"
-        "logistic" has :math:`\log(1 + e^{-t_{ie} w_e \cdot x_i})` instead of the squared hinge.
+    loss : {"logistic", "squared_hinge"}, default="logistic"
+        "squared_hinge" has :math:`\max(0, 1 - t_{ie}\, w_e \cdot x_i)^2` in place of the logistic loss, in training and
+        in scores. Try a smaller `C` with it.
     prune : float, default=0.1
         Weights of at most this absolute value are dropped after training; 0 keeps all.
     eps : float, default=0.01
@@ -83,12 +86,11 @@ class LTLS(ExplainableClassifier):
     Notes
     -----
     Labels without a training row have no path, and are never predicted. Rows without labels are negatives of every
-    edge. A model that takes each edge by itself and finds the label whose path loses least over all edges, by
-    loss-based decoding [2]_, adds up the margins of a path if the loss is logistic, since
-    :math:`\log(1 + e^m) - \log(1 + e^{-m}) = m`; for the squared hinge it does so, times 4, for margins within 1. That
-    is what is done here for both. LTLS as first published [1]_ trains all edges together, online, by the margin between
-    the worst path of a row's labels and the best one of the others. For rows of several labels that was less accurate
-    at every width on two data sets; see ``docs/decisions/coding.md``.
+    edge. Edges are trained independently and decoded by their loss, as in [2]_. There a row has one label, so that all
+    other edges count as negatives, which makes :math:`w_e \cdot x` the term of an edge. Here a row has several labels,
+    whose paths set other edges too, and only the edges of the path count, which is more accurate. LTLS as first
+    published [1]_ trains all edges together, online, by the margin between the worst path of a row's labels and the
+    best one of the others; on rows of several labels that was less accurate, see ``docs/decisions/coding.md``.
 
     Cost of training: a few passes over the rows for every 16 edges. Cost of a prediction: the margins of all edges and
     ``O(b^2 + b k log b)`` for each of the ``log_b L`` layers; few allowed labels are summed one by one. Memory: a copy
@@ -122,8 +124,8 @@ class LTLS(ExplainableClassifier):
         width: int = 16,
         *,
         assignment: str = "similar",
-        C: float = 1.0,
-        loss: str = "squared_hinge",
+        C: float = 3.0,
+        loss: str = "logistic",
         prune: float = 0.1,
         eps: float = 0.01,
         max_passes: int = 20,
@@ -194,11 +196,17 @@ class LTLS(ExplainableClassifier):
             return top
         margins = self.weights_.ranked(self._prepare(X), self.trellis_.n_edges, stop=stop)
         edge_scores = np.empty(margins.scores.shape, np.float32)
-        np.put_along_axis(edge_scores, margins.ids.astype(np.int64), margins.scores, axis=1)
+        np.put_along_axis(edge_scores, margins.ids.astype(np.int64), self._edge_scores(margins.scores), axis=1)
         allowed = self.labels_ if labels is None else np.where(np.isin(self.labels_, labels), self.labels_, -1)
         best_labels(edge_scores, self.trellis_, allowed.astype(np.int32), k, *top, stop)
         top.scores[~np.isfinite(margins.scores).all(axis=1), 0] = np.nan  # Paths of such margins have no order.
         return top
+
+    def _edge_scores(self, margins: NDArray[Any]) -> NDArray[Any]:
+        """Return minus the loss of each edge as part of a path."""
+        if self.loss == "logistic":
+            return -np.logaddexp(0, -margins)  # type: ignore[no-any-return]
+        return -(np.maximum(0, 1 - margins) ** 2)  # type: ignore[no-any-return]
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
         paths, weights = np.flatnonzero(self.labels_ == label), self.weights_
@@ -209,7 +217,7 @@ class LTLS(ExplainableClassifier):
         margins[weights.labels[weights.labels >= 0]] = np.concatenate([r.margins for r in readings])[
             weights.labels >= 0
         ]
-        steps = []
+        edge_scores, steps = self._edge_scores(margins), []
         for edge in self.trellis_.edges(int(paths[0])):
             lane, margin = int(np.flatnonzero(weights.labels == edge)[0]), float(margins[edge])
             chunk = int(np.searchsorted(weights.chunk_group_ptr, lane // LANES, side="right")) - 1
@@ -218,14 +226,14 @@ class LTLS(ExplainableClassifier):
                 tree=0,
                 node=edge,
                 name=self.trellis_.name(edge),
-                contribution=margin,
+                contribution=float(edge_scores[edge]),
                 rank=1 + int((margins > margin).sum()),
                 n_siblings=len(margins),
                 level_rank=None,
                 kept=True,
             )
             steps.append(step)
-        return sum(step.margin for step in steps), 0, steps
+        return sum(step.contribution for step in steps), 0, steps
 
     def _prune(self, threshold: float) -> None:
         self.weights_ = self.weights_.pruned(threshold)
