@@ -3,7 +3,7 @@
     python benchmarks/mach_bytes.py --data tibkat_en --data-dir data
 
 It fits each size once and then prunes it, so its times are not worth printing. A row of `MACH` says how much P@1 it is
-ahead of the best `DiSMEC` of at most its bytes.
+ahead of the best `DiSMEC` of at most its bytes, where sizes between two thresholds are interpolated.
 """
 
 import argparse
@@ -33,9 +33,7 @@ def main():
     for name in options.sizes:
         R, B = map(int, name.split("x"))
         for threshold, size, precisions in sized(MACH(R, B, n_jobs=options.threads), problem):
-            within = [found[0] for _, other, found in rivals if other <= size]
-            ahead = f"{precisions[0] - max(within):+.1f}" if within else "none is as small"
-            print(row(f"MACH {name}", threshold, size, precisions, ahead), flush=True)
+            print(row(f"MACH {name}", threshold, size, precisions, ahead(size, precisions, rivals)), flush=True)
 
 
 def sized(model, problem):
@@ -45,6 +43,13 @@ def sized(model, problem):
         model.prune_weights(threshold)
         scores = problem.scores(model.predict_topk(problem.X_test, max(DEPTHS)).ids)
         yield threshold, model.weights_.nbytes / 1e6, np.array([scores[f"P@{k}"] for k in DEPTHS])
+
+
+def ahead(size, precisions, rivals):
+    sizes, best = zip(*[(other, found[0]) for _, other, found in reversed(rivals)], strict=True)
+    if size < sizes[0]:
+        return "none is as small"
+    return f"{precisions[0] - np.interp(np.log(size), np.log(sizes), np.maximum.accumulate(best)):+.1f}"
 
 
 def row(name, threshold, size, precisions, ahead):
