@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import xclassic
+from tests.golden import write
 from tests.helpers.contract import Contract, assert_same_predictions, noisy
 from tests.helpers.folders import edit_header
 from xclassic import KNN, Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, Parabel, blend_topk, datasets, metrics
@@ -299,3 +300,19 @@ def test_agglomerations_by_seed_are_better_together():
     alone = [xclassic.predict_topk(member, bibtex.X_test) for member in blend.estimators_]
     best = max(metrics.precision_at_k(bibtex.Y_test, top, 1) for top in alone)
     assert metrics.precision_at_k(bibtex.Y_test, blend.predict_topk(bibtex.X_test), 1) > best + 0.02
+
+
+@pytest.mark.long
+def test_methods_that_read_texts_are_members_beside_pipelines(tmp_path):
+    pytest.importorskip("transformers")
+    texts, classes = write.text_problem()
+    names = sorted(set(classes.tolist()))  # Members see the ids of labels.
+    members = [
+        ("t5", write.t5(tmp_path / "tokenizer", label_names=names)),
+        ("words", make_pipeline(TextFeatures(), DiSMEC())),
+    ]
+    blend = Blend(members, weights=[1, 1]).fit(texts, classes)
+    assert blend.score(texts, classes) > 0.9
+    blend.save(tmp_path / "model")
+    copy = xclassic.load(tmp_path / "model", verify="full")
+    np.testing.assert_array_equal(copy.predict_topk(texts, 3).ids, blend.predict_topk(texts, 3).ids)

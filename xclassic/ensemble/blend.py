@@ -117,7 +117,8 @@ class Blend(XMCClassifier, _BaseComposition):
     Where a member is a pipeline, or reads texts as `T5Classifier` does, `X` is whatever all members read: a matrix of
     numbers, texts, or records in any container. A matrix is checked once, and handed on as float32; anything else is
     handed on as it is, and rows are taken from it for the held-out part. Each member checks what it gets, and errors
-    name it. Then the blend has ``n_features_in_`` only after a fit on a matrix.
+    name it. Then the blend has ``n_features_in_`` only after a fit on a matrix. A prediction holds the features that
+    each member makes of all rows of the call.
 
     Cost: the fits of the members, twice, and a search that takes seconds at most. A prediction costs those of the
     members, twice under a restriction, and O(n_members n_candidates log) per row.
