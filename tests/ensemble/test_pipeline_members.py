@@ -9,10 +9,11 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import xclassic
 from tests.golden import write
-from tests.helpers.contract import Contract, assert_same_predictions, noisy
+from tests.helpers.contract import EXPECTED_FAILURES, Contract, assert_same_predictions, noisy
 from tests.helpers.folders import edit_header
 from xclassic import KNN, Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, Parabel, blend_topk, datasets, metrics
 from xclassic.features import FeatureAgglomeration, FourierFeatures, TextFeatures
@@ -47,6 +48,15 @@ class TestContractOfPipelines(Contract):
     def test_estimate_memory(self):
         with pytest.raises(ValueError, match=r"Member 'seed0' is a Pipeline with features of its own.*last step"):
             self.make().estimate_memory(*noisy())
+
+
+# The rows of these checks have few features, the sum of which says little.
+@parametrize_with_checks(
+    [Blend([("a", make_pipeline(FeatureAgglomeration(1), DiSMEC())), ("b", make_pipeline(KNN()))], weights=None)],
+    expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
+)
+def test_blend_of_pipelines_passes_scikit_learn_check(estimator, check):
+    check(estimator)
 
 
 class Witness(TransformerMixin, BaseEstimator):

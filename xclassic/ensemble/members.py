@@ -15,7 +15,7 @@ from sklearn.utils.validation import _num_samples
 
 from xclassic.base import XMCClassifier
 from xclassic.validation.features import Features
-from xclassic.validation.records import check_columns, check_texts
+from xclassic.validation.records import check_columns, check_texts, column_names
 
 
 class RawRows:
@@ -70,8 +70,11 @@ def raw_rows(X: Features | RawRows) -> Any:
 def is_matrix(X: Any) -> bool:
     """Tell whether `X` is a matrix of numbers, which all members read alike, and no table, whose columns have names."""
     if isinstance(X, Sequence) and len(X) and isinstance(X[0], (list, tuple, np.ndarray)):
-        return np.asarray(X[0]).dtype.kind in "biuf"
-    return issparse(X) or (isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "biuf")
+        return np.asarray(X[0]).dtype.kind in "biufc"
+    if issparse(X) or not hasattr(X, "__array__") or column_names(X) is not None:
+        return issparse(X)
+    array = np.asarray(X)
+    return array.ndim == 2 and array.dtype.kind in "biufc"
 
 
 def last_step(member: Any) -> Any:
