@@ -270,6 +270,24 @@ def test_sizes_of_mach_are_compared_at_equal_bytes():
     for sizes in np.array([float(line[2]) for line in cells]).reshape(2, 8):
         assert (np.diff(sizes) <= 0).all()
     assert all(re.fullmatch(r"[+-]\d+\.\d|none is as small", line[4]) for line in cells[8:])
+@pytest.mark.long
+def test_revealed_labels_are_worth_something():
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "revealed.py"),
+        "--trees",
+        "8",
+        "--shares",
+        "0",
+        "0.8",
+        "--threads",
+        "1",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG)
+    assert done.returncode == 0, done.stderr
+    rows = {(row["method"], row["revealed"]): row["P@5"] for row in map(json.loads, done.stdout.splitlines())}
+    assert rows["PfastreXML", 0] > rows["PfastreXML", 0.8]  # Fewer labels are left to find.
+    assert rows["SwiftXML", 0.8] > rows["PfastreXML", 0.8]
 
 
 def test_neighbors_are_measured_against_scikit_learn():

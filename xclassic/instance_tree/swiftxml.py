@@ -120,7 +120,8 @@ class SwiftXML(PfastreXML):
     *Training without* ``revealed``: every tree draws for each row a number of labels, from none to all but one, and
     reveals as many at random. The trees rank, and the leaves average, all labels of a row: what a
     row has revealed is dropped from its predictions anyway. If all were revealed in training, a label would tell of
-    itself.
+    itself. Rows without revealed labels, of which training then has few, are predicted less well than by `PfastreXML`
+    where rows have many labels: use that for them if they are many.
 
     A revealed label that no training row has, neither in `y` nor revealed, changes nothing; names that are not among
     ``classes_`` are ignored. In the paper a label is described by features of its own, such as its words; sums of the
