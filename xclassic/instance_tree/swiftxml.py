@@ -134,7 +134,7 @@ class SwiftXML(PfastreXML):
     References
     ----------
     .. [1] Y. Prabhu, A. Kag, S. Gopinath, K. Dahiya, S. Harsola, R. Agrawal and M. Varma, "Extreme multi-label learning
-       with label features for warm-start tagging, ranking & recommendation", WSDM 2018, sections 4 and 5.
+       with label features for warm-start tagging, ranking & recommendation", WSDM 2018.
 
     Examples
     --------
