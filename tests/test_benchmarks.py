@@ -270,6 +270,8 @@ def test_sizes_of_mach_are_compared_at_equal_bytes():
     for sizes in np.array([float(line[2]) for line in cells]).reshape(2, 8):
         assert (np.diff(sizes) <= 0).all()
     assert all(re.fullmatch(r"[+-]\d+\.\d|none is as small", line[4]) for line in cells[8:])
+
+
 @pytest.mark.long
 def test_revealed_labels_are_worth_something():
     command = [

@@ -31,12 +31,9 @@ SINGLE_CALLS = {"_solve_task"}  # tasks of one call of LAPACK, which nothing can
 FORMS = ["unsorted", "duplicates", "int64", "float64", "read-only", "csc", "memory-mapped"]
 # Where weights are penalized and rows are not normalized, the scale of the features sets the strength of the penalty.
 PENALIZED = {
-    "BloomFilter",
-    "Bonsai", "CPLST", "CompressedSensing", "DiSMEC", "HierarchicalXC", "LEML", "OneVsRestLeastSquares", "PLST", "PLT",
-    "Parabel", "PrefixTree", "REML", "Rembrandt", "XReg", "XRLinear",
-    "LTLS",
-    "MACH",
-    "PDSparse", "Parabel", "PrefixTree", "REML", "Rembrandt", "XReg", "XRLinear",
+    "BloomFilter", "Bonsai", "CPLST", "CompressedSensing", "DiSMEC", "HierarchicalXC", "LEML", "LTLS", "MACH",
+    "OneVsRestLeastSquares", "PDSparse", "PLST", "PLT", "Parabel", "PrefixTree", "REML", "Rembrandt", "XRLinear",
+    "XReg",
 }  # fmt: skip
 FORESTS = {"CRAFTML", "FastXML", "MLRF", "PfastreXML", "SwiftXML"}
 EXPONENTS = [-100, -66, -33, -17, 17, 33, 66, 100]  # powers of two from 1e-30 to 1e30
