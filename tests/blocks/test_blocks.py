@@ -164,6 +164,7 @@ def test_stop_byte_ends_training():
         negative_costs=ones,
         width=16,
         loss=0,
+        l1=-1,
         eps=1e-3,
         max_passes=20,
         prune=0.0,

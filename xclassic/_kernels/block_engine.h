@@ -19,9 +19,17 @@ namespace XC_NAMESPACE {
     if (p + 1 < end) c = c + x[p + 1] * WEIGHTS(p + 1); \
     if (p + 2 < end) e = e + x[p + 2] * WEIGHTS(p + 2);
 
+// The weights of a feature. SOFT: they are stored before the soft threshold at l1, which the l1 penalty makes of them.
+template <int N, bool SOFT>
+XC_FN F<N> weights(const float* from, float l1) {
+    const F<N> v = load<N>(from);
+    if constexpr (SOFT) return v - min(max(v, all<N>(-l1)), all<N>(l1));
+    else return v;
+}
+
 // m[l] = w_l . x_i, all lanes at once: one pass over the row, one load of N weights per feature.
-template <int N>
-XC_FN F<N> margins(const Rows& rows, const float* W, int64_t i) {
+template <int N, bool SOFT = false>
+XC_FN F<N> margins(const Rows& rows, const float* W, int64_t i, float l1 = 0) {
     F<N> a = load<N>(W + rows.d * N) * rows.bias, b = {}, c = {}, e = {};
     if (rows.indices) {
         const int32_t* index = rows.indices;
@@ -29,14 +37,14 @@ XC_FN F<N> margins(const Rows& rows, const float* W, int64_t i) {
         int64_t p = rows.indptr[i];
         const int64_t end = rows.indptr[i + 1];
         for (int64_t q = p; q < end; q++) XC_CHECK(index[q] >= 0 && index[q] < rows.d);
-#define XC_SPARSE(p) load<N>(W + int64_t{index[p]} * N)
+#define XC_SPARSE(p) weights<N, SOFT>(W + int64_t{index[p]} * N, l1)
         XC_DOT(XC_SPARSE)
 #undef XC_SPARSE
     } else {
         const float* x = rows.values + i * rows.d;
         const int64_t end = rows.d;
         int64_t p = 0;
-#define XC_DENSE(p) load<N>(W + (p) * N)
+#define XC_DENSE(p) weights<N, SOFT>(W + (p) * N, l1)
         XC_DOT(XC_DENSE)
 #undef XC_DENSE
     }

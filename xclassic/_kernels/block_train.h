@@ -11,6 +11,11 @@
 // dual has one dominant direction, the worst case of cyclic descent (Sun and Ye, Math. Programming 2021). Neighbors in the list
 // move together in the shuffle (GROUP), which keeps memory access nearly sequential and costs no convergence.
 
+// With an l1 penalty w is the soft threshold of v = sum of t alpha x, which the kernel stores until the end; the constant feature has
+// no such penalty. Since the threshold moves by no more than v does, the step of the plain squared hinge stays an ascent.
+
+constexpr int SPARSE_HINGE = N_LOSSES;  // the squared hinge with an l1 penalty
+
 constexpr int GROUP = 8;
 constexpr int AHEAD = 6;  // rows prefetched before their visit
 constexpr int SWEEPS_PER_PASS = 5;
@@ -62,7 +67,7 @@ struct Row {
     float square;
 };
 
-template <int N>
+template <int N, int LOSS>
 XC_FN Row<N> read_row(const Solver<N>& s, int64_t i) {
     const TrainTask& task = s.task;
     const I<N> positive = lanes<N>(task.targets[i]);
@@ -71,7 +76,8 @@ XC_FN Row<N> read_row(const Solver<N>& s, int64_t i) {
     row.c = task.pair_costs ? load<N>(task.pair_costs + i * N) : select(positive, s.positive_costs, s.negative_costs);
     if (task.row_weights) row.c = row.c * task.row_weights[i];
     row.alpha = load<N>(task.alpha + i * N);
-    row.tm = row.t * margins<N>(task.rows, task.W, i);
+    if constexpr (LOSS == SPARSE_HINGE) row.tm = row.t * margins<N, true>(task.rows, task.W, i, task.l1);
+    else row.tm = row.t * margins<N>(task.rows, task.W, i);
     row.square = task.square_norms[i];
     return row;
 }
@@ -122,14 +128,14 @@ XC_FN Proposal<N> propose_logistic(const Row<N>& row, float slack, float exact) 
 
 template <int N, int LOSS>
 XC_FN Proposal<N> propose(const Solver<N>& s, const Row<N>& row) {
-    if constexpr (LOSS == SQUARED_HINGE) return propose_hinge(row);
+    if constexpr (LOSS != LOGISTIC) return propose_hinge(row);
     else return propose_logistic(row, s.slack, s.still);
 }
 
 template <int N, int LOSS>
 XC_FN void add_objective(Objective<N>& o, const Row<N>& row) {
     const F<N> zero = {};
-    if constexpr (LOSS == SQUARED_HINGE) {
+    if constexpr (LOSS != LOGISTIC) {
         const F<N> hinge = max(1.f - row.tm, zero);
         o.primal = o.primal + row.c * hinge * hinge;
         o.dual = o.dual + row.alpha - row.alpha * row.alpha * (0.25f / row.c);
@@ -142,22 +148,24 @@ XC_FN void add_objective(Objective<N>& o, const Row<N>& row) {
 
 // The gap bounds the excess of the objective, and since the objective is strongly convex, |w - w*|^2 <= 2 gap. It is measured against
 // |w|^2 / 2 rather than the objective, which for a frequent label is mostly loss that no w avoids and would hide large errors of w.
-template <int N>
+template <int N, int LOSS>
 XC_FN void measure_gaps(const Solver<N>& s, const Objective<N>& objective) {
     const TrainTask& task = s.task;
-    double square[N] = {};
-    F<N> part = {};
+    double square[N] = {}, length[N] = {};
+    F<N> part = {}, part_length = {};
     for (int64_t f = 0; f <= task.rows.d; f++) {
-        const F<N> w = load<N>(task.W + f * N);
+        const F<N> w = f < task.rows.d ? weights<N, LOSS == SPARSE_HINGE>(task.W + f * N, task.l1) : load<N>(task.W + f * N);
         part = part + w * w;
+        if (LOSS == SPARSE_HINGE && f < task.rows.d) part_length = part_length + absolute(w);
         if (f % 256 == 255 || f == task.rows.d) {
-            for (int l = 0; l < N; l++) square[l] += lane(part, l);
-            part = F<N>{};
+            for (int l = 0; l < N; l++) square[l] += lane(part, l), length[l] += lane(part_length, l);
+            part = part_length = F<N>{};
         }
     }
     for (int l = 0; l < N; l++) {
         if (!(s.live >> l & 1)) continue;
-        const double primal = 0.5 * square[l] + objective.primal_sum[l];
+        const double penalty = LOSS == SPARSE_HINGE ? double{task.l1} * length[l] : 0;
+        const double primal = 0.5 * square[l] + penalty + objective.primal_sum[l];
         const double dual = objective.dual_sum[l] - 0.5 * square[l];
         task.gaps[l] = square[l] > 0 ? (primal - dual) / (0.5 * square[l]) : primal > dual ? INFINITY : 0;
     }
@@ -180,14 +188,14 @@ XC_FN int64_t pass_over_rows(const Solver<N>& s, int32_t* list) {
         }
         const int64_t i = row_at(task, p);
         if (task.reading_order && p + AHEAD < task.rows.n) prefetch_row(task.rows, row_at(task, p + AHEAD));
-        const Row<N> row = read_row(s, i);
+        const Row<N> row = read_row<N, LOSS>(s, i);
         add_objective<N, LOSS>(objective, row);
         const uint32_t active = bits(~propose<N, LOSS>(s, row).rest) & s.live;
         task.active[i] = static_cast<uint16_t>(active);
         if (active) list[listed++] = static_cast<int32_t>(i);
     }
     flush(objective);
-    measure_gaps(s, objective);
+    measure_gaps<N, LOSS>(s, objective);
     task.counts[0]++;
     task.counts[2] += task.rows.n;
     return listed;
@@ -197,7 +205,7 @@ XC_FN int64_t pass_over_rows(const Solver<N>& s, int32_t* list) {
 template <int N, int LOSS>
 XC_FN uint32_t move_row(Solver<N>& s, int64_t i, uint32_t active) {
     const TrainTask& task = s.task;
-    const Row<N> row = read_row(s, i);
+    const Row<N> row = read_row<N, LOSS>(s, i);
     const Proposal<N> proposal = propose<N, LOSS>(s, row);
     const I<N> mine = lanes<N>(active);
     const I<N> keep = mine & ~proposal.rest;
@@ -329,6 +337,15 @@ XC_TARGET static void train_block(const TrainTask& task) {
     }
     sweep_rows<N, LOSS>(s, list, listed, task.order, SAMPLE_SWEEPS);
     finish_block<N, LOSS>(task, s.live, s.random, task.max_passes);
+    if constexpr (LOSS == SPARSE_HINGE)
+        for (int64_t f = 0; f < task.rows.d; f++) store<N>(task.W + f * N, weights<N, true>(task.W + f * N, task.l1));
+}
+
+template <int N>
+XC_TARGET static void train_any(const TrainTask& task) {
+    if (task.loss == LOGISTIC) return train_block<N, LOGISTIC>(task);
+    if (task.l1 >= 0) return train_block<N, SPARSE_HINGE>(task);
+    train_block<N, SQUARED_HINGE>(task);
 }
 
 #include "block_softmax.h"
@@ -342,11 +359,10 @@ XC_TARGET static void train(const TrainTask& task) {
             default: return train_softmax<2>(task);
         }
     }
-    const bool hinge = task.loss == SQUARED_HINGE;
     switch (task.width) {
-        case 16: return hinge ? train_block<16, SQUARED_HINGE>(task) : train_block<16, LOGISTIC>(task);
-        case 8: return hinge ? train_block<8, SQUARED_HINGE>(task) : train_block<8, LOGISTIC>(task);
-        case 4: return hinge ? train_block<4, SQUARED_HINGE>(task) : train_block<4, LOGISTIC>(task);
-        default: return hinge ? train_block<2, SQUARED_HINGE>(task) : train_block<2, LOGISTIC>(task);
+        case 16: return train_any<16>(task);
+        case 8: return train_any<8>(task);
+        case 4: return train_any<4>(task);
+        default: return train_any<2>(task);
     }
 }

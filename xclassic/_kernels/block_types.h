@@ -31,6 +31,7 @@ struct TrainTask {
     int32_t loss = 0;
     int32_t max_passes = 0;
     float eps = 0;  // duality gap, as a share of |w|^2 / 2, at which a lane is done
+    float l1 = -1;  // from 0 on: the squared hinge has the penalty l1 |w|_1 besides
     uint64_t seed = 0;
     float* W = nullptr;  // out, 64-byte aligned
     float* alpha = nullptr;  // scratch (n, width), 64-byte aligned

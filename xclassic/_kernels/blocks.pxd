@@ -21,6 +21,7 @@ cdef extern from "block_types.h" namespace "xclassic" nogil:
         int32_t loss
         int32_t max_passes
         float eps
+        float l1
         uint64_t seed
         float* W
         float* alpha

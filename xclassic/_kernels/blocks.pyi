@@ -26,6 +26,7 @@ def train_labels(
     negative_costs: NDArray[np.float32],  # (n_labels,)
     width: int,
     loss: int,
+    l1: float,
     eps: float,
     max_passes: int,
     prune: float,

@@ -100,8 +100,8 @@ def train_labels(
     FeatureRows rows, *, const float[::1] square_norms, const int32_t[::1] reading_order,
     const int32_t[::1] feature_of, const float[::1] row_weights, const int64_t[::1] label_ptr,
     const int32_t[::1] label_rows, const float[::1] label_shares, const float[::1] positive_costs,
-    const float[::1] negative_costs, int width, int loss, float eps, int max_passes, double prune, uint64_t seed,
-    const uint8_t[::1] stop,
+    const float[::1] negative_costs, int width, int loss, float l1, float eps, int max_passes, double prune,
+    uint64_t seed, const uint8_t[::1] stop,
 ):
     """Train the labels of one task, ``width`` at a time.
 
@@ -139,6 +139,7 @@ def train_labels(
     task.loss = loss
     task.max_passes = max_passes
     task.eps = eps
+    task.l1 = l1
     task.W = &W[0]
     task.alpha = &alpha[0]
     task.spare = &spare[0]

@@ -50,6 +50,7 @@ def train_blocks(
     labels: NDArray[Any],
     *,
     loss: str,
+    l1: float = -1.0,
     eps: float,
     max_passes: int,
     prune: float,
@@ -74,6 +75,8 @@ def train_blocks(
     labels : ndarray of int
         Columns of `Y` to train; neighbors share a block.
     loss : {"squared_hinge", "logistic"}
+    l1 : float, optional
+        From 0 on, the squared hinge has the penalty ``l1 |w|_1`` besides, without the weight of the constant feature.
     eps : float
         Duality gap, as a share of ``|w|^2 / 2``, at which a label is done.
     max_passes : int
@@ -102,6 +105,7 @@ def train_blocks(
         problem,
         width=kernels.lane_width(len(labels)),
         loss=LOSSES.index(loss),
+        l1=l1,
         eps=eps,
         max_passes=max_passes,
         prune=prune,
