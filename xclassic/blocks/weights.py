@@ -127,6 +127,33 @@ class BlockWeights:
         """Store sparse weights of shape (n_features, len(labels)); bias holds a score for each of them."""
         return cls.from_cells([_sparse_cells(weights)], bias.astype(np.float32), labels, weights.shape[0])
 
+    @classmethod
+    def concatenated(cls, parts: list[Self]) -> Self:
+        """Return the float32 models of several parts, which share no label, as one."""
+
+        def joined(name: str) -> NDArray[Any]:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        def pointers(name: str) -> NDArray[np.int64]:
+            return np.cumsum(np.concatenate([[0], *(np.diff(getattr(part, name)) for part in parts)]))
+
+        return cls(
+            chunk_group_ptr=pointers("chunk_group_ptr"),
+            chunk_feature_ptr=pointers("chunk_feature_ptr"),
+            labels=joined("labels"),
+            bias=joined("bias"),
+            features=joined("features"),
+            chunk_cell_ptr=pointers("chunk_cell_ptr"),
+            chunk_value_ptr=pointers("chunk_value_ptr"),
+            feature_cell_ptr=_chained(tuple(part.feature_cell_ptr for part in parts)),
+            feature_value_ptr=_chained(tuple(part.feature_value_ptr for part in parts)),
+            cell_groups=joined("cell_groups"),
+            cell_masks=joined("cell_masks"),
+            values=np.concatenate([*(part.values[:-LANES] for part in parts), np.zeros(LANES, np.float32)]),
+            chunk_scales=joined("chunk_scales"),
+            n_features=parts[0].n_features,
+        )
+
     @property
     def n_values(self) -> int:
         """Number of weights, without the constant feature."""
