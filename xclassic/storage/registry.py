@@ -16,6 +16,7 @@ ESTIMATORS = (
     "DiSMEC",
     "OneVsRestLeastSquares",
     "PDSparse",
+    "PPDSparse",
     "Parabel",
     "Bonsai",
     "PLT",

@@ -1,0 +1,170 @@
+"""PPDSparse against proximal gradient, its two solvers against each other, and its sparsity."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csc_array, csr_array
+
+from tests.helpers.naive import linear as naive
+from xclassic import DiSMEC, PPDSparse, datasets, metrics
+from xclassic.linear import active_set, ppd_sparse
+from xclassic.rows import unit_rows
+
+
+def rare_problem(n=800, d=120, L=5, seed=0):
+    """Short rows of words, frequent and rare, and labels of one to five rows each."""
+    random = np.random.default_rng(seed)
+    frequencies = 1 / (3 + np.arange(d))
+    words = random.choice(d, (n, 8), p=frequencies / frequencies.sum())
+    X = csr_array((np.ones(8 * n, np.float32), (np.repeat(np.arange(n), 8), words.ravel())), shape=(n, d))
+    X.sum_duplicates()
+    Y = np.zeros((n, L), np.float32)
+    for label in range(L):
+        Y[random.choice(n, 1 + label % 5, replace=False), label] = 1
+    return X, csr_array(Y)
+
+
+def solved_by(name, monkeypatch):
+    """Make one of the two solvers take every label."""
+    monkeypatch.setattr(ppd_sparse, "SHARE", {"active set": 2.0**40, "blocks": -1.0}[name])
+
+
+def models(clf):
+    """The weights of every label and, last, its bias."""
+    W = clf.weights_.to_csc(clf.classes_.size).toarray()
+    bias = np.zeros(clf.classes_.size)
+    used = clf.weights_.labels >= 0
+    bias[clf.weights_.labels[used]] = clf.weights_.bias[used]
+    return np.vstack([W, bias / clf.bias])
+
+
+def excesses(clf, X, Y):
+    """What the objective of each label is above the least, as a share."""
+    rows, truth, found = naive.with_bias(unit_rows(X), clf.bias), Y.toarray() > 0, models(clf)
+    for label in range(Y.shape[1]):
+        best = naive.train_sparse(rows, truth[:, label], clf.l1, clf.C)
+        objective, least = (
+            naive.sparse_objective(w, rows, truth[:, label], clf.l1, clf.C) for w in (found[:, label], best)
+        )
+        yield objective / least - 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("solver", ["active set", "blocks"])
+@pytest.mark.parametrize(("l1", "cost"), [(0.1, 1.0), (0.3, 0.5), (0.02, 3.0)])
+def test_objective_is_that_of_proximal_gradient(solver, l1, cost, monkeypatch):
+    solved_by(solver, monkeypatch)
+    X, Y = rare_problem()
+    clf = PPDSparse(l1, C=cost, eps=1e-4, max_passes=300).fit(X, Y)
+    assert clf.gaps_.max() <= 1e-4
+    assert max(excesses(clf, X, Y)) <= 1e-4
+
+
+def test_both_solvers_find_the_same_weights(monkeypatch):
+    X, Y = rare_problem()
+    solved_by("blocks", monkeypatch)
+    blocks = PPDSparse(eps=1e-5, max_passes=1000).fit(X, Y)
+    solved_by("active set", monkeypatch)
+    active = PPDSparse(eps=1e-5, max_passes=1000).fit(X, Y)
+    np.testing.assert_allclose(models(active), models(blocks), atol=5e-3)
+
+
+def test_the_data_alone_decide_which_solver_takes_a_label():
+    X, Y = rare_problem(n=20_000, d=5000, L=40)
+    Y = csr_array(np.hstack([Y.toarray(), np.arange(X.shape[0])[:, None] % 2]), dtype=np.float32)
+    frequent, rare = PPDSparse()._divided(unit_rows(X), Y)
+    assert 40 in frequent
+    assert len(rare) >= 4
+    one, two = PPDSparse(n_jobs=1).fit(X, Y), PPDSparse(n_jobs=2).fit(X, Y)
+    for name, array in one.weights_.arrays().items():
+        np.testing.assert_array_equal(array, two.weights_.arrays()[name])
+
+
+def test_active_set_holds_the_support_vectors():
+    """Every row that has a part in the optimum of a slow solver, by more than the solvers' precision, is active."""
+    X, Y = rare_problem()
+    X, columns, truth = unit_rows(X), csc_array(unit_rows(X)), csc_array(Y)
+    squares = X.multiply(X).sum(axis=1).astype(np.float32)
+    *_, active_ptr, active_rows, _ = active_set.solve_labels(
+        X.indptr.astype(np.int64), X.indices, X.data, columns.indptr.astype(np.int64), columns.indices, columns.data,
+        squares, truth.indptr.astype(np.int64), truth.indices, 0.1, 1.0, 1.0, 1e-5, 100, 0, np.zeros(1, np.uint8),
+    )  # fmt: skip
+    rows = naive.with_bias(X, 1)
+    for label in range(5):
+        positive = Y.toarray()[:, label] > 0
+        margins = np.where(positive, 1, -1) * (rows @ naive.train_sparse(rows, positive, 0.1, 1.0))
+        active = active_rows[active_ptr[label] : active_ptr[label + 1]]
+        assert set(np.flatnonzero(margins < 1 - 1e-2)) <= set(active)
+        assert len(active) < 400
+
+
+def test_order_of_labels_is_irrelevant(monkeypatch):
+    solved_by("active set", monkeypatch)
+    X, Y = rare_problem(L=20)
+    order = np.random.default_rng(0).permutation(20)
+    found = models(PPDSparse(eps=1e-5, max_passes=300).fit(X, Y))
+    other = models(PPDSparse(eps=1e-5, max_passes=300).fit(X, Y[:, order]))
+    np.testing.assert_allclose(other, found[:, order], atol=5e-3)
+
+
+@pytest.mark.parametrize("bias", [0.5, 1.0, 2.0])
+def test_active_set_takes_features_of_both_signs_and_any_bias(bias, monkeypatch):
+    solved_by("active set", monkeypatch)
+    X, Y = rare_problem(L=3)
+    X.data *= np.where(np.arange(X.nnz) % 3, 1, -1)
+    assert max(excesses(PPDSparse(eps=1e-4, max_passes=300, bias=bias).fit(X, Y), X, Y)) <= 1e-4
+
+
+def test_a_large_penalty_ranks_labels_by_their_frequency():
+    data = datasets.load_bibtex()
+    clf = PPDSparse(1e6, eps=1e-5).fit(data.X, data.Y)
+    assert clf.weights_.n_values == 0
+    ids = clf.predict_topk(data.X_test[:3], 20).ids
+    counts = data.Y.sum(axis=0)
+    np.testing.assert_array_equal(counts[ids], np.broadcast_to(np.sort(counts)[::-1][:20], (3, 20)))
+
+
+def test_ppd_sparse_is_as_accurate_as_dismec():
+    data = datasets.load_bibtex()
+    truth = data.Y_test
+    dense, sparse = DiSMEC(prune=0).fit(data.X, data.Y), PPDSparse().fit(data.X, data.Y)
+    expected = metrics.evaluate(truth, dense.predict_topk(data.X_test, 5))
+    found = metrics.evaluate(truth, sparse.predict_topk(data.X_test, 5))
+    for k in (1, 3, 5):
+        assert found[f"P@{k}"] > expected[f"P@{k}"] - 0.003
+    assert sparse.weights_.n_values < 0.8 * dense.weights_.n_values
+
+
+def test_the_penalty_decides_how_sparse_the_weights_are():
+    X, Y = rare_problem()
+    sizes = [PPDSparse(l1).fit(X, Y).weights_.n_values for l1 in (0.0, 0.1, 0.5)]
+    assert sizes[0] > 1.5 * sizes[1] > 3 * sizes[2] > 0
+
+
+def test_stop_ends_the_active_sets():
+    X, Y = rare_problem(n=100, d=30, L=4)
+    stop = np.ones(1, np.uint8)
+    pointers = X.indptr.astype(np.int64)
+    truth, columns = csc_array(Y), csc_array(X)
+    labels = truth.indptr.astype(np.int64), truth.indices
+    costs = active_set.search_costs(pointers, X.indices, X.data, columns.indptr.astype(np.int64), *labels, 0.1, stop)
+    assert not costs.any()
+    weight_ptr, *_ = active_set.solve_labels(
+        pointers, X.indices, X.data, columns.indptr.astype(np.int64), columns.indices, columns.data,
+        np.ones(100, np.float32), *labels, 0.1, 1.0, 1.0, 0.01, 20, 0, stop,
+    )  # fmt: skip
+    assert not weight_ptr.any()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"l1": -1}, "l1 is -1"),
+        ({"C": 0}, "C is 0; it must be above 0"),
+        ({"eps": 0}, "eps is 0"),
+        ({"max_passes": 0}, "max_passes is 0"),
+        ({"bias": -1}, "bias is -1"),
+    ],
+)
+def test_ppd_sparse_rejects_bad_parameters(parameters, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        PPDSparse(**parameters).fit(np.eye(3), np.eye(3))
