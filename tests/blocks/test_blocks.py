@@ -13,6 +13,7 @@ from tests.helpers.blocks import dense_weights, problem_data, train
 from tests.helpers.naive import blocks as naive_blocks
 from tests.helpers.naive import linear as naive
 from xclassic._kernels import blocks as kernels
+from xclassic.blocks import weights as weights_module
 from xclassic.blocks.problem import BlockProblem, by_descending_count
 from xclassic.blocks.training import ridge_blocks, train_blocks
 from xclassic.blocks.weights import BlockWeights
@@ -305,6 +306,22 @@ def test_sparse_weights_are_stored_as_dense_ones():
     for name, array in dense.arrays().items():
         np.testing.assert_array_equal(sparse.arrays()[name], array)
         assert sparse.arrays()[name].dtype == array.dtype
+
+
+def test_weights_of_parts_are_scored_as_one(monkeypatch):
+    monkeypatch.setattr(weights_module, "CHUNK_GROUPS", 2)  # so that each part has several chunks
+    random = np.random.default_rng(0)
+    W = random.standard_normal((12, 75)).astype(np.float32) * (random.random((12, 75)) < 0.4)
+    bias, labels = random.standard_normal(75).astype(np.float32), random.permutation(75)
+    X = csr_array(random.standard_normal((20, 12)).astype(np.float32))
+    cuts = [slice(0, 0), slice(0, 41), slice(41, 75)]
+    parts = [BlockWeights.from_csc(csc_array(W[:, cut]), bias[cut], labels[cut]) for cut in cuts]
+    joined, whole = BlockWeights.concatenated(parts), BlockWeights.from_csc(csc_array(W), bias, labels)
+    joined.verify()
+    np.testing.assert_array_equal(joined.to_csc(75).toarray(), whole.to_csc(75).toarray())
+    found, expected = joined.topk(X, 9), whole.topk(X, 9)
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5)
 
 
 def test_pruning_while_training_equals_pruning_afterwards():

@@ -68,6 +68,7 @@ def test_both_solvers_find_the_same_weights(monkeypatch):
     np.testing.assert_allclose(models(active), models(blocks), atol=5e-3)
 
 
+@pytest.mark.long
 def test_the_data_alone_decide_which_solver_takes_a_label():
     X, Y = rare_problem(n=20_000, d=5000, L=40)
     Y = csr_array(np.hstack([Y.toarray(), np.arange(X.shape[0])[:, None] % 2]), dtype=np.float32)
@@ -79,6 +80,7 @@ def test_the_data_alone_decide_which_solver_takes_a_label():
         np.testing.assert_array_equal(array, two.weights_.arrays()[name])
 
 
+@pytest.mark.long
 def test_active_set_holds_the_support_vectors():
     """Every row that has a part in the optimum of a slow solver, by more than the solvers' precision, is active."""
     X, Y = rare_problem()
