@@ -191,7 +191,7 @@ class PPDSparse(OneVsRestLinear):
         from xclassic.linear.active_set import solve_labels
 
         columns, (pointers, positives) = csc_array(X), _positives(Y, labels)
-        matrix = (columns.indptr.astype(np.int64), columns.indices.astype(np.int32), columns.data)
+        matrix = (columns.indptr.astype(np.int64), columns.indices.astype(np.int32, copy=False), columns.data)
         squares = row_norms(X, squared=True).astype(np.float32)
         options = (self.l1, self.C, self.bias, self.eps, self.max_passes)
         solve = partial(_solve, solve_labels, (*_rows(X), *matrix, squares), positives, options)
@@ -208,7 +208,7 @@ class PPDSparse(OneVsRestLinear):
 
 
 def _rows(X: csr_array) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    return X.indptr.astype(np.int64), X.indices.astype(np.int32), X.data
+    return X.indptr.astype(np.int64), X.indices.astype(np.int32, copy=False), X.data
 
 
 def _positives(Y: csr_array, labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
