@@ -12,7 +12,7 @@ from xclassic import PDSparse, datasets, metrics
 from xclassic.linear import frank_wolfe
 from xclassic.linear.pd_sparse import Problem
 
-EXACT = {"bias": 0.0, "normalize": False, "eps": 1e-5, "max_passes": 3000}
+EXACT = {"l1": 0.1, "bias": 0.0, "normalize": False, "eps": 1e-5, "max_passes": 3000}
 
 
 def small_problem(seed, n_rows=12, n_features=6, n_labels=5, multi_class=False):
@@ -34,7 +34,7 @@ def weights(clf):
 def test_objective_equals_that_of_a_general_optimizer(seed, cost, l1):
     X, Y = small_problem(seed)
     best = naive.dual_objective(naive.solve(X, Y, cost, 0, l1), X, Y, 0, l1)
-    clf = PDSparse(cost, l1=l1, smoothing=0.0, **EXACT).fit(X, csr_array(Y))
+    clf = PDSparse(cost, smoothing=0.0, **EXACT | {"l1": l1}).fit(X, csr_array(Y))
     assert naive.objective(weights(clf), X, Y, cost, l1) == pytest.approx(best, rel=1e-3)
 
 
@@ -51,7 +51,7 @@ def test_smooth_loss_equals_that_of_a_general_optimizer(seed, cost):
 @pytest.mark.parametrize("l1", [0.0, 0.2])
 def test_one_label_a_row_is_crammer_singer_with_a_penalty(l1):
     X, Y = small_problem(0, n_rows=20, n_labels=4, multi_class=True)
-    clf = PDSparse(0.5, l1=l1, smoothing=0.0, **EXACT).fit(X, csr_array(Y))
+    clf = PDSparse(0.5, smoothing=0.0, **EXACT | {"l1": l1}).fit(X, csr_array(Y))
     if l1 == 0:
         svm = LinearSVC(C=0.5, multi_class="crammer_singer", fit_intercept=False, tol=1e-8, max_iter=100_000)
         expected = svm.fit(X, Y.argmax(axis=1)).coef_.T
@@ -66,7 +66,7 @@ def test_no_weight_is_left_above_the_largest_penalty(seed):
     X, Y = small_problem(seed, multi_class=True)
     largest = naive.largest_penalty(X, Y, 1.0)
     above, below = (
-        PDSparse(l1=factor * largest, smoothing=0.0, **EXACT | {"eps": 1e-9}).fit(X, csr_array(Y))
+        PDSparse(1.0, smoothing=0.0, **EXACT | {"eps": 1e-9, "l1": factor * largest}).fit(X, csr_array(Y))
         for factor in (1.05, 0.9)
     )
     assert np.abs(weights(above)).max() < 1e-3 < 1e-2 < np.abs(weights(below)).max()
@@ -160,7 +160,7 @@ def test_accuracy_on_bibtex():
     top = clf.predict_topk(data.X_test, 5)
     found = [100 * metrics.precision_at_k(data.Y_test, top, k) for k in (1, 3, 5)]
     assert (np.array(found) > [63, 38.5, 28]).all()
-    assert clf.weights_.n_values < 100_000
+    assert clf.weights_.n_values < 250_000
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,11 @@ class PDSparse(OneVsRestLinear):
 
     Parameters
     ----------
-    C : float, default=1.0
+    C : float, default=10.0
         Cost of a wrong order, above 0: the most that a row can weigh.
-    l1 : float, default=0.1
-        Penalty :math:`\lambda`, at least 0. A larger one gives fewer weights; from some value on there are none.
+    l1 : float, default=0.03
+        Penalty :math:`\lambda`, at least 0. A larger one gives fewer weights, first of all to rare labels; from some
+        value on there are none.
     smoothing : float, default=1.0
         :math:`\mu`, at least 0: the larger it is, the more labels beside the worst pair share the loss of a row; 0 is
         the loss of the paper.
@@ -104,9 +105,9 @@ class PDSparse(OneVsRestLinear):
 
     def __init__(
         self,
-        C: float = 1.0,
+        C: float = 10.0,
         *,
-        l1: float = 0.1,
+        l1: float = 0.03,
         smoothing: float = 1.0,
         refit: bool = False,
         eps: float = 0.01,
