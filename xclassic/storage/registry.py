@@ -17,6 +17,7 @@ ESTIMATORS = (
     "OneVsRestLeastSquares",
     "PDSparse",
     "PPDSparse",
+    "ProXML",
     "Parabel",
     "Bonsai",
     "PLT",
