@@ -46,6 +46,7 @@ from .linear.least_squares import OneVsRestLeastSquares as OneVsRestLeastSquares
 from .linear.nearest_centroid import NearestCentroid as NearestCentroid
 from .linear.pd_sparse import PDSparse as PDSparse
 from .linear.ppd_sparse import PPDSparse as PPDSparse
+from .linear.m3l import M3L as M3L
 from .linear.proxml import ProXML as ProXML
 from .neighbors.annexml import AnnexML as AnnexML
 from .neighbors.knn import KNN as KNN

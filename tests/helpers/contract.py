@@ -31,7 +31,7 @@ SINGLE_CALLS = {"_solve_task"}  # tasks of one call of LAPACK, which nothing can
 FORMS = ["unsorted", "duplicates", "int64", "float64", "read-only", "csc", "memory-mapped"]
 # Where weights are penalized and rows are not normalized, the scale of the features sets the strength of the penalty.
 PENALIZED = {
-    "BloomFilter", "Bonsai", "CPLST", "CompressedSensing", "DiSMEC", "HierarchicalXC", "LEML", "LTLS", "MACH",
+    "BloomFilter", "Bonsai", "CPLST", "CompressedSensing", "DiSMEC", "HierarchicalXC", "LEML", "LTLS", "M3L", "MACH",
     "OneVsRestLeastSquares", "PDSparse", "PLST", "PLT", "PPDSparse", "Parabel", "PrefixTree", "ProXML", "REML",
     "Rembrandt", "XRLinear", "XReg",
 }  # fmt: skip

@@ -18,6 +18,7 @@ ESTIMATORS = (
     "PDSparse",
     "PPDSparse",
     "ProXML",
+    "M3L",
     "Parabel",
     "Bonsai",
     "PLT",
