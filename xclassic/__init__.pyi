@@ -43,10 +43,10 @@ from .label_tree.xr_linear import XRLinear as XRLinear
 from .label_tree.xreg import XReg as XReg
 from .linear.dismec import DiSMEC as DiSMEC
 from .linear.least_squares import OneVsRestLeastSquares as OneVsRestLeastSquares
+from .linear.m3l import M3L as M3L
 from .linear.nearest_centroid import NearestCentroid as NearestCentroid
 from .linear.pd_sparse import PDSparse as PDSparse
 from .linear.ppd_sparse import PPDSparse as PPDSparse
-from .linear.m3l import M3L as M3L
 from .linear.proxml import ProXML as ProXML
 from .neighbors.annexml import AnnexML as AnnexML
 from .neighbors.knn import KNN as KNN

@@ -15,8 +15,8 @@ ESTIMATORS = (
     "NearestCentroid",
     "DiSMEC",
     "OneVsRestLeastSquares",
-    "PDSparse",
     "PPDSparse",
+    "PDSparse",
     "ProXML",
     "M3L",
     "Parabel",
@@ -40,10 +40,10 @@ ESTIMATORS = (
     "LEML",
     "REML",
     "CompressedSensing",
-    "LabelAugmentation",
+    "BloomFilter",
     "LTLS",
     "MACH",
-    "BloomFilter",
+    "LabelAugmentation",
 )
 TEXT_ESTIMATORS = ("T5Classifier",)  # Estimators that take texts, since they bring their own features.
 COMPOSITES = ("Blend",)  # Estimators that cannot be constructed without the other estimators they are made of.
