@@ -13,8 +13,8 @@ from sklearn.preprocessing import MaxAbsScaler
 import xclassic
 from tests.helpers.naive import forests as naive
 from xclassic import PfastreXML, SwiftXML, TopK, datasets
-from xclassic.instance_tree import swiftxml
-from xclassic.instance_tree.swiftxml import TwoViewSplitter
+from xclassic.instance_tree import two_views
+from xclassic.instance_tree.two_views import TwoViewSplitter
 from xclassic.metrics import check_held_out, precision_at_k
 from xclassic.parallel import RUNNING
 from xclassic.storage.folder import ModelFileError
@@ -147,7 +147,7 @@ def test_send_points_adds_the_margins_of_both_views():
     arguments = (*arguments, swiftxml._arrays(Z), room, 4)
     both = np.hstack([X.toarray(), Z.toarray()])
     margins = np.concatenate([both[points[:5]] @ planes[0] + 0.25, both[points[5:]] @ planes[1]])
-    for function in (swiftxml.send_points, swiftxml.send_points.python):
+    for function in (two_views.send_points, two_views.send_points.python):
         went[:] = 9
         function(*arguments, went, RUNNING)
         assert went.tolist() == (margins < 0).tolist()
