@@ -560,7 +560,7 @@ def test_explain_texts(run, books):
     ("line", "problem"),
     [
         ("trian", "No such command 'trian'"),
-        ("train Foo bibtex --model m", "there are DiSMEC"),
+        ("train Foo bibtex --model m", "there are RandomOrder"),
         ("train DiSMEC bibtex", "--model"),
         ("train DiSMEC bibtex --model m --depth 3", "No such option: --depth; accepted are --model"),
         ("train DiSMEC bibtex --model m --C x", "--C is 'x'; accepted is float"),

@@ -128,8 +128,10 @@ def test_label_augmentation_rejects_features_that_do_not_fit():
         LabelAugmentation().fit(X, Y, label_features=np.ones((37, 3)))
     with pytest.raises(ValueError, match="NaN"):
         LabelAugmentation().fit(X, Y, label_features=np.full((37, X.shape[1]), np.nan))
-    with pytest.raises(TypeError, match="estimator is a str"):
-        LabelAugmentation("DiSMEC").fit(X, Y)
+    with pytest.raises(TypeError, match="estimator is a int"):
+        LabelAugmentation(3).fit(X, Y)
+    with pytest.raises(ValueError, match="estimator"):
+        LabelAugmentation("SVM").fit(X, Y)
     with pytest.raises(ValueError, match="threshold"):
         augment_with_labels(X, Y, threshold=0)
     with pytest.raises(ValueError, match="150 rows but Y has 149"):

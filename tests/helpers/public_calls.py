@@ -9,8 +9,11 @@ from scipy.sparse import csr_array
 import xclassic
 from xclassic import (
     KNN,
+    M3L,
+    Blend,
     DiSMEC,
     FastXML,
+    LabelAugmentation,
     LabelHierarchy,
     LabelTree,
     SwiftXML,
@@ -45,6 +48,11 @@ def linear():
 @cache
 def forest():
     return FastXML(n_trees=2, max_leaf=2).fit(X, Y)
+
+
+@cache
+def blended():
+    return Blend([("one", DiSMEC()), ("other", KNN(4))])
 
 
 def swift():
@@ -116,6 +124,14 @@ MATRICES = {
     "check_held_out Y_true": (lambda m: [metrics.check_held_out(m, NONE) is None], Y),
     "check_held_out revealed": (lambda m: [metrics.check_held_out(NONE, m) is None], Y),
     "TopK.without labels": (lambda m: TOP.without(m), Y),
+    "LabelAugmentation.fit X": (lambda m: LabelAugmentation(XReg(max_leaf=2)).fit(m, Y).predict_topk(X), X),
+    "LabelAugmentation.fit y": (lambda m: LabelAugmentation(XReg(max_leaf=2)).fit(X, m).predict_topk(X), Y),
+    "augment_with_labels X": (lambda m: features.augment_with_labels(m, Y)[0], X),
+    "augment_with_labels Y": (lambda m: features.augment_with_labels(X, m)[2], Y),
+    "M3L.fit X": (lambda m: M3L().fit(m, Y).predict_topk(X), X),
+    "M3L.fit y": (lambda m: M3L().fit(X, m).predict_topk(X), Y),
+    "Blend.estimate_memory X": (lambda m: [blended().estimate_memory(m, Y) > 0], X),
+    "Blend.estimate_memory y": (lambda m: [blended().estimate_memory(X, m) > 0], Y),
     "SwiftXML.fit X": (lambda m: SwiftXML(n_trees=1).fit(m, Y).predict_topk(X), X),
     "SwiftXML.fit y": (lambda m: SwiftXML(n_trees=1).fit(X, m).predict_topk(X), Y),
     "SwiftXML.add_trees X": (lambda m: swift().add_trees(1, m, Y).predict_topk(X), X),

@@ -143,6 +143,7 @@ def test_prediction_ends_at_the_stop_byte(name):
     )
     method = Blend([("a", DiSMEC()), ("b", Parabel())]) if name == "Blend" else getattr(xclassic, name)()
     clf = method.fit(X, Y)
+    X = clf._check_input(X, reset=False)
     assert clf._topk(X, 3, None, RUNNING).counts.all()
     assert not clf._topk(X, 3, None, np.ones(1, np.uint8)).counts.any()
 

@@ -421,7 +421,7 @@ def test_load_rejects_damaged_pipelines(damage, load_changed):
 
 
 def test_load_constructs_our_classes_alone(load_changed):
-    with pytest.raises(ModelFileError, match=r"of class 'os.system'; version .* knows only DiSMEC, .*, Pipeline"):
+    with pytest.raises(ModelFileError, match=r"of class 'os.system'; version .* knows only RandomOrder, .*, Pipeline"):
         load_changed(change_class)
 
 

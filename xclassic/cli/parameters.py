@@ -16,7 +16,7 @@ import xclassic
 from xclassic.storage.registry import ESTIMATORS, TEXT_ESTIMATORS
 
 DEFAULTS = {"n_jobs": -1}  # Defaults that differ from the constructor's: a program may use all CPUs.
-OPTIONS = {"model": "base_model"}  # Names that differ from the constructor's: --model is the folder to write.
+OPTIONS = {"model": "base_model", "estimator": "method"}  # Names of the constructor that `train` uses for others.
 # How the help spells types.
 SPELLINGS = {"none": "none", "labeltree": "FOLDER", "ndarray": "FILE.npy", "tuple": "A,B", "str": "TEXT"}
 

@@ -14,15 +14,15 @@ from sklearn.base import clone
 
 from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
 from xclassic.linalg.label_vectors import label_vectors
-from xclassic.linear.dismec import DiSMEC
 from xclassic.parallel import StopByte
 from xclassic.rows import unit_rows
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
 from xclassic.storage.models import packed, unpacked
+from xclassic.storage.registry import ESTIMATORS, find_class
 from xclassic.topk import TopK
 from xclassic.validation.features import Features, canonical, check_rows
-from xclassic.validation.parameters import check_number
+from xclassic.validation.parameters import check_choice, check_number
 
 BLOCK = 1024  # Labels whose co-occurrences are counted together.
 HARD = 0.5  # Soft targets from here on are labels for methods that know no shares.
@@ -41,10 +41,10 @@ class LabelAugmentation(XMCClassifier):
 
     Parameters
     ----------
-    estimator : XMCClassifier, default=DiSMEC()
-        The method. One-vs-rest by `DiSMEC` and label trees with the squared hinge or the logistic loss take the shares
-        as weights of the positives (label trees without `all_rows` and hard negatives); other methods get the labels
-        whose share is at least 0.5, and a warning says so.
+    estimator : str or XMCClassifier, default="DiSMEC"
+        The method, or the name of one with its defaults. `DiSMEC`, and label trees with the squared hinge or the
+        logistic loss, take the shares as weights of the positives (not `PLT`, and not `XRLinear` with hard negatives).
+        Other methods get the labels whose share is at least 0.5, and a warning says so.
     threshold : float, default=0.1
         Smallest share that counts. Above 1 only the label itself is left.
     n_jobs : int, optional
@@ -97,7 +97,7 @@ class LabelAugmentation(XMCClassifier):
 
     def __init__(
         self,
-        estimator: XMCClassifier | None = None,
+        estimator: str | XMCClassifier = "DiSMEC",
         *,
         threshold: float = 0.1,
         n_jobs: int | None = None,
@@ -134,7 +134,12 @@ class LabelAugmentation(XMCClassifier):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         _check_threshold(self.threshold)
-        if self.estimator is not None and not isinstance(self.estimator, XMCClassifier):
+
+    def _check_method(self) -> None:
+        """Check what a model that is being loaded does not have at first."""
+        if isinstance(self.estimator, str):
+            check_choice("estimator", self.estimator, ESTIMATORS)
+        elif not isinstance(self.estimator, XMCClassifier):
             raise TypeError(
                 f"estimator is a {type(self.estimator).__name__}; pass an estimator of xclassic. Put what comes before "
                 "it in a pipeline in front of the augmentation."
@@ -142,7 +147,7 @@ class LabelAugmentation(XMCClassifier):
         self._method()._check_parameters()
 
     def _method(self) -> XMCClassifier:
-        return DiSMEC() if self.estimator is None else self.estimator
+        return find_class(self.estimator)() if isinstance(self.estimator, str) else self.estimator
 
     def _workers(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.n_jobs is None else parallel_config(n_jobs=self.n_jobs)
@@ -152,6 +157,7 @@ class LabelAugmentation(XMCClassifier):
         return self._method()._probabilistic
 
     def _fit(self, X: Features, Y: csr_array, label_features: Any = None) -> None:
+        self._check_method()
         method: XMCClassifier = clone(self._method())
         with self._workers():
             rows, targets, shares = augment_with_labels(X, Y, label_features, threshold=self.threshold)
@@ -179,7 +185,10 @@ class LabelAugmentation(XMCClassifier):
 
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
         header, arrays = packed(self.estimator_)
-        return with_prefix("estimator.", arrays), {"estimator": header, "given": self.estimator is not None}
+        return with_prefix("estimator.", arrays), {
+            "estimator": header,
+            "name": self.estimator if isinstance(self.estimator, str) else None,
+        }
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         method = unpacked(metadata["estimator"], without_prefix("estimator.", arrays), verify)
@@ -187,7 +196,8 @@ class LabelAugmentation(XMCClassifier):
         if not isinstance(method, XMCClassifier) or (method.classes_.size, method.n_features_in_) != sizes:
             raise ModelFileError("The method of the model has other labels or features than the model.")
         self.estimator_ = method
-        self.estimator = clone(method) if metadata["given"] is True else None
+        self.estimator = clone(method) if metadata["name"] is None else metadata["name"]
+        self._check_method()
 
 
 def augment_with_labels(
@@ -227,7 +237,8 @@ def augment_with_labels(
            [0.5, 1. ]], dtype=float32)
     """
     _check_threshold(threshold)
-    X, Y = check_rows(X, "X"), csr_array(check_rows(Y, "Y"))
+    X, Y = check_rows(X, "X"), csr_array(check_rows(Y, "Y"), copy=True)
+    Y.eliminate_zeros()
     if X.shape[0] != Y.shape[0]:
         raise ValueError(f"X has {X.shape[0]} rows but Y has {Y.shape[0]}.")
     if label_features is None:
