@@ -32,7 +32,7 @@ def weights_with_bias(clf):
 def test_objective_is_that_of_liblinear(bibtex, C):
     """LinearSVC penalizes its intercept as we do the constant feature."""
     Y = bibtex.Y[:1000, :8]
-    W = weights_with_bias(ProXML(C, eps=1e-4, max_steps=50_000).fit(bibtex.X[:1000], Y))
+    W = weights_with_bias(ProXML(C, eps=1e-4, max_passes=10_000).fit(bibtex.X[:1000], Y))
     X, rows = naive.with_bias(unit_rows(bibtex.X[:1000]), 1), unit_rows(bibtex.X[:1000])
     for label in np.flatnonzero(Y.sum(axis=0)):
         positive = Y[:, [label]].toarray().ravel() > 0
@@ -46,7 +46,7 @@ def test_objective_is_that_of_liblinear(bibtex, C):
 def test_optimum_satisfies_its_conditions(bibtex):
     """On the support the gradient is one against the sign of the weight, elsewhere at most one."""
     X, Y = bibtex.X[:500], bibtex.Y[:500, :20]
-    W = weights_with_bias(ProXML(2.0, eps=1e-7, max_steps=100_000).fit(X, Y))
+    W = weights_with_bias(ProXML(2.0, eps=1e-7, max_passes=10_000).fit(X, Y))
     X = naive.with_bias(unit_rows(X), 1)
     for label in range(20):
         w = W[:, label]
@@ -62,7 +62,7 @@ def test_proxml_equals_plain_proximal_gradient(seed, C, bias, dense):
     X = (random.standard_normal((12, 7)) * (random.random((12, 7)) < 0.6)).astype(np.float32)
     Y = (random.random((12, 3)) < random.random(3)).astype(np.float32)
     Y[0, 0] = 1
-    clf = ProXML(C, eps=1e-6, max_steps=100_000, bias=bias, normalize=False)
+    clf = ProXML(C, eps=1e-6, max_passes=10_000, bias=bias, normalize=False)
     clf.fit(X if dense else csr_array(X), csr_array(Y))
     W, X = weights_with_bias(clf), naive.with_bias(X, bias)
     W[-1] /= bias or 1
@@ -75,7 +75,7 @@ def test_proxml_equals_plain_proximal_gradient(seed, C, bias, dense):
 def test_gap_is_reported_and_kept(bibtex):
     clf = ProXML(eps=0.003).fit(bibtex.X[:500], bibtex.Y[:500])
     assert -1e-9 < clf.gaps_.min() <= clf.gaps_.max() <= 0.003
-    assert ProXML(eps=0.003, max_steps=1).fit(bibtex.X[:500], bibtex.Y[:500]).gaps_.max() > 0.003
+    assert ProXML(eps=0.003, max_passes=1).fit(bibtex.X[:500], bibtex.Y[:500]).gaps_.max() > 0.003
 
 
 def test_without_weights_labels_rank_by_frequency(bibtex):

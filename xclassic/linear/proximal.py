@@ -1,4 +1,5 @@
-"""Sparse classifiers with an L1 penalty, label by label, by accelerated proximal gradient on active features.
+"""Sparse classifiers with an L1 penalty, label by label, by proximal Newton steps on active features
+(Yuan, Chang, Hsieh and Lin, JMLR 11, 2010).
 
 Numba compiles it on the first call.
 """
@@ -12,15 +13,16 @@ from xclassic._kernels.jit import Jitted
 FEWEST_NEW = 16  # Features that may become active in a round, or as many as have a weight if these are more.
 ROUNDING = 1e-10  # Duality gaps below it, as shares of the objective, are rounding errors.
 INNER = 0.3  # Share of the duality gap over all features to which the problem of the active ones is solved.
-SLOWER = 2.0  # Factor of the curvature when a step was too long.
-STEEPEST = 1e12  # Factor of the curvature at which only rounding errors are left to gain.
-FASTER = 0.9  # Factor of the curvature after each step, so that steps become longer again.
+PASSES = 4  # Passes over the active features between two measurements of the gap.
+SHARE = 0.01  # Share of what the slope of a step promises by which the objective has to fall.
+HALVINGS = 30  # A step that is still too long after as many is only rounding errors away from the optimum.
+FLATTEST = 1e-6  # Least curvature of a step, as a share of that of rows that all have a loss.
 
 
 @Jitted
 def train_l1(  # type: ignore[no-untyped-def]
     row_ptr, row_features, row_values, column_ptr, column_rows, column_values, sums, squares, bias, label_ptr,
-    label_rows, C, eps, max_steps, stop,
+    label_rows, C, eps, max_passes, stop,
 ):  # fmt: skip
     """Minimize ``|w|_1 + C sum_i max(0, 1 - t_i w.x_i)^2`` for each label, where the constant feature is the last.
 
@@ -39,8 +41,8 @@ def train_l1(  # type: ignore[no-untyped-def]
     C : float
     eps : float
         Duality gap at which a label is done, as a share of its objective.
-    max_steps : int
-        Proximal steps after which a label is done in any case.
+    max_passes : int
+        Passes over the active features after which a label is done in any case.
     stop : ndarray of uint8, shape (1,)
 
     Returns
@@ -73,16 +75,15 @@ def train_l1(  # type: ignore[no-untyped-def]
         rows = positives.copy()
         place[rows] = np.arange(len(rows))
         slopes = np.zeros(0)
-        gap, steps = np.inf, 0
+        gap, passes = np.inf, 0
         while True:
             rows = _touch(column_ptr, column_rows, active, place, rows)
             part = _part(column_ptr, column_rows, column_values, active, place, n_features)
-            curvatures = 2 * C * squares[active]
             target = max(INNER * eps, min(INNER, INNER * gap))
-            before = steps
-            w, slopes, rest, steps = _solve(
-                part, active, n_features, curvatures, w, len(positives), len(rows), n_rows - len(rows), bias, C, target,
-                steps, max_steps, stop,
+            before = passes
+            w, slopes, rest, passes = _solve(
+                part, active, n_features, squares[active], w, len(positives), len(rows), n_rows - len(rows), bias, C,
+                target, passes, max_passes, stop,
             )  # fmt: skip
             gradient[:] = rest * sums
             for r in range(len(rows)):
@@ -94,12 +95,12 @@ def train_l1(  # type: ignore[no-untyped-def]
             constant = abs(bias * (slopes.sum() + rest * (n_rows - len(rows)))) if bias > 0 else 0.0
             steepest = max(constant, np.abs(gradient).max()) if n_features else constant
             gap = _gap(w, slopes, rest, n_rows - len(rows), steepest, C)
-            if gap <= eps or steps >= max_steps or stop[0]:
+            if gap <= eps or passes >= max_passes or stop[0]:
                 break
             is_active[active] = True
             new = _violators(gradient, is_active, max(FEWEST_NEW, np.count_nonzero(w)))
             is_active[active] = False
-            if len(new) == 0 and steps == before:  # The target was too loose for any step.
+            if len(new) == 0 and passes == before:  # The target was too loose for any step.
                 if target <= INNER * eps:
                     break
                 gap = target
@@ -173,21 +174,22 @@ def _part(column_ptr, column_rows, column_values, active, place, n_features):  #
 
 @Jitted
 def _solve(  # type: ignore[no-untyped-def]
-    part, active, n_features, curvatures, w, n_positives, n_places, n_rest, bias, C, target, steps, max_steps, stop
+    part, active, n_features, squares, w, n_positives, n_places, n_rest, bias, C, target, passes, max_passes, stop
 ):
-    """Take accelerated proximal steps over the active features until the gap of their problem is at most `target`.
+    """Take proximal Newton steps over the active features until the gap of their problem is at most `target`.
 
-    Return the weights, the slope of the loss at each row read and at the others, and the number of steps so far.
+    A step takes the curvature of the rows that have a loss now, and is halved until the objective falls as much as its
+    slope promises. The constant feature, the first one, moves with all others, so it takes its turn whenever as many
+    entries were read as it has. Return the weights, the slope of the loss at each row read and at the others, and the
+    number of passes so far.
     """
     ptr, rows, values = part
     n = len(active)
-    last, z_last = w.copy(), _margins(part, active, n_features, w, n_places, bias)
-    y, z = last.copy(), z_last.copy()
-    gradient, new = np.zeros(n), np.zeros(n)
-    slopes = np.zeros(n_places)
-    momentum, scale = 1.0, 1.0
+    z = _margins(part, active, n_features, w, n_places, bias)
+    slopes, gradient = np.zeros(n_places), np.zeros(n)
+    order, state = np.arange(n), np.uint64(n_positives)
     while True:
-        loss, rest = _losses(z, n_positives, n_rest, C, slopes)
+        _, rest = _losses(z, n_positives, n_rest, C, slopes)
         steepest = 0.0
         for a in range(n):
             if active[a] == n_features:
@@ -198,37 +200,116 @@ def _solve(  # type: ignore[no-untyped-def]
                     total += slopes[rows[p]] * values[p]
                 gradient[a] = total
             steepest = max(steepest, abs(gradient[a]))
-        if steps >= max_steps or stop[0] or _gap(y, slopes, rest, n_rest, steepest, C) <= target:
-            return y, slopes, rest, steps
-        while True:
-            bound, ahead = loss, 0.0
-            for a in range(n):
-                if curvatures[a] == 0:
-                    continue
-                curvature = scale * curvatures[a]
-                moved = y[a] - gradient[a] / curvature
-                new[a] = np.sign(moved) * max(0.0, abs(moved) - 1 / curvature)
-                change = new[a] - y[a]
-                bound += change * (gradient[a] + 0.5 * curvature * change)
-                ahead += curvature * change * (new[a] - last[a])
-            z_new = _margins(part, active, n_features, new, n_places, bias)
-            new_loss, _ = _losses(z_new, n_positives, n_rest, C, slopes)
-            if new_loss <= bound + 1e-12 * loss:
+        gap = _gap(w, slopes, rest, n_rest, steepest, C)
+        if passes >= max_passes or stop[0] or gap <= target:
+            return w, slopes, rest, passes
+        for _ in range(PASSES):
+            passes += 1
+            moved = False
+            for b in range(n - 1, 0, -1):
+                state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
+                other = np.int64((state >> np.uint64(33)) % np.uint64(b + 1))
+                order[b], order[other] = order[other], order[b]
+            read = 0
+            for a in order:
+                if active[a] != n_features:
+                    column = rows[ptr[a] : ptr[a + 1]], values[ptr[a] : ptr[a + 1]]
+                    moved |= _move(w, a, z, column, squares[a], n_positives, C)
+                    read += ptr[a + 1] - ptr[a]
+                if bias > 0 and (active[a] == n_features or read >= n_places):
+                    moved |= _move_constant(w, 0, z, squares[0], n_positives, n_rest, bias, C)
+                    read = 0
+            if not moved:
                 break
-            scale *= SLOWER
-            if scale > STEEPEST:
-                return last, slopes, rest, max_steps
-        steps += 1
-        scale *= FASTER
-        if ahead < 0:  # The momentum points away from where the step goes.
-            momentum = 1.0
-        following = (1 + np.sqrt(1 + 4 * momentum * momentum)) / 2
-        beta = (momentum - 1) / following
-        momentum = following
-        y[:] = new + beta * (new - last)
-        z[:] = z_new + beta * (z_new - z_last)
-        last[:] = new
-        z_last[:] = z_new
+        if not moved:  # Rounding errors are all that is left.
+            _, rest = _losses(z, n_positives, n_rest, C, slopes)
+            return w, slopes, rest, max(passes, max_passes) if target <= ROUNDING else passes
+
+
+@Jitted
+def _move(w, a, z, column, square, n_positives, C):  # type: ignore[no-untyped-def]
+    """Move the weight of one feature and the margins `z` of its rows; return whether it moved."""
+    rows, values = column
+    slope, curvature, loss = 0.0, 0.0, 0.0
+    for p in range(len(rows)):
+        r, x = rows[p], np.float64(values[p])
+        room = 1 - z[r] if r < n_positives else 1 + z[r]
+        if room > 0:
+            slope += -room * x if r < n_positives else room * x
+            curvature += x * x
+            loss += room * room
+    slope, curvature, loss = 2 * C * slope, 2 * C * curvature, C * loss
+    step = _newton_step(w[a], slope, max(curvature, FLATTEST * 2 * C * square))
+    if step == 0:
+        return False
+    promised = abs(w[a] + step) - abs(w[a]) + slope * step
+    for _ in range(HALVINGS):
+        penalty = abs(w[a] + step) - abs(w[a])
+        if slope * step + C * square * step * step + penalty <= SHARE * promised:
+            break  # The bound by the largest curvature falls enough, so the objective does.
+        new_loss = 0.0
+        for p in range(len(rows)):
+            r = rows[p]
+            margin = z[r] + step * values[p]
+            room = 1 - margin if r < n_positives else 1 + margin
+            if room > 0:
+                new_loss += room * room
+        if C * new_loss - loss + penalty <= SHARE * promised:
+            break
+        step *= 0.5
+        promised *= 0.5
+    else:
+        return False
+    w[a] += step
+    for p in range(len(rows)):
+        z[rows[p]] += step * values[p]
+    return True
+
+
+@Jitted
+def _move_constant(w, a, z, square, n_positives, n_rest, bias, C):  # type: ignore[no-untyped-def]
+    """Do what `_move` does for the constant feature, which all rows hold."""
+    slope, curvature, loss = 0.0, 0.0, 0.0
+    for r in range(len(z)):
+        weight = n_rest if r == len(z) - 1 else 1
+        room = 1 - z[r] if r < n_positives else 1 + z[r]
+        if room > 0:
+            slope += -room if r < n_positives else weight * room
+            curvature += weight
+            loss += weight * room * room
+    slope, curvature, loss = 2 * C * slope * bias, 2 * C * curvature * bias * bias, C * loss
+    step = _newton_step(w[a], slope, max(curvature, FLATTEST * 2 * C * square))
+    if step == 0:
+        return False
+    promised = abs(w[a] + step) - abs(w[a]) + slope * step
+    for _ in range(HALVINGS):
+        new_loss = 0.0
+        for r in range(len(z)):
+            margin = z[r] + step * bias
+            room = 1 - margin if r < n_positives else 1 + margin
+            if room > 0:
+                new_loss += (n_rest if r == len(z) - 1 else 1) * room * room
+        if C * new_loss - loss + abs(w[a] + step) - abs(w[a]) <= SHARE * promised:
+            break
+        step *= 0.5
+        promised *= 0.5
+    else:
+        return False
+    w[a] += step
+    z += step * bias
+    return True
+
+
+@Jitted
+def _newton_step(w, slope, curvature):  # type: ignore[no-untyped-def]
+    """Return the step to the minimum of the penalty and a parabola."""
+    if curvature == 0:
+        return 0.0
+    if slope + 1 <= curvature * w:
+        return -(slope + 1) / curvature
+    if slope - 1 >= curvature * w:
+        return -(slope - 1) / curvature
+    return -w
 
 
 @Jitted
