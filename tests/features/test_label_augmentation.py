@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from tests.helpers.contract import noisy
-from xclassic import KNN, PLT, DiSMEC, LabelAugmentation, LabelTree, Parabel, XRLinear, load
+from xclassic import KNN, PLT, Blend, DiSMEC, LabelAugmentation, LabelTree, Parabel, XRLinear, load
 from xclassic.features import augment_with_labels
 
 
@@ -100,6 +100,16 @@ def test_labels_without_rows_are_found_by_their_features():
     clf = LabelAugmentation().fit(X, Y, label_features=np.eye(4))
     assert clf.predict_topk(np.eye(4)[[3]], 1).ids.tolist() == [[3]]
     assert DiSMEC().fit(X, Y).predict_topk(np.eye(4)[[3]], 4).ids.tolist()[0].count(3) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*takes no shares")
+def test_label_augmentation_takes_a_blend():
+    X, Y = noisy()
+    blend = Blend([("one", DiSMEC()), ("other", KNN(n_neighbors=3))])
+    clf = LabelAugmentation(blend).fit(X, Y)
+    top = clf.predict_topk(X, 5)
+    assert top.counts.min() == 5
+    np.testing.assert_array_equal(clf.predict_topk(X[:1], 5).ids, top.ids[:1])
 
 
 def test_label_augmentation_follows_a_given_tree():

@@ -173,7 +173,8 @@ class LabelAugmentation(XMCClassifier):
         self.estimator_ = method
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
-        return self.estimator_._topk(X, k, labels, stop)
+        rows = self.estimator_._check_input(X, reset=False)  # A blend prepares rows for each of its members.
+        return self.estimator_._topk(rows, k, labels, stop)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         of_labels = L * max(1, nnz_x // max(1, n))
