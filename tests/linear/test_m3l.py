@@ -7,10 +7,18 @@ from sklearn.svm import LinearSVC
 
 from tests.helpers.naive import linear as naive
 from tests.helpers.naive.sparse_machines import coupled_duals, coupled_objective
-from xclassic import M3L
+from xclassic import M3L, datasets, metrics
 from xclassic.linear.correlation import checked_correlation, cooccurrence, independent_groups, least_eigenvalue
+from xclassic.parallel import spawn_seeds
 
-EXACT = {"tol": 1e-6, "max_passes": 100_000, "max_sweeps": 200, "prune": 0.0, "normalize": False}
+EXACT = {
+    "positive_weight": 1.0,
+    "tol": 1e-6,
+    "max_passes": 100_000,
+    "max_sweeps": 200,
+    "prune": 0.0,
+    "normalize": False,
+}
 
 
 def problem(n_labels, seed=0):
@@ -42,7 +50,7 @@ def test_identity_gives_independent_machines():
 def test_two_labels_reach_the_optimum_of_the_quadratic_program(rho, positive_weight):
     X, Y = problem(2)
     R = np.array([[1, rho], [rho, 1]])
-    clf = M3L(positive_weight=positive_weight, **EXACT).fit(X, Y, correlation=R)
+    clf = M3L(**EXACT | {"positive_weight": positive_weight}).fit(X, Y, correlation=R)
     A = naive.with_bias(X, 1)
     expected = A.T @ coupled_duals(A, Y, R, np.where(Y > 0, positive_weight, 1.0)) @ R
     np.testing.assert_allclose(weights_with_bias(clf, 2), expected, atol=2e-3)
@@ -87,6 +95,23 @@ def test_cooccurrence_is_positive_definite_and_sparse():
     whole = cooccurrence(Y, 0.5, 40).toarray()
     scaled = Y.toarray() / np.sqrt(Y.toarray().sum(axis=0))
     np.testing.assert_allclose(whole, 0.5 * np.eye(40) + 0.5 * scaled.T @ scaled, atol=1e-6)
+
+
+def test_costs_are_chosen_on_held_out_rows():
+    bibtex = datasets.load_bibtex()
+    X, Y = bibtex.X[:600], bibtex.Y[:600]
+    clf = M3L(random_state=1).fit(X, Y)
+    seed = int(spawn_seeds(1, 1)[0] % 2**32)
+    rows = np.random.default_rng(seed).permutation(600)
+    train, held_out = (rows[part] for part in datasets.stratified_split(Y[rows], test_size=0.2, random_state=seed))
+    values = {}
+    for C, weight in ((1.0, 1.0), (1.0, 2.0), (0.3, 5.0)):
+        R = cooccurrence(Y, 0.3, 10)
+        top = M3L(C, positive_weight=weight, random_state=1).fit(X[train], Y[train], correlation=R)
+        top = top.predict_topk(X[held_out], 5)
+        values[C * weight, C] = np.mean([metrics.precision_at_k(Y[held_out], top, k) for k in (1, 3, 5)])
+    assert clf.costs_ == max(values, key=values.get)
+    assert M3L(2.0, positive_weight=3.0).fit(X[:50], Y[:50]).costs_ == (6.0, 2.0)
 
 
 def test_groups_hold_no_coupled_labels():
