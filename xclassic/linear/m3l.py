@@ -241,7 +241,7 @@ class M3L(OneVsRestLinear):
         Y.sort_indices()
         diagonal = R.diagonal()
         coupling = csc_array(R - diags_array(diagonal))
-        norms = (row_norms(X, squared=True) + self.bias**2).astype(np.float32)
+        norms = (row_norms(X, squared=True) + self.bias * self.bias).astype(np.float32)
         train = partial(_train_task, (*_arrays(X), norms, float(self.bias), X.shape[1]))
         ends = np.cumsum([0, *(len(group) for group in groups)])
         parts = [csc_array((X.shape[0], len(group)), dtype=np.float64) for group in groups]
@@ -270,7 +270,7 @@ class M3L(OneVsRestLinear):
         combine = partial(_combine_task, csr_array(X.T), duals, csc_array(R), self.prune)
         parts = run_tasks(combine, label_ranges(len(labels)), n_jobs=self.n_jobs, verbose=self.verbose)
         models = hstack([csc_array((X.shape[1], 0), dtype=np.float32), *(part for part, _ in parts)], format="csc")
-        biases = np.concatenate([np.zeros(0), *(constant for _, constant in parts)]) * self.bias**2
+        biases = np.concatenate([np.zeros(0), *(constant for _, constant in parts)]) * self.bias * self.bias
         return BlockWeights.from_csc(csc_array(models), biases.astype(np.float32), labels)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:

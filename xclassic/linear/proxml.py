@@ -122,7 +122,9 @@ class ProXML(OneVsRestLinear):
         labels = by_descending_count(Y)
         positives = csc_array(Y)[:, labels]
         positives.sort_indices()
-        squares = np.append(columns.astype(np.float64).power(2).sum(axis=0), rows.shape[0] * float(self.bias) ** 2)
+        squares = np.append(
+            columns.astype(np.float64).power(2).sum(axis=0), rows.shape[0] * float(self.bias) * float(self.bias)
+        )
         statistics = columns.sum(axis=0, dtype=np.float64), squares
         options = float(self.C), float(self.eps), self.max_passes
         train = partial(_train_task, (*_arrays(rows), *_arrays(columns), *statistics, float(self.bias)), options)
