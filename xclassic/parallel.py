@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 from weakref import WeakSet
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 from joblib.parallel import SequentialBackend, ThreadingBackend, get_active_backend
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
@@ -267,3 +267,8 @@ def _limit(libraries: list[Any]) -> None:
         # Since threadpoolctl 3.8 the thread that sets a limit keeps all others from changing it, until it is cleared.
         if hasattr(library, "clear_controlling_thread"):
             library.clear_controlling_thread()
+
+
+def default_workers(n_jobs: int | None) -> AbstractContextManager[Any]:
+    """Let estimators that set no number of workers of their own have this one; None changes nothing."""
+    return nullcontext() if n_jobs is None else parallel_config(n_jobs=n_jobs)

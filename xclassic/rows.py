@@ -19,6 +19,11 @@ USUAL = (1e-2, 1e4)  # Median lengths of rows that are no reason for a warning.
 SLAB = 1024  # Rows that are worked on in float64 at a time.
 
 
+def compressed_arrays(matrix: Any) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]:
+    """Return pointers, indices and values of a CSR or CSC matrix, in the types that compiled loops take."""
+    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False), matrix.data
+
+
 def unit_rows(X: Features) -> Features:
     """Return `X` with rows of length one; rows of zeros stay, and `X` itself is returned if nothing changes."""
     X, norms, _ = _measured(X)

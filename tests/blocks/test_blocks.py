@@ -14,7 +14,7 @@ from tests.helpers.naive import blocks as naive_blocks
 from tests.helpers.naive import linear as naive
 from xclassic._kernels import blocks as kernels
 from xclassic.blocks import weights as weights_module
-from xclassic.blocks.problem import BlockProblem, by_descending_count
+from xclassic.blocks.problem import BlockProblem, by_descending_count, positives
 from xclassic.blocks.training import ridge_blocks, train_blocks
 from xclassic.blocks.weights import BlockWeights
 from xclassic.storage.folder import ModelFileError
@@ -150,7 +150,7 @@ def test_instruction_set_must_be_known():
 def test_stop_byte_ends_training():
     X, Y = problem_data()
     problem = BlockProblem(X, bias=1.0)
-    pointers, positives, _ = problem.positives(Y, np.arange(16))
+    pointers, rows, _ = positives(Y, np.arange(16))
     ones = np.ones(16, np.float32)
     cells, *_ = kernels.train_labels(
         problem.rows,
@@ -159,7 +159,7 @@ def test_stop_byte_ends_training():
         feature_of=problem.feature_of,
         row_weights=None,
         label_ptr=pointers,
-        label_rows=positives,
+        label_rows=rows,
         label_shares=None,
         positive_costs=ones,
         negative_costs=ones,

@@ -17,6 +17,7 @@ from xclassic.instance_tree import two_views
 from xclassic.instance_tree.two_views import TwoViewSplitter
 from xclassic.metrics import check_held_out, precision_at_k
 from xclassic.parallel import RUNNING
+from xclassic.rows import compressed_arrays
 from xclassic.storage.folder import ModelFileError
 
 
@@ -143,8 +144,8 @@ def test_send_points_adds_the_margins_of_both_views():
     plane_ptr, features = np.array([0, 3, 5]), np.array([1, 3, 4, 0, 6], np.int32)
     bias = np.array([0.25, 0], np.float32)
     went, room = np.zeros(9, np.uint8), np.zeros(7, np.float32)
-    arguments = (point_ptr, points, plane_ptr, features, planes[planes != 0], bias, two_views._arrays(X))
-    arguments = (*arguments, two_views._arrays(Z), room, 4)
+    arguments = (point_ptr, points, plane_ptr, features, planes[planes != 0], bias, compressed_arrays(X))
+    arguments = (*arguments, compressed_arrays(Z), room, 4)
     both = np.hstack([X.toarray(), Z.toarray()])
     margins = np.concatenate([both[points[:5]] @ planes[0] + 0.25, both[points[5:]] @ planes[1]])
     for function in (two_views.send_points, two_views.send_points.python):

@@ -68,13 +68,12 @@ class BlockProblem:
                 self.reading_order = np.lexsort((np.diff(X.indptr), window)).astype(np.int32)
         self.square_norms = (row_norms(X, squared=True) + bias * bias).astype(np.float32)
 
-    def positives(
-        self, Y: csr_array, labels: NDArray[Any]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-        """Return the positive rows of `labels` as (pointers per label, rows of the problem, entries of `Y`)."""
-        columns = csc_array(Y)[:, labels]
-        columns.sort_indices()
-        return columns.indptr.astype(np.int64), columns.indices.astype(np.int32), columns.data
+
+def positives(Y: csr_array, labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """Return the positive rows of `labels` as (pointers per label, rows, entries of `Y`)."""
+    columns = csc_array(Y)[:, labels]
+    columns.sort_indices()
+    return columns.indptr.astype(np.int64), columns.indices.astype(np.int32), columns.data
 
 
 def by_descending_count(Y: csr_array) -> NDArray[np.int64]:

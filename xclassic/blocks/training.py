@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 
 import xclassic._kernels.blocks as kernels
 from xclassic._kernels.arguments import LOSSES as kernel_losses
-from xclassic.blocks.problem import BlockProblem, label_ranges
+from xclassic.blocks.problem import BlockProblem, label_ranges, positives
 from xclassic.blocks.weights import BlockWeights
 from xclassic.parallel import StopByte, run_tasks
 
@@ -99,7 +99,7 @@ def train_blocks(
     Memory in addition to the finished weights: per worker ``64 (n_rows + n_active_features)`` bytes, and 64 for each
     row if there are `pair_costs`.
     """
-    pointers, positives, shares = problem.positives(Y if pair_costs is None else pair_costs, labels)
+    pointers, rows, shares = positives(Y if pair_costs is None else pair_costs, labels)
     train = partial(
         _train_task,
         problem,
@@ -113,7 +113,7 @@ def train_blocks(
         label_shares=None if pair_costs is None else shares,
     )
     tasks = [
-        (pointers[a : b + 1], positives, positive_costs[a:b], negative_costs[a:b], (seed + a) % 2**63)
+        (pointers[a : b + 1], rows, positive_costs[a:b], negative_costs[a:b], (seed + a) % 2**63)
         for a, b in label_ranges(len(labels))
     ]
     return run_blocks(train, tasks, labels, problem.n_features, n_jobs, verbose)
@@ -152,7 +152,7 @@ def ridge_blocks(
     Cost: ``4 nnz(X)`` multiply-adds per sweep and label. Memory in addition to the finished weights: per worker
     ``256 n_active_features`` bytes.
     """
-    pointers, positives, _ = problem.positives(Y, labels)
+    pointers, rows, _ = positives(Y, labels)
     diagonal = np.full(len(problem.feature_of) + 1, alpha, np.float32)
     diagonal[:-1] += _square_sums(problem)
     diagonal[-1] += problem.rows.n_rows * problem.rows.bias**2
@@ -166,7 +166,7 @@ def ridge_blocks(
         max_sweeps=max_sweeps,
         prune=prune,
     )
-    tasks = [(pointers[a : b + 1], positives, targets[a:b]) for a, b in label_ranges(len(labels))]
+    tasks = [(pointers[a : b + 1], rows, targets[a:b]) for a, b in label_ranges(len(labels))]
     return run_blocks(fit, tasks, labels, problem.n_features, n_jobs, verbose)
 
 

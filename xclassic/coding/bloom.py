@@ -231,10 +231,9 @@ class BloomFilter(XMCClassifier):
 
     def _margins(self, X: Features, stop: StopByte) -> NDArray[np.float32]:
         """Return the log-odds of all bits, shape (n_rows, n_bits)."""
-        top = self.weights_.ranked(self._prepare(X), self.n_bits_, stop=stop)
-        filled = top.filled()
+        used = self.weights_.labels >= 0
         margins = np.zeros((X.shape[0], self.n_bits_), np.float32)
-        margins[np.nonzero(filled)[0], top.ids[filled]] = top.scores[filled]
+        margins[:, self.weights_.labels[used]] = self.weights_.lane_scores(self._prepare(X), stop=stop)[:, used]
         return margins
 
     def _prune(self, threshold: float) -> None:

@@ -194,12 +194,12 @@ class LTLS(ExplainableClassifier):
         top = TopK.empty(X.shape[0], k)
         if not self.trellis_.n_paths:
             return top
-        margins = self.weights_.ranked(self._prepare(X), self.trellis_.n_edges, stop=stop)
-        edge_scores = np.empty(margins.scores.shape, np.float32)
-        np.put_along_axis(edge_scores, margins.ids.astype(np.int64), self._edge_scores(margins.scores), axis=1)
+        margins = self.weights_.lane_scores(self._prepare(X), stop=stop)[:, np.argsort(self.weights_.labels)]
+        margins = margins[:, -self.trellis_.n_edges :]  # Lanes without an edge come first.
+        edge_scores = self._edge_scores(margins).astype(np.float32)
         allowed = self.labels_ if labels is None else np.where(np.isin(self.labels_, labels), self.labels_, -1)
         best_labels(edge_scores, self.trellis_, allowed.astype(np.int32), k, *top, stop)
-        top.scores[~np.isfinite(margins.scores).all(axis=1), 0] = np.nan  # Paths of such margins have no order.
+        top.scores[~np.isfinite(margins).all(axis=1), 0] = np.nan  # Paths of such margins have no order.
         return top
 
     def _edge_scores(self, margins: NDArray[Any]) -> NDArray[Any]:

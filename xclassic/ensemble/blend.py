@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from joblib import parallel_config
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.special import expit
@@ -29,7 +27,7 @@ from xclassic.ensemble.members import (
     reads_features,
 )
 from xclassic.metrics._inputs import read_pairs
-from xclassic.parallel import StopByte
+from xclassic.parallel import StopByte, default_workers
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata, packed, unpacked
@@ -275,7 +273,7 @@ class Blend(XMCClassifier, _BaseComposition):
 
     def _prepared(self, X: Features | RawRows) -> MemberRows:
         parts: list[Any] = [None] * len(self.estimators_)
-        with self._workers():
+        with default_workers(self.n_jobs):
             for i in self._used() if X.shape[0] else []:
                 with naming(self.estimators[i][0]):
                     parts[i] = prepared(self.estimators_[i], X)
@@ -286,7 +284,7 @@ class Blend(XMCClassifier, _BaseComposition):
     def _fit(self, X: Features | RawRows, Y: csr_array) -> None:
         self.weights_ = self._given_weights()
         self.maps_ = np.empty((0, 3))
-        with self._workers():
+        with default_workers(self.n_jobs):
             if self.normalization == "probability" or self._searches_weights():
                 self._learn(X, Y)
             self.estimators_ = self._fit_members(X, Y)
@@ -300,10 +298,6 @@ class Blend(XMCClassifier, _BaseComposition):
 
     def _searches_weights(self) -> bool:
         return isinstance(self.weights, str) and len(self.estimators) > 1
-
-    def _workers(self) -> AbstractContextManager[Any]:
-        """Pass `n_jobs` on to members that do not set it."""
-        return nullcontext() if self.n_jobs is None else parallel_config(n_jobs=self.n_jobs)
 
     def _learn(self, X: Features | RawRows, Y: csr_array) -> None:
         """Fit the probabilities and the weights on held-out rows."""

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import numpy as np
-from joblib import parallel_config
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 from sklearn.base import clone
 
 from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
 from xclassic.linalg.label_vectors import label_vectors
-from xclassic.parallel import StopByte
+from xclassic.parallel import StopByte, default_workers
 from xclassic.rows import unit_rows
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
@@ -149,9 +147,6 @@ class LabelAugmentation(XMCClassifier):
     def _method(self) -> XMCClassifier:
         return find_class(self.estimator)() if isinstance(self.estimator, str) else self.estimator
 
-    def _workers(self) -> AbstractContextManager[Any]:
-        return nullcontext() if self.n_jobs is None else parallel_config(n_jobs=self.n_jobs)
-
     @property
     def _probabilistic(self) -> bool:  # type: ignore[override]
         return self._method()._probabilistic
@@ -159,7 +154,7 @@ class LabelAugmentation(XMCClassifier):
     def _fit(self, X: Features, Y: csr_array, label_features: Any = None) -> None:
         self._check_method()
         method: XMCClassifier = clone(self._method())
-        with self._workers():
+        with default_workers(self.n_jobs):
             rows, targets, shares = augment_with_labels(X, Y, label_features, threshold=self.threshold)
             if method._takes_relevance():
                 method._fit_checked(rows, targets, relevance=shares)

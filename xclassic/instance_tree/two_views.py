@@ -12,7 +12,7 @@ from xclassic._kernels.jit import Jitted
 from xclassic.instance_tree.fastxml import RankingSplitter, halved
 from xclassic.instance_tree.growing import Split
 from xclassic.parallel import StopByte
-from xclassic.rows import kernel_rows
+from xclassic.rows import compressed_arrays, kernel_rows
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,14 @@ class TwoViewSplitter:
             features,
             weights,
             bias,
-            _arrays(X),
-            _arrays(Z),
+            compressed_arrays(X),
+            compressed_arrays(Z),
             np.zeros(X.shape[1] + Z.shape[1], np.float32),
             X.shape[1],
             went,
             stop,
         )
         return halved(point_ptr, went, sizes, features, weights, bias)
-
-
-def _arrays(matrix: csr_array) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False), matrix.data
 
 
 @Jitted

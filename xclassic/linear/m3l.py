@@ -20,6 +20,7 @@ from xclassic.linear.correlation import checked_correlation, cooccurrence, indep
 from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
 from xclassic.metrics import precision_at_k
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
+from xclassic.rows import compressed_arrays
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
@@ -242,7 +243,7 @@ class M3L(OneVsRestLinear):
         diagonal = R.diagonal()
         coupling = csc_array(R - diags_array(diagonal))
         norms = (row_norms(X, squared=True) + self.bias * self.bias).astype(np.float32)
-        train = partial(_train_task, (*_arrays(X), norms, float(self.bias), X.shape[1]))
+        train = partial(_train_task, (*compressed_arrays(X), norms, float(self.bias), X.shape[1]))
         ends = np.cumsum([0, *(len(group) for group in groups)])
         parts = [csc_array((X.shape[0], len(group)), dtype=np.float64) for group in groups]
         seeds = spawn_seeds(self.random_state, self.max_sweeps).astype(np.uint32)
@@ -285,7 +286,13 @@ def _train_task(problem: Any, task: Any, stop: StopByte) -> Any:
 
     positives, own, others, diagonal, *options = task
     ptr, rows, duals, violations = train_hinge(
-        *problem, *_arrays(positives)[:2], *_arrays(own), *_arrays(others), diagonal, *options, stop
+        *problem,
+        *compressed_arrays(positives)[:2],
+        *compressed_arrays(own),
+        *compressed_arrays(others),
+        diagonal,
+        *options,
+        stop,
     )
     return csc_array((duals, rows, ptr), shape=own.shape), violations.max(initial=0)
 
@@ -300,7 +307,3 @@ def _combine_task(
     weights.data[np.abs(weights.data) <= prune] = 0
     weights.eliminate_zeros()
     return weights.astype(np.float32), shared.sum(axis=0)
-
-
-def _arrays(matrix: Any) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]:
-    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data

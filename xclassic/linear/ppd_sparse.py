@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 from sklearn.utils.extmath import row_norms
 
-from xclassic.blocks.problem import BlockProblem, by_descending_count, label_ranges
+from xclassic.blocks.problem import BlockProblem, by_descending_count, label_ranges, positives
 from xclassic.blocks.training import train_blocks
 from xclassic.blocks.weights import BlockWeights
 from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
+from xclassic.rows import compressed_arrays
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
 
@@ -174,9 +175,9 @@ class PPDSparse(OneVsRestLinear):
             return labels, labels[:0]
         from xclassic.linear.active_set import search_costs
 
-        rows, (pointers, positives) = _rows(X), _positives(Y, labels)
+        rows, (pointers, label_rows, _) = compressed_arrays(X), positives(Y, labels)
         columns = np.concatenate([[0], np.cumsum(np.bincount(X.indices, minlength=X.shape[1]))])
-        cost = partial(_costs, search_costs, rows, columns, positives, self.l1 / min(2, 4 * self.C))
+        cost = partial(_costs, search_costs, rows, columns, label_rows, self.l1 / min(2, 4 * self.C))
         tasks = [pointers[a : b + 1] for a, b in label_ranges(len(labels))]
         costs = [np.zeros(0, np.int64), *run_tasks(cost, tasks, n_jobs=self.n_jobs)]
         rare = np.concatenate(costs) <= SHARE * X.nnz
@@ -190,11 +191,12 @@ class PPDSparse(OneVsRestLinear):
             return csc_array((X.shape[1], 0), dtype=np.float32), np.zeros(0, np.float32), np.zeros(0)
         from xclassic.linear.active_set import solve_labels
 
-        columns, (pointers, positives) = csc_array(X), _positives(Y, labels)
-        matrix = (columns.indptr.astype(np.int64), columns.indices.astype(np.int32, copy=False), columns.data)
+        columns, (pointers, label_rows, _) = csc_array(X), positives(Y, labels)
         squares = row_norms(X, squared=True).astype(np.float32)
         options = (self.l1, self.C, self.bias, self.eps, self.max_passes)
-        solve = partial(_solve, solve_labels, (*_rows(X), *matrix, squares), positives, options)
+        solve = partial(
+            _solve, solve_labels, (*compressed_arrays(X), *compressed_arrays(columns), squares), label_rows, options
+        )
         ranges = label_ranges(len(labels))
         seeds = spawn_seeds(self.random_state, 1 + len(ranges))[1:]
         tasks = [(pointers[a : b + 1], int(seed) % 2**32) for (a, b), seed in zip(ranges, seeds, strict=True)]
@@ -207,23 +209,12 @@ class PPDSparse(OneVsRestLinear):
         return memory_of_blocks(n, d, L, nnz_x, self.n_jobs, arrays_per_feature=1) + 12 * nnz_x
 
 
-def _rows(X: csr_array) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    return X.indptr.astype(np.int64), X.indices.astype(np.int32, copy=False), X.data
-
-
-def _positives(Y: csr_array, labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the positive rows of `labels` as (pointers, rows)."""
-    columns = csc_array(Y)[:, labels]
-    columns.sort_indices()
-    return columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
-
-
 def _costs(
-    function: Any, rows: Any, column_ptr: Any, positives: Any, reach: float, label_ptr: Any, stop: StopByte
+    function: Any, rows: Any, column_ptr: Any, label_rows: Any, reach: float, label_ptr: Any, stop: StopByte
 ) -> Any:
-    return function(*rows, column_ptr, label_ptr, positives, reach, stop)
+    return function(*rows, column_ptr, label_ptr, label_rows, reach, stop)
 
 
-def _solve(function: Any, matrix: Any, positives: Any, options: Any, task: Any, stop: StopByte) -> Any:
+def _solve(function: Any, matrix: Any, label_rows: Any, options: Any, task: Any, stop: StopByte) -> Any:
     label_ptr, seed = task
-    return function(*matrix, label_ptr, positives, *options, seed, stop)
+    return function(*matrix, label_ptr, label_rows, *options, seed, stop)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
-from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
 from xclassic.blocks.problem import by_descending_count, label_ranges
 from xclassic.blocks.weights import BlockWeights
 from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
 from xclassic.parallel import StopByte, run_tasks
+from xclassic.rows import compressed_arrays
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
 
@@ -127,8 +127,10 @@ class ProXML(OneVsRestLinear):
         )
         statistics = columns.sum(axis=0, dtype=np.float64), squares
         options = float(self.C), float(self.eps), self.max_passes
-        train = partial(_train_task, (*_arrays(rows), *_arrays(columns), *statistics, float(self.bias)), options)
-        tasks = [_arrays(positives[:, a:b])[:2] for a, b in label_ranges(len(labels))]
+        train = partial(
+            _train_task, (*compressed_arrays(rows), *compressed_arrays(columns), *statistics, float(self.bias)), options
+        )
+        tasks = [compressed_arrays(positives[:, a:b])[:2] for a, b in label_ranges(len(labels))]
         parts = run_tasks(train, tasks, n_jobs=self.n_jobs, description="training", verbose=self.verbose)
         ends = np.cumsum(np.concatenate([np.zeros(1, np.int64), *(np.diff(part[0]) for part in parts)]))
         features, weights, biases, self.gaps_ = (
@@ -143,10 +145,6 @@ class ProXML(OneVsRestLinear):
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         scratch = effective_n_jobs(self.n_jobs) * (12 * nnz_x + 48 * (n + d))
         return 12 * nnz_x + 24 * d + scratch + memory_of_blocks(n, d, L, nnz_x, 1, arrays_per_feature=0)
-
-
-def _arrays(matrix: Any) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False), matrix.data
 
 
 def _train_task(problem: Any, options: Any, positives: Any, stop: StopByte) -> Any:
