@@ -74,18 +74,16 @@ class RandomOrder(XMCClassifier):
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         candidates = self.labels_ if labels is None else np.intersect1d(labels, self.labels_)
-        step = max(1, CELLS // max(1, candidates.size))
+        step = max(1, CELLS // self.classes_.size)
         tops = [TopK.empty(0, k)]
         keys = _mixed(_row_hashes(X) ^ self._seed)
         for start in range(0, X.shape[0], step):
             if stop[0]:
                 break
-            scores = _uniform(_mixed(keys[start : start + step, None] ^ _mixed(candidates.astype(np.uint64))))
-            found = csr_array(
-                (scores.ravel(), np.tile(candidates, len(scores)), np.arange(len(scores) + 1) * candidates.size),
-                shape=(len(scores), self.classes_.size),
-            )
-            tops.append(TopK.from_csr(found, k))
+            some = keys[start : start + step, None]
+            scores = np.full((len(some), self.classes_.size), -np.inf, np.float32)
+            scores[:, candidates] = _uniform(_mixed(some ^ _mixed(candidates.astype(np.uint64))))
+            tops.append(TopK.from_dense(scores, k))
         return TopK.concat(tops)
 
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
