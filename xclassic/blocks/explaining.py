@@ -82,6 +82,41 @@ class Reading:
         )
 
 
+class FullReading:
+    """All models of some weights, limited to the features of one row.
+
+    Attributes
+    ----------
+    labels : ndarray of int32, shape (n_models,)
+    margins : ndarray of float64, shape (n_models,)
+    """
+
+    def __init__(self, weights: BlockWeights, row: Row) -> None:
+        self._weights = weights
+        self._chunks = [Reading(weights, chunk, row) for chunk in range(len(weights.chunk_scales))]
+        used = weights.labels >= 0
+        self.labels = weights.labels[used]
+        self.margins = np.concatenate([np.zeros(0), *(chunk.margins for chunk in self._chunks)])[used]
+
+    def step(self, label: int, name: str, contribution: float, rivals: NDArray[np.float64] | None = None) -> Step:
+        """Return what the model of a label says, ranked among the margins of its rivals, by default of all models."""
+        ends = self._weights.chunk_group_ptr
+        lane = int(np.flatnonzero(self._weights.labels == label)[0])
+        chunk = int(np.searchsorted(ends, lane // LANES, side="right")) - 1
+        rivals = self.margins if rivals is None else rivals
+        return self._chunks[chunk].step(
+            lane := lane - LANES * int(ends[chunk]),
+            tree=0,
+            node=label,
+            name=name,
+            contribution=contribution,
+            rank=1 + int((rivals > self._chunks[chunk].margins[lane]).sum()),
+            n_siblings=len(rivals),
+            level_rank=None,
+            kept=True,
+        )
+
+
 class ExplainableClassifier(XMCClassifier):
     """Base of the methods whose scores come from linear models of labels, or of groups of labels in a tree."""
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from xclassic._kernels.arguments import LANES
 from xclassic.base import Arrays, Metadata, Verify
-from xclassic.blocks.explaining import ExplainableClassifier, Reading, Row
+from xclassic.blocks.explaining import ExplainableClassifier, FullReading, Row
 from xclassic.blocks.weights import BlockWeights
 from xclassic.explanation import Names, Step
 from xclassic.parallel import StopByte
@@ -44,26 +44,12 @@ class OneVsRestLinear(ExplainableClassifier):
         return self.weights_.ranked(self._prepare(X), k, labels, stop=stop)
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
-        weights = self.weights_
-        lanes = np.flatnonzero(weights.labels == label)
-        if not lanes.size:
+        if label not in self.weights_.labels:
             return 0.0, 0, []
-        chunk = int(np.searchsorted(weights.chunk_group_ptr, lanes[0] // LANES, side="right")) - 1
-        readings = [Reading(weights, c, row) for c in range(len(weights.chunk_feature_ptr) - 1)]
-        margins = np.concatenate([reading.margins for reading in readings])[weights.labels >= 0]
-        margin = readings[chunk].margins[lane := int(lanes[0]) - LANES * int(weights.chunk_group_ptr[chunk])]
-        step = readings[chunk].step(
-            lane,
-            tree=0,
-            node=label,
-            name=str((self.classes_ if label_names is None else label_names)[label]),
-            contribution=float(margin),
-            rank=1 + int((margins > margin).sum()),
-            n_siblings=len(margins),
-            level_rank=None,
-            kept=True,
-        )
-        return step.margin, 0, [step]
+        reading = FullReading(self.weights_, row)
+        score = float(reading.margins[reading.labels == label][0])
+        name = str((self.classes_ if label_names is None else label_names)[label])
+        return score, 0, [reading.step(label, name, score)]
 
     def _prune(self, threshold: float) -> None:
         self.weights_ = self.weights_.pruned(threshold)
