@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic._kernels.arguments import LANES
-from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
-from xclassic.blocks.problem import BlockProblem, by_descending_count
-from xclassic.blocks.training import train_blocks
+from xclassic.base import Arrays, Metadata, Verify
+from xclassic.blocks.problem import by_descending_count
 from xclassic.blocks.weights import BlockWeights
+from xclassic.coding.base import LinearCode
 from xclassic.coding.bloom_codes import Codes, bits_of_rows, default_bits, plain_codes, robust_codes
 from xclassic.parallel import StopByte, spawn_seeds
-from xclassic.storage.arrays import stored_array, stored_count, with_prefix, without_prefix
+from xclassic.storage.arrays import stored_array, stored_count
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
 
-class BloomFilter(XMCClassifier):
+class BloomFilter(LinearCode):
     r"""Every label is a few of some hundred bits, and a linear model predicts each bit: fewer models than labels.
 
     A row has the bits of all its labels, :math:`z_b = \max_l c_{lb}\, y_l`. For each bit, with :math:`t_i = 1` on the
@@ -177,11 +177,6 @@ class BloomFilter(XMCClassifier):
         if self.n_hubs is not None:
             check_number("n_hubs", self.n_hubs, minimum=0, integer=True)
         check_choice("decoder", self.decoder, ("blocks", "groups"))
-        check_number("C", self.C, minimum=0, inclusive=False)
-        check_number("prune", self.prune, minimum=0)
-        check_number("eps", self.eps, minimum=0, inclusive=False)
-        check_number("max_passes", self.max_passes, minimum=1, integer=True)
-        check_number("bias", self.bias, minimum=0)
 
     def _fit(self, X: Features, Y: csr_array) -> None:
         code_seed, row_seed = (int(seed) for seed in spawn_seeds(self.random_state, 2))
@@ -194,23 +189,7 @@ class BloomFilter(XMCClassifier):
                 n_bits = max(n_bits, 2 * self.bits_per_label)
             codes = plain_codes(Y.shape[1], labels, n_bits, self.bits_per_label, code_seed)
         self._take(codes)
-        Z = bits_of_rows(Y, codes)
-        bits = by_descending_count(Z)
-        costs = np.full(len(bits), self.C, np.float32)
-        self.weights_ = train_blocks(
-            BlockProblem(self._prepare(X), bias=self.bias),
-            Z,
-            bits,
-            loss="logistic",
-            eps=self.eps,
-            max_passes=self.max_passes,
-            prune=self.prune,
-            positive_costs=costs,
-            negative_costs=costs,
-            seed=row_seed,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        ).weights
+        self.weights_ = self._trained(self._prepare(X), bits_of_rows(Y, codes), "logistic", row_seed)
 
     def _take(self, codes: Codes) -> None:
         self.bits_, self.groups_, self.blocks_, self.n_bits_, self.spanning_share_, self.colliding_share_ = codes
@@ -225,19 +204,9 @@ class BloomFilter(XMCClassifier):
             allowed &= np.isin(np.arange(len(allowed)), labels)
         by_group = self.decoder == "groups"
         owners = self.groups_ if by_group else self.blocks_
-        margins = self._margins(X, stop)
+        margins = self._margins(X, self.n_bits_, stop)
         n_owners = int(owners.max(initial=-1)) + 1
         return TopK(*decode(margins, self.bits_, owners, n_owners, by_group, allowed, k, stop))
-
-    def _margins(self, X: Features, stop: StopByte) -> NDArray[np.float32]:
-        """Return the log-odds of all bits, shape (n_rows, n_bits)."""
-        used = self.weights_.labels >= 0
-        margins = np.zeros((X.shape[0], self.n_bits_), np.float32)
-        margins[:, self.weights_.labels[used]] = self.weights_.lane_scores(self._prepare(X), stop=stop)[:, used]
-        return margins
-
-    def _prune(self, threshold: float) -> None:
-        self.weights_ = self.weights_.pruned(threshold)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         n_bits = default_bits(L) if self.n_bits is None else self.n_bits
@@ -251,7 +220,7 @@ class BloomFilter(XMCClassifier):
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
         arrays = {"bits": self.bits_, "groups": self.groups_, "blocks": self.blocks_}
         shares = {"spanning_share": self.spanning_share_, "colliding_share": self.colliding_share_}
-        return arrays | with_prefix("weights.", self.weights_.arrays()), {"n_bits": self.n_bits_} | shares
+        return arrays | super()._get_arrays()[0], {"n_bits": self.n_bits_} | shares
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         n_labels, n_bits = self.classes_.size, stored_count(metadata, "n_bits")
@@ -265,5 +234,4 @@ class BloomFilter(XMCClassifier):
         if (bits[blocks >= 0] < 0).any():
             raise ModelFileError("A label of the model has a block but no bits.")
         self._take(Codes(bits, groups, blocks, n_bits, *shares))
-        parts = without_prefix("weights.", arrays)
-        self.weights_ = BlockWeights.from_arrays(parts, self.n_features_in_, n_bits, full=verify == "full")
+        self._set_weights(arrays, n_bits, verify)

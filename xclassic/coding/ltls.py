@@ -11,15 +11,15 @@ from scipy.sparse import csr_array
 
 from xclassic._kernels.arguments import LANES
 from xclassic.base import Arrays, Metadata, Verify
-from xclassic.blocks.explaining import ExplainableClassifier, Reading, Row
-from xclassic.blocks.problem import BlockProblem, by_descending_count
-from xclassic.blocks.training import LOSSES, train_blocks
+from xclassic.blocks.explaining import ExplainableClassifier, FullReading, Row
+from xclassic.blocks.training import LOSSES
 from xclassic.blocks.weights import BlockWeights
 from xclassic.coding.assignment import MAX_ENTRIES, order_by_similarity
+from xclassic.coding.base import LinearCode
 from xclassic.coding.trellis import Trellis
 from xclassic.explanation import Names, Step
 from xclassic.parallel import StopByte, spawn_seeds
-from xclassic.storage.arrays import stored_array, with_prefix, without_prefix
+from xclassic.storage.arrays import stored_array
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
@@ -28,7 +28,7 @@ from xclassic.validation.parameters import check_choice, check_number
 ASSIGNMENTS = ("similar", "random")
 
 
-class LTLS(ExplainableClassifier):
+class LTLS(LinearCode, ExplainableClassifier):
     r"""Labels as source-to-sink paths of a trellis: a model of logarithmic size, and top labels by list Viterbi.
 
     A trellis of width b has as many paths as there are labels, and :math:`O(b^2 \log_b L)` edges. With :math:`t_{ie}=1`
@@ -152,12 +152,7 @@ class LTLS(ExplainableClassifier):
         super()._check_parameters()
         check_number("width", self.width, minimum=2, integer=True)
         check_choice("assignment", self.assignment, ASSIGNMENTS)
-        check_number("C", self.C, minimum=0, inclusive=False)
         check_choice("loss", self.loss, LOSSES)
-        check_number("prune", self.prune, minimum=0)
-        check_number("eps", self.eps, minimum=0, inclusive=False)
-        check_number("max_passes", self.max_passes, minimum=1, integer=True)
-        check_number("bias", self.bias, minimum=0)
 
     def _fit(self, X: Features, Y: csr_array) -> None:
         X = self._prepare(X)
@@ -171,22 +166,7 @@ class LTLS(ExplainableClassifier):
         self.trellis_ = Trellis.of(len(seen), int(self.width))
         on_path = csr_array(Y[:, self.labels_] @ self.trellis_.incidence())
         on_path.data[:] = 1
-        edges = by_descending_count(on_path)
-        costs = np.full(len(edges), self.C, np.float32)
-        self.weights_ = train_blocks(
-            BlockProblem(X, bias=self.bias),
-            on_path,
-            edges,
-            loss=self.loss,
-            eps=self.eps,
-            max_passes=self.max_passes,
-            prune=self.prune,
-            positive_costs=costs,
-            negative_costs=costs,
-            seed=int(row_seed),
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        ).weights
+        self.weights_ = self._trained(X, on_path, self.loss, int(row_seed))
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         from xclassic.coding.viterbi import best_labels
@@ -194,8 +174,7 @@ class LTLS(ExplainableClassifier):
         top = TopK.empty(X.shape[0], k)
         if not self.trellis_.n_paths:
             return top
-        margins = self.weights_.lane_scores(self._prepare(X), stop=stop)[:, np.argsort(self.weights_.labels)]
-        margins = margins[:, -self.trellis_.n_edges :]  # Lanes without an edge come first.
+        margins = self._margins(X, self.trellis_.n_edges, stop)
         edge_scores = self._edge_scores(margins).astype(np.float32)
         allowed = self.labels_ if labels is None else np.where(np.isin(self.labels_, labels), self.labels_, -1)
         best_labels(edge_scores, self.trellis_, allowed.astype(np.int32), k, *top, stop)
@@ -209,39 +188,19 @@ class LTLS(ExplainableClassifier):
         return -(np.maximum(0, 1 - margins) ** 2)  # type: ignore[no-any-return]
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
-        paths, weights = np.flatnonzero(self.labels_ == label), self.weights_
+        paths = np.flatnonzero(self.labels_ == label)
         if not paths.size:
             return 0.0, 0, []
-        readings = [Reading(weights, chunk, row) for chunk in range(len(weights.chunk_scales))]
-        margins = np.zeros(self.trellis_.n_edges)
-        margins[weights.labels[weights.labels >= 0]] = np.concatenate([r.margins for r in readings])[
-            weights.labels >= 0
-        ]
-        edge_scores, steps = self._edge_scores(margins), []
-        for edge in self.trellis_.edges(int(paths[0])):
-            lane, margin = int(np.flatnonzero(weights.labels == edge)[0]), float(margins[edge])
-            chunk = int(np.searchsorted(weights.chunk_group_ptr, lane // LANES, side="right")) - 1
-            step = readings[chunk].step(
-                lane - LANES * int(weights.chunk_group_ptr[chunk]),
-                tree=0,
-                node=edge,
-                name=self.trellis_.name(edge),
-                contribution=float(edge_scores[edge]),
-                rank=1 + int((margins > margin).sum()),
-                n_siblings=len(margins),
-                level_rank=None,
-                kept=True,
-            )
-            steps.append(step)
-        return sum(step.contribution for step in steps), 0, steps
-
-    def _prune(self, threshold: float) -> None:
-        self.weights_ = self.weights_.pruned(threshold)
+        reading = FullReading(self.weights_, row)
+        edges = self.trellis_.edges(int(paths[0]))
+        gains = self._edge_scores(reading.margins[np.argsort(reading.labels)])[edges].tolist()  # Each edge has a model.
+        steps = [reading.step(e, self.trellis_.name(e), gain) for e, gain in zip(edges, gains, strict=True)]
+        return sum(gains), 0, steps
 
     # Persistence
 
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
-        return {"labels": self.labels_, **with_prefix("weights.", self.weights_.arrays())}, {}
+        return {"labels": self.labels_, **super()._get_arrays()[0]}, {}
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         n_labels = self.classes_.size
@@ -249,8 +208,8 @@ class LTLS(ExplainableClassifier):
         if len(labels) > n_labels or (np.bincount(labels, minlength=n_labels) > 1).any():
             raise ModelFileError("A label of the model has two paths.")
         self.labels_, self.trellis_ = labels, Trellis.of(len(labels), int(self.width))
-        parts, n_edges = without_prefix("weights.", arrays), self.trellis_.n_edges
-        self.weights_ = BlockWeights.from_arrays(parts, self.n_features_in_, n_edges, full=verify == "full")
+        n_edges = self.trellis_.n_edges
+        self._set_weights(arrays, n_edges, verify)
         if not np.array_equal(np.sort(self.weights_.labels[self.weights_.labels >= 0]), np.arange(n_edges)):
             raise ModelFileError(f"The {n_edges} edges of the trellis do not have a model each.")
 

@@ -14,14 +14,14 @@ from scipy.special import expit, log_expit
 
 from xclassic._kernels.arguments import LANES
 from xclassic.base import Arrays, Metadata, Verify
-from xclassic.blocks.explaining import ExplainableClassifier, Reading, Row
-from xclassic.blocks.problem import BlockProblem, by_descending_count
-from xclassic.blocks.training import LOSSES, train_blocks
+from xclassic.blocks.explaining import ExplainableClassifier, FullReading, Row
+from xclassic.blocks.training import LOSSES
 from xclassic.blocks.weights import BlockWeights
+from xclassic.coding.base import LinearCode
 from xclassic.coding.label_hashes import LabelHashes, smallest_prime
 from xclassic.explanation import Names, Step
 from xclassic.parallel import StopByte, spawn_seeds
-from xclassic.storage.arrays import stored_array, stored_count, with_prefix, without_prefix
+from xclassic.storage.arrays import stored_array, stored_count
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
@@ -34,7 +34,7 @@ AGGREGATES = ("geometric", "mean", "unbiased", "min")
 MAX_TABLES = 256
 
 
-class MACH(ExplainableClassifier):
+class MACH(LinearCode, ExplainableClassifier):
     r"""Labels hashed into few buckets several times over, with a linear model for each bucket.
 
     Each of R tables has a hash h of the labels into B buckets. A row belongs to a bucket if one of its labels does, and
@@ -137,7 +137,7 @@ class MACH(ExplainableClassifier):
     hashes_: LabelHashes
     weights_: BlockWeights
     n_undecidable_pairs_: int
-    _trained: NDArray[np.uint8]  # A bit for each label with a training row.
+    _seen: NDArray[np.uint8]  # A bit for each label with a training row.
 
     def __init__(
         self,
@@ -177,11 +177,6 @@ class MACH(ExplainableClassifier):
             check_number("n_buckets", self.n_buckets, minimum=2, integer=True)
         check_choice("aggregate", self.aggregate, AGGREGATES)
         check_choice("loss", self.loss, LOSSES)
-        check_number("C", self.C, minimum=0, inclusive=False)
-        check_number("prune", self.prune, minimum=0)
-        check_number("eps", self.eps, minimum=0, inclusive=False)
-        check_number("max_passes", self.max_passes, minimum=1, integer=True)
-        check_number("bias", self.bias, minimum=0)
 
     def _fit(self, X: Features, Y: csr_array) -> None:
         order, seed = spawn_seeds(self.random_state, 2).tolist()
@@ -189,7 +184,7 @@ class MACH(ExplainableClassifier):
         n_buckets = self.n_buckets or _usual_buckets(n_labels)
         self.hashes_ = LabelHashes.draw(self.n_tables, n_labels, n_buckets, np.random.default_rng(seed))
         seen = np.unique(Y.indices).astype(np.int64)
-        self._trained = np.packbits(np.isin(np.arange(n_labels), seen))
+        self._seen = np.packbits(np.isin(np.arange(n_labels), seen))
         self.n_undecidable_pairs_ = self.hashes_.undecidable_pairs(seen)
         if self.n_undecidable_pairs_:
             warnings.warn(
@@ -197,33 +192,17 @@ class MACH(ExplainableClassifier):
                 f"them apart. Raise n_tables above {self.n_tables} or n_buckets above {self.hashes_.n_buckets}.",
                 stacklevel=4,  # The level of the caller of fit.
             )
-        targets = self.hashes_.targets(Y)
-        places = by_descending_count(targets)
-        costs = np.full(len(places), self.C, np.float32)
-        self.weights_ = train_blocks(
-            BlockProblem(self._prepare(X), bias=self.bias),
-            targets,
-            places,
-            loss=self.loss,
-            eps=self.eps,
-            max_passes=self.max_passes,
-            prune=self.prune,
-            positive_costs=costs,
-            negative_costs=costs,
-            seed=order,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        ).weights
+        self.weights_ = self._trained(self._prepare(X), self.hashes_.targets(Y), self.loss, order)
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         from xclassic.coding.bucket_search import best_labels
 
-        hashes, margins = self.hashes_, self.weights_.lane_scores(self._prepare(X), stop=stop)
-        used = self.weights_.labels >= 0
-        values = np.full((X.shape[0], hashes.n_places), -np.inf, np.float32)  # Buckets without rows have no model.
-        values[:, self.weights_.labels[used]] = self._value(margins[:, used])
+        hashes, used = self.hashes_, self.weights_.labels[self.weights_.labels >= 0]
+        margins = self._margins(X, hashes.n_places, stop)
+        values = np.full_like(margins, -np.inf)  # Buckets without rows have no model.
+        values[:, used] = self._value(margins[:, used])
         scale, offsets = self._estimate(values)
-        allowed = np.unpackbits(self._trained, count=hashes.n_labels).astype(np.bool_)
+        allowed = np.unpackbits(self._seen, count=hashes.n_labels).astype(np.bool_)
         if labels is not None:
             allowed[np.setdiff1d(np.arange(hashes.n_labels), labels, assume_unique=True)] = False
         top = TopK.empty(X.shape[0], k)
@@ -255,33 +234,19 @@ class MACH(ExplainableClassifier):
         return 1.0 if self.aggregate == "min" else 1 / (R * (1 - q)), -q / (1 - q) * n_positive
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
-        weights, hashes = self.weights_, self.hashes_
-        readings = [Reading(weights, chunk, row) for chunk in range(len(weights.chunk_feature_ptr) - 1)]
+        reading, hashes = FullReading(self.weights_, row), self.hashes_
         margins = np.full(hashes.n_places, -np.inf)
-        used = weights.labels >= 0
-        margins[weights.labels[used]] = np.concatenate([reading.margins for reading in readings])[used]
+        margins[reading.labels] = reading.margins
         places = hashes.places(np.array([label]))[0]
-        if not np.unpackbits(self._trained)[label] or (margins[places] == -np.inf).any():
+        if not np.unpackbits(self._seen)[label] or (margins[places] == -np.inf).any():
             return 0.0, 0, []
+        parts = self._parts(margins, places)
+        tables = np.split(margins, len(places))
         steps = []
-        for table, (place, part) in enumerate(zip(places.tolist(), self._parts(margins, places), strict=True)):
-            lane = int(np.flatnonzero(weights.labels == place)[0])
-            chunk = int(np.searchsorted(weights.chunk_group_ptr, lane // LANES, side="right")) - 1
-            begin = table * hashes.n_buckets
-            rivals = margins[begin : begin + hashes.n_buckets]
-            step = readings[chunk].step(
-                lane - LANES * int(weights.chunk_group_ptr[chunk]),
-                tree=0,
-                node=place,
-                name=f"table {table + 1}, bucket {place - begin + 1}",
-                contribution=part,
-                rank=1 + int((rivals > margins[place]).sum()),
-                n_siblings=int((rivals > -np.inf).sum()),
-                level_rank=None,
-                kept=True,
-            )
-            steps.append(step)
-        return sum(step.contribution for step in steps), 0, steps
+        for t, (place, part, rivals) in enumerate(zip(places.tolist(), parts, tables, strict=True)):
+            name = f"table {t + 1}, bucket {place - t * hashes.n_buckets + 1}"
+            steps.append(reading.step(place, name, part, rivals[rivals > -np.inf]))
+        return sum(parts), 0, steps
 
     def _parts(self, margins: NDArray[np.float64], places: NDArray[np.int64]) -> list[float]:
         """Return what each bucket of a label adds to its score, given the margins of all buckets of a row."""
@@ -291,9 +256,6 @@ class MACH(ExplainableClassifier):
         if self.aggregate == "min":
             return np.where(np.arange(len(own)) == own.argmin(), own, 0.0).tolist()  # type: ignore[no-any-return]
         return (scale * own + offsets[0] / len(own)).tolist()  # type: ignore[no-any-return]
-
-    def _prune(self, threshold: float) -> None:
-        self.weights_ = self.weights_.pruned(threshold)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         B = min(self.n_buckets or _usual_buckets(L), L)
@@ -308,7 +270,7 @@ class MACH(ExplainableClassifier):
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
         hashes = {"factors": self.hashes_.factors, "shifts": self.hashes_.shifts}
         metadata = {"n_buckets": self.hashes_.n_buckets, "n_undecidable_pairs": self.n_undecidable_pairs_}
-        return hashes | {"trained": self._trained} | with_prefix("weights.", self.weights_.arrays()), metadata
+        return hashes | {"trained": self._seen} | super()._get_arrays()[0], metadata
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         n_labels, p = self.classes_.size, smallest_prime(self.classes_.size)
@@ -321,9 +283,8 @@ class MACH(ExplainableClassifier):
         shifts = stored_array(arrays, "shifts", np.int64, (self.n_tables,), (0, p - 1))
         self.hashes_ = LabelHashes(factors, shifts, n_labels, n_buckets)
         self.n_undecidable_pairs_ = pairs
-        self._trained = stored_array(arrays, "trained", np.uint8, (-(-n_labels // 8),))
-        parts, n_places = without_prefix("weights.", arrays), self.hashes_.n_places
-        self.weights_ = BlockWeights.from_arrays(parts, self.n_features_in_, n_places, full=verify == "full")
+        self._seen = stored_array(arrays, "trained", np.uint8, (-(-n_labels // 8),))
+        self._set_weights(arrays, self.hashes_.n_places, verify)
 
 
 def _usual_buckets(n_labels: int) -> int:
