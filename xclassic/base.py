@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xclassic.parallel import RUNNING, StopByte, run_tasks
 from xclassic.rows import rows_in_range, unit_rows, warn_of_scale
+from xclassic.shared_docs import complete
 from xclassic.storage.arrays import stored_count
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata, save
@@ -106,6 +107,10 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
     _target_dtype: np.dtype[Any]
     _labels_per_row: int
     _fitted: bool = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        complete(cls)
 
     # Hooks
 

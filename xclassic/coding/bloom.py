@@ -10,7 +10,6 @@ from scipy.sparse import csr_array
 from xclassic._kernels.arguments import LANES
 from xclassic.base import Arrays, Metadata, Verify
 from xclassic.blocks.problem import by_descending_count
-from xclassic.blocks.weights import BlockWeights
 from xclassic.coding.base import LinearCode
 from xclassic.coding.bloom_codes import Codes, bits_of_rows, default_bits, plain_codes, robust_codes
 from xclassic.parallel import StopByte, spawn_seeds
@@ -50,24 +49,9 @@ class BloomFilter(LinearCode):
     decoder : {"blocks", "groups"}, default="blocks"
         Whether a robust filter decodes each block for itself or, as the paper does, decides for one group of labels
         first, which loses accuracy where rows have labels of several groups (``spanning_share_``).
-    C : float, default=3.0
-        Cost of an error, above 0. A larger cost fits the training rows more closely.
-    prune : float, default=0.1
-        Weights of at most this absolute value are dropped after training; 0 keeps all.
-    eps : float, default=0.01
-        Duality gap at which the training of a bit ends, as a share of :math:`\|w\|^2 / 2`.
-    max_passes : int, default=20
-        Passes over all rows after which the training of a bit ends in any case.
-    bias : float, default=1.0
-        Value of a constant feature, which is regularized as the others are; 0 for none.
-    normalize : bool, default=True
-        Scale rows to unit length first, as the defaults of the other parameters expect.
-    n_jobs : int, optional
-        Workers, as joblib counts them. The model does not depend on it.
     random_state : int or None, default=0
         Seed of the codes and of the order of the rows; None takes a new one each time.
-    verbose : int, default=0
-        Above 0, show progress with the time left.
+    {shared}
 
     Attributes
     ----------
@@ -131,7 +115,6 @@ class BloomFilter(LinearCode):
 
     _probabilistic = True
 
-    weights_: BlockWeights
     bits_: NDArray[np.int32]
     groups_: NDArray[np.int32]
     blocks_: NDArray[np.int32]

@@ -13,7 +13,6 @@ from xclassic._kernels.arguments import LANES
 from xclassic.base import Arrays, Metadata, Verify
 from xclassic.blocks.explaining import ExplainableClassifier, FullReading, Row
 from xclassic.blocks.training import LOSSES
-from xclassic.blocks.weights import BlockWeights
 from xclassic.coding.assignment import MAX_ENTRIES, order_by_similarity
 from xclassic.coding.base import LinearCode
 from xclassic.coding.trellis import Trellis
@@ -49,27 +48,12 @@ class LTLS(LinearCode, ExplainableClassifier):
     assignment : {"similar", "random"}, default="similar"
         Which label gets which path. "similar" clusters labels, so that those with similar rows share edges, which
         helps most if the trellis is narrow; "random" is that of [2]_.
-    C : float, default=3.0
-        Cost of an error, above 0. A larger cost fits the training rows more closely.
     loss : {"logistic", "squared_hinge"}, default="logistic"
         "squared_hinge" has :math:`\max(0, 1 - t_{ie}\, w_e \cdot x_i)^2` in place of the logistic loss, in training and
         in scores. Try a smaller `C` with it.
-    prune : float, default=0.1
-        Weights of at most this absolute value are dropped after training; 0 keeps all.
-    eps : float, default=0.01
-        Duality gap at which the training of an edge ends, as a share of :math:`\|w_e\|^2 / 2`.
-    max_passes : int, default=20
-        Passes over all rows after which the training of an edge ends in any case.
-    bias : float, default=1.0
-        Value of a constant feature, which is regularized as the others are; 0 for none.
-    normalize : bool, default=True
-        Scale rows to unit length first, as the defaults of the other parameters expect.
-    n_jobs : int, optional
-        Workers, as joblib counts them. The model does not depend on it.
     random_state : int or None, default=0
         Seed of the assignment and of the order of the rows; None takes a new one each time.
-    verbose : int, default=0
-        Above 0, show progress with the time left.
+    {shared}
 
     Attributes
     ----------
@@ -117,7 +101,6 @@ class LTLS(LinearCode, ExplainableClassifier):
 
     trellis_: Trellis
     labels_: NDArray[np.int32]
-    weights_: BlockWeights
 
     def __init__(
         self,

@@ -21,10 +21,11 @@ from xclassic.label_tree.explaining import explain_path
 from xclassic.label_tree.nodes import LOSSES, Matcher, NodeSolver, train_tree
 from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.search import TreeModel, search
-from xclassic.label_tree.shared_docs import complete
+from xclassic.label_tree.shared_docs import NOTES, PARAMETERS
 from xclassic.label_tree.tree import LabelTree
 from xclassic.linalg.label_vectors import label_vectors
 from xclassic.parallel import StopByte, spawn_seeds
+from xclassic.shared_docs import complete
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
@@ -90,8 +91,8 @@ class LabelTreeClassifier(ExplainableClassifier):
         self.verbose = verbose
 
     def __init_subclass__(cls) -> None:
+        complete(cls, PARAMETERS, NOTES)
         super().__init_subclass__()
-        complete(cls)
 
     # Hooks of a method
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
+from xclassic import shared_docs
 
-_PARAMETERS = {
+PARAMETERS = shared_docs.PARAMETERS | {
     "n_trees": """int, default={}
         Trees, whose scores are averaged. They differ in the random start of the grouping.""",
     "tree": """LabelTree or sequence of them, optional
@@ -25,44 +24,15 @@ _PARAMETERS = {
         squares the relative residual.""",
     "max_passes": """int, default={}
         Passes over the rows of a node after which the training of a child ends in any case.""",
-    "prune": """float, default={}
-        Weights of at most this absolute value are dropped after training; 0 keeps all.""",
     "weight_dtype": """{{"float32", "float16", "int8"}}, default={}
         How weights are stored. "float16" predicts the same but for the order of near ties; "int8" loses a little more
         and makes the smallest model.""",
-    "bias": """float, default={}
-        Value of a constant feature, which is regularized like the others; 0 for none.""",
-    "normalize": """bool, default={}
-        Scale rows to unit length first, as the defaults of the other parameters expect.""",
-    "n_jobs": """int, optional
-        Workers, as joblib counts them. The model does not depend on it.""",
     "random_state": """int or None, default={}
         Seed of the grouping and of the order of rows; None takes a new one each time.""",
-    "verbose": """int, default={}
-        Above 0, show progress with the time left.""",
 }
 
-_NOTES = """Labels without a training row are never predicted; rows without labels are not trained on. A node whose rows
+NOTES = """Labels without a training row are never predicted; rows without labels are not trained on. A node whose rows
     all belong to one child is a constant. Scores lie in [0, 1].
 
     Cost: each row is trained on in the nodes that its labels pass, ``O(log L)`` of them. Memory: the label vectors, a
     copy of the rows of one node for each worker, and the finished model."""
-
-
-def complete(estimator: type) -> None:
-    """Fill in the marks ``{n_trees}``, ``{shared}`` and ``{notes}`` of a docstring from its parameters."""
-    text = inspect.getdoc(estimator)  # It is not indented, as Python 3.13 keeps docstrings anyway.
-    if text is None or "{shared}" not in text:
-        return
-    signature = inspect.signature(estimator)
-    described = [name for name in signature.parameters if name in _PARAMETERS and f"\n{name} : " not in text]
-    shared = "\n".join(_entry(name, signature.parameters[name].default) for name in described if name != "n_trees")
-    n_trees = _entry("n_trees", signature.parameters["n_trees"].default)
-    text = text.replace("{n_trees}", n_trees).replace("{shared}", shared).replace("{notes}", inspect.cleandoc(_NOTES))
-    estimator.__doc__ = f"\n{text}\n"
-
-
-def _entry(name: str, default: Any) -> str:
-    shown = f'"{default}"' if isinstance(default, str) else repr(default)
-    first, *lines = _PARAMETERS[name].format(shown).splitlines()
-    return "\n".join([f"{name} : {first}", *(f"    {line.strip()}" for line in lines)])

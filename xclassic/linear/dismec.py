@@ -26,32 +26,18 @@ class DiSMEC(OneVsRestLinear):
 
     Parameters
     ----------
-    C : float, default=1.0
-        Cost of an error, above 0. A larger cost fits the training rows more closely.
+    {C}
     loss : {"squared_hinge", "logistic"}, default="squared_hinge"
-    prune : float, default=0.1
-        Weights of at most this absolute value are dropped after training; 0 keeps all. A larger value means a smaller
+    {prune} A larger value means a smaller
         model and faster prediction. The paper has 0.01, label trees usually 0.1. On held-out training rows of four data
         sets the two are equally accurate; on the long-tailed ones 0.1 keeps a seventh of the weights.
-    eps : float, default=0.01
-        Duality gap at which the training of a label ends, as a share of :math:`\|w\|^2 / 2`. The weights then differ
+    {eps} The weights then differ
         from the optimal ones, in squared length, by at most this share. Usually they are far closer.
-    max_passes : int, default=20
-        Passes over all rows after which the training of a label ends in any case.
     propensity : {"default", "wikipedia", "amazon"}, tuple of (A, B), or None, default=None
         Weigh the positives of label l by :math:`c_i = 2/p_l - 1` with p_l its propensity under the preset or the
         constants. This favors rare labels (higher PSP@k), often at some cost in P@k. Since it raises the cost of
         errors, try a smaller `C` with it.
-    bias : float, default=1.0
-        Value of a constant feature, which is regularized as the others are; 0 for none.
-    normalize : bool, default=True
-        Scale rows to unit length first, as the defaults of the other parameters expect.
-    n_jobs : int, optional
-        Workers, as joblib counts them. The model does not depend on it.
-    random_state : int or None, default=0
-        Seed of the order of the rows; None takes a new one each time.
-    verbose : int, default=0
-        Above 0, show progress with the time left.
+    {shared}
 
     Attributes
     ----------

@@ -44,8 +44,7 @@ class M3L(OneVsRestLinear):
 
     Parameters
     ----------
-    C : float, default=1.0
-        Cost of an error, above 0. A larger cost fits the training rows more closely.
+    {C}
     positive_weight : float or "auto", default="auto"
         Factor of the cost where a row has the label, above 0. Where labels are rare a larger one helps, and where rows
         have many labels it harms. "auto" tries 1, 2, and 5 with 0.3 times `C`, on up to 5,000 rows of which a fifth is
@@ -57,24 +56,13 @@ class M3L(OneVsRestLinear):
         Weight of the cosines, from 0 to 1. It is reduced where R would get an eigenvalue below 0.1.
     n_neighbors : int, default=10
         Labels that each label is coupled with; others may choose it too.
-    prune : float, default=0.1
-        Weights of at most this absolute value are dropped after training.
     tol : float, default=0.1
         Largest projected gradient of the dual at which a label is done, as that of liblinear.
     max_passes : int, default=50
         Passes over the rows after which the training of a label ends within a sweep.
     max_sweeps : int, default=10
         Sweeps over all labels after which training ends.
-    bias : float, default=1.0
-        Value of a constant feature, which is regularized as the others are; 0 for none.
-    normalize : bool, default=True
-        Scale rows to unit length first, as the defaults of the other parameters expect.
-    n_jobs : int, optional
-        Workers, as joblib counts them. The model does not depend on it.
-    random_state : int or None, default=0
-        Seed of the order of the rows; None takes a new one each time.
-    verbose : int, default=0
-        Above 0, show progress with the time left.
+    {shared}
 
     Attributes
     ----------

@@ -34,8 +34,6 @@ class ProXML(OneVsRestLinear):
         Cost of an error, above 0: one over the :math:`\lambda` of the paper. A larger cost fits the training rows more
         closely, with more weights. A small one leaves no weights but the constant ones, so that labels rank by
         frequency, and finally, at one over twice the number of rows, no weights at all: all labels then score 0.
-    prune : float, default=0.0
-        Weights of at most this absolute value are dropped after training.
     eps : float, default=0.05
         Duality gap at which the training of a label ends, as a share of its objective. The objective is then at most
         that far from the least one, and usually far closer: on bibtex by 0.01 percent, 0.2 at most.
@@ -45,10 +43,7 @@ class ProXML(OneVsRestLinear):
         Value of a constant feature, which is penalized as the others are; 0 for none.
     normalize : bool, default=True
         Scale rows to unit length first, as the default of `C` expects.
-    n_jobs : int, optional
-        Workers, as joblib counts them. The model does not depend on it.
-    verbose : int, default=0
-        Above 0, show progress with the time left.
+    {shared}
 
     Attributes
     ----------
