@@ -4,7 +4,7 @@ from xclassic.features.agglomeration import FeatureAgglomeration
 from xclassic.features.autoencoder import Autoencoder
 from xclassic.features.bert import BertEncoder
 from xclassic.features.fourier import FourierFeatures
-from xclassic.features.label_augmentation import augment_with_labels
+from xclassic.features.label_rows import augment_with_labels
 from xclassic.features.text import TextFeatures
 
 __all__ = [

@@ -7,22 +7,20 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array
 from sklearn.base import clone
 
 from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
-from xclassic.linalg.label_vectors import label_vectors
+from xclassic.features.label_rows import augment_with_labels, check_threshold
 from xclassic.parallel import StopByte, default_workers
-from xclassic.rows import unit_rows
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
 from xclassic.storage.models import packed, unpacked
 from xclassic.storage.registry import ESTIMATORS, find_class
 from xclassic.topk import TopK
-from xclassic.validation.features import Features, canonical, check_rows
-from xclassic.validation.parameters import check_choice, check_number
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_choice
 
-BLOCK = 1024  # Labels whose co-occurrences are counted together.
 HARD = 0.5  # Soft targets from here on are labels for methods that know no shares.
 
 
@@ -131,7 +129,7 @@ class LabelAugmentation(XMCClassifier):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        _check_threshold(self.threshold)
+        check_threshold(self.threshold)
 
     def _check_method(self) -> None:
         """Check what a model that is being loaded does not have at first."""
@@ -196,95 +194,8 @@ class LabelAugmentation(XMCClassifier):
         self._check_method()
 
 
-def augment_with_labels(
-    X: Any, Y: Any, label_features: Any = None, *, threshold: float = 0.1
-) -> tuple[Features, csr_array, csr_array]:
-    """Return the rows and one further row for each label, with soft targets by co-occurrence.
-
-    Parameters
-    ----------
-    X : sparse matrix or array-like, shape (n_rows, n_features)
-    Y : sparse or dense 0-1 matrix, shape (n_rows, n_labels)
-    label_features : sparse matrix or array-like, shape (n_labels, n_features), optional
-        By default the centroids of the labels' rows, of unit length; see `LabelAugmentation`.
-    threshold : float, default=0.1
-        Smallest share of a label's rows that a companion must have. Above 1 only the label itself is left.
-
-    Returns
-    -------
-    rows : csr_array or ndarray of float32, shape (n_rows + n_used_labels, n_features)
-        Labels whose features are all zero are left out. Sparse if `X` is.
-    targets : csr_array of ones, shape (n_rows + n_used_labels, n_labels)
-    shares : csr_array of float32, of the shape and with the entries of `targets`
-        1 in the rows of `X`; in those of labels the share, and 1 for the label itself.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If a matrix is none of finite numbers or their shapes do not fit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from xclassic.features import augment_with_labels
-    >>> rows, targets, shares = augment_with_labels(np.eye(3), np.array([[1, 0], [1, 1], [0, 1]]))
-    >>> shares.toarray()[3:]
-    array([[1. , 0.5],
-           [0.5, 1. ]], dtype=float32)
-    """
-    _check_threshold(threshold)
-    X, Y = check_rows(X, "X"), csr_array(check_rows(Y, "Y"), copy=True)
-    Y.eliminate_zeros()
-    if X.shape[0] != Y.shape[0]:
-        raise ValueError(f"X has {X.shape[0]} rows but Y has {Y.shape[0]}.")
-    if label_features is None:
-        further = label_vectors(unit_rows(X), Y)
-    else:
-        further = check_rows(label_features, "label_features", X.shape[1])
-        if further.shape[0] != Y.shape[1]:
-            raise ValueError(
-                f"label_features has {further.shape[0]} rows but there are {Y.shape[1]} labels; give each label one "
-                "row, in the order of classes_."
-            )
-    used = np.flatnonzero(np.asarray(abs(further).sum(axis=1)).ravel())
-    shares = csr_array(vstack([_ones(Y), _label_shares(Y, threshold)[used]], format="csr"), dtype=np.float32)
-    return _stacked(X, further[used]), _ones(shares), shares
-
-
-def _check_threshold(threshold: Any) -> None:
-    check_number("threshold", threshold, minimum=0, inclusive=False)
-
-
-def _label_shares(Y: csr_array, threshold: float) -> csr_array:
-    """Return for each label the share of its rows that each other label has too, where it is at least `threshold`."""
-    Y = _ones(Y)
-    by_label = csr_array(Y.T)
-    counts = np.diff(by_label.indptr)
-    blocks = []
-    for start in range(0, Y.shape[1], BLOCK):
-        together = csr_array(by_label[start : start + BLOCK] @ Y)
-        row = np.repeat(np.arange(together.shape[0]), np.diff(together.indptr)) + start
-        share = together.data / counts[row]
-        kept = (share >= threshold) & (row != together.indices)
-        blocks.append((share[kept], row[kept], together.indices[kept]))
-    own = np.arange(Y.shape[1])
-    share, row, column = (np.concatenate(parts) for parts in zip(*blocks, (np.ones(Y.shape[1]), own, own), strict=True))
-    return csr_array((share.astype(np.float32), (row, column)), shape=(Y.shape[1], Y.shape[1]))
-
-
-def _ones(Y: csr_array) -> csr_array:
-    return csr_array((np.ones(Y.nnz, np.float32), Y.indices, Y.indptr), shape=Y.shape)
-
-
 def _at_least(shares: csr_array, share: float) -> csr_array:
     hard = shares.copy()
     hard.data = (hard.data >= share).astype(np.float32)
     hard.eliminate_zeros()
     return hard
-
-
-def _stacked(X: Features, further: Features) -> Features:
-    """Return rows in the container of the first."""
-    if not isinstance(X, np.ndarray):
-        return canonical(vstack([X, csr_array(further)], format="csr", dtype=np.float32), "rows")
-    return np.vstack([X, further if isinstance(further, np.ndarray) else further.toarray()])
