@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import warnings
 from math import isqrt
-from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.special import expit, log_expit
 
 from xclassic._kernels.arguments import LANES
 from xclassic.base import Arrays, Metadata, Verify
 from xclassic.blocks.explaining import ExplainableClassifier, FullReading, Row
 from xclassic.blocks.training import LOSSES
-from xclassic.blocks.weights import BlockWeights
 from xclassic.coding.base import LinearCode
+from xclassic.coding.bucket_estimators import AGGREGATES, BucketEstimator
 from xclassic.coding.label_hashes import LabelHashes, smallest_prime
 from xclassic.explanation import Names, Step
 from xclassic.parallel import StopByte, spawn_seeds
@@ -27,10 +25,6 @@ from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
-# How steeply the probability of a bucket grows with its margin. Logistic curves that were fitted to held-out training
-# rows of three data sets had slopes of 2.4 to 4.8, and of 0.8 to 1 for the logistic loss.
-SLOPES = {"squared_hinge": 3.0, "logistic": 1.0}
-AGGREGATES = ("geometric", "mean", "unbiased", "min")
 MAX_TABLES = 256
 
 
@@ -52,7 +46,7 @@ class MACH(LinearCode, ExplainableClassifier):
     ----------
     n_tables : int, default=8
         Tables R, 1 to 256. Model, training and prediction grow with them. Two labels that share a bucket in one table
-        differ in another: of L labels, about :math:`L^2 B^{-R} / 2` pairs remain that share all buckets.
+        usually differ in another: of L labels, about :math:`L^2 B^{-R} / 2` pairs remain that share all buckets.
     n_buckets : int or None, default=None
         Buckets B of each table, at least 2; None for the next integer above four times the root of the number of
         labels. More are more accurate and a larger model. With as many as labels each label has a bucket of its own,
@@ -66,25 +60,10 @@ class MACH(LinearCode, ExplainableClassifier):
     loss : {"squared_hinge", "logistic"}, default="squared_hinge"
         With the logistic loss a = 1. With the squared hinge a = 3, as fits held-out rows. Try a `C` of 10 with the
         logistic loss.
-    C : float, default=1.0
-        Cost of an error, above 0. A larger cost fits the training rows more closely.
-    prune : float, default=0.1
-        Weights of at most this absolute value are dropped after training; 0 keeps all. On data of many rare labels 0.3
-        keeps a third of the weights that 0.1 keeps and is as accurate.
-    eps : float, default=0.01
-        Duality gap at which the training of a bucket ends, as a share of :math:`\|w\|^2 / 2`.
-    max_passes : int, default=20
-        Passes over all rows after which the training of a bucket ends in any case.
-    bias : float, default=1.0
-        Value of a constant feature, which is regularized as the others are; 0 for none.
-    normalize : bool, default=True
-        Scale rows to unit length first, as the defaults of the other parameters expect.
-    n_jobs : int, optional
-        Workers, as joblib counts them. The model does not depend on it.
+    {prune} On data of many rare labels 0.3 keeps a third of the weights that 0.1 keeps and is as accurate.
     random_state : int or None, default=0
         Seed of the hashes and of the order of the rows; None takes a new one each time.
-    verbose : int, default=0
-        Above 0, show progress with the time left.
+    {shared}
 
     Attributes
     ----------
@@ -135,7 +114,6 @@ class MACH(LinearCode, ExplainableClassifier):
     _rows_per_task = 128  # The values of all buckets are dense for these rows.
 
     hashes_: LabelHashes
-    weights_: BlockWeights
     n_undecidable_pairs_: int
     _seen: NDArray[np.uint8]  # A bit for each label with a training row.
 
@@ -200,11 +178,11 @@ class MACH(LinearCode, ExplainableClassifier):
         hashes, used = self.hashes_, self.weights_.labels[self.weights_.labels >= 0]
         margins = self._margins(X, hashes.n_places, stop)
         values = np.full_like(margins, -np.inf)  # Buckets without rows have no model.
-        values[:, used] = self._value(margins[:, used])
-        scale, offsets = self._estimate(values)
+        values[:, used] = self._estimator.values(margins[:, used])
+        scale, offsets = self._estimator.scale(values)
         allowed = np.unpackbits(self._seen, count=hashes.n_labels).astype(np.bool_)
         if labels is not None:
-            allowed[np.setdiff1d(np.arange(hashes.n_labels), labels, assume_unique=True)] = False
+            allowed &= np.isin(np.arange(hashes.n_labels), labels)
         top = TopK.empty(X.shape[0], k)
         best_labels(
             values,
@@ -222,16 +200,10 @@ class MACH(LinearCode, ExplainableClassifier):
         )
         return top
 
-    def _value(self, margins: NDArray[Any]) -> NDArray[Any]:
-        """Return what buckets of these margins are worth: log p, or p."""
-        curve = log_expit if self.aggregate == "geometric" else expit
-        return curve(SLOPES[self.loss] * margins)  # type: ignore[no-any-return]
-
-    def _estimate(self, values: NDArray[Any]) -> tuple[float, NDArray[np.float64]]:
-        """Return factor and offsets, one for each row, that make scores of the totals of a label's values."""
-        R, q = len(self.hashes_.factors), self.hashes_.collision_probability if self.aggregate == "unbiased" else 0.0
-        n_positive = np.where(values > 0, values, 0).sum(axis=1, dtype=np.float64) / R
-        return 1.0 if self.aggregate == "min" else 1 / (R * (1 - q)), -q / (1 - q) * n_positive
+    @property
+    def _estimator(self) -> BucketEstimator:
+        hashes = self.hashes_
+        return BucketEstimator(self.aggregate, self.loss, len(hashes.factors), hashes.collision_probability)
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
         reading, hashes = FullReading(self.weights_, row), self.hashes_
@@ -240,22 +212,13 @@ class MACH(LinearCode, ExplainableClassifier):
         places = hashes.places(np.array([label]))[0]
         if not np.unpackbits(self._seen)[label] or (margins[places] == -np.inf).any():
             return 0.0, 0, []
-        parts = self._parts(margins, places)
+        parts = self._estimator.parts(margins, places)
         tables = np.split(margins, len(places))
         steps = []
         for t, (place, part, rivals) in enumerate(zip(places.tolist(), parts, tables, strict=True)):
             name = f"table {t + 1}, bucket {place - t * hashes.n_buckets + 1}"
             steps.append(reading.step(place, name, part, rivals[rivals > -np.inf]))
         return sum(parts), 0, steps
-
-    def _parts(self, margins: NDArray[np.float64], places: NDArray[np.int64]) -> list[float]:
-        """Return what each bucket of a label adds to its score, given the margins of all buckets of a row."""
-        values = self._value(margins)
-        scale, offsets = self._estimate(values[None, :])
-        own = values[places]
-        if self.aggregate == "min":
-            return np.where(np.arange(len(own)) == own.argmin(), own, 0.0).tolist()  # type: ignore[no-any-return]
-        return (scale * own + offsets[0] / len(own)).tolist()  # type: ignore[no-any-return]
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         B = min(self.n_buckets or _usual_buckets(L), L)
