@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
 from operator import itemgetter
 from typing import Any, Self
 
 import numpy as np
 from joblib import effective_n_jobs
-from numpy.typing import NDArray
-from scipy.sparse import csc_array, csr_array, diags_array, eye_array, hstack
+from scipy.sparse import csc_array, csr_array, eye_array
 from sklearn.base import clone
-from sklearn.utils.extmath import row_norms
 
-from xclassic.blocks.problem import by_descending_count, label_ranges
-from xclassic.blocks.weights import BlockWeights
+from xclassic.blocks.problem import by_descending_count
 from xclassic.datasets import stratified_split
-from xclassic.linear.correlation import checked_correlation, cooccurrence, independent_groups
+from xclassic.linear.correlation import checked_correlation, cooccurrence
+from xclassic.linear.coupled_duals import solve_duals, weights_of_duals
 from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
 from xclassic.metrics import precision_at_k
-from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
-from xclassic.rows import compressed_arrays
+from xclassic.parallel import blas_threads, spawn_seeds
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
@@ -186,9 +182,29 @@ class M3L(OneVsRestLinear):
             R = self._correlation(Y, correlation)
         self.costs_ = self._chosen_costs(X, Y, R)
         coupled = np.setdiff1d(np.unique(R[seen].indices), seen)
-        duals = self._solve(X, csc_array(Y)[:, seen], R[seen][:, seen])
+        duals, self.violation_ = solve_duals(
+            X,
+            csc_array(Y)[:, seen],
+            R[seen][:, seen],
+            costs=self.costs_,
+            bias=float(self.bias),
+            tol=float(self.tol),
+            max_passes=self.max_passes,
+            seeds=spawn_seeds(self.random_state, self.max_sweeps),
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
         labels = np.concatenate([seen, coupled])
-        self.weights_ = self._weights(X, duals, R[seen][:, labels], labels)
+        self.weights_ = weights_of_duals(
+            X,
+            duals,
+            R[seen][:, labels],
+            labels,
+            bias=self.bias,
+            prune=self.prune,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
 
     def _chosen_costs(self, X: csr_array, Y: csr_array, R: csr_array) -> tuple[float, float]:
         """Return the costs that the parameters say, or that rank held-out rows best."""
@@ -219,79 +235,8 @@ class M3L(OneVsRestLinear):
             return csr_array(eye_array(Y.shape[1]))
         return cooccurrence(Y, self.coupling, self.n_neighbors)
 
-    def _solve(self, X: csr_array, Y: csc_array, R: csr_array) -> csc_array:
-        """Return the signed dual variables, shape (n_rows, n_labels), by descent in one group of labels after another.
-
-        No two labels of a group are coupled, so the labels of a group are trained at once.
-        """
-        groups = independent_groups(R)
-        order = np.concatenate([np.zeros(0, np.int64), *groups])
-        R, Y = R[order][:, order], Y[:, order]
-        Y.sort_indices()
-        diagonal = R.diagonal()
-        coupling = csc_array(R - diags_array(diagonal))
-        norms = (row_norms(X, squared=True) + self.bias * self.bias).astype(np.float32)
-        train = partial(_train_task, (*compressed_arrays(X), norms, float(self.bias), X.shape[1]))
-        ends = np.cumsum([0, *(len(group) for group in groups)])
-        parts = [csc_array((X.shape[0], len(group)), dtype=np.float64) for group in groups]
-        seeds = spawn_seeds(self.random_state, self.max_sweeps).astype(np.uint32)
-        for seed in seeds:
-            worst = 0.0
-            for g, group in enumerate(groups):
-                members = slice(ends[g], ends[g + 1])
-                others = csc_array(hstack(parts) @ coupling[:, members])
-                tasks = []
-                for a, b in label_ranges(len(group)):
-                    here = slice(ends[g] + a, ends[g] + b)
-                    task = (Y[:, here], parts[g][:, a:b], others[:, a:b], diagonal[here])
-                    tasks.append((*task, *self.costs_, float(self.tol), self.max_passes, seed))
-                found = run_tasks(train, tasks, n_jobs=self.n_jobs, description="training", verbose=self.verbose)
-                parts[g] = csc_array(hstack([part for part, _ in found]))
-                worst = max([worst, *(violation for _, violation in found)])
-            if worst <= self.tol:
-                break
-        self.violation_ = worst if len(groups) else 0.0
-        solved = csc_array(hstack(parts)) if parts else csc_array((X.shape[0], 0), dtype=np.float64)
-        return solved[:, np.argsort(order)]
-
-    def _weights(self, X: csr_array, duals: csc_array, R: csr_array, labels: NDArray[Any]) -> BlockWeights:
-        """Return ``X^T duals R``, with small weights dropped label range by label range."""
-        combine = partial(_combine_task, csr_array(X.T), duals, csc_array(R), self.prune)
-        parts = run_tasks(combine, label_ranges(len(labels)), n_jobs=self.n_jobs, verbose=self.verbose)
-        models = hstack([csc_array((X.shape[1], 0), dtype=np.float32), *(part for part, _ in parts)], format="csc")
-        biases = np.concatenate([np.zeros(0), *(constant for _, constant in parts)]) * self.bias * self.bias
-        return BlockWeights.from_csc(csc_array(models), biases.astype(np.float32), labels)
-
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         coupling = 12 * 2 * self.n_neighbors * L
         duals = 3 * 12 * (50 * L + 10 * nnz_y)
         workers = effective_n_jobs(self.n_jobs) * (24 * (n + d) + 1000 * d)
         return 24 * nnz_x + coupling + duals + workers + memory_of_blocks(n, d, L, nnz_x, 1, arrays_per_feature=0)
-
-
-def _train_task(problem: Any, task: Any, stop: StopByte) -> Any:
-    from xclassic.linear.hinge import train_hinge  # The first call loads Numba.
-
-    positives, own, others, diagonal, *options = task
-    ptr, rows, duals, violations = train_hinge(
-        *problem,
-        *compressed_arrays(positives)[:2],
-        *compressed_arrays(own),
-        *compressed_arrays(others),
-        diagonal,
-        *options,
-        stop,
-    )
-    return csc_array((duals, rows, ptr), shape=own.shape), violations.max(initial=0)
-
-
-def _combine_task(
-    columns: csr_array, duals: csc_array, R: csc_array, prune: float, labels: tuple[int, int], stop: StopByte
-) -> Any:
-    if stop[0]:
-        labels = (0, 0)
-    shared = duals @ R[:, slice(*labels)]
-    weights = csc_array(columns @ shared)
-    weights.data[np.abs(weights.data) <= prune] = 0
-    weights.eliminate_zeros()
-    return weights.astype(np.float32), shared.sum(axis=0)
