@@ -10,7 +10,8 @@ from typing import Any
 class Jitted:
     """A function that Numba compiles on its first call, without the GIL, and keeps on disk where it can.
 
-    It is used as a decorator.
+    It is used as a decorator. Loops that call each other share a file: what is kept on disk is compiled anew when that
+    file changes, but not when another one does.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
