@@ -464,7 +464,7 @@ def test_label_must_be_known(fitted, label):
 def test_labels_without_a_model(fitted):
     clf, X = fitted
     with pytest.raises(ValueError, match="Label 5 has no model, since no training row carries it"):
-        clf.explain(X[:1], 5)
+        clf.explain(X[:1], np.int64(5))
     empty = type(clf)().fit(X, csr_array((X.shape[0], 3)))
     with pytest.raises(ValueError, match="Label 2 has no model"):
         empty.explain(X[:1], 2)

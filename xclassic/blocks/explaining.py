@@ -188,6 +188,7 @@ class ExplainableClassifier(XMCClassifier):
         _check_names("feature_names", feature_names, X.shape[1])
         _check_names("label_names", label_names, self.classes_.size)
         known = find_labels(np.asarray([label]), self.classes_) if np.isscalar(label) else np.array([-1])
+        label = label.item() if isinstance(label, np.generic) else label  # Messages show it as the user writes it.
         if known[0] < 0:
             raise ValueError(
                 f"The estimator does not know the label {label!r}; classes_ lists its {self.classes_.size} labels, for "
