@@ -30,7 +30,7 @@ PARAMETERS = {
 
 
 def complete(estimator: type, parameters: Mapping[str, str] = PARAMETERS, notes: str = "") -> None:
-    """Replace the marks at the starts of lines of a docstring.
+    """Replace the marks at the starts of lines of a docstring, and sort its parameters as the signature does.
 
     A name of `parameters` in braces becomes the entry of that parameter, ``{shared}`` the entries of all others in the
     signature that the docstring does not describe itself, and ``{notes}`` the notes. The signature has the defaults.
@@ -40,12 +40,14 @@ def complete(estimator: type, parameters: Mapping[str, str] = PARAMETERS, notes:
         return
     signature = inspect.signature(estimator).parameters
     filled = {name: _entry(name, parameters[name], p.default) for name, p in signature.items() if name in parameters}
-    shared = [
-        entry for name, entry in filled.items() if not re.search(rf"^({name} : |\{{{name}\}})", text, re.MULTILINE)
-    ]
+    shared = [filled[name] for name in filled if not re.search(rf"^({name} : |\{{{name}\}})", text, re.MULTILINE)]
     filled |= {"shared": "\n".join(shared), "notes": inspect.cleandoc(notes)}
     text = re.sub(r"^\{(\w+)\}(?= |$)", lambda mark: filled[mark[1]], text, flags=re.MULTILINE)
-    estimator.__doc__ = f"\n{text}\n"
+    before, title, after = text.partition("Parameters\n----------\n")
+    entries, end, rest = after.partition("\n\n")
+    places = list(signature)
+    entries = "\n".join(sorted(re.split(r"\n(?=\w)", entries), key=lambda entry: places.index(entry.split(" : ")[0])))
+    estimator.__doc__ = f"\n{before}{title}{entries}{end}{rest}\n"
 
 
 def _entry(name: str, text: str, default: Any) -> str:

@@ -26,7 +26,6 @@ class DiSMEC(OneVsRestLinear):
 
     Parameters
     ----------
-    {C}
     loss : {"squared_hinge", "logistic"}, default="squared_hinge"
     {prune} A larger value means a smaller
         model and faster prediction. The paper has 0.01, label trees usually 0.1. On held-out training rows of four data

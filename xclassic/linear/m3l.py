@@ -40,7 +40,6 @@ class M3L(OneVsRestLinear):
 
     Parameters
     ----------
-    {C}
     positive_weight : float or "auto", default="auto"
         Factor of the cost where a row has the label, above 0. Where labels are rare a larger one helps, and where rows
         have many labels it harms. "auto" tries 1, 2, and 5 with 0.3 times `C`, on up to 5,000 rows of which a fifth is
