@@ -97,8 +97,7 @@ class MACH(LinearCode, ExplainableClassifier):
        (arXiv:1810.04254); section 3: the hashes, the estimator and its bias.
     .. [2] T. Medini, Q. Huang, Y. Wang, V. Mohan and A. Shrivastava, "Extreme classification in log memory using
        count-min sketch: A case study of Amazon search with 50M products", NeurIPS 2019; section 3: many labels per row.
-    .. [3] J. L. Carter and M. N. Wegman, "Universal classes of hash functions", Journal of Computer and System Sciences
-       18, 1979.
+    .. [3] J. L. Carter and M. N. Wegman, "Universal classes of hash functions", J. Comput. Syst. Sci. 18, 1979.
 
     Examples
     --------
@@ -107,8 +106,6 @@ class MACH(LinearCode, ExplainableClassifier):
     >>> clf = MACH(n_tables=4).fit(bibtex.X, bibtex.Y)
     >>> clf.hashes_.n_buckets
     51
-    >>> clf.predict_topk(bibtex.X_test[:1], k=3).ids.shape
-    (1, 3)
     """
 
     _rows_per_task = 128  # The values of all buckets are dense for these rows.
