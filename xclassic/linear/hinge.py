@@ -75,20 +75,14 @@ def train_hinge(  # type: ignore[no-untyped-def]
         support = np.flatnonzero(dual)
         end = ptr[label] + len(support)
         if end > len(rows):
-            rows, duals = _longer(rows, end), _longer(duals, end)
+            rows = np.concatenate((rows, np.empty(end, np.int32)))
+            duals = np.concatenate((duals, np.empty(end)))
         rows[ptr[label] : end] = support
         duals[ptr[label] : end] = dual[support]
         ptr[label + 1] = end
         dual[support] = 0
         target[positives] = -1
     return ptr, rows[: ptr[-1]].copy(), duals[: ptr[-1]].copy(), violations
-
-
-@Jitted
-def _longer(array, length):  # type: ignore[no-untyped-def]
-    longer = np.empty(2 * length, array.dtype)
-    longer[: len(array)] = array
-    return longer
 
 
 @Jitted

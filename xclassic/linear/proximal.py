@@ -114,8 +114,8 @@ def train_l1(  # type: ignore[no-untyped-def]
         kept = kept[np.argsort(active[kept])]
         end = ptr[label]
         if end + len(kept) > len(features):
-            features = _longer(features, end + len(kept))
-            weights = _longer(weights, end + len(kept))
+            features = np.concatenate((features, np.empty(end + len(kept), np.int32)))
+            weights = np.concatenate((weights, np.empty(end + len(kept), np.float32)))
         for a in kept:
             if active[a] == n_features:
                 biases[label] = bias * w[a]
@@ -124,13 +124,6 @@ def train_l1(  # type: ignore[no-untyped-def]
                 end += 1
         ptr[label + 1] = end
     return ptr, features[: ptr[-1]].copy(), weights[: ptr[-1]].copy(), biases, gaps
-
-
-@Jitted
-def _longer(array, length):  # type: ignore[no-untyped-def]
-    longer = np.empty(2 * length, array.dtype)
-    longer[: len(array)] = array
-    return longer
 
 
 @Jitted
