@@ -101,6 +101,11 @@ def test_plain_codes_have_distinct_bits_and_even_loads(n_labels, n_bits, length,
     assert starts.max() - starts.min() <= 1
 
 
+def test_plain_filters_have_no_bits_that_no_label_has():
+    clf = BloomFilter(2**31 - 1, robust=False).fit(np.eye(3), np.eye(3, 4))
+    assert clf.n_bits_ == 6  # Two for each label with a row.
+
+
 def test_plain_codes_differ_if_there_are_enough():
     codes = plain_codes(900, np.arange(900), 100, 2, seed=0)
     assert len({frozenset(code) for code in codes.bits.tolist()}) == 900  # of 4,950

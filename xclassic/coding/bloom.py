@@ -36,8 +36,8 @@ class BloomFilter(LinearCode):
     ----------
     n_bits : int, optional
         Bits in all, each with a model. By default ten times the square root of the number of labels, and at most their
-        number; in a plain filter at least twice `bits_per_label`. More bits cost time and memory, and gain accuracy.
-        Robust filters with a bit for each label are one-vs-rest.
+        number; in a plain filter at least twice `bits_per_label`. Bits that no label could have are left out. More bits
+        cost time and memory, and gain accuracy. Robust filters with a bit for each label are one-vs-rest.
     robust : bool, default=True
         Make robust codes. A plain filter with the same bits is less accurate.
     bits_per_label : int, default=2
@@ -170,7 +170,8 @@ class BloomFilter(LinearCode):
         else:
             if self.n_bits is None:  # As many bits as a code has would make a single code.
                 n_bits = max(n_bits, 2 * self.bits_per_label)
-            codes = plain_codes(Y.shape[1], labels, n_bits, self.bits_per_label, code_seed)
+            used = self.bits_per_label * max(2, len(labels))  # Further bits would belong to no label.
+            codes = plain_codes(Y.shape[1], labels, min(n_bits, used), self.bits_per_label, code_seed)
         self._take(codes)
         self.weights_ = self._trained(self._prepare(X), bits_of_rows(Y, codes), "logistic", row_seed)
 
