@@ -382,3 +382,9 @@ def test_damaged_lengths_are_rejected(length, fitted):
 def test_costs_that_are_bad_are_rejected(small):
     with pytest.raises(ValueError, match="C_revealed is 0"):
         SwiftXML(C_revealed=0).fit(*small)
+
+
+def test_revealed_labels_are_named_in_messages():
+    clf = SwiftXML(1).fit(np.eye(3), np.eye(3))
+    with pytest.raises(ValueError, match=r"^revealed\[0, 0\] is 2"):
+        clf.predict_topk(np.eye(3), 1, revealed=2 * np.eye(3))

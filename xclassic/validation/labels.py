@@ -72,22 +72,22 @@ def check_target(Y: Any, n_rows: int) -> Target:
     return target
 
 
-def _read_target(Y: Any) -> Target:
+def _read_target(Y: Any, name: str = "Y") -> Target:
     if Y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
     if issparse(Y):
         if Y.ndim != 2:
             raise ValueError(
-                f"Y is a sparse array of shape {Y.shape}; pass a sparse matrix, one column for each label."
+                f"{name} is a sparse array of shape {Y.shape}; pass a sparse matrix, one column for each label."
             )
         if Y.dtype.kind not in "biuf":
             raise ValueError(
-                f"Unknown label type: Y is a sparse matrix of dtype {Y.dtype}; a label matrix holds 0 and 1. Make it "
-                "one with Y.astype(np.float32)."
+                f"Unknown label type: {name} is a sparse matrix of dtype {Y.dtype}; a label matrix holds 0 and 1. Make "
+                f"it one with {name}.astype(np.float32)."
             )
-        return _matrix_target(Y, "sparse", Y.dtype)
+        return _matrix_target(Y, "sparse", Y.dtype, name)
     rows = _listed(Y)
-    if rows is not None and any(_is_collection(row) for row in rows) and not _is_indicator(rows):
+    if rows is not None and any(_is_collection(row) for row in rows) and not _is_indicator(rows, name):
         matrix, classes = encode_labels(rows)
         return Target(matrix, classes, "sparse", matrix.dtype)
     if rows is None or not any(isinstance(row, str) for row in rows):
@@ -97,10 +97,10 @@ def _read_target(Y: Any) -> Target:
     if array.ndim == 1:
         return _vector_target(array)
     if array.ndim == 2:
-        return _dense_target(array)
+        return _dense_target(array, name)
     raise ValueError(
-        f"Y is a {type(Y).__name__} of {array.ndim} dimensions; pass a 0-1 matrix, a list of label collections or a "
-        "1-D class vector."
+        f"{name} is a {type(Y).__name__} of {array.ndim} dimensions; pass a 0-1 matrix, a list of label collections or "
+        "a 1-D class vector."
     )
 
 
@@ -121,7 +121,7 @@ def _is_collection(value: Any) -> bool:
     return isinstance(value, PLAIN) or items_of(value) is not None
 
 
-def _is_indicator(rows: Sequence[Any]) -> bool:
+def _is_indicator(rows: Sequence[Any], name: str) -> bool:
     """Tell whether nested lists spell a 0-1 matrix; refuse those that could be a matrix or collections of labels.
 
     Rows of one length that hold only zeros and ones are a matrix if a row repeats a value, which a collection of labels
@@ -137,8 +137,8 @@ def _is_indicator(rows: Sequence[Any]) -> bool:
     integers = all(isinstance(value, Integral) and not isinstance(value, bool) for row in rows for value in row)
     if integers and all(len(set(row)) == width for row in rows):
         raise ValueError(
-            f"Y is a nested list such as {list(rows[0])!r}, which may be a row of a 0-1 matrix or a list of the label "
-            "ids 0 and 1. Pass np.array(Y) for a matrix, or sets such as {0, 1} for label ids."
+            f"{name} is a nested list such as {list(rows[0])!r}, which may be a row of a 0-1 matrix or a list of the "
+            f"label ids 0 and 1. Pass np.array({name}) for a matrix, or sets such as {{0, 1}} for label ids."
         )
     return True
 
@@ -341,33 +341,34 @@ def _unique(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     return np.unique(y, return_inverse=True)
 
 
-def _dense_target(Y: NDArray[Any]) -> Target:
+def _dense_target(Y: NDArray[Any], name: str) -> Target:
     if Y.dtype == object:
         try:
             Y = Y.astype(np.float64)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"Unknown label type: Y is a 2-D array of objects that are not numbers ({error})."
+                f"Unknown label type: {name} is a 2-D array of objects that are not numbers ({error})."
             ) from error
     if Y.dtype.kind not in "biuf":
         raise ValueError(
-            f"Unknown label type: Y is a 2-D array of dtype {Y.dtype}; pass a 0-1 matrix, or a list of label lists."
+            f"Unknown label type: {name} is a 2-D array of dtype {Y.dtype}; pass a 0-1 matrix, or a list of label "
+            "lists."
         )
-    return _matrix_target(Y, "dense", Y.dtype)
+    return _matrix_target(Y, "dense", Y.dtype, name)
 
 
-def _matrix_target(matrix: Any, kind: TargetKind, dtype: np.dtype[Any]) -> Target:
+def _matrix_target(matrix: Any, kind: TargetKind, dtype: np.dtype[Any], name: str) -> Target:
     if matrix.shape[1] > INT32_MAX:
-        raise ValueError(f"Y has {matrix.shape[1]} columns; at most {INT32_MAX} labels are supported.")
-    Y = canonical(matrix, "Y")
+        raise ValueError(f"{name} has {matrix.shape[1]} columns; at most {INT32_MAX} labels are supported.")
+    Y = canonical(matrix, name)
     valid = (Y.data == 1) | (Y.data == 0)
     if not valid.all():
         position = int(np.argmin(valid))
         row, column = entry_at(Y, position)
         raise ValueError(
-            f"Y[{row}, {column}] is {Y.data[position]:.10g}; a label matrix holds only 0 and 1 (entries stored twice "
-            "are summed). Make it one with (Y > 0).astype(np.float32). If these are class ids, encode_labels([[id] for "
-            "id in ids])[0] makes a matrix of them; fit takes a 1-D vector too."
+            f"{name}[{row}, {column}] is {Y.data[position]:.10g}; a label matrix holds only 0 and 1 (entries stored "
+            f"twice are summed). Make it one with ({name} > 0).astype(np.float32). If these are class ids, "
+            "encode_labels([[id] for id in ids])[0] makes a matrix of them; fit takes a 1-D vector too."
         )
     if not Y.data.all():
         Y = csr_array(Y, copy=True)
@@ -439,7 +440,7 @@ def revealed_matrix(revealed: Any, n_rows: int, classes: NDArray[Any]) -> csr_ar
     ValueError
         If there are other than `n_rows` rows, a matrix has other columns, or as for `check_target`.
     """
-    target = _read_target(revealed)
+    target = _read_target(revealed, "revealed")
     if target.Y.shape[0] != n_rows:
         raise ValueError(f"revealed has {target.Y.shape[0]} rows but X has {n_rows}; write [] for rows without any.")
     if issparse(revealed) or target.kind == "dense":
