@@ -144,5 +144,9 @@ def test_label_augmentation_rejects_features_that_do_not_fit():
         LabelAugmentation("SVM").fit(X, Y)
     with pytest.raises(ValueError, match="threshold"):
         augment_with_labels(X, Y, threshold=0)
+    with pytest.raises(ValueError, match="label_features holds text; pass the rows that"):
+        LabelAugmentation().fit(X, Y, label_features=["name"] * 37)
+    with pytest.raises(ValueError, match=r"Y\[0, .*\] is 2; a label matrix holds only 0 and 1"):
+        augment_with_labels(X, 2 * Y)
     with pytest.raises(ValueError, match="150 rows but Y has 149"):
         augment_with_labels(X, Y[:149])

@@ -10,6 +10,7 @@ from scipy.sparse import csr_array, vstack
 from xclassic.linalg.label_vectors import label_vectors
 from xclassic.rows import unit_rows
 from xclassic.validation.features import Features, canonical, check_rows
+from xclassic.validation.labels import check_target
 from xclassic.validation.parameters import check_number
 
 BLOCK = 1024  # Labels whose co-occurrences are counted together.
@@ -40,7 +41,7 @@ def augment_with_labels(
     Raises
     ------
     ValueError, TypeError
-        If a matrix is none of finite numbers or their shapes do not fit.
+        If a matrix is none of finite numbers, their shapes do not fit, or `Y` is no 0-1 matrix.
 
     Examples
     --------
@@ -52,10 +53,8 @@ def augment_with_labels(
            [0.5, 1. ]], dtype=float32)
     """
     check_threshold(threshold)
-    X, Y = check_rows(X, "X"), csr_array(check_rows(Y, "Y"), copy=True)
-    Y.eliminate_zeros()
-    if X.shape[0] != Y.shape[0]:
-        raise ValueError(f"X has {X.shape[0]} rows but Y has {Y.shape[0]}.")
+    X = check_rows(X, "X")
+    Y = check_target(Y, X.shape[0]).Y
     if label_features is None:
         further = label_vectors(unit_rows(X), Y)
     else:
@@ -66,7 +65,7 @@ def augment_with_labels(
                 "row, in the order of classes_."
             )
     used = np.flatnonzero(np.asarray(abs(further).sum(axis=1)).ravel())
-    shares = csr_array(vstack([_ones(Y), _label_shares(Y, threshold)[used]], format="csr"), dtype=np.float32)
+    shares = csr_array(vstack([Y, _label_shares(Y, threshold)[used]], format="csr"), dtype=np.float32)
     return _stacked(X, further[used]), _ones(shares), shares
 
 
@@ -76,7 +75,6 @@ def check_threshold(threshold: Any) -> None:
 
 def _label_shares(Y: csr_array, threshold: float) -> csr_array:
     """Return for each label the share of its rows that each other label has too, where it is at least `threshold`."""
-    Y = _ones(Y)
     by_label = csr_array(Y.T)
     counts = np.diff(by_label.indptr)
     blocks = []

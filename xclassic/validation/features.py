@@ -74,6 +74,10 @@ def check_rows(X: Any, name: str, n_columns: int | None = None) -> Features:
         As `check_features` does.
     """
     X = sound(X, name) if issparse(X) else np.asarray(X)
+    if X.dtype.kind in "US":
+        raise ValueError(
+            f"{name} holds text; pass the rows that xclassic.features.TextFeatures, or what made X, makes of it."
+        )
     if X.ndim != 2:
         raise ValueError(f"{name} has shape {X.shape}; pass a matrix, with a row for each item.")
     options = {"input_name": name, "ensure_min_samples": 0, "ensure_min_features": 0}
