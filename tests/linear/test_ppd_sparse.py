@@ -80,6 +80,20 @@ def test_the_data_alone_decide_which_solver_takes_a_label():
         np.testing.assert_array_equal(array, two.weights_.arrays()[name])
 
 
+@pytest.mark.parametrize("l1", [0.02, 0.5])
+def test_the_entries_that_an_active_set_reads_decide(l1):
+    X, Y = rare_problem(n=20_000, d=1000, L=10)
+    rows, truth = unit_rows(X).toarray(), Y.toarray() > 0
+    in_columns, in_rows = np.count_nonzero(rows, axis=0), np.count_nonzero(rows, axis=1)
+    costs = np.array(
+        [2 * in_columns[abs(rows[t].sum(axis=0)) > l1 / 2].sum() + 1000 * in_rows[t].sum() for t in truth.T]
+    )
+    frequent, rare = PPDSparse(l1)._divided(unit_rows(X), Y)
+    np.testing.assert_array_equal(np.sort(rare), np.flatnonzero(costs <= X.nnz / 6))
+    assert sorted([*frequent, *rare]) == list(range(10))
+    assert 0 < len(rare) < 10
+
+
 @pytest.mark.long
 def test_active_set_holds_the_support_vectors():
     """Every row that has a part in the optimum of a slow solver, by more than the solvers' precision, is active."""
@@ -148,8 +162,6 @@ def test_stop_ends_the_active_sets():
     pointers = X.indptr.astype(np.int64)
     truth, columns = csc_array(Y), csc_array(X)
     labels = truth.indptr.astype(np.int64), truth.indices
-    costs = active_set.search_costs(pointers, X.indices, X.data, columns.indptr.astype(np.int64), *labels, 0.1, stop)
-    assert not costs.any()
     weight_ptr, *_ = active_set.solve_labels(
         pointers, X.indices, X.data, columns.indptr.astype(np.int64), columns.indices, columns.data,
         np.ones(100, np.float32), *labels, 0.1, 1.0, 1.0, 0.01, 20, 0, stop,

@@ -16,41 +16,7 @@ SWEEPS = 100  # Sweeps over the active rows after which a search follows in any 
 GROWTH = 2  # A search adds the worst violators, at most this many times the active rows, or as many as FIRST rows.
 FIRST = 32
 SHARE = 0.25  # Share of the tolerance by which a margin may be unknown before rows are read in full.
-COLUMN_READS, ROW_READS = 2, 1000  # The factors of `search_costs`.
 LONG = 32  # The first search leaves out columns that hold more than one row in this many.
-
-
-@Jitted
-def search_costs(indptr, indices, values, column_ptr, label_ptr, label_rows, reach, stop):  # type: ignore[no-untyped-def]
-    """Return for each label about how many entries of columns and rows its active set will read.
-
-    These are, some times, the columns in which its positives sum up to more than `reach`, and the positives themselves,
-    beside which stand as many violators as sweeps need. Both factors were measured on two long-tailed data sets.
-    """
-    n_labels, d = len(label_ptr) - 1, len(column_ptr) - 1
-    sums, listed = np.zeros(d), np.empty(d, np.int32)
-    costs = np.zeros(n_labels, np.int64)
-    seen = np.zeros(d, np.bool_)
-    for label in range(n_labels):
-        if stop[0]:
-            break
-        n_listed = 0
-        for q in range(label_ptr[label], label_ptr[label + 1]):
-            i = label_rows[q]
-            costs[label] += ROW_READS * (indptr[i + 1] - indptr[i])
-            for p in range(indptr[i], indptr[i + 1]):
-                f = indices[p]
-                sums[f] += values[p]
-                if not seen[f]:
-                    seen[f] = True
-                    listed[n_listed] = f
-                    n_listed += 1
-        for q in range(n_listed):
-            f = listed[q]
-            if abs(sums[f]) > reach:
-                costs[label] += COLUMN_READS * (column_ptr[f + 1] - column_ptr[f])
-            sums[f], seen[f] = 0, False
-    return costs
 
 
 @Jitted

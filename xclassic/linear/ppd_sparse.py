@@ -20,7 +20,10 @@ from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
 
 # A label is solved by its active set where that reads at most this share of X; a block reads X for 16 labels at once.
+# It reads the columns of its weights some times, and its positives with as many violators beside them as sweeps need;
+# both factors were measured on two long-tailed data sets.
 SHARE = 1 / 6
+COLUMN_READS, ROW_READS = 2, 1000
 
 
 class PPDSparse(OneVsRestLinear):
@@ -173,14 +176,13 @@ class PPDSparse(OneVsRestLinear):
         labels = by_descending_count(Y)
         if isinstance(X, np.ndarray) or self.bias == 0:
             return labels, labels[:0]
-        from xclassic.linear.active_set import search_costs
-
-        rows, (pointers, label_rows, _) = compressed_arrays(X), positives(Y, labels)
-        columns = np.concatenate([[0], np.cumsum(np.bincount(X.indices, minlength=X.shape[1]))])
-        cost = partial(_costs, search_costs, rows, columns, label_rows, self.l1 / min(2, 4 * self.C))
-        tasks = [pointers[a : b + 1] for a, b in label_ranges(len(labels))]
-        costs = [np.zeros(0, np.int64), *run_tasks(cost, tasks, n_jobs=self.n_jobs)]
-        rare = np.concatenate(costs) <= SHARE * X.nnz
+        rows_of = csr_array(Y.T)[labels]
+        cost = ROW_READS * (rows_of @ np.diff(X.indptr))
+        few = np.flatnonzero(cost <= SHARE * X.nnz)
+        reads = partial(_column_reads, X, np.bincount(X.indices, minlength=X.shape[1]), self.l1 / min(2, 4 * self.C))
+        tasks = [rows_of[few[a:b]] for a, b in label_ranges(len(few))]
+        cost[few] += COLUMN_READS * np.concatenate([few[:0], *run_tasks(reads, tasks, n_jobs=self.n_jobs)])
+        rare = cost <= SHARE * X.nnz
         return labels[~rare], labels[rare]
 
     def _solved(
@@ -209,10 +211,13 @@ class PPDSparse(OneVsRestLinear):
         return memory_of_blocks(n, d, L, nnz_x, self.n_jobs, arrays_per_feature=1) + 12 * nnz_x
 
 
-def _costs(
-    function: Any, rows: Any, column_ptr: Any, label_rows: Any, reach: float, label_ptr: Any, stop: StopByte
-) -> Any:
-    return function(*rows, column_ptr, label_ptr, label_rows, reach, stop)
+def _column_reads(
+    X: csr_array, lengths: NDArray[np.int64], reach: float, rows_of: csr_array, stop: StopByte
+) -> NDArray[np.int64]:
+    """Return the entries of the columns in which the rows of a label sum up to more than `reach`, for each label."""
+    sums = rows_of @ X
+    sums.data = np.abs(sums.data) > reach
+    return sums @ lengths  # type: ignore[no-any-return]
 
 
 def _solve(function: Any, matrix: Any, label_rows: Any, options: Any, task: Any, stop: StopByte) -> Any:
