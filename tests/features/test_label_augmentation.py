@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from tests.helpers.contract import noisy
-from xclassic import KNN, PLT, Blend, DiSMEC, LabelAugmentation, LabelTree, Parabel, XRLinear, load
+from xclassic import KNN, PLT, Blend, DiSMEC, LabelAugmentation, LabelTree, Parabel, PPDSparse, XRLinear, load
 from xclassic.features import augment_with_labels
 
 
@@ -60,7 +60,9 @@ def test_labels_without_features_get_no_row():
     np.testing.assert_array_equal(targets.toarray()[X.shape[0] :, used].diagonal(), 1)
 
 
-@pytest.mark.parametrize("method", [DiSMEC(prune=0.0, eps=1e-6, max_passes=200), Parabel(1, loss="logistic", C=1.0)])
+@pytest.mark.parametrize(
+    "method", [DiSMEC(prune=0.0, eps=1e-6, max_passes=200), PPDSparse(), Parabel(1, loss="logistic", C=1.0)]
+)
 def test_shares_reach_methods_that_take_them(method):
     X, Y = noisy()
     rows, targets, shares = augment_with_labels(X, Y)

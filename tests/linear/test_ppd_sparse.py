@@ -37,14 +37,14 @@ def models(clf):
     return np.vstack([W, bias / clf.bias])
 
 
-def excesses(clf, X, Y):
+def excesses(clf, X, Y, relevance=1):
     """What the objective of each label is above the least, as a share."""
     rows, truth, found = naive.with_bias(unit_rows(X), clf.bias), Y.toarray() > 0, models(clf)
+    costs = clf.C * np.where(truth, relevance, 1)
     for label in range(Y.shape[1]):
-        best = naive.train_sparse(rows, truth[:, label], clf.l1, clf.C)
-        objective, least = (
-            naive.sparse_objective(w, rows, truth[:, label], clf.l1, clf.C) for w in (found[:, label], best)
-        )
+        problem = rows, truth[:, label], clf.l1, costs[:, label]
+        best = naive.train_sparse(*problem)
+        objective, least = (naive.sparse_objective(w, *problem) for w in (found[:, label], best))
         yield objective / least - 1
 
 
@@ -69,10 +69,20 @@ def test_both_solvers_find_the_same_weights(monkeypatch):
 
 
 @pytest.mark.long
+def test_relevances_are_costs_of_the_positives():
+    X, Y = rare_problem()
+    relevance = Y * csr_array(np.random.default_rng(0).uniform(0.05, 1, Y.shape).astype(np.float32))
+    relevance /= relevance.max()
+    clf = PPDSparse(eps=1e-4, max_passes=300)._fit_checked(X, Y, relevance=relevance)
+    assert max(excesses(clf, X, Y, relevance.toarray())) <= 1e-4
+    assert max(excesses(clf, X, Y)) > 1e-2
+
+
+@pytest.mark.long
 def test_the_data_alone_decide_which_solver_takes_a_label():
     X, Y = rare_problem(n=20_000, d=5000, L=40)
     Y = csr_array(np.hstack([Y.toarray(), np.arange(X.shape[0])[:, None] % 2]), dtype=np.float32)
-    frequent, rare = PPDSparse()._divided(unit_rows(X), Y)
+    frequent, rare = PPDSparse()._divided(unit_rows(X), Y, np.arange(Y.shape[1]))
     assert 40 in frequent
     assert len(rare) >= 4
     one, two = PPDSparse(n_jobs=1).fit(X, Y), PPDSparse(n_jobs=2).fit(X, Y)
@@ -88,7 +98,7 @@ def test_the_entries_that_an_active_set_reads_decide(l1):
     costs = np.array(
         [2 * in_columns[abs(rows[t].sum(axis=0)) > l1 / 2].sum() + 1000 * in_rows[t].sum() for t in truth.T]
     )
-    frequent, rare = PPDSparse(l1)._divided(unit_rows(X), Y)
+    frequent, rare = PPDSparse(l1)._divided(unit_rows(X), Y, np.arange(Y.shape[1]))
     np.testing.assert_array_equal(np.sort(rare), np.flatnonzero(costs <= X.nnz / 6))
     assert sorted([*frequent, *rare]) == list(range(10))
     assert 0 < len(rare) < 10

@@ -38,9 +38,9 @@ class LabelAugmentation(XMCClassifier):
     Parameters
     ----------
     estimator : str or XMCClassifier, default="DiSMEC"
-        The method, or the name of one with its defaults. `DiSMEC`, and label trees with the squared hinge or the
-        logistic loss, take the shares as weights of the positives (not `PLT`, and not `XRLinear` with hard negatives).
-        Other methods get the labels whose share is at least 0.5, and a warning says so.
+        The method, or the name of one with its defaults. `DiSMEC`, `PPDSparse`, and label trees with the squared hinge
+        or the logistic loss, take the shares as weights of the positives (not `PLT`, and not `XRLinear` with hard
+        negatives). Other methods get the labels whose share is at least 0.5, and a warning says so.
     threshold : float, default=0.1
         Smallest share that counts. Above 1 only the label itself is left.
     n_jobs : int, optional

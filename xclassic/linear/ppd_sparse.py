@@ -144,9 +144,12 @@ class PPDSparse(OneVsRestLinear):
         check_number("eps", self.eps, minimum=0, inclusive=False)
         check_number("max_passes", self.max_passes, minimum=1, integer=True)
 
-    def _fit(self, X: Features, Y: csr_array) -> None:
-        X = self._prepare(X)
-        frequent, rare = self._divided(X, Y)
+    def _takes_relevance(self) -> bool:
+        return True
+
+    def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None) -> None:
+        X, labels = self._prepare(X), by_descending_count(Y)
+        frequent, rare = self._divided(X, Y, labels) if relevance is None else (labels, labels[:0])
         W, biases, gaps = self._solved(X, Y, rare)
         done = gaps <= self.eps
         frequent, rare = np.concatenate([frequent, rare[~done]]), rare[done]
@@ -162,6 +165,7 @@ class PPDSparse(OneVsRestLinear):
             prune=0.0,
             positive_costs=costs,
             negative_costs=costs,
+            pair_costs=relevance,
             seed=int(spawn_seeds(self.random_state, 1)[0]),
             n_jobs=self.n_jobs,
             verbose=self.verbose,
@@ -171,9 +175,10 @@ class PPDSparse(OneVsRestLinear):
         self.gaps_ = np.concatenate([trained.residuals, gaps[done]])
         self.gap_labels_ = np.concatenate([frequent, rare])
 
-    def _divided(self, X: Features, Y: csr_array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _divided(
+        self, X: Features, Y: csr_array, labels: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the labels that are trained on all rows, and those whose active sets are searched."""
-        labels = by_descending_count(Y)
         if isinstance(X, np.ndarray) or self.bias == 0:
             return labels, labels[:0]
         rows_of = csr_array(Y.T)[labels]

@@ -29,14 +29,17 @@ def train_linear(X, positive, costs, loss):
 
 
 def sparse_objective(w, X, positive, l1, cost):
-    """l1 |w|_1 + |w|^2 / 2 + cost sum_i max(0, 1 - t_i w.x_i)^2 of one label; the last weight has no l1 penalty."""
+    """l1 |w|_1 + |w|^2 / 2 + sum_i c_i max(0, 1 - t_i w.x_i)^2 of one label; the last weight has no l1 penalty.
+
+    `cost` is that of each row, or of all.
+    """
     return l1 * np.abs(w[:-1]).sum() + linear_objective(w, X, positive, np.full(len(X), cost), "squared_hinge")[0]
 
 
 def train_sparse(X, positive, l1, cost, steps=20_000):
     """The minimizer of `sparse_objective`, by accelerated proximal gradient steps with restarts."""
     costs = np.full(len(X), cost)
-    step = 1 / (1 + 2 * cost * np.linalg.norm(X, 2) ** 2)
+    step = 1 / (1 + 2 * costs.max() * np.linalg.norm(X, 2) ** 2)
     w = z = np.zeros(X.shape[1])
     momentum = 1.0
     for _ in range(steps):
