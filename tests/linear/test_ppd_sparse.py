@@ -6,8 +6,10 @@ from scipy.sparse import csc_array, csr_array
 
 from tests.helpers.naive import linear as naive
 from xclassic import DiSMEC, PPDSparse, datasets, metrics
-from xclassic.linear import active_set, ppd_sparse
-from xclassic.rows import unit_rows
+from xclassic._kernels.active_set import solve_active_sets
+from xclassic.linear import ppd_sparse
+from xclassic.parallel import RUNNING
+from xclassic.rows import kernel_rows, unit_rows
 
 
 def rare_problem(n=800, d=120, L=5, seed=0):
@@ -26,6 +28,15 @@ def rare_problem(n=800, d=120, L=5, seed=0):
 def solved_by(name, monkeypatch):
     """Make one of the two solvers take every label."""
     monkeypatch.setattr(ppd_sparse, "SHARE", {"active set": 2.0**40, "blocks": -1.0}[name])
+
+
+def active_sets(X, Y, *, eps=0.01, max_rounds=20, stop=RUNNING):
+    """What the kernel returns for every label."""
+    truth, squares = csc_array(Y), X.multiply(X).sum(axis=1).astype(np.float32)
+    return solve_active_sets(
+        kernel_rows(X), kernel_rows(csc_array(X).T), squares=squares, label_ptr=truth.indptr.astype(np.int64),
+        label_rows=truth.indices, l1=0.1, cost=1, bias=1, eps=eps, prune=0, max_rounds=max_rounds, seed=0, stop=stop,
+    )  # fmt: skip
 
 
 def models(clf):
@@ -68,7 +79,6 @@ def test_both_solvers_find_the_same_weights(monkeypatch):
     np.testing.assert_allclose(models(active), models(blocks), atol=5e-3)
 
 
-@pytest.mark.long
 def test_relevances_are_costs_of_the_positives():
     X, Y = rare_problem()
     relevance = Y * csr_array(np.random.default_rng(0).uniform(0.05, 1, Y.shape).astype(np.float32))
@@ -78,16 +88,34 @@ def test_relevances_are_costs_of_the_positives():
     assert max(excesses(clf, X, Y)) > 1e-2
 
 
-@pytest.mark.long
 def test_the_data_alone_decide_which_solver_takes_a_label():
     X, Y = rare_problem(n=20_000, d=5000, L=40)
     Y = csr_array(np.hstack([Y.toarray(), np.arange(X.shape[0])[:, None] % 2]), dtype=np.float32)
-    frequent, rare = PPDSparse()._divided(unit_rows(X), Y, np.arange(Y.shape[1]))
-    assert 40 in frequent
+    rare = PPDSparse()._rare(unit_rows(X), Y, np.arange(41))
+    assert 40 not in rare
     assert len(rare) >= 4
     one, two = PPDSparse(n_jobs=1).fit(X, Y), PPDSparse(n_jobs=2).fit(X, Y)
     for name, array in one.weights_.arrays().items():
         np.testing.assert_array_equal(array, two.weights_.arrays()[name])
+
+
+def test_labels_that_an_active_set_gives_up_are_trained_in_blocks(monkeypatch):
+    X, Y = rare_problem()
+    solved_by("blocks", monkeypatch)
+    blocks = PPDSparse(max_passes=1).fit(X, Y)
+    solved_by("active set", monkeypatch)
+    given_up = PPDSparse(max_passes=1).fit(X, Y)  # The first search leaves out columns, so no gap is known after it.
+    np.testing.assert_array_equal(models(given_up), models(blocks))
+    np.testing.assert_array_equal(given_up.gaps_, blocks.gaps_)
+    np.testing.assert_array_equal(given_up.predict_topk(X, 5).ids, blocks.predict_topk(X, 5).ids)
+
+
+def test_prune_drops_weights_of_both_solvers(monkeypatch):
+    X, Y = rare_problem()
+    for solver in ("blocks", "active set"):
+        solved_by(solver, monkeypatch)
+        W, pruned = (PPDSparse(prune=prune).fit(X, Y).weights_.to_csc(5).toarray() for prune in (0.0, 0.1))
+        np.testing.assert_array_equal(pruned, np.where(np.abs(W) > 0.1, W, 0))
 
 
 @pytest.mark.parametrize("l1", [0.02, 0.5])
@@ -98,22 +126,17 @@ def test_the_entries_that_an_active_set_reads_decide(l1):
     costs = np.array(
         [2 * in_columns[abs(rows[t].sum(axis=0)) > l1 / 2].sum() + 1000 * in_rows[t].sum() for t in truth.T]
     )
-    frequent, rare = PPDSparse(l1)._divided(unit_rows(X), Y, np.arange(Y.shape[1]))
-    np.testing.assert_array_equal(np.sort(rare), np.flatnonzero(costs <= X.nnz / 6))
-    assert sorted([*frequent, *rare]) == list(range(10))
+    rare = PPDSparse(l1)._rare(unit_rows(X), Y, np.arange(10))
+    np.testing.assert_array_equal(rare, np.flatnonzero(costs <= X.nnz / 6))
     assert 0 < len(rare) < 10
 
 
-@pytest.mark.long
 def test_active_set_holds_the_support_vectors():
     """Every row that has a part in the optimum of a slow solver, by more than the solvers' precision, is active."""
     X, Y = rare_problem()
-    X, columns, truth = unit_rows(X), csc_array(unit_rows(X)), csc_array(Y)
-    squares = X.multiply(X).sum(axis=1).astype(np.float32)
-    *_, active_ptr, active_rows, _ = active_set.solve_labels(
-        X.indptr.astype(np.int64), X.indices, X.data, columns.indptr.astype(np.int64), columns.indices, columns.data,
-        squares, truth.indptr.astype(np.int64), truth.indices, 0.1, 1.0, 1.0, 1e-5, 100, 0, np.zeros(1, np.uint8),
-    )  # fmt: skip
+    X = unit_rows(X)
+    *_, active_sizes, active_rows, _ = active_sets(X, Y, eps=1e-5, max_rounds=100)
+    active_ptr = np.concatenate([[0], np.cumsum(active_sizes)])
     rows = naive.with_bias(X, 1)
     for label in range(5):
         positive = Y.toarray()[:, label] > 0
@@ -168,15 +191,8 @@ def test_the_penalty_decides_how_sparse_the_weights_are():
 
 def test_stop_ends_the_active_sets():
     X, Y = rare_problem(n=100, d=30, L=4)
-    stop = np.ones(1, np.uint8)
-    pointers = X.indptr.astype(np.int64)
-    truth, columns = csc_array(Y), csc_array(X)
-    labels = truth.indptr.astype(np.int64), truth.indices
-    weight_ptr, *_ = active_set.solve_labels(
-        pointers, X.indices, X.data, columns.indptr.astype(np.int64), columns.indices, columns.data,
-        np.ones(100, np.float32), *labels, 0.1, 1.0, 1.0, 0.01, 20, 0, stop,
-    )  # fmt: skip
-    assert not weight_ptr.any()
+    sizes, *_ = active_sets(X, Y, stop=np.ones(1, np.uint8))
+    assert not sizes.any()
 
 
 @pytest.mark.parametrize(

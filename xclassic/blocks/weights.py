@@ -125,7 +125,7 @@ class BlockWeights:
     @classmethod
     def from_csc(cls, weights: csc_array, bias: NDArray[np.float32], labels: NDArray[Any]) -> BlockWeights:
         """Store sparse weights of shape (n_features, len(labels)); bias holds a score for each of them."""
-        return cls.from_cells([_sparse_cells(weights)], bias.astype(np.float32), labels, weights.shape[0])
+        return cls.from_cells([sparse_cells(weights)], bias.astype(np.float32), labels, weights.shape[0])
 
     @classmethod
     def concatenated(cls, parts: list[Self]) -> Self:
@@ -472,7 +472,7 @@ def half_precision(weights: NDArray[Any]) -> NDArray[np.float16]:
     return np.clip(weights, -65504, 65504).astype(np.float16)
 
 
-def _sparse_cells(weights: csc_array) -> kernels.Cells:
+def sparse_cells(weights: csc_array) -> kernels.Cells:
     """Return the cells of sparse weights, 16 labels a block."""
     cells = kernels.Cells()
     columns = canonical(weights.T, "weights")

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 from sklearn.utils.extmath import row_norms
 
+from xclassic._kernels.active_set import solve_active_sets
+from xclassic._kernels.arguments import FeatureRows
 from xclassic.blocks.problem import BlockProblem, by_descending_count, label_ranges, positives
-from xclassic.blocks.training import train_blocks
-from xclassic.blocks.weights import BlockWeights
+from xclassic.blocks.training import Trained, run_blocks, train_blocks
+from xclassic.blocks.weights import BlockWeights, sparse_cells
 from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
-from xclassic.rows import compressed_arrays
+from xclassic.rows import kernel_rows
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
 
@@ -90,7 +92,7 @@ class PPDSparse(OneVsRestLinear):
       1 / n_rows; a label for which it and the gap together exceed `eps` is trained in the first way after all.
 
     Cost: a few passes over the rows for every 16 labels of the first kind, and a few reads of the columns of its
-    weights for each of the second. Memory: two copies of `X`, the finished sparse model, and
+    weights for each of the second. Memory: two copies of `X`, twice the finished sparse model, and
     ``64 (n_rows + n_features)`` bytes per worker.
 
     References
@@ -149,10 +151,10 @@ class PPDSparse(OneVsRestLinear):
 
     def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None) -> None:
         X, labels = self._prepare(X), by_descending_count(Y)
-        frequent, rare = self._divided(X, Y, labels) if relevance is None else (labels, labels[:0])
-        W, biases, gaps = self._solved(X, Y, rare)
-        done = gaps <= self.eps
-        frequent, rare = np.concatenate([frequent, rare[~done]]), rare[done]
+        rare = labels[:0] if relevance is not None else self._rare(X, Y, labels)
+        found = self._solved(X, Y, rare)
+        solved = found.residuals <= self.eps
+        frequent = labels[~np.isin(labels, rare[solved])]
         costs = np.full(len(frequent), self.C, np.float32)
         trained = train_blocks(
             BlockProblem(X, bias=self.bias),
@@ -162,7 +164,7 @@ class PPDSparse(OneVsRestLinear):
             l1=self.l1,
             eps=self.eps,
             max_passes=self.max_passes,
-            prune=0.0,
+            prune=self.prune,
             positive_costs=costs,
             negative_costs=costs,
             pair_costs=relevance,
@@ -170,47 +172,45 @@ class PPDSparse(OneVsRestLinear):
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
-        found = BlockWeights.from_csc(W[:, done], biases[done], rare)
-        self.weights_ = BlockWeights.concatenated([trained.weights, found]).pruned(self.prune)
-        self.gaps_ = np.concatenate([trained.residuals, gaps[done]])
-        self.gap_labels_ = np.concatenate([frequent, rare])
+        found.weights.labels[: len(rare)][~solved] = -1  # Lanes without weights.
+        self.weights_ = BlockWeights.concatenated([trained.weights, found.weights]) if len(rare) else trained.weights
+        self.gaps_ = np.concatenate([trained.residuals, found.residuals[solved]])
+        self.gap_labels_ = np.concatenate([frequent, rare[solved]])
 
-    def _divided(
-        self, X: Features, Y: csr_array, labels: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the labels that are trained on all rows, and those whose active sets are searched."""
+    def _rare(self, X: Features, Y: csr_array, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of `labels` whose active sets are searched."""
         if isinstance(X, np.ndarray) or self.bias == 0:
-            return labels, labels[:0]
+            return labels[:0]
         rows_of = csr_array(Y.T)[labels]
         cost = ROW_READS * (rows_of @ np.diff(X.indptr))
         few = np.flatnonzero(cost <= SHARE * X.nnz)
         reads = partial(_column_reads, X, np.bincount(X.indices, minlength=X.shape[1]), self.l1 / min(2, 4 * self.C))
         tasks = [rows_of[few[a:b]] for a, b in label_ranges(len(few))]
         cost[few] += COLUMN_READS * np.concatenate([few[:0], *run_tasks(reads, tasks, n_jobs=self.n_jobs)])
-        rare = cost <= SHARE * X.nnz
-        return labels[~rare], labels[rare]
+        return labels[cost <= SHARE * X.nnz]
 
-    def _solved(
-        self, X: Features, Y: csr_array, labels: NDArray[np.int64]
-    ) -> tuple[csc_array, NDArray[np.float32], NDArray[np.float64]]:
-        """Return the weights of rare labels, shape (n_features, len(labels)), their biases and gaps."""
+    def _solved(self, X: Features, Y: csr_array, labels: NDArray[np.int64]) -> Trained:
+        """Return what active sets find for `labels`. Those whose residual is above `eps` have no weights."""
         if not len(labels):
-            return csc_array((X.shape[1], 0), dtype=np.float32), np.zeros(0, np.float32), np.zeros(0)
-        from xclassic.linear.active_set import solve_labels
-
-        columns, (pointers, label_rows, _) = csc_array(X), positives(Y, labels)
-        squares = row_norms(X, squared=True).astype(np.float32)
-        options = (self.l1, self.C, self.bias, self.eps, self.max_passes)
+            return run_blocks(_solve, [], labels, X.shape[1], self.n_jobs, self.verbose)
+        pointers, label_rows, _ = positives(Y, labels)
         solve = partial(
-            _solve, solve_labels, (*compressed_arrays(X), *compressed_arrays(columns), squares), label_rows, options
+            _solve,
+            kernel_rows(X),
+            kernel_rows(csc_array(X).T),
+            squares=row_norms(X, squared=True).astype(np.float32),
+            label_rows=label_rows,
+            l1=self.l1,
+            cost=self.C,
+            bias=self.bias,
+            eps=self.eps,
+            prune=self.prune,
+            max_rounds=self.max_passes,
         )
         ranges = label_ranges(len(labels))
         seeds = spawn_seeds(self.random_state, 1 + len(ranges))[1:]
-        tasks = [(pointers[a : b + 1], int(seed) % 2**32) for (a, b), seed in zip(ranges, seeds, strict=True)]
-        results = run_tasks(solve, tasks, n_jobs=self.n_jobs, description="training rare labels", verbose=self.verbose)
-        ends = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(result[0]) for result in results]))])
-        features, weights, biases, gaps = (np.concatenate([result[k] for result in results]) for k in (1, 2, 3, 4))
-        return csc_array((weights, features, ends), shape=(X.shape[1], len(labels))), biases, gaps
+        tasks = [(pointers[a : b + 1], int(seed)) for (a, b), seed in zip(ranges, seeds, strict=True)]
+        return run_blocks(solve, tasks, labels, X.shape[1], self.n_jobs, self.verbose)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         return memory_of_blocks(n, d, L, nnz_x, self.n_jobs, arrays_per_feature=1) + 12 * nnz_x
@@ -225,6 +225,12 @@ def _column_reads(
     return sums @ lengths  # type: ignore[no-any-return]
 
 
-def _solve(function: Any, matrix: Any, label_rows: Any, options: Any, task: Any, stop: StopByte) -> Any:
+def _solve(rows: FeatureRows, columns: FeatureRows, task: Any, stop: StopByte, **options: Any) -> Any:
+    """Return (cells, bias, gaps, work) of some labels, as `run_blocks` takes them."""
     label_ptr, seed = task
-    return function(*matrix, label_ptr, label_rows, *options, seed, stop)
+    sizes, features, weights, biases, gaps, _, _, work = solve_active_sets(
+        rows, columns, label_ptr=label_ptr, seed=seed, stop=stop, **options
+    )
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    W = csc_array((weights, features, ends), shape=(columns.n_rows, len(sizes)))
+    return sparse_cells(W), biases, gaps, work
