@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import csc_array, csr_array
 
 from tests.helpers.naive import linear as naive
-from xclassic import DiSMEC, PPDSparse, datasets, metrics
+from xclassic import DiSMEC, PPDSparse, datasets, load, metrics
 from xclassic._kernels.active_set import solve_active_sets
 from xclassic.linear import ppd_sparse
 from xclassic.parallel import RUNNING
@@ -161,6 +161,36 @@ def test_active_set_takes_features_of_both_signs_and_any_bias(bias, monkeypatch)
     X, Y = rare_problem(L=3)
     X.data *= np.where(np.arange(X.nnz) % 3, 1, -1)
     assert max(excesses(PPDSparse(eps=1e-4, max_passes=300, bias=bias).fit(X, Y), X, Y)) <= 1e-4
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_active_set_takes_odd_rows_and_labels(seed, monkeypatch):
+    """Rows without features, equal rows, labels of all rows or none, one row, one feature."""
+    solved_by("active set", monkeypatch)
+    random = np.random.default_rng(seed)
+    n, d = (1, 4) if seed == 0 else random.integers(1, 12, 2)
+    X = random.normal(size=(n, d)) * (random.random((n, d)) < 0.4)
+    X[n // 2 :] = X[: n - n // 2]
+    Y = random.random((n, 4)) < [0.2, 0.5, 1, 0]
+    clf = PPDSparse(eps=1e-5, max_passes=500).fit(X := csr_array(X.astype(np.float32)), Y := csr_array(Y, dtype=int))
+    used = np.flatnonzero(Y.sum(axis=0))
+    assert set(clf.gap_labels_) == set(used)
+    assert max(np.array(list(excesses(clf, X, Y)))[used]) <= 1e-4
+
+
+def test_models_of_both_solvers_are_stored_and_explained(tmp_path, monkeypatch):
+    monkeypatch.setattr(PPDSparse, "_rare", lambda self, X, Y, labels: labels[:20])
+    X, Y = rare_problem(L=39)
+    Y = csr_array(np.hstack([Y.toarray(), np.arange(X.shape[0])[:, None] % 2]), dtype=np.float32)
+    clf = PPDSparse().fit(X, Y)
+    solved = clf.gap_labels_[-19:]
+    assert 39 not in solved  # The bound on the bias costs too much where half of the rows are positive.
+    np.testing.assert_array_equal(np.sort(clf.gap_labels_), np.arange(40))
+    clf.save(tmp_path / "model")
+    scores = load(tmp_path / "model", verify="full").predict_topk(X[:1], 40).to_csr(40).toarray()[0]
+    assert np.count_nonzero(scores) == 40
+    for label in range(40):
+        assert clf.explain(X[:1], label).score == pytest.approx(scores[label], abs=1e-6)
 
 
 def test_a_large_penalty_ranks_labels_by_their_frequency():
