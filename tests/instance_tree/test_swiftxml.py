@@ -13,7 +13,7 @@ from sklearn.preprocessing import MaxAbsScaler
 import xclassic
 from tests.helpers.naive import forests as naive
 from xclassic import PfastreXML, SwiftXML, TopK, datasets
-from xclassic.instance_tree import two_views
+from xclassic.instance_tree import swiftxml, two_views
 from xclassic.instance_tree.two_views import TwoViewSplitter
 from xclassic.metrics import check_held_out, precision_at_k
 from xclassic.parallel import RUNNING
@@ -104,7 +104,7 @@ def test_predictions_equal_plain_loops(fitted, small, bibtex, parts):
     mean_sets = [naive.mean_set(rows, label, 159) for label in range(159)]
     for row, x in enumerate(bibtex.X_test[:15].toarray()):
         known = lists(revealed)[row]
-        z = naive.item_set(known, 159) * fitted._length
+        z = naive.item_set(known, 159) * fitted._view.length
         shares = naive.forest_scores(fitted.trees_, np.concatenate([x, z]), 159)
         scores = {
             label: naive.swift_score(
@@ -128,7 +128,7 @@ def test_training_rows_take_the_way_that_they_took_in_training(small):
     revealed, _ = datasets.reveal_labels(Y, random_state=3)
     model = SwiftXML(n_trees=3).fit(X, Y, revealed)
     for tree in model.trees_:
-        leaves = np.bincount(tree.leaf_of(model._two_views(X, revealed)), minlength=tree.n_nodes)
+        leaves = np.bincount(tree.leaf_of(model._view.beside(X, revealed)), minlength=tree.n_nodes)
         assert leaves[tree.leaves].tolist() == tree.n_points[tree.leaves].tolist()
         assert (tree.features >= X.shape[1]).any()
         assert (tree.features < X.shape[1]).any()
@@ -159,9 +159,12 @@ def test_hyperplanes_of_either_view_are_fitted_to_the_sides_alone(small):
     X, Y = small
     revealed, _ = datasets.reveal_labels(Y, 0.9, random_state=3)
     model = SwiftXML().fit(X, Y, revealed)
-    Z, nodes = model._sets(revealed), (np.array([0, 600]), np.arange(600, dtype=np.int32), np.array([5], np.uint64))
+    Z, nodes = (
+        model._view.rows(revealed),
+        (np.array([0, 600]), np.arange(600, dtype=np.int32), np.array([5], np.uint64)),
+    )
     ranking = model._splitter(X, Y, 0)
-    split = TwoViewSplitter(ranking, X, Z, 1 / model._length, 2.0)(*nodes, RUNNING)
+    split = TwoViewSplitter(ranking, X, Z, 1 / model._view.length, 2.0)(*nodes, RUNNING)
     alone = ranking(*nodes, RUNNING)
     is_x = split.features < X.shape[1]
     np.testing.assert_array_equal(split.features[is_x], alone.features)
@@ -169,7 +172,7 @@ def test_hyperplanes_of_either_view_are_fitted_to_the_sides_alone(small):
     np.testing.assert_array_equal(split.bias, alone.bias)
     sides = ranking.sides(*nodes, RUNNING)
     costs = 2.0 * 600 / np.bincount(sides)[sides]
-    w, t, z = np.zeros(159), np.where(sides, -1, 1), Z.toarray() / model._length
+    w, t, z = np.zeros(159), np.where(sides, -1, 1), Z.toarray() / model._view.length
     before = naive.l1_objective(z, t, costs, w, 0.0)
     w[split.features[~is_x] - X.shape[1]] = split.weights[~is_x]
     assert naive.l1_objective(z, t, costs, w, 0.0) < 0.9 * before
@@ -282,22 +285,22 @@ def test_a_label_without_training_rows_tells_nothing(small, bibtex):
     assert_same(model.predict_topk(rows, 5, revealed=some), model.predict_topk(rows, 5, revealed=none))
     known = csr_array(hstack([datasets.reveal_labels(Y, random_state=1)[0], csr_array(X.sum(axis=1)[:, None] > 5)]))
     learned = SwiftXML(n_trees=2).fit(X, wide[:, :160], revealed=known)  # revealed in training, though never predicted
-    assert learned._seen[159]
+    assert learned._view.seen[159]
 
 
 # Training
 
 
-def test_given_labels_serve_all_trees_and_drawn_ones_differ(small):
+def test_every_tree_draws_labels_of_its_own(small, monkeypatch):
     X, Y = small
     seen = []
 
-    class Watched(SwiftXML):
-        def _sets(self, known):
-            seen.append(known)
-            return super()._sets(known)
+    def watched(*arguments, **options):
+        seen.append(datasets.reveal_labels(*arguments, **options)[0])
+        return seen[-1], None
 
-    Watched(n_trees=3).fit(X, Y)
+    monkeypatch.setattr(swiftxml, "reveal_labels", watched)
+    SwiftXML(n_trees=3).fit(X, Y)
     assert len(seen) == 3
     assert all((one != other).nnz for one, other in pairwise(seen))
     assert all((Y - known).min() == 0 for known in seen)
@@ -321,7 +324,7 @@ def test_partial_fit_fills_the_leaves_that_rows_reach_with_their_revealed_labels
     before = [tree.n_points.copy() for tree in model.trees_]
     model.partial_fit(bibtex.X[600:900], bibtex.Y[600:900], revealed=revealed)
     for tree, old in zip(model.trees_, before, strict=True):
-        leaves = tree.leaf_of(model._two_views(bibtex.X[600:900], revealed))
+        leaves = tree.leaf_of(model._view.beside(bibtex.X[600:900], revealed))
         np.testing.assert_array_equal(tree.n_points - old, np.bincount(leaves, minlength=tree.n_nodes))
     model.partial_fit(bibtex.X[600:900], bibtex.Y[600:900])
     assert all(tree.n_points.sum() == 1200 for tree in model.trees_)

@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from joblib import effective_n_jobs
-from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array, hstack
-from sklearn.utils.validation import check_is_fitted
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from xclassic.base import MAX_SCORES, Arrays, Metadata, Verify
+from xclassic.base import Arrays, Metadata, Verify
 from xclassic.datasets.split import reveal_labels
 from xclassic.instance_tree.fastxml import mean_length, nearest_power
 from xclassic.instance_tree.growing import grow_tree
+from xclassic.instance_tree.label_sets import LabelSets
 from xclassic.instance_tree.pfastrexml import PfastreXML
 from xclassic.instance_tree.reranking import TailReranker
+from xclassic.instance_tree.revealed import RevealedLabelsForest
 from xclassic.instance_tree.tree import InstanceTree
 from xclassic.instance_tree.two_views import TwoViewSplitter
-from xclassic.metrics.revealed import check_held_out
 from xclassic.parallel import StopByte, run_tasks
-from xclassic.storage.arrays import stored_array, with_prefix, without_prefix
-from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
-from xclassic.validation.labels import revealed_matrix, truth_matrix
 from xclassic.validation.parameters import check_number
 
-SET_SHARE = 0.5  # Weight in the re-ranker of the distance between sets of labels, beside that between rows.
 
-
-class _JoinedRows(NamedTuple):
-    """Checked rows, each followed by its revealed labels, on their way through the prediction of the base class."""
-
-    rows: csr_array
-
-
-class SwiftXML(PfastreXML):
+class SwiftXML(RevealedLabelsForest, PfastreXML):
     r"""PfastreXML with a second view of a row: those of its labels that are known already.
 
     Tags that a user has typed, products in a basket: where some labels of a row are revealed, the others are easier to
@@ -145,9 +134,7 @@ class SwiftXML(PfastreXML):
     0
     """
 
-    set_reranker_: TailReranker
-    _length: float  # That of a set, about the mean length of a row, so that hyperplanes over both can be added.
-    _seen: NDArray[np.bool_]  # Labels that a training row has or that were revealed of one.
+    _view: LabelSets
 
     def __init__(
         self,
@@ -196,242 +183,43 @@ class SwiftXML(PfastreXML):
         super()._check_parameters()
         check_number("C_revealed", self.C_revealed, minimum=0, inclusive=False)
 
+    @property
+    def set_reranker_(self) -> TailReranker:
+        """Compares revealed labels with those that each label occurs with."""
+        return self._view.reranker
+
     # Training
-
-    def fit(self, X: Any, y: Any, revealed: Any = None) -> Self:
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : sparse matrix or array-like, shape (n_rows, n_features)
-        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
-            All labels of the rows, those revealed included: see `XMCClassifier.fit`.
-        revealed : sparse or dense 0-1 matrix, or list of label collections, optional
-            Labels that were known of each row. By default every tree draws some of the labels in `y`, so that the model
-            fits any number of them. Pass what was really known if that is no random part; an empty matrix for none.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If `revealed` holds every label of `y`, has other rows or columns, or as `XMCClassifier.fit`.
-        """
-        return self._fit_checked(X, y, revealed=revealed)
 
     def _fit(self, X: Features, Y: csr_array, **options: Any) -> None:
         known = self._given(options["revealed"], Y)
-        self._length = nearest_power(mean_length(self._prepare(X)))
-        self._seen = np.bincount(Y.indices, minlength=Y.shape[1]) > 0
-        if known is not None:
-            self._seen |= np.bincount(known.indices, minlength=Y.shape[1]) > 0
+        means = TailReranker(self.alpha, self.gamma)
+        self._view = LabelSets.of_training(nearest_power(mean_length(self._prepare(X))), known, Y, means)
         super()._fit(X, Y, revealed=known)
-        self.set_reranker_ = _mean_sets(TailReranker(self.alpha, self.gamma), Y if known is None else known, Y)
-
-    def add_trees(self, n: int, X: Any, y: Any, revealed: Any = None) -> Self:
-        """Grow further trees on the data of the fit, as `FastXML.add_trees` does.
-
-        Parameters
-        ----------
-        n : int
-            Trees to add, at least 1; `n_trees` grows by it.
-        X, y, revealed
-            See ``fit``.
-
-        Returns
-        -------
-        self
-        """
-        return self._add_trees(n, X, y, revealed=revealed)
-
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, revealed: Any = None) -> Self:
-        """Add points to the leaves that they reach, as `FastXML.partial_fit` does. The first call is a fit.
-
-        Parameters
-        ----------
-        X, y
-            New points, with the features and labels of the fit.
-        classes : array-like, optional
-            Ignored: the labels are those of the first call.
-        revealed
-            See ``fit``. By default some of the labels are drawn, the same ones for all trees.
-
-        Returns
-        -------
-        self
-        """
-        if not self._fitted:
-            return self.fit(X, y, revealed)
-        X, Y = self._further(X, y)
-        known = self._given(revealed, Y)
-        if known is None:
-            known, _ = reveal_labels(Y, random_state=self.random_state)
-        return self._fill(self._two_views(X, known), Y)
-
-    def _given(self, revealed: Any, Y: csr_array) -> csr_array | None:
-        """Return the labels revealed of training rows, None if they are to be drawn."""
-        if revealed is None:
-            return None
-        known = revealed_matrix(revealed, Y.shape[0], self.classes_)
-        if Y.nnz and known.multiply(Y).nnz == Y.nnz:
-            raise ValueError(
-                "revealed holds every label of y, so that nothing is left to predict. Pass the labels that are known "
-                "before a prediction, or none for random parts of y."
-            )
-        return known
 
     def _grown(self, X: Features, Y: csr_array, seeds: NDArray[np.uint64], **options: Any) -> list[InstanceTree]:
         X = self._prepare(X)
         grow = partial(_grow, self, X, csr_array(X), Y, self._given(options["revealed"], Y))
         return run_tasks(grow, seeds.tolist(), n_jobs=self.n_jobs, description="growing trees", verbose=self.verbose)
 
+    def _add_points(self, X: Features, Y: csr_array, known: csr_array) -> Self:
+        return self._fill(self._view.beside(self._prepare(X), known), Y)
+
     def _n_columns(self) -> int:
         return self.n_features_in_ + self.classes_.size
 
-    def _sets(self, known: csr_array) -> csr_array:
-        """Return the second view of rows, from their revealed labels."""
-        counts = np.diff(known.indptr)
-        values = np.repeat(self._length / np.sqrt(counts + 1), counts).astype(np.float32)
-        return csr_array((values, known.indices, known.indptr), shape=known.shape)
-
-    def _two_views(self, X: Features, known: csr_array) -> csr_array:
-        """Return rows as the trees see them."""
-        return csr_array(hstack([csr_array(self._prepare(X)), self._sets(self._of_seen(known))], format="csr"))
-
-    def _of_seen(self, known: csr_array) -> csr_array:
-        """Return revealed labels without those that training knows nothing of."""
-        if self._seen.all():
-            return known
-        ones = self._seen[known.indices].astype(np.float32)
-        seen = csr_array((ones, known.indices, known.indptr), shape=known.shape, copy=True)
-        seen.eliminate_zeros()
-        return seen
-
     # Prediction
 
-    def predict_topk(
-        self,
-        X: Any,
-        k: int = 5,
-        labels: ArrayLike | None = None,
-        exclude: ArrayLike | None = None,
-        revealed: Any = None,
-    ) -> TopK:
-        """Return the best `k` labels of each row, without those revealed.
-
-        Parameters
-        ----------
-        X, k, labels, exclude
-            See `XMCClassifier.predict_topk`.
-        revealed : sparse or dense 0-1 matrix, or list of label collections, optional
-            Labels of each row that are known, in the form of ``fit``; none by default. Names that are not among
-            ``classes_`` are ignored.
-
-        Returns
-        -------
-        TopK
-        """
-        return super().predict_topk(self._joined(X, revealed), k, labels, exclude)
-
-    def decision_function(
-        self, X: Any, *, max_scores: int = MAX_SCORES, revealed: Any = None
-    ) -> csr_array | NDArray[np.float32]:
-        """Return label scores, as `XMCClassifier.decision_function`; revealed labels have none.
-
-        Parameters
-        ----------
-        X, max_scores
-            See there.
-        revealed
-            See ``predict_topk``.
-
-        Returns
-        -------
-        csr_array or ndarray of float32, shape (n_rows, n_labels)
-        """
-        return super().decision_function(self._joined(X, revealed), max_scores=max_scores)
-
-    def predict(
-        self, X: Any, *, threshold: float | None = None, k_predict: int | None = None, revealed: Any = None
-    ) -> Any:
-        """Return the labels of each row that are not revealed, as `XMCClassifier.predict`.
-
-        Parameters
-        ----------
-        X, threshold, k_predict
-            See there.
-        revealed
-            See ``predict_topk``.
-
-        Returns
-        -------
-        ndarray or csr_array
-        """
-        return super().predict(self._joined(X, revealed), threshold=threshold, k_predict=k_predict)
-
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, revealed: Any = None) -> float:
-        """Return precision at 1 on labels that were not revealed.
-
-        Parameters
-        ----------
-        X : sparse matrix or array-like, shape (n_rows, n_features)
-        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
-            The labels to predict: without those revealed.
-        sample_weight : array-like, shape (n_rows,), optional
-            See `XMCClassifier.score`.
-        revealed
-            See ``predict_topk``.
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        ValueError
-            If `y` has a label that was revealed of the same row.
-        """
-        joined = self._joined(X, revealed)
-        if revealed is not None:
-            truth = truth_matrix(y, self.classes_)
-            check_held_out(truth, revealed_matrix(revealed, truth.shape[0], self.classes_))
-        return super().score(joined, y, sample_weight)
-
-    def _joined(self, X: Any, revealed: Any) -> Any:
-        if revealed is None:
-            return X
-        check_is_fitted(self)
-        X = super()._check_input(X, reset=False)
-        known = revealed_matrix(revealed, X.shape[0], self.classes_)
-        return _JoinedRows(csr_array(hstack([csr_array(X), known], format="csr")))
-
-    def _check_input(self, X: Any, *, reset: bool) -> Features:
-        return X.rows if isinstance(X, _JoinedRows) else super()._check_input(X, reset=reset)
-
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
-        n_labels, d = self.classes_.size, self.n_features_in_
-        known = csr_array(X[:, d:] if X.shape[1] > d else csr_array((X.shape[0], n_labels), dtype=np.float32))
-        X = X[:, :d]
+        X, known = self._parted(X)
+        n_labels = self.classes_.size
         n_ranked = min(k if self.alpha == 1 else max(k, self.candidates), n_labels)
         n_found = min(n_ranked + int(np.diff(known.indptr).max(initial=0)), n_labels)  # Some of them are revealed.
-        found = self._ensemble.rank(self._two_views(X, known), n_found, labels, stop)
+        found = self._ensemble.rank(self._view.beside(self._prepare(X), known), n_found, labels, stop)
         found = found.without(known).head(n_ranked)
-        return (
-            found
-            if self.alpha == 1
-            else self.reranker_._rescored(found, self._distances(X, known, found, stop)).head(k)
-        )
-
-    def _distances(self, X: Features, known: csr_array, found: TopK, stop: StopByte) -> NDArray[np.float32]:
-        """Return the squared distance of each row, in both views, to the means of its candidates."""
-        known = self._of_seen(known)
-        between_rows = self.reranker_._distances(X, found, stop)
-        between_sets = self.set_reranker_._distances(known, found, stop)
-        counts = np.diff(known.indptr)
-        share = (SET_SHARE * counts / (counts + 1)).astype(np.float32)
-        return between_rows + share[:, None] * between_sets
+        if self.alpha == 1:
+            return found
+        distances = self.reranker_._distances(X, found, stop) + self._view.distances(known, found, stop)
+        return self.reranker_._rescored(found, distances).head(k)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         sets = effective_n_jobs(self.n_jobs) * (72 * nnz_y + 8 * L)
@@ -442,28 +230,13 @@ class SwiftXML(PfastreXML):
 
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
         arrays, metadata = super()._get_arrays()
-        sets = with_prefix("sets.", self.set_reranker_._arrays())
-        return arrays | sets | {"seen": self._seen}, metadata | {"length": self._length}
+        own, length = self._view.arrays()
+        return arrays | own, metadata | length
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         super()._set_arrays(arrays, metadata, verify)
-        n_labels, length = self.classes_.size, metadata.get("length")
-        if not isinstance(length, float) or not 2.0**-126 <= length <= 2.0**126:
-            raise ModelFileError(f"The length of the second view is {length!r}; it must be a power of two.")
-        self._length = length
-        self._seen = stored_array(arrays, "seen", np.bool_, (n_labels,))
-        self.set_reranker_ = TailReranker(self.alpha, self.gamma)
-        self.set_reranker_._take(without_prefix("sets.", arrays), n_labels, n_labels)
-
-
-def _mean_sets(reranker: TailReranker, known: csr_array, Y: csr_array) -> TailReranker:
-    """Average the sets that each label occurs in, without the label itself."""
-    reranker._average(known, Y)
-    means, trained = reranker.centroids_, reranker._trained
-    means.data[means.indices == np.repeat(np.arange(means.shape[0]), np.diff(means.indptr))] = 0
-    means.eliminate_zeros()
-    reranker._set(means, trained)
-    return reranker
+        means = TailReranker(self.alpha, self.gamma)
+        self._view = LabelSets.from_arrays(arrays, metadata, self.classes_.size, means)
 
 
 def _grow(
@@ -478,15 +251,15 @@ def _grow(
     if known is None:
         own = np.random.SeedSequence(seed).spawn(1)[0]  # Other numbers than those of the sides.
         known, _ = reveal_labels(Y, random_state=np.random.RandomState(np.random.MT19937(own)))
-    Z = forest._sets(known)
+    view = forest._view
     return grow_tree(
         forest._rows_of_tree(X.shape[0], seed),
         forest._leaf_labels(Y),
-        TwoViewSplitter(forest._splitter(X, Y, seed), sparse_X, Z, 1 / forest._length, forest.C_revealed),
+        TwoViewSplitter(forest._splitter(X, Y, seed), sparse_X, view.rows(known), 1 / view.length, forest.C_revealed),
         seed,
         stop,
         max_leaf=forest.max_leaf,
         max_depth=forest.max_depth,
         max_labels=forest.leaf_labels,
-        n_features=X.shape[1] + Z.shape[1],
+        n_features=forest._n_columns(),
     )
