@@ -21,7 +21,7 @@ import xclassic
 from tests.helpers.centroid import Centroid, ProbabilisticCentroid
 from tests.helpers.contract import Contract, assert_same_arrays, assert_same_predictions, block_diagonal, noisy
 from tests.helpers.interrupts import HANG
-from xclassic import KNN, DiSMEC, ModelFileError, TopK, load, predict_topk
+from xclassic import KNN, DiSMEC, ModelFileError, SwiftXML, TopK, load, predict_topk
 from xclassic.storage import registry
 from xclassic.storage.folder import load_model, save_model
 
@@ -309,6 +309,16 @@ def test_predict_topk_of_estimators_and_searches():
     assert predict_topk(nested, X, 1).n_rows == X.shape[0]
     with pytest.raises(TypeError, match="MaxAbsScaler ranks no labels"):
         predict_topk(make_pipeline(MaxAbsScaler()).fit(X), X)
+
+
+def test_predict_topk_tells_known_labels_only_to_models_that_take_them():
+    X, Y = block_diagonal()
+    pipe = make_pipeline(MaxAbsScaler(), SwiftXML(n_trees=2)).fit(X, Y)
+    told = predict_topk(pipe, X, 3, revealed=Y)
+    assert_same_predictions(told, pipe[-1].predict_topk(pipe[:-1].transform(X), 3, revealed=Y))
+    assert not told.to_csr(Y.shape[1]).multiply(Y).nnz
+    with pytest.raises(TypeError, match=r"Centroid cannot be told labels that are known; SwiftXML can"):
+        predict_topk(make_pipeline(MaxAbsScaler(), Centroid()).fit(X, Y), X, 3, revealed=Y)
 
 
 # Persistence

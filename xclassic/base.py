@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from inspect import signature
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -538,7 +539,12 @@ def _normalized(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def predict_topk(
-    model: Any, X: Any, k: int = 5, labels: ArrayLike | None = None, exclude: ArrayLike | None = None
+    model: Any,
+    X: Any,
+    k: int = 5,
+    labels: ArrayLike | None = None,
+    exclude: ArrayLike | None = None,
+    revealed: Any = None,
 ) -> TopK:
     """Return the best `k` labels of each row from an estimator, a `Pipeline` or a fitted search.
 
@@ -553,6 +559,8 @@ def predict_topk(
         The input of the first step, for instance a list of texts.
     k, labels, exclude
         See `XMCClassifier.predict_topk`.
+    revealed : sparse or dense 0-1 matrix, or list of label collections, optional
+        Labels of each row that are known already, for a model that takes them: see `SwiftXML.predict_topk`.
 
     Returns
     -------
@@ -561,7 +569,7 @@ def predict_topk(
     Raises
     ------
     TypeError
-        If the model does not end in an estimator of xclassic.
+        If the model does not end in an estimator of xclassic, or is told labels and takes none.
 
     Examples
     --------
@@ -576,9 +584,22 @@ def predict_topk(
     model = getattr(model, "best_estimator_", model)
     if isinstance(model, Pipeline):
         X = model[:-1].transform(X) if len(model) > 1 else X
-        return predict_topk(model[-1], X, k, labels, exclude)
+        return predict_topk(model[-1], X, k, labels, exclude, revealed)
     if not isinstance(model, XMCClassifier):
         raise TypeError(
             f"{type(model).__name__} ranks no labels; pass an estimator of xclassic or a pipeline that ends in one."
         )
-    return model.predict_topk(X, k, labels=labels, exclude=exclude)
+    if revealed is None:
+        return model.predict_topk(X, k, labels=labels, exclude=exclude)
+    if not takes_revealed(model):
+        raise TypeError(
+            f"{type(model).__name__} cannot be told labels that are known; SwiftXML can. Leave revealed out, and drop "
+            "these labels from a deeper ranking with TopK.without."
+        )
+    options: dict[str, Any] = {"labels": labels, "exclude": exclude, "revealed": revealed}
+    return model.predict_topk(X, k, **options)
+
+
+def takes_revealed(estimator: XMCClassifier) -> bool:
+    """Return whether an estimator can be told labels of the rows that it predicts."""
+    return "revealed" in signature(estimator.predict_topk).parameters

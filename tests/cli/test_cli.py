@@ -692,3 +692,71 @@ def test_failure_while_writing_leaves_nothing(run, model, monkeypatch):
     monkeypatch.setattr("xclassic.cli.outputs._text_line", fail)
     assert "No space left on device" in run(["predict", model, "bibtex", "-o", "top.txt"], 1).err
     assert os.listdir() == []
+
+
+# Labels that are known already
+
+
+@pytest.fixture
+def told(run, tmp_path):
+    """Train a model of texts that takes known labels, and return texts and known labels in every form."""
+    titles = ["moons of Jupiter", "bread and butter", "a guide to planets", "baking bread", "Jupiter and Saturn"]
+    labels = [["astronomy", "nature"], ["cooking", "food"], ["astronomy", "nature"], ["cooking", "food"], ["astronomy"]]
+    known = [["astronomy"], [], ["a label that no row has"], ["food"], []]
+    rest = [sorted(set(own) - set(row)) for own, row in zip(labels, known, strict=True)]
+    rows = list(zip(titles, labels, known, rest, strict=True))
+    names = ("text", "labels", "known", "rest")
+    lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    (tmp_path / "known.jsonl").write_text("\n".join(json.dumps({"labels": row}) for row in known))
+    (tmp_path / "known.csv").write_text("\n".join(["labels", *('"' + ",".join(row) + '"' for row in known)]))
+    run("train SwiftXML rows.jsonl --model m --n-trees 2 --max-leaf 1 --quiet")
+    return known
+
+
+def test_known_labels_reach_the_model_and_are_not_predicted(run, told):
+    plain = [json.loads(line) for line in run("predict m rows.jsonl --format jsonl").out.splitlines()]
+    assert any(set(row["labels"]) & set(known) for row, known in zip(plain, told, strict=True))
+    tagger = xclassic.load("m")
+    titles = [json.loads(line)["text"] for line in Path("rows.jsonl").read_text().splitlines()]
+    expected = xclassic.predict_topk(tagger, titles, 5, revealed=told).named(tagger.classes_)
+    asked = ["--revealed known.jsonl", "--revealed known.csv", "--revealed rows.jsonl --revealed-field known"]
+    for option in [*asked, "--revealed-field known"]:
+        rows = [json.loads(line) for line in run(f"predict m rows.jsonl --format jsonl {option}").out.splitlines()]
+        assert [row["labels"] for row in rows] == [[label for label, _ in row] for row in expected]
+        assert not any(set(row["labels"]) & set(known) for row, known in zip(rows, told, strict=True))
+
+
+def test_evaluate_takes_known_labels_and_refuses_them_as_truth(run, told):
+    done = run("evaluate m rows.jsonl --label-field rest --revealed-field known --json")
+    assert json.loads(done.out)["metrics"]["P@1"] > 0
+    error = run("evaluate m rows.jsonl --revealed-field known", code=1).err
+    assert "Y_true has 2 labels that were revealed, the first in row 0" in error
+
+
+def test_known_labels_of_points_and_of_a_matrix(run, bibtex, tmp_path):
+    X, Y = bibtex.X_test[:40], bibtex.Y_test[:40]
+    revealed, rest = datasets.reveal_labels(Y, 0.5, random_state=0)
+    datasets.write_xmc("rows.txt", X, rest)
+    datasets.write_xmc("known.txt", X, revealed)
+    scipy.sparse.save_npz("known.npz", revealed)
+    model = xclassic.SwiftXML(n_trees=2).fit(bibtex.X[:300], bibtex.Y[:300])
+    model.save(tmp_path / "m")
+    expected = model.predict_topk(X, 5, revealed=revealed)
+    for name in ("known.txt", "known.npz"):
+        run(f"predict m rows.txt --revealed {name} --output top.npz --force")
+        np.testing.assert_array_equal(np.load("top.npz")["ids"], expected.ids)
+    found = json.loads(run("evaluate m rows.txt --revealed known.txt --json").out)["metrics"]
+    assert found["P@1"] == metrics.precision_at_k(rest, expected, 1)
+
+
+def test_known_labels_that_cannot_be_used_are_refused(run, told, model, bibtex, tmp_path):
+    error = run(["predict", model, "bibtex", "--revealed", "bibtex"], code=2).err
+    assert "DiSMEC cannot be told labels that are known; --revealed is for SwiftXML" in error
+    (tmp_path / "short.jsonl").write_text('{"labels": []}')
+    assert "revealed has 1 rows but X has 5" in run("predict m rows.jsonl --revealed short.jsonl", code=1).err
+    assert "no such file" in run("predict m rows.jsonl --revealed nothing.jsonl", code=1).err.lower()
+    assert "second look at standard input" in run("predict m - --revealed-field known", code=2).err
+    scipy.sparse.save_npz("known.npz", bibtex.Y_test[:5])
+    error = run("predict m rows.jsonl --revealed known.npz --revealed-field known", code=2).err
+    assert "--revealed-field is for JSON lines, CSV and TSV, which known.npz is not" in error

@@ -98,6 +98,7 @@ MATRICES = {
     "ForestClassifier.partial_fit X": (lambda m: FastXML(n_trees=1).fit(X, Y).partial_fit(m, Y).predict_topk(X), X),
     "ForestClassifier.partial_fit y": (lambda m: FastXML(n_trees=1).fit(X, Y).partial_fit(X, m).predict_topk(X), Y),
     "predict_topk X": (lambda m: xclassic.predict_topk(linear(), m), X),
+    "predict_topk revealed": (lambda m: xclassic.predict_topk(swift(), X, revealed=m), REVEALED),
     "explain X": (lambda m: [xclassic.explain(linear(), m, 1).score], ROW),
     "ExplainableClassifier.explain X": (lambda m: [linear().explain(m, 1).score], ROW),
     "TailReranker.fit X": (lambda m: TailReranker().fit(m, Y).centroids_, X),

@@ -24,6 +24,8 @@ from xclassic.cli.options import (
     LabelMatrix,
     Model,
     Quiet,
+    Revealed,
+    RevealedField,
     TextField,
     Train,
     TrainLabelMatrix,
@@ -31,6 +33,7 @@ from xclassic.cli.options import (
     in_home,
     load_trained,
     read,
+    read_revealed,
     shows_progress,
     source_for,
     step,
@@ -253,6 +256,8 @@ def predict(
     force: Force = False,
     quiet: Quiet = False,
     n_jobs: Jobs = -1,
+    revealed: Revealed = None,
+    revealed_field: RevealedField = None,
     text_field: TextField = None,
     zero_based: ZeroBased = None,
     data_format: DataFormat = None,
@@ -268,8 +273,9 @@ def predict(
     check_output(output, force)
     trained = load_trained(model, n_jobs, quiet)
     source = source_for(trained, data, text_field, id_field=id_field, zero_based=zero_based, data_format=data_format)
+    known = read_revealed(trained, source, revealed, revealed_field, quiet)
     points = read(source, "test", quiet, n_features=trained.n_features, labels=False)
-    top = trained.predict_topk(points.X, k)
+    top = trained.predict_topk(points.X, k, known)
     if threshold is not None:
         top = top.above(threshold)
     write_predictions(output, form, top, trained.labels(by_id=label_ids), points.ids)
@@ -292,6 +298,8 @@ def evaluate(
     train_label_matrix: TrainLabelMatrix = None,
     quiet: Quiet = False,
     n_jobs: Jobs = -1,
+    revealed: Revealed = None,
+    revealed_field: RevealedField = None,
     text_field: TextField = None,
     label_field: LabelField = None,
     label_delimiter: LabelDelimiter = None,
@@ -322,8 +330,9 @@ def evaluate(
         training = read(labeled, "train", quiet, n_features=n_features, strict=False)
         counts = count_labels(training.Y, classes)
         trained = replace(trained, label_counts=counts, training={"n_rows": len(training.ids)})
+    known = read_revealed(trained, source, revealed, revealed_field, quiet)
     points = read(source, "test", quiet, n_features=n_features, strict=alone)
-    results, truth = measure(trained, points, depths, constants, by_frequency)
+    results, truth = measure(trained, points, depths, constants, by_frequency, known)
     if not as_json:
         write_line(metrics.format_table(results))
         return

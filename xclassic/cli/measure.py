@@ -18,7 +18,12 @@ MIN_POINTS = 3  # Fewest training points that propensities can be estimated from
 
 
 def measure(
-    trained: TrainedModel, points: Points, depths: list[int], constants: dict[str, Any], by_frequency: bool
+    trained: TrainedModel,
+    points: Points,
+    depths: list[int],
+    constants: dict[str, Any],
+    by_frequency: bool,
+    revealed: csr_array | None = None,
 ) -> tuple[dict[str, float], csr_array]:
     """Rank labeled points and return every metric, and the truth it was measured against.
 
@@ -32,14 +37,18 @@ def measure(
         Of `xclassic.metrics.propensity`: ``preset``, ``A`` and ``B``, any of them None.
     by_frequency : bool
         Whether to add the metrics for head, torso and tail labels.
+    revealed : csr_array, optional
+        Labels that the model is told; none of them may be among those of the points.
 
     Raises
     ------
     ValueError
-        If label counts are asked for and the model holds none.
+        If label counts are asked for and the model holds none, or a label to predict is revealed.
     """
     truth = align_labels(points.Y, trained.estimator.classes_)
     n_labels = truth.shape[1]
+    if revealed is not None:
+        metrics.check_held_out(truth[:, : revealed.shape[1]], revealed)
     asked = by_frequency or any(value is not None for value in constants.values())
     options: dict[str, Any] = {}
     if trained.label_counts is not None:
@@ -50,7 +59,7 @@ def measure(
         options["train_counts"] = counts if by_frequency else None
     elif asked:
         raise ValueError("the model holds no label counts; name its training data with --train")
-    top = widen(trained.predict_topk(points.X, max(depths)), min(max(depths), n_labels))
+    top = widen(trained.predict_topk(points.X, max(depths), revealed), min(max(depths), n_labels))
     return metrics.evaluate(truth, top, ks=depths, **options), truth
 
 

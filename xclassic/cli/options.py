@@ -13,6 +13,8 @@ import typer
 from xclassic.cli.parameters import usage_errors
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from xclassic.cli.data import Points, Source
     from xclassic.cli.models import TrainedModel
 
@@ -64,6 +66,17 @@ ZeroBased = Annotated[
     bool | None,
     typer.Option("--zero-based/--one-based", help="First feature id of a file without a header.", show_default=False),
 ]
+Revealed = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Labels that are known of each row, which are not predicted: a file of points or texts with these as its "
+        "labels, or a matrix .npz. For SwiftXML.",
+        show_default="DATA with --revealed-field, else none",
+        callback=in_home,
+    ),
+]
+RevealedField = Annotated[str | None, typer.Option(help="Field that holds the known labels.", show_default="labels")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")]
 Jobs = Annotated[int, typer.Option("--n-jobs", help="Workers; -1 for all CPUs.")]
@@ -102,6 +115,36 @@ def source_for(trained: TrainedModel, path: str, text_field: list[str] | None, *
         record_fields=trained.record_fields,
         **options,
     )
+
+
+def read_revealed(
+    trained: TrainedModel, source: Source, path: str | None, field: str | None, quiet: bool
+) -> csr_array | None:
+    """Return the labels that are known of the rows of `source`, None if the command names none."""
+    from xclassic.base import takes_revealed
+    from xclassic.cli.data import STDIN, Source
+    from xclassic.cli.measure import align_labels
+
+    if path is None and field is None:
+        return None
+    option = "--revealed-field" if path is None else "--revealed"
+    if not takes_revealed(trained.estimator):
+        raise typer.BadParameter(
+            f"{type(trained.estimator).__name__} cannot be told labels that are known; {option} is for SwiftXML"
+        )
+    path, columns = path or source.path, [field or "labels"]
+    if path == source.path == STDIN:
+        raise typer.BadParameter(f"{option} needs a second look at standard input; name files")
+    known_in = Source(
+        path, label_field=field, label_delimiter=source.label_delimiter, label_matrix=path,
+        zero_based=source.zero_based, data_format=source.data_format if path == source.path else None,
+        as_records=True, record_fields=columns,
+    )  # fmt: skip
+    known = read(known_in, "test", quiet, n_features=trained.n_features, strict=False)
+    if field is not None and not known.is_text:
+        raise typer.BadParameter(f"--revealed-field is for JSON lines, CSV and TSV, which {path} is not; leave it out")
+    classes = trained.estimator.classes_
+    return align_labels(known.Y, classes)[:, : classes.size]
 
 
 def whole_numbers(option: str, text: str) -> list[int]:
