@@ -48,6 +48,7 @@ from .linear.nearest_centroid import NearestCentroid as NearestCentroid
 from .linear.pd_sparse import PDSparse as PDSparse
 from .linear.ppd_sparse import PPDSparse as PPDSparse
 from .linear.proxml import ProXML as ProXML
+from .linear.slice import Slice as Slice
 from .neighbors.annexml import AnnexML as AnnexML
 from .neighbors.knn import KNN as KNN
 from .neighbors.sleec import SLEEC as SLEEC

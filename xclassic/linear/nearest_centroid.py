@@ -77,16 +77,17 @@ class NearestCentroid(OneVsRestLinear):
         check_number("max_entries", self.max_entries, minimum=1, integer=True)
 
     def _fit(self, X: Features, Y: csr_array) -> None:
-        labels = np.unique(Y.indices)
-        centroids = label_vectors(
-            self._prepare(X),
-            Y[:, labels],
-            max_entries=self.max_entries,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
+        self.weights_ = centroid_weights(
+            self._prepare(X), Y, max_entries=self.max_entries, n_jobs=self.n_jobs, verbose=self.verbose
         )
-        self.weights_ = BlockWeights.from_csc(csc_array(centroids.T), np.zeros(len(labels), np.float32), labels)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         entries = min(nnz_y * max(1, nnz_x // max(1, n)), L * d, L * self.max_entries)
         return int(12 * nnz_x + 40 * entries)
+
+
+def centroid_weights(X: Features, Y: csr_array, *, max_entries: int, n_jobs: int | None, verbose: int) -> BlockWeights:
+    """Return the centroid of each label that has a row, with a bias of 0."""
+    labels = np.unique(Y.indices)
+    centroids = label_vectors(X, Y[:, labels], max_entries=max_entries, n_jobs=n_jobs, verbose=verbose)
+    return BlockWeights.from_csc(csc_array(centroids.T), np.zeros(len(labels), np.float32), labels)

@@ -44,12 +44,9 @@ class OneVsRestLinear(ExplainableClassifier):
         return self.weights_.ranked(self._prepare(X), k, labels, stop=stop)
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
-        if label not in self.weights_.labels:
-            return 0.0, 0, []
-        reading = FullReading(self.weights_, row)
-        score = float(reading.margins[reading.labels == label][0])
         name = str((self.classes_ if label_names is None else label_names)[label])
-        return score, 0, [reading.step(label, name, score)]
+        steps = label_steps(self.weights_, row, label, name)
+        return sum(step.margin for step in steps), 0, steps
 
     def _prune(self, threshold: float) -> None:
         self.weights_ = self.weights_.pruned(threshold)
@@ -60,6 +57,15 @@ class OneVsRestLinear(ExplainableClassifier):
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         parts, n_labels = without_prefix("weights.", arrays), self.classes_.size
         self.weights_ = BlockWeights.from_arrays(parts, self.n_features_in_, n_labels, full=verify == "full")
+
+
+def label_steps(weights: BlockWeights, row: Row, label: int, name: str, share: float = 1.0) -> list[Step]:
+    """Return what the model of a label says of a row, `share` of which is in the score; nothing without a model."""
+    if label not in weights.labels:
+        return []
+    reading = FullReading(weights, row)
+    margin = float(reading.margins[reading.labels == label][0])
+    return [reading.step(label, name, share * margin)]
 
 
 def memory_of_blocks(n: int, d: int, L: int, nnz_x: int, n_jobs: int | None, arrays_per_feature: int) -> int:

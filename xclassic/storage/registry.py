@@ -19,6 +19,7 @@ ESTIMATORS = (
     "PDSparse",
     "ProXML",
     "M3L",
+    "Slice",
     "Parabel",
     "Bonsai",
     "PLT",
