@@ -58,8 +58,8 @@ class Step:
         Place among the inner nodes that the search scores on this level. None for labels, since all of them are scored,
         and where there is no beam.
     kept : bool
-        Whether the search gets through: this node and those above it are within the beam of their levels. A label is
-        kept if its parent is.
+        Whether the search gets through: this node and those above it are within the beam of their levels, or the label
+        is on the shortlist of `Slice`. A label is kept if its parent is.
     bias : float
         The share of the margin that no feature of the row has moved.
     n_active : int
@@ -149,7 +149,7 @@ def _step_lines(step: Step, in_tree: bool) -> list[str]:
     if step.level_rank is not None:
         remarks.append(f"on its level {step.level_rank}")
     if not step.kept:
-        remarks.append("lost to the beam")
+        remarks.append("lost to the beam" if in_tree else "not on the shortlist")
     rest = step.margin - step.bias - sum(effect.contribution for effect in step.features)
     n_rest = step.n_active - len(step.features)
     cells = [("feature", "value", "weight", "value x weight")]
