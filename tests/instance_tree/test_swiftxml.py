@@ -128,7 +128,8 @@ def test_training_rows_take_the_way_that_they_took_in_training(small):
     revealed, _ = datasets.reveal_labels(Y, random_state=3)
     model = SwiftXML(n_trees=3).fit(X, Y, revealed)
     for tree in model.trees_:
-        leaves = np.bincount(tree.leaf_of(model._view.beside(X, revealed)), minlength=tree.n_nodes)
+        both = [tree.leaf_of(model._view.beside(X, known)) for known in (revealed, empty(Y))]
+        leaves = np.bincount(np.concatenate(both), minlength=tree.n_nodes)
         assert leaves[tree.leaves].tolist() == tree.n_points[tree.leaves].tolist()
         assert (tree.features >= X.shape[1]).any()
         assert (tree.features < X.shape[1]).any()
@@ -197,7 +198,7 @@ def test_labels_that_tell_of_each_other():
 def test_revealed_labels_help_on_bibtex(bibtex):
     two, one = SwiftXML().fit(bibtex.X, bibtex.Y), PfastreXML().fit(bibtex.X, bibtex.Y)
     wide = one.predict_topk(bibtex.X_test, 60)
-    for share in (0.4, 0.6, 0.8):
+    for share in (0.2, 0.4, 0.6, 0.8):
         revealed, rest = datasets.reveal_labels(bibtex.Y_test, share, random_state=0)
         top = two.predict_topk(bibtex.X_test, 5, revealed=revealed)
         check_held_out(rest, revealed, top)
@@ -293,18 +294,50 @@ def test_a_label_without_training_rows_tells_nothing(small, bibtex):
 
 def test_every_tree_draws_labels_of_its_own(small, monkeypatch):
     X, Y = small
-    seen = []
+    drawn = []
 
     def watched(*arguments, **options):
-        seen.append(datasets.reveal_labels(*arguments, **options)[0])
-        return seen[-1], None
+        drawn.append(datasets.reveal_labels(*arguments, **options))
+        return drawn[-1]
 
     monkeypatch.setattr(swiftxml, "reveal_labels", watched)
     SwiftXML(n_trees=3).fit(X, Y)
-    assert len(seen) == 3
-    assert all((one != other).nnz for one, other in pairwise(seen))
-    assert all((Y - known).min() == 0 for known in seen)
-    assert all((np.diff(known.indptr) < np.diff(Y.indptr))[np.diff(Y.indptr) > 0].all() for known in seen)
+    assert len(drawn) == 6  # those that a tree grows on, and others that fill its leaves
+    assert all((one[0] != other[0]).nnz for one, other in pairwise(drawn))
+    SwiftXML(n_trees=3).fit(X, Y, revealed=drawn[0][0])
+    assert len(drawn) == 6
+
+
+def test_ways_of_rows_to_leaves_are_with_and_without_revealed_labels(small):
+    _, Y = small
+    random = np.random.RandomState(0)
+    many = csr_array(np.ones((2000, 20), np.float32))
+    known, nothing, others = swiftxml._ways(many, None, random)
+    assert nothing.nnz == 0
+    assert np.mean(np.diff(known.indptr) == 0) == pytest.approx(0.2, abs=0.03)
+    assert np.mean(np.diff(others.indptr) == 0) == pytest.approx(0.05, abs=0.03)
+    assert np.bincount(np.diff(known.indptr), minlength=20)[1:].min() > 50  # Every number of labels occurs.
+    assert (np.diff(known.indptr) < 20).all()
+    pairs = csr_array(np.ones((2000, 2), np.float32))
+    assert np.mean(np.diff(swiftxml._ways(pairs, None, random)[0].indptr) == 0) == pytest.approx(0.5, abs=0.05)
+    assert [way.nnz for way in swiftxml._ways(Y, Y, random)] == [Y.nnz, 0]
+    assert [way.nnz for way in swiftxml._ways(Y, empty(Y), random)] == [0]
+    assert [way.nnz for way in swiftxml._ways(csr_array(np.eye(4, dtype=np.float32)), None, random)] == [0]
+
+
+def test_leaves_average_the_rows_of_every_way():
+    X, Y = groups(40, 3)
+    revealed, _ = datasets.reveal_labels(Y, 0.5, random_state=0)
+    model = SwiftXML(n_trees=2, propensity=None).fit(X, Y, revealed)
+    rows = csr_array(X)
+    for tree in model.trees_:
+        both = np.concatenate([tree.leaf_of(model._view.beside(rows, known)) for known in (revealed, empty(Y))])
+        for leaf in np.unique(both):
+            entries = slice(tree.label_ptr[leaf], tree.label_ptr[leaf + 1])
+            shares = np.zeros(15)
+            shares[tree.labels[entries]] = tree.shares[entries]
+            expected = np.vstack([Y.toarray()] * 2)[both == leaf].mean(axis=0)
+            np.testing.assert_allclose(shares, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("given", [False, True])
@@ -324,10 +357,11 @@ def test_partial_fit_fills_the_leaves_that_rows_reach_with_their_revealed_labels
     before = [tree.n_points.copy() for tree in model.trees_]
     model.partial_fit(bibtex.X[600:900], bibtex.Y[600:900], revealed=revealed)
     for tree, old in zip(model.trees_, before, strict=True):
-        leaves = tree.leaf_of(model._view.beside(bibtex.X[600:900], revealed))
+        views = [model._view.beside(bibtex.X[600:900], known) for known in (revealed, empty(revealed))]
+        leaves = np.concatenate([tree.leaf_of(view) for view in views])
         np.testing.assert_array_equal(tree.n_points - old, np.bincount(leaves, minlength=tree.n_nodes))
     model.partial_fit(bibtex.X[600:900], bibtex.Y[600:900])
-    assert all(tree.n_points.sum() == 1200 for tree in model.trees_)
+    assert all(tree.n_points.sum() == 3 * 600 + 2 * 300 + 3 * 300 for tree in model.trees_)
 
 
 @pytest.mark.parametrize("exponent", [-60, 60])

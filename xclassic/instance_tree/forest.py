@@ -151,7 +151,7 @@ class ForestClassifier(XMCClassifier):
         return self._fill(self._prepare(X), Y)
 
     def _fill(self, rows: Features, Y: csr_array) -> Self:
-        add = partial(_refreshed, rows, self._leaf_labels(Y), self.leaf_labels)
+        add = partial(refilled, rows, self._leaf_labels(Y), self.leaf_labels)
         self.trees_ = run_tasks(
             add, self.trees_, n_jobs=self.n_jobs, description="filling leaves", verbose=self.verbose
         )
@@ -202,7 +202,7 @@ def _grow(
     )
 
 
-def _refreshed(X: Features, labels: csr_array, max_labels: int, tree: InstanceTree, stop: StopByte) -> InstanceTree:
+def refilled(X: Features, labels: csr_array, max_labels: int, tree: InstanceTree, stop: StopByte) -> InstanceTree:
     """Return the tree with leaves that average old and new points."""
     n_new = np.bincount(leaves := tree._route(X, stop), minlength=tree.n_nodes)
     place = csr_array(

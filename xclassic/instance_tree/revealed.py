@@ -10,7 +10,6 @@ from scipy.sparse import csr_array, hstack
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic.base import MAX_SCORES
-from xclassic.datasets.split import reveal_labels
 from xclassic.instance_tree.forest import ForestClassifier
 from xclassic.metrics.revealed import check_held_out
 from xclassic.topk import TopK
@@ -28,11 +27,11 @@ class RevealedLabelsForest(ForestClassifier):
     """Base of forests whose ``fit`` and predictions take labels that are known beforehand.
 
     A method finds them as the option ``revealed`` of ``_fit`` and ``_grown`` (see ``_given``), and in ``_topk`` behind
-    the features of a row (see ``_parted``). It defines ``_add_points(X, Y, known)``, which ``partial_fit`` calls.
+    the features of a row (see ``_parted``). It defines ``_add_points(X, Y, given)``, which ``partial_fit`` calls.
     """
 
-    def _add_points(self, X: Features, Y: csr_array, known: csr_array) -> Self:
-        """Add points to the leaves that they reach."""
+    def _add_points(self, X: Features, Y: csr_array, given: csr_array | None) -> Self:
+        """Add points to the leaves that they reach with the labels given, or with some that are drawn."""
         raise NotImplementedError
 
     # Training
@@ -95,10 +94,7 @@ class RevealedLabelsForest(ForestClassifier):
         if not self._fitted:
             return self.fit(X, y, revealed)
         X, Y = self._further(X, y)
-        known = self._given(revealed, Y)
-        if known is None:
-            known, _ = reveal_labels(Y, random_state=self.random_state)
-        return self._add_points(X, Y, known)
+        return self._add_points(X, Y, self._given(revealed, Y))
 
     def _given(self, revealed: Any, Y: csr_array) -> csr_array | None:
         """Return the labels revealed of training rows, None if they are to be drawn."""

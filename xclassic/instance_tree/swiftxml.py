@@ -9,10 +9,12 @@ import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from sklearn.utils import check_random_state
 
 from xclassic.base import Arrays, Metadata, Verify
 from xclassic.datasets.split import reveal_labels
 from xclassic.instance_tree.fastxml import mean_length, nearest_power
+from xclassic.instance_tree.forest import refilled
 from xclassic.instance_tree.growing import grow_tree
 from xclassic.instance_tree.label_sets import LabelSets
 from xclassic.instance_tree.pfastrexml import PfastreXML
@@ -24,6 +26,8 @@ from xclassic.parallel import StopByte, run_tasks
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
+
+UNTOLD = 0.2  # Share of the rows of a tree that have nothing revealed, if they have many labels; of others it is more.
 
 
 class SwiftXML(RevealedLabelsForest, PfastreXML):
@@ -76,7 +80,7 @@ class SwiftXML(RevealedLabelsForest, PfastreXML):
     Attributes
     ----------
     trees_ : list of InstanceTree
-        Their features are those of `X`, followed by the labels.
+        Their features are those of `X`, followed by the labels. A row counts in them once for each way that it takes.
     label_weights_ : ndarray of float32, shape (n_labels,)
         One over the propensity of each label.
     reranker_ : TailReranker
@@ -105,10 +109,12 @@ class SwiftXML(RevealedLabelsForest, PfastreXML):
     :math:`\mu^z_l` the mean of the sets that label l occurs in, without l.
 
     *Training without* ``revealed``: every tree draws for each row a number of labels, from none to all but one, and
-    reveals as many at random. The trees rank, and the leaves average, all labels of a row: what a
-    row has revealed is dropped from its predictions anyway. If all were revealed in training, a label would tell of
-    itself. Rows without revealed labels, of which training then has few, are predicted less well than by `PfastreXML`
-    where rows have many labels: use that for them if they are many.
+    reveals as many at random; of rows with many labels a fifth has none revealed. The trees rank, and the leaves
+    average, all labels of a row: what a row has revealed is dropped from its predictions anyway. If all were revealed
+    in training, a label would tell of itself. A finished tree is passed by all rows again, without revealed labels and
+    with others that are drawn, and its leaves average what they were reached by in all three ways. So rows without
+    revealed labels are predicted about as well as by `PfastreXML`. Labels that are passed to ``fit`` are revealed in
+    every tree, and leaves average rows with these labels and without any.
 
     A revealed label that no training row has, neither in `y` nor revealed, changes nothing; names that are not among
     ``classes_`` are ignored. In the paper a label is described by features of its own, such as its words; sums of the
@@ -201,8 +207,10 @@ class SwiftXML(RevealedLabelsForest, PfastreXML):
         grow = partial(_grow, self, X, csr_array(X), Y, self._given(options["revealed"], Y))
         return run_tasks(grow, seeds.tolist(), n_jobs=self.n_jobs, description="growing trees", verbose=self.verbose)
 
-    def _add_points(self, X: Features, Y: csr_array, known: csr_array) -> Self:
-        return self._fill(self._view.beside(self._prepare(X), known), Y)
+    def _add_points(self, X: Features, Y: csr_array, given: csr_array | None) -> Self:
+        for known in _ways(Y, given, check_random_state(self.random_state)):
+            self._fill(self._view.beside(self._prepare(X), known), Y)
+        return self
 
     def _n_columns(self) -> int:
         return self.n_features_in_ + self.classes_.size
@@ -244,18 +252,18 @@ def _grow(
     X: Features,
     sparse_X: csr_array,
     Y: csr_array,
-    known: csr_array | None,
+    given: csr_array | None,
     seed: int,
     stop: StopByte,
 ) -> InstanceTree:
-    if known is None:
-        own = np.random.SeedSequence(seed).spawn(1)[0]  # Other numbers than those of the sides.
-        known, _ = reveal_labels(Y, random_state=np.random.RandomState(np.random.MT19937(own)))
-    view = forest._view
-    return grow_tree(
+    own = np.random.SeedSequence(seed).spawn(1)[0]  # Other numbers than those of the sides.
+    known, *others = _ways(Y, given, np.random.RandomState(np.random.MT19937(own)))
+    view, labels = forest._view, forest._leaf_labels(Y)
+    splitter = forest._splitter(X, Y, seed)
+    tree = grow_tree(
         forest._rows_of_tree(X.shape[0], seed),
-        forest._leaf_labels(Y),
-        TwoViewSplitter(forest._splitter(X, Y, seed), sparse_X, view.rows(known), 1 / view.length, forest.C_revealed),
+        labels,
+        TwoViewSplitter(splitter, sparse_X, view.rows(known), 1 / view.length, forest.C_revealed),
         seed,
         stop,
         max_leaf=forest.max_leaf,
@@ -263,3 +271,25 @@ def _grow(
         max_labels=forest.leaf_labels,
         n_features=forest._n_columns(),
     )
+    for known in others:
+        tree = refilled(view.beside(sparse_X, known), labels, forest.leaf_labels, tree, stop)
+    return tree
+
+
+def _ways(Y: csr_array, given: csr_array | None, random: np.random.RandomState) -> list[csr_array]:
+    """Return the revealed labels with which rows go to leaves: some, none, and other ones if these are drawn."""
+    known = _drawn(Y, random) if given is None else given
+    if not known.nnz:
+        return [known]
+    others = [reveal_labels(Y, random_state=random)[0]] if given is None else []
+    return [known, csr_array(Y.shape, dtype=np.float32), *others]
+
+
+def _drawn(Y: csr_array, random: np.random.RandomState) -> csr_array:
+    """Draw revealed labels, none for one of n rows of n labels, but for a share of `UNTOLD` at least."""
+    known, _ = reveal_labels(Y, random_state=random)
+    n_labels = np.maximum(np.diff(Y.indptr), 1)
+    told = random.uniform(size=len(n_labels)) >= UNTOLD - 1 / n_labels
+    known.data *= np.repeat(told, np.diff(known.indptr))
+    known.eliminate_zeros()
+    return known
