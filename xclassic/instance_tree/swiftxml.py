@@ -118,11 +118,12 @@ class SwiftXML(RevealedLabelsForest, PfastreXML):
 
     A revealed label that no training row has, neither in `y` nor revealed, changes nothing; names that are not among
     ``classes_`` are ignored. In the paper a label is described by features of its own, such as its words; sums of the
-    labels' mean rows instead of unit vectors were less accurate here. Rows without
-    labels and labels without rows: as for `PfastreXML`.
+    labels' mean rows instead of unit vectors were less accurate here, so there is no parameter for such features. Rows
+    without labels and labels without rows: as for `PfastreXML`.
 
     Cost and memory: as for `PfastreXML`, and the sets in the same way as the rows. The means of the sets have as many
-    entries as there are pairs of labels that occur together. In prediction, a copy of the rows.
+    entries as there are pairs of labels that occur together. In prediction a copy of the rows, and in training one per
+    worker.
 
     References
     ----------
