@@ -199,7 +199,7 @@ class Slice(OneVsRestLinear):
 
     def _shortlists(self, X: Features, n_labels: int) -> csr_array:
         """Return the shortlist of each row as a row of ones."""
-        search = partial(_search, self.centroids_, X, self.shortlist)
+        search = partial(_search, self.centroids_, X, min(self.shortlist, n_labels))
         starts = range(0, X.shape[0], ROWS)
         parts = run_tasks(search, starts, n_jobs=self.n_jobs, description="shortlists", verbose=self.verbose)
         counts, ids = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
