@@ -94,7 +94,8 @@ class Explanation:
         The same, or its name in `label_names`.
     score : float
         As ``decision_function`` returns it. With trees it is the mean over them of the exponential of the summed
-        contributions, 0 for a tree whose search loses the label: see `Step.kept`.
+        contributions, 0 for a tree whose search loses the label: see `Step.kept`. A label that is not on the
+        shortlist of `Slice` has the score that it would have there.
     best_label, best_name, best_score
         Label, name and score of the highest-scored label.
     n_trees : int

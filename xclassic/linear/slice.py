@@ -105,7 +105,8 @@ class Slice(OneVsRestLinear):
     the shortlist holds these alone.
 
     The search is exact, and margins are taken of all labels 16 side by side before those of the shortlist are picked,
-    which for sparse rows reads less than the weights of 300 labels would: prediction costs twice that of one-vs-rest.
+    which for sparse rows reads less than the weights of 300 labels would. So prediction takes longer than that of
+    one-vs-rest, whose weights are fewer than the entries of the centroids.
 
     Cost: products of all rows with the centroids, and a few passes over the rows of each label, ``shortlist n_rows`` in
     all. Memory: a copy of `X`, 30 bytes for each row and label on its shortlist, the finished model, and per worker
