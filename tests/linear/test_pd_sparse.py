@@ -100,20 +100,50 @@ def trained(l1=0.1, n_passes=3):
     return problem, X, Y
 
 
-def test_search_finds_the_label_with_the_highest_score():
-    problem, X, Y = trained()
-    scores, seen, touched = np.zeros(50), np.zeros(50, np.bool_), np.empty(50, np.int32)
+def test_scores_are_the_products_with_the_weights():
+    problem, X, _ = trained()
     for i, expected in enumerate(X.toarray() @ problem.weights().toarray().astype(np.float64)):
-        row = slice(*X.indptr[i : i + 2])
-        taken = Y[[i]].toarray()[0] > 0
-        n = frank_wolfe.add_scores(
-            X.indices[row], X.data[row], 0.1, problem.table, *problem.sums[1:], scores, seen, touched
-        )
+        row, scores = slice(*X.indptr[i : i + 2]), np.zeros(50, np.float32)
+        frank_wolfe.add_scores(X.indices[row], X.data[row], 0.1, 50, problem.table, *problem.sums, scores)
         np.testing.assert_allclose(scores, expected, atol=1e-5)
-        found = frank_wolfe.most_violating(scores, taken, seen, touched[:n], 7)
-        assert not taken[found]
-        assert scores[found] == scores[~taken].max()
-        scores[:], seen[:] = 0, False
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=8), st.integers(-4, 4), st.integers(0, 7), st.integers(1, 8))
+def test_search_finds_the_labels_with_the_highest_scores(scores, bound, start, n):
+    scores, start = np.array(scores, np.float32), start % len(scores)
+    order = np.roll(np.arange(len(scores)), -start)
+    expected = [label for label in order[np.argsort(-scores[order], kind="stable")] if scores[label] > bound][:n]
+    found, found_scores = frank_wolfe.violating(scores, bound, start)
+    if n < len(found):
+        found, found_scores = frank_wolfe.highest(found, found_scores, n)
+    np.testing.assert_array_equal(np.sort(found), np.sort(expected))
+    np.testing.assert_array_equal(found_scores, scores[found])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 5), st.sampled_from([0.1, 1.0, 100.0]))
+def test_gap_of_a_row_is_at_least_what_any_step_gains(seed, n_own, n_others, cost):
+    """With a label that is not active yet, whose variable may grow too."""
+    rng = np.random.default_rng(seed)
+    scores, masses = rng.standard_normal(n_own + n_others + 1), rng.random(n_own + n_others)
+    own, others = masses[:n_own], masses[n_own:]
+    total = min(cost, own.sum())
+    own, others = own * (total / own.sum()), others * (total / others.sum())
+
+    def slopes(own, others):
+        return scores[:n_own] + 0.5 * own, 0.5 * others - 1 - scores[n_own : n_own + len(others)]
+
+    def dual(own, others):
+        a, b = slopes(own / 2, others / 2)
+        return -(a @ own) - b @ others
+
+    own_slope, other_slope = slopes(own, others)
+    low, high = frank_wolfe.project(own - own_slope, others - other_slope, cost)
+    new = scores[-1:].astype(np.float32)
+    gap = frank_wolfe.row_gap(own_slope, own, other_slope, others, new[-1 - new < high], low, high, cost, 0.5)
+    best = dual(*naive.nearest_shares(-scores[:n_own] / 0.5, (1 + scores[n_own:]) / 0.5, cost))
+    assert gap >= best - dual(own, others) - 1e-5
 
 
 @pytest.mark.parametrize("l1", [0.0, 0.1, 1.0])
@@ -161,6 +191,8 @@ def test_accuracy_on_bibtex():
     found = [100 * metrics.precision_at_k(data.Y_test, top, k) for k in (1, 3, 5)]
     assert (np.array(found) > [63, 38.5, 28]).all()
     assert clf.weights_.n_values < 250_000
+    assert clf.gap_ <= 0.01
+    assert clf.n_passes_ < 20
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
-"""The solver of PD-Sparse: block-coordinate Frank-Wolfe over rows, with the weights inverted: labels by feature.
+"""The solver of PD-Sparse: block-coordinate descent over rows, with the sums of the dual variables by feature.
 
-Numba compiles it on the first call. Each feature has a hash table of labels in three arrays: `index` (the place of a
-label among the entries, at a slot that its id gives), `entries` (labels) and `sums` (their sums over the rows). Entries
-whose sum exceeds the penalty, so that they have a weight, come first: a search reads nothing else.
+Numba compiles it on the first call. The sums of each feature lie in a table of two arrays, `keys` (labels, or `EMPTY`)
+and `sums`. It is a hash table as long as it is small, and has a slot for each label, in their order, from then on.
 """
 
 from __future__ import annotations
@@ -11,17 +10,16 @@ import numpy as np
 
 from xclassic._kernels.jit import Jitted
 
-FIRST, SLOTS, ENTRIES, WEIGHTS = range(
-    4
-)  # Columns of `table`; its last row says where the free room of the arrays begins.
+FIRST, SLOTS, USED = range(3)  # Columns of `table`; its last row says where the free room of the arrays begins.
+EMPTY, FROZEN = -1, -2  # Keys of slots that have no label, or one whose weight is to stay 0.
 
 
 @Jitted
 def improve_rows(  # type: ignore[no-untyped-def]
     order, indptr, indices, values, square_norms, label_ptr, labels, shares, rival_ptr, n_rivals, rivals, burdens,
-    n_labels, cost, smoothing, l1, fixed, start, table, index, entries, sums, stop,
+    n_labels, cost, smoothing, l1, fixed, start, table, keys, sums, stop,
 ):  # fmt: skip
-    """Visit rows: find the most violating label of each, and minimize the dual exactly over its active labels.
+    """Visit rows: find the most violating labels of each, and minimize the dual exactly over its active labels.
 
     Parameters
     ----------
@@ -35,8 +33,9 @@ def improve_rows(  # type: ignore[no-untyped-def]
     shares : ndarray of float32, as long as `labels`
         The dual variables of these; changed in place.
     rival_ptr : ndarray of int64, shape (n_rows + 1,)
+        Room for the active labels of each row that it does not have.
     n_rivals : ndarray of int32, shape (n_rows,)
-        Active labels that a row does not have; there is room for one more.
+        Their number; what is left of the room says how many a visit may add.
     rivals, burdens : ndarray of int32, float32
         These labels, and their dual variables; changed in place.
     n_labels : int
@@ -45,10 +44,10 @@ def improve_rows(  # type: ignore[no-untyped-def]
     fixed : bool
         Whether only weights that exist may change.
     start : int
-        Where the search among labels without any weight begins.
-    table : ndarray of int64, shape (n_features + 1, 4)
-        Of each feature: its first place in the arrays, and its numbers of slots, entries and weights; changed in place.
-    index, entries, sums : ndarray of int32, int32, float32
+        Of labels that violate equally, the first ones from here on are taken, from another place on for each row.
+    table : ndarray of int64, shape (n_features + 1, 3)
+        Of each feature: its first place in the arrays, and its numbers of slots and of labels; changed in place.
+    keys, sums : ndarray of int32, float32
         Changed in place, or replaced.
     stop : ndarray of uint8, shape (1,)
 
@@ -56,13 +55,10 @@ def improve_rows(  # type: ignore[no-untyped-def]
     -------
     gap : float
         Sum of the duality gaps of the rows, each when it was visited.
-    index, entries, sums
+    keys, sums
         The arrays, or larger ones.
     """
-    scores = np.zeros(n_labels)
-    taken = np.zeros(n_labels, np.bool_)
-    seen = np.zeros(n_labels, np.bool_)
-    touched = np.empty(n_labels, np.int32)
+    scores = np.zeros(n_labels, np.float32)
     gap = 0.0
     for i in order:
         if stop[0]:
@@ -71,27 +67,32 @@ def improve_rows(  # type: ignore[no-untyped-def]
         if len(own) == 0 or len(own) == n_labels or square_norms[i] == 0:
             continue
         features, amounts = indices[indptr[i] : indptr[i + 1]], values[indptr[i] : indptr[i + 1]]
-        seen_labels = touched[: add_scores(features, amounts, l1, table, entries, sums, scores, seen, touched)]
-        first, n = rival_ptr[i], n_rivals[i]
-        taken[own] = True
-        taken[rivals[first : first + n]] = True
-        worst = most_violating(scores, taken, seen, seen_labels, (start + i) % n_labels)
-        taken[own] = False
-        taken[rivals[first : first + n]] = False
-        if worst >= 0:
-            rivals[first + n], burdens[first + n] = worst, 0
-            n += 1
+        scores[:] = 0
+        add_scores(features, amounts, l1, n_labels, table, keys, sums, scores)
+        first, n, room = rival_ptr[i], n_rivals[i], rival_ptr[i + 1] - rival_ptr[i]
         others, other_mass = rivals[first : first + n], burdens[first : first + n]
-
+        curvature = square_norms[i] + smoothing
         own_slope = scores[own] + smoothing * own_mass
         other_slope = smoothing * other_mass - 1 - scores[others]
-        scores[seen_labels] = 0
-        seen[seen_labels] = False
-        gap += (own_slope * own_mass).sum() + (other_slope * other_mass).sum()
-        gap += max(0.0, -cost * (own_slope.min() + other_slope.min()))
-        own_goal = own_mass - own_slope / (square_norms[i] + smoothing)
-        other_goal = other_mass - other_slope / (square_norms[i] + smoothing)
-        project(own_goal, other_goal, cost)
+
+        own_goal, other_goal = own_mass - own_slope / curvature, other_mass - other_slope / curvature
+        low, high = project(own_goal, other_goal, cost)
+        scores[own] = -np.inf
+        scores[others] = -np.inf
+        new, new_scores = violating(scores, -1 - high * curvature, (start + i) % n_labels)
+        gap += row_gap(
+            own_slope, own_mass, other_slope, other_mass, new_scores, low * curvature, high * curvature, cost, smoothing
+        )
+        if len(new) > room - n:
+            new, new_scores = highest(new, new_scores, room - n)
+        if len(new):
+            rivals[first + n : first + n + len(new)] = new
+            burdens[first + n : first + n + len(new)] = 0
+            n += len(new)
+            others, other_mass = rivals[first : first + n], burdens[first : first + n]
+            own_goal = own_mass - own_slope / curvature
+            other_goal = other_mass - np.concatenate((other_slope, -1.0 - new_scores)) / curvature
+            project(own_goal, other_goal, cost)
 
         moved = np.concatenate((own, others))
         steps = np.concatenate((own_goal.astype(np.float32) - own_mass, other_mass - other_goal.astype(np.float32)))
@@ -102,49 +103,101 @@ def improve_rows(  # type: ignore[no-untyped-def]
         n_rivals[i] = len(kept)
         for p in range(len(features)):
             if not fixed:
-                index, entries, sums = make_room(features[p], len(moved), n_labels, table, index, entries, sums)
-            for q in range(len(moved)):
-                add(features[p], moved[q], steps[q] * amounts[p], l1, fixed, table, index, entries, sums)
-    return gap, index, entries, sums
+                keys, sums = make_room(features[p], len(moved), n_labels, table, keys, sums)
+            add(features[p], moved, steps, amounts[p], n_labels, fixed, table, keys, sums)
+    return gap, keys, sums
 
 
 @Jitted
-def add_scores(features, values, l1, table, entries, sums, scores, seen, touched):  # type: ignore[no-untyped-def]
-    """Add the products of a row with the weights to `scores`, and return the number of labels touched."""
-    n_touched = 0
+def add_scores(features, values, l1, n_labels, table, keys, sums, scores):  # type: ignore[no-untyped-def]
+    """Add the products of a row with the weights to `scores`."""
+    limit = np.float32(l1)
     for p in range(len(features)):
-        j, x = features[p], values[p]
-        for e in range(table[j, FIRST], table[j, FIRST] + table[j, WEIGHTS]):
-            label = entries[e]
-            if not seen[label]:
-                seen[label] = True
-                touched[n_touched] = label
-                n_touched += 1
-            scores[label] += x * (sums[e] - np.copysign(l1, sums[e]))
-    return n_touched
+        x, first, slots = values[p], table[features[p], FIRST], table[features[p], SLOTS]
+        part = sums[first : first + slots]
+        if slots == n_labels:
+            for label in range(n_labels):
+                scores[label] += x * (part[label] - min(max(part[label], -limit), limit))
+            continue
+        for slot in range(slots):
+            if keys[first + slot] >= 0:
+                scores[keys[first + slot]] += x * (part[slot] - min(max(part[slot], -limit), limit))
 
 
 @Jitted
-def most_violating(scores, taken, seen, touched, start):  # type: ignore[no-untyped-def]
-    """Return the label with the highest score among those that are not taken, or -1; labels not touched score 0."""
-    best, best_score = -1, -np.inf
-    for label in touched:
-        if not taken[label] and (scores[label] > best_score or (scores[label] == best_score and label < best)):
-            best, best_score = label, scores[label]
-    if best_score <= 0 and len(touched) < len(scores):
-        for offset in range(len(scores)):
-            label = (start + offset) % len(scores)
-            if not taken[label] and not seen[label]:
-                return label
-    return best
+def violating(scores, bound, start):  # type: ignore[no-untyped-def]
+    """Return the labels whose scores are above `bound`, in their order from `start` on, and the scores."""
+    found = np.empty(np.count_nonzero(scores > bound), np.int32)
+    n = 0
+    if len(found):
+        for label in range(start, len(scores)):
+            if scores[label] > bound:
+                found[n] = label
+                n += 1
+        for label in range(start):
+            if scores[label] > bound:
+                found[n] = label
+                n += 1
+    return found, scores[found]
+
+
+@Jitted
+def highest(labels, scores, n):  # type: ignore[no-untyped-def]
+    """Return the `n` labels with the highest scores, the first ones of equal scores, and the scores."""
+    last = np.partition(scores, len(scores) - n)[len(scores) - n]
+    equal = n - np.count_nonzero(scores > last)
+    kept = scores > last
+    for p in range(len(scores)):
+        if equal and scores[p] == last:
+            kept[p] = True
+            equal -= 1
+    return labels[kept], scores[kept]
+
+
+@Jitted
+def row_gap(own_slope, own_mass, other_slope, other_mass, new_scores, low, high, cost, smoothing):  # type: ignore[no-untyped-def]
+    """Return a bound on what the dual of a row lacks: the best of two that hold for all labels.
+
+    The first takes the loss as linear in the dual variables. The second takes the sums of the variables into the
+    objective, with `low` and `high` as multipliers, so that each variable has its own largest value.
+    """
+    steepest = high
+    if len(other_slope):
+        steepest = min(steepest, other_slope.min())
+    if len(new_scores):
+        steepest = min(steepest, -1.0 - new_scores.max())
+    linear = (own_slope * own_mass).sum() + (other_slope * other_mass).sum()
+    linear += max(0.0, -cost * (own_slope.min() + steepest))
+    if smoothing == 0:
+        return linear
+    total = (low - high) * (cost - own_mass.sum())
+    for p in range(len(own_mass)):
+        total += gain(-own_slope[p] - low, own_mass[p], smoothing)
+    for p in range(len(other_mass)):
+        total += gain(high - other_slope[p], other_mass[p], smoothing)
+    for p in range(len(new_scores)):
+        total += gain(1 + new_scores[p] + high, 0.0, smoothing)
+    return min(linear, total)
+
+
+@Jitted
+def gain(slope, mass, smoothing):  # type: ignore[no-untyped-def]
+    """Return the most that a variable of value `mass` gains if its objective has this slope."""
+    step = max(slope / smoothing, -mass)
+    return slope * step - smoothing * step * step / 2
 
 
 @Jitted
 def project(own, others, cost):  # type: ignore[no-untyped-def]
     """Replace two vectors by the nearest ones that are not negative and whose sums are equal and at most `cost`.
 
-    The nearest ones are ``max(own - s, 0)`` and ``max(others + s, 0)``; s is where their sums are equal.
+    The nearest ones are ``max(own - low, 0)`` and ``max(others + high, 0)``; return `low` and `high`. They are one
+    number, where the sums are equal, unless these are `cost`.
     """
+    if len(others) == 0:
+        s = own.max()
+        own[:] = 0
+        return s, s
     breaks = np.concatenate((own, -others))
     order = np.argsort(breaks)[::-1]
     n_own, n_others, excess = 0, len(others), -others.sum()
@@ -167,18 +220,17 @@ def project(own, others, cost):  # type: ignore[no-untyped-def]
     for p in range(len(own)):
         total += max(own[p] - s, 0.0)
     if total > cost:
-        to_simplex(own, cost)
-        to_simplex(others, cost)
-        return
+        return to_simplex(own, cost), -to_simplex(others, cost)
     for p in range(len(own)):
         own[p] = max(own[p] - s, 0.0)
     for p in range(len(others)):
         others[p] = max(others[p] + s, 0.0)
+    return s, s
 
 
 @Jitted
 def to_simplex(vector, total):  # type: ignore[no-untyped-def]
-    """Replace a vector by the nearest one that is not negative and whose sum is `total`."""
+    """Replace a vector by the nearest one that is not negative and whose sum is `total`; return what is taken off."""
     descending = np.sort(vector)[::-1]
     added, s = 0.0, 0.0
     for n in range(len(vector)):
@@ -187,101 +239,112 @@ def to_simplex(vector, total):  # type: ignore[no-untyped-def]
             s = (added - total) / (n + 1)
     for p in range(len(vector)):
         vector[p] = max(vector[p] - s, 0.0)
+    return s
 
 
 @Jitted
-def slot_of(j, label, table, index, entries):  # type: ignore[no-untyped-def]
-    """Return the slot of a label in the table of feature j, or the empty one where it belongs."""
+def slot_of(j, label, table, keys):  # type: ignore[no-untyped-def]
+    """Return the slot of a label in the hash table of feature j, or the empty one where it belongs."""
     first, mask = table[j, FIRST], table[j, SLOTS] - 1
     slot = label & mask
-    while index[first + slot] >= 0 and entries[first + index[first + slot]] != label:
+    while keys[first + slot] != EMPTY and keys[first + slot] != label:
         slot = (slot + 1) & mask
     return first + slot
 
 
 @Jitted
-def add(j, label, amount, l1, fixed, table, index, entries, sums):  # type: ignore[no-untyped-def]
-    """Add to the sum of a feature and a label, and keep the entries with a weight before those without."""
-    if table[j, SLOTS] == 0:  # No weight of this feature was kept.
+def add(j, labels, steps, x, n_labels, fixed, table, keys, sums):  # type: ignore[no-untyped-def]
+    """Add steps times `x` to the sums of a feature and some labels."""
+    first, slots = table[j, FIRST], table[j, SLOTS]
+    if slots == 0:  # No weight of this feature was kept.
         return
-    first = table[j, FIRST]
-    slot = slot_of(j, label, table, index, entries)
-    if index[slot] < 0:
-        if fixed:
-            return
-        index[slot] = table[j, ENTRIES]
-        entries[first + index[slot]], sums[first + index[slot]] = label, 0
-        table[j, ENTRIES] += 1
-    e = first + index[slot]
-    sums[e] += amount
-    n = table[j, WEIGHTS]
-    if fixed:
-        return
-    if abs(sums[e]) > l1 and e >= first + n:
-        other = first + n
-        table[j, WEIGHTS] += 1
-    elif abs(sums[e]) <= l1 and e < first + n:
-        other = first + n - 1
-        table[j, WEIGHTS] -= 1
-    else:
-        return
-    if other == e:
-        return
-    other_slot = slot_of(j, entries[other], table, index, entries)
-    index[slot], index[other_slot] = index[other_slot], index[slot]
-    entries[e], entries[other] = entries[other], entries[e]
-    sums[e], sums[other] = sums[other], sums[e]
+    for q in range(len(labels)):
+        label = labels[q]
+        slot = first + label if slots == n_labels else slot_of(j, label, table, keys)
+        if keys[slot] != label:
+            if fixed:
+                continue
+            keys[slot], sums[slot] = label, 0
+            table[j, USED] += 1
+        sums[slot] += steps[q] * x
 
 
 @Jitted
-def make_room(j, n_more, n_labels, table, index, entries, sums):  # type: ignore[no-untyped-def]
-    """Return the arrays of the tables with room for `n_more` entries of feature j."""
-    needed = table[j, ENTRIES] + n_more
-    slots = max(table[j, SLOTS], 4)
+def make_room(j, n_more, n_labels, table, keys, sums):  # type: ignore[no-untyped-def]
+    """Return the arrays of the tables with room for `n_more` labels of feature j."""
+    needed, old, n_old = table[j, USED] + n_more, table[j, FIRST], table[j, SLOTS]
+    slots = max(n_old, 4)
     while 4 * needed > 3 * slots and slots < n_labels:
         slots *= 2
-    if slots == table[j, SLOTS]:
-        return index, entries, sums
-    free = table[-1, FIRST]
-    if free + slots > len(index):
-        index, entries, sums = compacted(table, index, entries, sums, slots)
-        free = table[-1, FIRST]
-    table[-1, FIRST] = free + slots
-    old = table[j, FIRST]
-    table[j, FIRST], table[j, SLOTS] = free, slots
-    index[free : free + slots] = -1
-    for e in range(table[j, ENTRIES]):
-        entries[free + e], sums[free + e] = entries[old + e], sums[old + e]
-        index[slot_of(j, entries[old + e], table, index, entries)] = e
-    return index, entries, sums
+    if 2 * slots > n_labels:
+        slots = n_labels
+    if slots == n_old:
+        return keys, sums
+    if table[-1, FIRST] + slots > len(keys):
+        keys, sums = compacted(table, keys, sums, slots)
+        old = table[j, FIRST]
+    first = table[-1, FIRST]
+    table[-1, FIRST] += slots
+    table[j, FIRST], table[j, SLOTS] = first, slots
+    keys[first : first + slots], sums[first : first + slots] = EMPTY, 0
+    for p in range(old, old + n_old):
+        if keys[p] >= 0:
+            slot = first + keys[p] if slots == n_labels else slot_of(j, keys[p], table, keys)
+            keys[slot], sums[slot] = keys[p], sums[p]
+    return keys, sums
 
 
 @Jitted
-def compacted(table, index, entries, sums, n_more):  # type: ignore[no-untyped-def]
+def compacted(table, keys, sums, n_more):  # type: ignore[no-untyped-def]
     """Return arrays of half as much again as the tables in use take, without the tables that were replaced."""
     n = 0
     for j in range(len(table) - 1):
         n += table[j, SLOTS]
     size = n + n // 2 + n_more
-    new_index, new_entries, new_sums = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.float32)
+    new_keys, new_sums = np.empty(size, np.int32), np.empty(size, np.float32)
     n = 0
     for j in range(len(table) - 1):
         old, slots = table[j, FIRST], table[j, SLOTS]
-        new_index[n : n + slots] = index[old : old + slots]
-        new_entries[n : n + slots] = entries[old : old + slots]
+        new_keys[n : n + slots] = keys[old : old + slots]
         new_sums[n : n + slots] = sums[old : old + slots]
         table[j, FIRST] = n
         n += slots
     table[-1, FIRST] = n
-    return new_index, new_entries, new_sums
+    return new_keys, new_sums
 
 
 @Jitted
-def keep_weights(table, index, entries):  # type: ignore[no-untyped-def]
-    """Forget the entries without a weight."""
+def weights_of(table, keys, sums, l1):  # type: ignore[no-untyped-def]
+    """Return the weights as CSR arrays, a row for each feature."""
+    limit = np.float32(l1)
+    ptr = np.zeros(len(table), np.int64)
     for j in range(len(table) - 1):
-        first = table[j, FIRST]
-        index[first : first + table[j, SLOTS]] = -1
-        table[j, ENTRIES] = table[j, WEIGHTS]
-        for e in range(table[j, WEIGHTS]):
-            index[slot_of(j, entries[first + e], table, index, entries)] = e
+        part = sums[table[j, FIRST] : table[j, FIRST] + table[j, SLOTS]]
+        ptr[j + 1] = ptr[j] + np.count_nonzero(np.abs(part) > limit)
+    labels, weights = np.empty(ptr[-1], np.int32), np.empty(ptr[-1], np.float32)
+    n = 0
+    for j in range(len(table) - 1):
+        for slot in range(table[j, FIRST], table[j, FIRST] + table[j, SLOTS]):
+            if abs(sums[slot]) > limit:
+                labels[n], weights[n] = keys[slot], sums[slot] - np.copysign(limit, sums[slot])
+                n += 1
+    return ptr, labels, weights
+
+
+@Jitted
+def half_square(table, sums, l1):  # type: ignore[no-untyped-def]
+    """Return half of the squared norm of the weights."""
+    total = 0.0
+    for j in range(len(table) - 1):
+        for slot in range(table[j, FIRST], table[j, FIRST] + table[j, SLOTS]):
+            total += max(abs(sums[slot]) - l1, 0.0) ** 2
+    return total / 2
+
+
+@Jitted
+def keep_weights(table, keys, sums, l1):  # type: ignore[no-untyped-def]
+    """Let the weights that are 0 stay so."""
+    for j in range(len(table) - 1):
+        for slot in range(table[j, FIRST], table[j, FIRST] + table[j, SLOTS]):
+            if keys[slot] != EMPTY and abs(sums[slot]) <= l1:
+                keys[slot], sums[slot] = FROZEN, 0

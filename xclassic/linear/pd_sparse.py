@@ -11,7 +11,7 @@ from scipy.sparse import csc_array, csr_array
 from xclassic.blocks.problem import by_descending_count
 from xclassic.blocks.weights import BlockWeights
 from xclassic.linalg.ridge import with_bias
-from xclassic.linear.frank_wolfe import improve_rows, keep_weights
+from xclassic.linear.frank_wolfe import half_square, improve_rows, keep_weights, weights_of
 from xclassic.linear.one_vs_rest import OneVsRestLinear
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.validation.features import Features
@@ -46,7 +46,7 @@ class PDSparse(OneVsRestLinear):
     eps : float, default=0.01
         Duality gap, as a share of the objective, at which training ends. It is summed up during a pass, each row when
         it is visited.
-    max_passes : int, default=50
+    max_passes : int, default=20
         Passes over the rows after which training, and likewise refitting, ends in any case.
     bias : float, default=1.0
         Value of a constant feature, which is penalized as the others are; 0 for none.
@@ -79,13 +79,15 @@ class PDSparse(OneVsRestLinear):
 
     Dual [1]_ (sections 3 and 4): with :math:`v_l = \sum_i \alpha_{il} x_i`, where :math:`\alpha_{ip} = a_p` and
     :math:`\alpha_{in} = -b_n`, the weights are :math:`w_l = \mathrm{sign}(v_l) \max(|v_l| - \lambda, 0)`. A pass visits
-    each row: it finds the label with the highest score that is not active yet by the weights of the features of the
-    row, and minimizes over the active labels the bound of the dual that has :math:`\|x_i\|^2` as its curvature. That is
-    the projection of a step along the gradient onto vectors with equal sums: :math:`\max(a - s, 0)` and
-    :math:`\max(b + s, 0)`, with s where the sums are equal or, if they exceed C, onto each simplex by itself.
+    each row: of the labels that are not active yet and would take a share of its loss it adds those with the highest
+    scores, as many as the row has labels, and minimizes over the active labels the bound of the dual that has
+    :math:`\|x_i\|^2` as its curvature. That is the projection of a gradient step onto vectors with equal sums:
+    :math:`\max(a - s, 0)` and :math:`\max(b + s, 0)`, with s where the sums are equal or, if they exceed C, onto each
+    simplex by itself.
 
-    Cost of a pass: the weights of the features of each row, and its features times its active labels. Memory: a copy
-    of `X`, 12 to 48 bytes for each feature and label that some row makes active together, and the finished model.
+    Cost of a pass: for each row all labels, the weights of its features, and its features times its active labels.
+    Memory: a copy of `X`, 8 bytes for each active label of each row, 8 to 50 bytes for each feature and label that some
+    row makes active together (20 at most where that is nearly all of them), and the finished model.
 
     References
     ----------
@@ -111,7 +113,7 @@ class PDSparse(OneVsRestLinear):
         smoothing: float = 1.0,
         refit: bool = False,
         eps: float = 0.01,
-        max_passes: int = 50,
+        max_passes: int = 20,
         bias: float = 1.0,
         normalize: bool = True,
         n_jobs: int | None = None,
@@ -190,12 +192,11 @@ class Problem:
         self.Y = Y.indptr.astype(np.int64), Y.indices.astype(np.int32, copy=False)
         self.n_labels = Y.shape[1]
         self.shares = np.zeros(Y.nnz, np.float32)
-        self.rival_ptr = np.arange(n_rows + 1)
+        self.rival_ptr = np.zeros(n_rows + 1, np.int64)
         self.n_rivals = np.zeros(n_rows, np.int32)
-        self.rivals = np.zeros(n_rows, np.int32)
-        self.burdens = np.zeros(n_rows, np.float32)
-        self.table = np.zeros((n_features + 1, 4), np.int64)
-        self.sums = np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32)
+        self.rivals, self.burdens = np.zeros(0, np.int32), np.zeros(0, np.float32)
+        self.table = np.zeros((n_features + 1, 3), np.int64)
+        self.sums = np.zeros(0, np.int32), np.zeros(0, np.float32)
 
     def improve(self, random: np.random.Generator, stop: StopByte) -> float:
         """Visit every row once, in random order; return the duality gap as a share of the objective."""
@@ -213,28 +214,23 @@ class Problem:
     def dual(self) -> float:
         """Return the dual objective."""
         active = np.concatenate([self.shares, self.burdens[self._places_of_rivals()]]).astype(np.float64)
-        weights = self.weights().data.astype(np.float64)
-        return float(self.shares.sum(dtype=np.float64) - weights @ weights / 2 - self.smoothing * (active @ active) / 2)
+        penalties = half_square(self.table, self.sums[1], self.l1) + self.smoothing * (active @ active) / 2
+        return float(self.shares.sum(dtype=np.float64) - penalties)
 
     def weights(self) -> csr_array:
         """Return the weights, shape (n_features, n_labels)."""
-        first, _, _, n = self.table[:-1].T
-        places = spans(first, n)
-        sums = self.sums[2][places]
-        values = sums - np.copysign(np.float32(self.l1), sums)
-        pointers = np.concatenate([[0], np.cumsum(n)])
-        return csr_array((values, self.sums[1][places], pointers), shape=(len(n), self.n_labels))
+        pointers, labels, values = weights_of(self.table, *self.sums, self.l1)
+        return csr_array((values, labels, pointers), shape=(len(self.table) - 1, self.n_labels))
 
     def drop_penalty(self) -> None:
         """Keep to the weights that there are, from here on without the L1 penalty."""
-        index, entries, _ = self.sums
-        keep_weights(self.table, index, entries)
+        keep_weights(self.table, *self.sums, self.l1)
         self.l1, self.fixed = 0.0, True
 
     def _make_room(self) -> None:
-        """Give each row room for one more rival, since a pass finds one."""
+        """Give each row room for as many more rivals as it has labels, which a visit may find."""
         places = self._places_of_rivals()
-        pointers = np.concatenate([[0], np.cumsum(self.n_rivals + 1)])
+        pointers = np.concatenate([[0], np.cumsum(self.n_rivals + np.diff(self.Y[0]))])
         rivals, burdens = np.zeros(pointers[-1], np.int32), np.zeros(pointers[-1], np.float32)
         new = spans(pointers[:-1], self.n_rivals)
         rivals[new], burdens[new] = self.rivals[places], self.burdens[places]
