@@ -95,7 +95,7 @@ class BloomFilter(LinearCode):
 
     Cost: a few passes over the rows for every 16 bits; for the codes the squared number of labels of every row, four
     times. A prediction costs the models of its bits and ``n_labels bits_per_label``. Memory: a copy of `X`, the models,
-    ``64 (n_rows + n_features)`` bytes per worker, and some 60 bytes for each pair of labels that co-occur.
+    ``64 (n_rows + n_features)`` bytes per worker, and some 80 bytes for each pair of labels that co-occur.
 
     References
     ----------
@@ -195,9 +195,9 @@ class BloomFilter(LinearCode):
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         n_bits = default_bits(L) if self.n_bits is None else self.n_bits
         scratch = effective_n_jobs(self.n_jobs) * 4 * LANES * (n + d)
-        pairs = min(L**2, nnz_y**2 // max(n, 1)) if self.robust else 0
+        pairs = min(L**2 // 2, nnz_y**2 // max(n, 1)) if self.robust else 0
         models = 2 * 10 * n_bits * min(d, 500)  # The models exist twice while trained blocks are merged.
-        return int(12 * nnz_x + 24 * n + 12 * self.bits_per_label * nnz_y + scratch + 60 * pairs + models)
+        return int(12 * nnz_x + 24 * n + 12 * self.bits_per_label * nnz_y + scratch + 80 * pairs + models)
 
     # Persistence
 

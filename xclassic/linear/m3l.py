@@ -236,6 +236,6 @@ class M3L(OneVsRestLinear):
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         coupling = 12 * 2 * self.n_neighbors * L
-        duals = 3 * 12 * (50 * L + 10 * nnz_y)
+        duals = 6 * 12 * (50 * L + 10 * nnz_y)
         workers = effective_n_jobs(self.n_jobs) * (24 * (n + d) + 1000 * d)
         return 24 * nnz_x + coupling + duals + workers + memory_of_blocks(n, d, L, nnz_x, 1, arrays_per_feature=0)

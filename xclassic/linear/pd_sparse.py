@@ -86,7 +86,7 @@ class PDSparse(OneVsRestLinear):
     simplex by itself.
 
     Cost of a pass: for each row all labels, the weights of its features, and its features times its active labels.
-    Memory: a copy of `X`, 8 bytes for each active label of each row, 8 to 50 bytes for each feature and label that some
+    Memory: a copy of `X`, 45 bytes for each active label of each row, 8 to 50 for each feature and label that some
     row makes active together (20 at most where that is nearly all of them), and the finished model.
 
     References
@@ -168,10 +168,9 @@ class PDSparse(OneVsRestLinear):
         return problem.weights(), gap, n_passes
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
-        pairs = min(
-            (nnz_x + n) * (nnz_y / n + 5), (d + 1) * L
-        )  # A guess of five active labels that a row does not have.
-        return int(12 * nnz_x + 24 * nnz_y + 200 * n + 40 * d + 50 * pairs)
+        rivals = n * min(L, self.max_passes * nnz_y / max(n, 1))  # As if every visit found as many as it may.
+        tables = min(36 * (nnz_x + n) * (rivals + nnz_y) / max(n, 1), 20 * (d + 1) * L)
+        return int(12 * nnz_x + 24 * nnz_y + 200 * n + 40 * d + 45 * rivals + tables)
 
 
 class Problem:

@@ -11,7 +11,7 @@ from scipy.sparse import csc_array, csr_array
 
 from xclassic.blocks.problem import by_descending_count, label_ranges
 from xclassic.blocks.weights import BlockWeights
-from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
+from xclassic.linear.one_vs_rest import OneVsRestLinear
 from xclassic.parallel import StopByte, run_tasks
 from xclassic.rows import compressed_arrays
 from xclassic.validation.features import Features
@@ -139,7 +139,8 @@ class ProXML(OneVsRestLinear):
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         scratch = effective_n_jobs(self.n_jobs) * (12 * nnz_x + 48 * (n + d))
-        return 12 * nnz_x + 24 * d + scratch + memory_of_blocks(n, d, L, nnz_x, 1, arrays_per_feature=0)
+        weights = min(50 * L, nnz_y * nnz_x // max(n, 1))  # A guess; rare labels have the words of their rows at most.
+        return int(24 * nnz_x + 24 * (n + d) + scratch + 20 * weights)
 
 
 def _train_task(problem: Any, options: Any, positives: Any, stop: StopByte) -> Any:
