@@ -40,10 +40,10 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", choices=sorted(READERS), required=True)
     parser.add_argument("--data-dir", type=Path, required=True)
     options = parser.parse_args()
-    rows = [["data", "method", "further rows", *METRICS]]
+    print(markdown([["data", "method", "further rows", *METRICS]]))
     for name in options.data:
-        rows += [[name, *row] for row in measured(READERS[name](options.data_dir / name))]
-    print(markdown(rows))
+        for row in measured(READERS[name](options.data_dir / name)):
+            print(f"| {name} | {' | '.join(row)} |", flush=True)
 
 
 def measured(data: Texts) -> Iterator[list[str]]:

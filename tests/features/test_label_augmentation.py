@@ -53,10 +53,22 @@ def test_label_threshold_above_one_leaves_the_label_alone():
 
 def test_labels_without_features_get_no_row():
     X, Y = noisy()
-    Y = csr_array(Y.toarray() * (np.arange(Y.shape[1]) != 3))
-    rows, targets, _ = augment_with_labels(X, Y)
-    used = np.flatnonzero(np.asarray(Y.sum(axis=0)))
-    assert rows.shape[0] == targets.shape[0] == X.shape[0] + len(used)
+    features = np.ones((Y.shape[1], X.shape[1])) * (np.arange(Y.shape[1]) != 3)[:, None]
+    rows, targets, _ = augment_with_labels(X, Y, features)
+    assert rows.shape[0] == targets.shape[0] == X.shape[0] + Y.shape[1] - 1
+    used = np.delete(np.arange(Y.shape[1]), 3)
+    np.testing.assert_array_equal(targets.toarray()[X.shape[0] :, used].diagonal(), 1)
+
+
+def test_centroids_of_no_row_or_one_are_left_out():
+    X, Y = noisy()
+    dense = Y.toarray()
+    dense[:, 3] = 0
+    dense[1:, 4] = 0
+    dense[0, 4] = 1
+    rows, targets, _ = augment_with_labels(X, csr_array(dense))
+    used = np.flatnonzero(dense.sum(axis=0) > 1)
+    assert rows.shape[0] == targets.shape[0] == X.shape[0] + len(used) < X.shape[0] + Y.shape[1] - 1
     np.testing.assert_array_equal(targets.toarray()[X.shape[0] :, used].diagonal(), 1)
 
 

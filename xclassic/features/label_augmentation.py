@@ -59,8 +59,9 @@ class LabelAugmentation(XMCClassifier):
 
     Notes
     -----
-    The shares are counted on the training rows alone. Rows of labels without any feature are left out; by default, with
-    centroids, that is every label without a training row.
+    The shares are counted on the training rows alone. Rows of labels without any feature are left out. So are, by
+    default, labels of fewer than two rows: the centroid of one row is that row, which would count once more for each
+    such label that it has.
 
     Cost: that of `estimator` on ``n_rows + n_labels`` rows, and one sparse product of the labels with themselves.
     Memory: a copy of `X` with these rows, and for each label at most ``labels_per_row / threshold`` shares of 8 bytes.

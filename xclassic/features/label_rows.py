@@ -26,7 +26,8 @@ def augment_with_labels(
     X : sparse matrix or array-like, shape (n_rows, n_features)
     Y : sparse or dense 0-1 matrix, shape (n_rows, n_labels)
     label_features : sparse matrix or array-like, shape (n_labels, n_features), optional
-        By default the centroids of the labels' rows, of unit length; see `LabelAugmentation`.
+        By default the centroids of the labels' rows, of unit length, without labels of one row, whose centroid is that
+        row; see `LabelAugmentation`.
     threshold : float, default=0.1
         Smallest share of a label's rows that a companion must have. Above 1 only the label itself is left.
 
@@ -57,6 +58,7 @@ def augment_with_labels(
     Y = check_target(Y, X.shape[0]).Y
     if label_features is None:
         further = label_vectors(unit_rows(X), Y)
+        used = np.bincount(Y.indices, minlength=Y.shape[1]) > 1
     else:
         further = check_rows(label_features, "label_features", X.shape[1])
         if further.shape[0] != Y.shape[1]:
@@ -64,7 +66,8 @@ def augment_with_labels(
                 f"label_features has {further.shape[0]} rows but there are {Y.shape[1]} labels; give each label one "
                 "row, in the order of classes_."
             )
-    used = np.flatnonzero(np.asarray(abs(further).sum(axis=1)).ravel())
+        used = np.ones(Y.shape[1], np.bool_)
+    used &= np.asarray(abs(further).sum(axis=1)).ravel() > 0
     shares = csr_array(vstack([Y, _label_shares(Y, threshold)[used]], format="csr"), dtype=np.float32)
     return _stacked(X, further[used]), _ones(shares), shares
 
