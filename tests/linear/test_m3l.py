@@ -1,5 +1,7 @@
 """M3L against liblinear, a general solver of its dual, and labels without rows."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -112,6 +114,11 @@ def test_costs_are_chosen_on_held_out_rows():
         values[C * weight, C] = np.mean([metrics.precision_at_k(Y[held_out], top, k) for k in (1, 3, 5)])
     assert clf.costs_ == max(values, key=values.get)
     assert M3L(2.0, positive_weight=3.0).fit(X[:50], Y[:50]).costs_ == (6.0, 2.0)
+
+
+def test_costs_are_the_given_ones_where_no_row_can_be_held_out():
+    with warnings.catch_warnings(action="error"):
+        assert M3L(2.0).fit(np.eye(50), np.eye(50)).costs_ == (2.0, 2.0)
 
 
 def test_groups_hold_no_coupled_labels():

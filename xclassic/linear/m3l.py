@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from operator import itemgetter
 from typing import Any, Self
 
@@ -215,7 +216,8 @@ class M3L(OneVsRestLinear):
         X, Y = X[rows], Y[rows]
         if X.shape[0] < FEWEST_TRIED:
             return C, C
-        train, held_out = stratified_split(Y, test_size=HELD_OUT, random_state=seed)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # The split warns of labels with one row.
+            train, held_out = stratified_split(Y, test_size=HELD_OUT, random_state=seed)
         if not (Y[train].nnz and Y[held_out].nnz):
             return C, C
         best = -1.0, 0.0, 0.0
