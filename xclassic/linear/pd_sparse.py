@@ -50,14 +50,9 @@ class PDSparse(OneVsRestLinear):
         Passes over the rows after which training, and likewise refitting, ends in any case.
     bias : float, default=1.0
         Value of a constant feature, which is penalized as the others are; 0 for none.
-    normalize : bool, default=True
-        Scale rows to unit length first.
     n_jobs : int, optional
         Workers of predictions, as joblib counts them. Training visits one row after the other, in one worker.
-    random_state : int or None, default=0
-        Seed of the order of the rows; None takes a new one each time.
-    verbose : int, default=0
-        Above 0, show progress with the time left.
+    {shared}
 
     Attributes
     ----------

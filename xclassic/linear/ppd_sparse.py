@@ -55,14 +55,7 @@ class PPDSparse(OneVsRestLinear):
         Weights of at most this absolute value are dropped after training.
     bias : float, default=1.0
         Value of a constant feature; 0 for none.
-    normalize : bool, default=True
-        Scale rows to unit length first, as the defaults of the other parameters expect.
-    n_jobs : int, optional
-        Workers, as joblib counts them. The model does not depend on it.
-    random_state : int or None, default=0
-        Seed of the order of the rows; None takes a new one each time.
-    verbose : int, default=0
-        Above 0, show progress with the time left.
+    {shared}
 
     Attributes
     ----------

@@ -57,8 +57,6 @@ class Slice(OneVsRestLinear):
     shortlist : int, default=300
         Labels s on the shortlist of a row, at least 1. More cost more to train and lose fewer labels; with all of them
         the classifiers are those of one-vs-rest.
-    C : float, default=0.3
-        Cost of an error, above 0. A larger cost fits the training rows more closely.
     alpha : float, default=0.5
         Weight of the classifiers in the scores, in [0, 1]; 0 ranks by the generative score alone.
     prior : float or "auto", default="auto"
@@ -66,22 +64,11 @@ class Slice(OneVsRestLinear):
         shortlists; 0 is the paper's. "auto" takes what finds most labels of held-out rows.
     max_entries : int, default=1000
         The largest entries kept of each centroid of sparse rows. More make a larger model.
-    prune : float, default=0.1
-        Weights of the classifiers of at most this absolute value are dropped after training; 0 keeps all.
-    eps : float, default=0.01
-        Duality gap at which the training of a label ends, as a share of :math:`\|w\|^2 / 2`.
     max_passes : int, default=20
         Passes over the rows of a label after which its training ends in any case.
     bias : float, default=1.0
         Value of a constant feature of the classifiers, which is regularized as the others are; 0 for none.
-    normalize : bool, default=True
-        Scale rows to unit length first, as the defaults of the other parameters expect.
-    n_jobs : int, optional
-        Workers, as joblib counts them. The model does not depend on it.
-    random_state : int or None, default=0
-        Seed of the order of the rows; None takes a new one each time.
-    verbose : int, default=0
-        Above 0, show progress with the time left.
+    {shared}
 
     Attributes
     ----------
