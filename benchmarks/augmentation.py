@@ -33,6 +33,7 @@ class Texts(NamedTuple):
     texts_test: list[str]
     labels_test: list[list[str]]
     names: dict[str, str]
+    preset: str = "title"
 
 
 def main() -> None:
@@ -48,7 +49,7 @@ def main() -> None:
 
 def measured(data: Texts) -> Iterator[list[str]]:
     """Yield a row of the table for each method and kind of further rows."""
-    vectorizer = TextFeatures().fit(data.texts)
+    vectorizer = TextFeatures(preset=data.preset).fit(data.texts)
     X, X_test = vectorizer.transform(data.texts), vectorizer.transform(data.texts_test)
     Y, classes = encode_labels(data.labels)
     truth = align_labels(data.labels_test, classes)
@@ -75,7 +76,7 @@ def tibkat(folder: Path) -> Texts:
     parts: list[Any] = []
     for records in (train, test):
         parts += [[f"{one['title']} {one['abstract']}" for one in records], [one["subjects"] for one in records]]
-    return Texts(*parts, names=table(folder / "labels.tsv.xz"))
+    return Texts(*parts, names=table(folder / "labels.tsv.xz"), preset="abstract")
 
 
 def bigbasket(folder: Path) -> Texts:
