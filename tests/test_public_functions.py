@@ -92,7 +92,7 @@ def test_what_is_no_matrix_is_refused(name, fault, tmp_path):
     function, matrix = MATRICES[name]
     if "one" in fault and name in TAKE_VECTORS:
         pytest.skip("takes a vector too")
-    if fault == "nothing" and name.startswith(("SwiftXML", "predict_topk")) and name.endswith("revealed"):
+    if fault == "nothing" and name.startswith(("RevealedLabelsForest", "predict_topk")) and name.endswith("revealed"):
         pytest.skip("is the default")
     with pytest.raises((ValueError, TypeError)):
         call(function, BROKEN[fault](matrix, 0), tmp_path)
