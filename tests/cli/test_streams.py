@@ -62,9 +62,11 @@ def test_closed_streams(shell, tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
-def test_full_streams(shell):
-    assert "No space left" in shell("xclassic info m >/dev/full", 1).stderr
-    shell("xclassic info none 2>/dev/full", 1)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_full_streams(shell, unbuffered):
+    buffering = f"PYTHONUNBUFFERED={unbuffered}"
+    assert "No space left" in shell(f"{buffering} xclassic info m >/dev/full", 1).stderr
+    shell(f"{buffering} xclassic info none 2>/dev/full", 1)
 
 
 @pytest.mark.parametrize("arguments", ["--help", "train DiSMEC --help", "--version", "info m"])

@@ -19,8 +19,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 FAILED = 1
 INTERRUPTED = 130  # Exit code by which shells report a program that Ctrl-C ended.
@@ -111,5 +110,12 @@ def _say(message: str, speaker: str = "xclassic") -> None:
     from xclassic.cli.printing import printable
 
     line = printable(" ".join(message.split()))
-    with suppress(OSError):  # Where nobody can be told, the exit code remains.
-        print(f"{speaker}: {line}", file=sys.stderr)  # noqa: T201
+    try:
+        print(f"{speaker}: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    except OSError:  # Where nobody can be told, the exit code remains.
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Let a stream that cannot be written to lead nowhere: the interpreter flushes once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

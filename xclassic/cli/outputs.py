@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from xclassic.cli import BROKEN_PIPE
+from xclassic.cli import BROKEN_PIPE, discard
 from xclassic.cli.printing import CONTROLS, printable, spelled, to_json
 from xclassic.datasets._files import write_atomically
 from xclassic.datasets.texts import suffix_of
@@ -56,8 +55,7 @@ def _standard_output() -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.flush()
     except OSError as error:
-        # The interpreter flushes once more when it ends, and that must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         if isinstance(error, BrokenPipeError):
             raise typer.Exit(BROKEN_PIPE) from None
         raise
