@@ -41,7 +41,7 @@ def taken_or_named(parameter, value):
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ImportError) as error:  # The last where a value needs an extra.
         if parameter not in str(error):
             raise AssertionError(f"{parameter} = {value!r}: {error}") from error
 
