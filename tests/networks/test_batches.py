@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from xclassic.networks.batches import BatchSampler
+from xclassic.networks.batches import Batch, BatchSampler, RowSampler, pieces
 
 
 def sampler(Y, tail_share=None, positives="one", batch_size=8, seed=0, tail_max=2, lengths=None):
@@ -63,3 +63,26 @@ def test_batches_are_of_similar_lengths_and_depend_on_seed_and_epoch_alone():
     for a, b in zip(one.epoch(1), sampler(Y, lengths=lengths).epoch(1), strict=True):
         np.testing.assert_array_equal(a.rows, b.rows)
     assert any((a.rows != b.rows).any() for a, b in zip(one.epoch(0), one.epoch(1), strict=True))
+
+
+@pytest.mark.parametrize("lengths", [None, np.arange(50) % 7])
+def test_epoch_of_rows_takes_each_row_once(lengths):
+    rows = np.arange(3, 50)
+    drawn = RowSampler(rows, lengths, batch_size=10, seed=0)
+    first, second = drawn.epoch(0), drawn.epoch(1)
+    assert len(first) == drawn.n_batches == 5
+    assert sorted(np.concatenate([batch.rows for batch in first])) == rows.tolist()
+    assert all((a.rows == b.rows).all() for a, b in zip(first, drawn.epoch(0), strict=True))
+    assert any(a.rows.tolist() != b.rows.tolist() for a, b in zip(first, second, strict=True))
+
+
+def test_rows_of_a_batch_are_of_similar_length():
+    lengths = np.random.default_rng(0).integers(1, 100, 200)
+    batches = RowSampler(np.arange(200), lengths, batch_size=20, seed=0).epoch(0)
+    assert max(np.ptp(lengths[batch.rows]) for batch in batches) < 30
+
+
+def test_pieces_are_of_almost_the_same_size_and_none_is_empty():
+    batch = Batch(np.arange(5), np.arange(5, 10))
+    assert [piece.labels.tolist() for piece in pieces(batch, 2)] == [[5, 6, 7], [8, 9]]
+    assert len(pieces(batch, 9)) == 5

@@ -1,9 +1,9 @@
-"""Mini-batches of (row, label) pairs, balanced between head and tail labels, with texts of similar length."""
+"""Mini-batches of rows or of pairs of a row and a label, with texts of similar length."""
 
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,17 @@ from xclassic.datasets.split import stratified_split
 Ints = NDArray[np.int64]
 
 POOL = 50  # Batches whose pairs are sorted by length together. This needs little padding and keeps batches random.
+
+
+class RowBatch(NamedTuple):
+    """The rows of one training step, whose labels all count.
+
+    Attributes
+    ----------
+    rows : ndarray of int64, shape (n,)
+    """
+
+    rows: Ints
 
 
 class Batch(NamedTuple):
@@ -27,6 +38,44 @@ class Batch(NamedTuple):
 
     rows: Ints
     labels: Ints
+
+
+class Sampler(Protocol):
+    """What cuts each epoch into batches, which are named tuples of arrays of one length, among them ``rows``."""
+
+    n_batches: int
+
+    def epoch(self, number: int) -> list[Any]:
+        """Return the ``n_batches`` batches of an epoch; they depend on nothing else."""
+        ...
+
+
+class RowSampler:
+    """A sampler of batches of rows; each row is in one batch of an epoch.
+
+    Parameters
+    ----------
+    rows : ndarray of int64
+        The rows to draw, at least one.
+    lengths : ndarray of int, shape (n_rows,), or None
+        Number of tokens of each text, whose batches are then of similar length.
+    batch_size : int
+        Rows in a batch; the last may have fewer.
+    seed : int
+    """
+
+    def __init__(self, rows: Ints, lengths: NDArray[np.integer] | None, batch_size: int, seed: int) -> None:
+        self.rows, self.lengths, self.batch_size, self.seed = rows, lengths, batch_size, seed
+        self.n_batches = -(-rows.size // batch_size)
+
+    def epoch(self, number: int) -> list[RowBatch]:
+        """Return the batches of an epoch."""
+        rng = np.random.default_rng([self.seed, number])
+        rows = rng.permutation(self.rows)
+        if self.lengths is None:
+            return [RowBatch(part) for part in cut(rows, self.batch_size)]
+        batches = similar(rows, self.lengths[rows], self.batch_size)
+        return [RowBatch(batches[i]) for i in rng.permutation(len(batches))]
 
 
 class BatchSampler:
@@ -119,11 +168,24 @@ class BatchSampler:
         return self.first_pair + rng.integers(self.n_labels_of_row)
 
     def _batches(self, pairs: Ints, size: int) -> list[Ints]:
-        """Cut pairs into batches of similar length, with the shortest of each pool first."""
-        lengths = self.lengths[self.row_of_pair[pairs]]
-        pool = np.arange(pairs.size) // (size * POOL)
-        ordered = pairs[np.lexsort((lengths, pool))]
-        return [ordered[start : start + size] for start in range(0, ordered.size, size)]
+        return similar(pairs, self.lengths[self.row_of_pair[pairs]], size)
+
+
+def similar(items: Ints, lengths: NDArray[np.integer], size: int) -> list[Ints]:
+    """Cut items into batches of similar length, with the shortest of each pool of batches first."""
+    pool = np.arange(items.size) // (size * POOL)
+    return cut(items[np.lexsort((lengths, pool))], size)
+
+
+def cut(items: Ints, size: int) -> list[Ints]:
+    """Cut items into parts of `size`; the last may have fewer."""
+    return [items[start : start + size] for start in range(0, items.size, size)]
+
+
+def pieces(batch: Any, n: int) -> list[Any]:
+    """Cut a batch into at most `n` batches of almost the same size."""
+    n = min(n, len(batch.rows))
+    return [type(batch)(*arrays) for arrays in zip(*(np.array_split(array, n) for array in batch), strict=True)]
 
 
 def split_rows(Y: csr_array, validation: float, seed: int) -> tuple[Ints, Ints]:

@@ -1,4 +1,4 @@
-"""Training of a network on pairs of a row and a label: steps, validation, early stopping, checkpoints."""
+"""Training of a network on batches of rows, or of pairs of a row and a label: steps, early stopping, checkpoints."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from torch import Tensor
 from torch.nn import Parameter
 from tqdm.auto import tqdm
 
-from xclassic.networks.batches import Batch, BatchSampler
+from xclassic.networks.batches import Sampler, pieces
 from xclassic.networks.half_products import add_to_full, half_products, refresh
 from xclassic.networks.torch_support import seed_generators, seeded
 from xclassic.storage.folder import HEADER, Arrays, load_model, save_model
 
 CHECKPOINT_STEPS = 1000
 
-Loss = Callable[[Batch], Tensor]
+Loss = Callable[[Any], Tensor]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Progress:
 
 
 def train(
-    model: Any, loss: Loss, sampler: BatchSampler, plan: Plan, validate: Callable[[], float] | None, data_key: str
+    model: Any, loss: Loss, sampler: Sampler, plan: Plan, validate: Callable[[], float] | None, data_key: str
 ) -> list[dict[str, float]]:
     """Train a model, and leave it with its best weights.
 
@@ -86,8 +86,8 @@ def train(
     model : torch.nn.Module
         A model with the attribute ``device``. It is trained in place; parameters that need no gradient stay.
     loss : callable
-        It takes a `Batch` and returns the sum of the losses of its pairs.
-    sampler : BatchSampler
+        It takes a batch of the sampler and returns the sum of the losses of its rows or pairs.
+    sampler : Sampler
     plan : Plan
     validate : callable or None
         It returns the current score of the model, where higher is better. The weights of the best epoch are kept, and
@@ -121,7 +121,7 @@ class _Run:
     """One training, from its start or from a checkpoint."""
 
     def __init__(
-        self, model: Any, loss: Loss, sampler: BatchSampler, plan: Plan, data_key: str, full: dict[Parameter, Parameter]
+        self, model: Any, loss: Loss, sampler: Sampler, plan: Plan, data_key: str, full: dict[Parameter, Parameter]
     ) -> None:
         self.model, self.loss, self.sampler, self.plan, self.data_key = model, loss, sampler, plan, data_key
         self.weights = {name: full.get(p, p) for name, p in model.named_parameters() if p.requires_grad}
@@ -157,7 +157,7 @@ class _Run:
                     self.save()
                 raise
 
-    def one_step(self, batch: Batch) -> None:
+    def one_step(self, batch: Any) -> None:
         """Update the weights once."""
         loss = self.add_gradients(batch)
         self.moving = True
@@ -170,7 +170,7 @@ class _Run:
         self.progress.step += 1
         self.moving = False
 
-    def add_gradients(self, batch: Batch) -> float:
+    def add_gradients(self, batch: Any) -> float:
         """Add up the gradients of a batch, and return its mean loss."""
         # Seeding each step makes it unnecessary to save the random state.
         seed_generators((self.plan.seed + self.progress.step) % 2**63, self.model.device)
@@ -178,9 +178,9 @@ class _Run:
         self.optimizer.param_groups[0]["lr"] = self.plan.learning_rate * self.rate(self.progress.step)
         device = self.model.device.type
         total = 0.0
-        for part in np.array_split(np.arange(n), min(n, self.plan.accumulate)):
+        for part in pieces(batch, self.plan.accumulate):
             with torch.autocast(device, torch.bfloat16, enabled=self.plan.bfloat16):
-                loss = self.loss(Batch(batch.rows[part], batch.labels[part])) / n
+                loss = self.loss(part) / n
             loss.backward()
             add_to_full(self.halves)
             total += loss.item()
