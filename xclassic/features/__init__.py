@@ -5,6 +5,7 @@ from xclassic.features.autoencoder import Autoencoder
 from xclassic.features.bert import BertEncoder
 from xclassic.features.fourier import FourierFeatures
 from xclassic.features.label_rows import augment_with_labels
+from xclassic.features.poincare import PoincareEmbedding
 from xclassic.features.text import TextFeatures
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "BertEncoder",
     "FeatureAgglomeration",
     "FourierFeatures",
+    "PoincareEmbedding",
     "TextFeatures",
     "augment_with_labels",
 ]
