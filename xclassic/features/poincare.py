@@ -35,8 +35,8 @@ class PoincareEmbedding(BaseEstimator):
 
     .. math:: - \sum_{(u, v)} \log \frac{e^{-d(u, v)}}{e^{-d(u, v)} + \sum_{v' \in N(u)} e^{-d(u, v')}}
 
-    over the pairs of a node u and an ancestor v of it, or the edges of a graph; N(u) are random nodes that are neither u
-    nor related to it. Use the points to group labels, as in ``PrefixTree(view="embeddings", embeddings=...)``.
+    over the pairs of a node u and an ancestor v of it, or the edges of a graph; N(u) are random nodes other than u and
+    the nodes related to it. Use the points to group labels, as in ``PrefixTree(view="embeddings", embeddings=...)``.
 
     Parameters
     ----------
