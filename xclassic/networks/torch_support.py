@@ -13,7 +13,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from xclassic.parallel import fork_safe_lock
+
 INSTALL = "pip install 'xclassic[neural]'"
+DRAWING = fork_safe_lock()  # Held while the generators of PyTorch, which all threads share, draw from a seed.
 
 
 def import_torch(what: str) -> Any:
@@ -89,10 +92,10 @@ def seed_generators(seed: int, device: Any) -> None:
 
 @contextmanager
 def seeded(seed: int, device: Any) -> Iterator[None]:
-    """Draw from a seed within the block, and leave the user's random state unchanged."""
+    """Draw from a seed within the block, and leave the user's random state unchanged; blocks of threads take turns."""
     import torch
 
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with DRAWING, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         seed_generators(seed, device)
         yield
 
