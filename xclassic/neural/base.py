@@ -24,6 +24,7 @@ from xclassic.validation.parameters import check_number, check_type
 
 LEAST = {"epochs": 0, "batch_size": 1, "patience": 1, "random_state": 0}
 LOADING = fork_safe_lock()
+VALIDATED_AT_ONCE = 1024  # Rows whose scores of all labels are held in validation.
 DESCRIPTIONS = PARAMETERS | {
     "epochs": """int, default={}
         Most passes over the training rows.""",
@@ -63,6 +64,9 @@ class NetworkClassifier(XMCClassifier):
     ``_training_network(body, X, Y)``
         Return the `xclassic.neural.label_network.LabelNetwork` that is trained on some rows and labels: the body with a
         layer of labels, and with what else the loss needs. It may set weights to begin with.
+    ``_n_weights(d, L)``
+        Return the number of weights that are trained, for `d` features and `L` labels; methods that take texts define
+        ``estimate_memory`` instead.
 
     Attributes
     ----------
@@ -104,6 +108,14 @@ class NetworkClassifier(XMCClassifier):
 
         return LabelNetwork(body, Y)
 
+    def _n_weights(self, d: int, L: int) -> int:
+        raise NotImplementedError
+
+    def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
+        # With each weight go its gradient, two moments of AdamW, and the weight of the best epoch.
+        scores = L * max(16 * min(n, self.batch_size), 4 * min(n, VALIDATED_AT_ONCE))
+        return 20 * self._n_weights(d, L) + scores + 12 * nnz_x
+
     def _check_parameters(self) -> None:
         super()._check_parameters()
         for name, minimum in LEAST.items():
@@ -126,8 +138,9 @@ class NetworkClassifier(XMCClassifier):
         with memory_errors("lower batch_size, or use device='cpu'"):
             with seeded(self.random_state, choose_device("cpu")):
                 network = self._training_network(self._new_body(), rows, known)
-            self.curve_ = fit_network(self, network.to(choose_device(self.device)), rows, known)
-        self._body = network.body
+            network.to(choose_device(self.device)).eval()
+            self.curve_ = fit_network(self, network, rows, known) if seen.size else []
+        self._body = network.body.requires_grad_(False)
         weight, bias = network.output_arrays()
         self.output_ = BlockWeights.from_dense(weight, bias, seen, prune=0)
 

@@ -17,6 +17,7 @@ from xclassic.networks.batches import Ints, RowBatch, RowSampler, cut, split_row
 from xclassic.networks.feature_rows import SparseRows, feature_rows
 from xclassic.networks.torch_support import has_bfloat16, to_device
 from xclassic.networks.training import Plan, key_of, train
+from xclassic.neural.base import VALIDATED_AT_ONCE
 from xclassic.storage.arrays import FINITE, stored_array
 from xclassic.storage.folder import Arrays
 from xclassic.validation.features import Features
@@ -151,7 +152,7 @@ def precision_at_1(network: LabelNetwork, X: Any, Y: csr_array, rows: Ints) -> f
     network.eval()
     best = []
     with torch.inference_mode():
-        for part in cut(rows, 1024):
+        for part in cut(rows, VALIDATED_AT_ONCE):
             hidden = network.body(network.body.inputs(X, part, network.device))
             best.append(network.output(hidden).argmax(dim=1).cpu().numpy())
     return float(np.mean(Y[rows, np.concatenate(best)]))
