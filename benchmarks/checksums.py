@@ -20,7 +20,10 @@ from xclassic.storage import registry
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    models = {**dict.fromkeys(registry.ESTIMATORS, method), **dict.fromkeys(registry.TRANSFORMERS, transformer)}
+    models = {
+        **dict.fromkeys((*registry.ESTIMATORS, *registry.NEURAL_ESTIMATORS), method),
+        **dict.fromkeys(registry.TRANSFORMERS, transformer),
+    }
     models |= {"Blend": blend, "FieldsClassifier": fields}
     models.pop("BertEncoder")  # which learns nothing
     parser.add_argument("names", nargs="*", help=f"of {', '.join(models)}; by default all")

@@ -26,10 +26,11 @@ BASELINES = ("RandomOrder", "Popularity", "NearestCentroid")
 def estimator_name(method: str) -> str:
     """Return the estimator whose name ends so, whatever the case and without ``_`` and ``-``."""
     wanted = method.lower().replace("_", "").replace("-", "")
-    exact = [name for name in registry.ESTIMATORS if name.lower() == wanted]
-    found = exact or [name for name in registry.ESTIMATORS if name.lower().endswith(wanted)]
+    names = (*registry.ESTIMATORS, *registry.NEURAL_ESTIMATORS)
+    exact = [name for name in names if name.lower() == wanted]
+    found = exact or [name for name in names if name.lower().endswith(wanted)]
     if len(found) != 1:
-        raise argparse.ArgumentTypeError(f"{method!r} names no one method; there are {', '.join(registry.ESTIMATORS)}")
+        raise argparse.ArgumentTypeError(f"{method!r} names no one method; there are {', '.join(names)}")
     return found[0]
 
 

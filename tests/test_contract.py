@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import xclassic
-from tests.helpers.contract import Contract, assert_writes_nothing, noisy, quick
+from tests.helpers.contract import ESTIMATORS, Contract, assert_writes_nothing, noisy, quick
 from tests.helpers.neural import DEVICE, SMALL
 from xclassic import features
 from xclassic.storage import registry
 
-for name in registry.ESTIMATORS:
+for name in ESTIMATORS:
     globals()[f"Test{name}"] = type(f"Test{name}", (Contract,), {"estimator": quick(name)})
 
 

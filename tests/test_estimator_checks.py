@@ -3,14 +3,12 @@
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tests.helpers.centroid import Centroid, ProbabilisticCentroid
-from tests.helpers.contract import EXPECTED_FAILURES, quick
-from xclassic.storage import registry
-
-ESTIMATORS = [quick(name) for name in registry.ESTIMATORS]
+from tests.helpers.contract import ESTIMATORS, EXPECTED_FAILURES, quick
 
 
 @parametrize_with_checks(
-    [*ESTIMATORS, Centroid(), ProbabilisticCentroid()], expected_failed_checks=lambda estimator: EXPECTED_FAILURES
+    [*map(quick, ESTIMATORS), Centroid(), ProbabilisticCentroid()],
+    expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
 )
 def test_estimator_passes_scikit_learn_check(estimator, check):
     check(estimator)

@@ -12,12 +12,11 @@ from xclassic.storage import registry
 GOLDEN = write.GOLDEN
 
 FOLDERS = sorted(folder for folder in GOLDEN.glob("format-*/*") if (folder / "answers.npz").exists())
-NEEDS_TORCH = ("T5Classifier", "BertEncoder", "FeatureUnion")
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
 def test_golden_models_predict_as_they_did(folder):
-    if folder.name.startswith(NEEDS_TORCH):
+    if folder.name.startswith(write.NEEDS_TORCH):
         pytest.importorskip("transformers")
     found = write.answers(load(folder, verify="full"), write.read_rows(folder))
     with np.load(folder / "answers.npz") as expected:
@@ -32,6 +31,5 @@ def test_golden_models_predict_as_they_did(folder):
 def test_golden_models_cover_every_class_that_a_folder_can_hold():
     held = {json.loads((folder / "model.json").read_text())["class"] for folder in FOLDERS}
     assert held == {
-        *registry.ESTIMATORS, *registry.TEXT_ESTIMATORS, *registry.COMPOSITES, *registry.RECORD_MODELS,
-        *registry.TRANSFORMERS, "Pipeline", "FeatureUnion",
+        *registry.known_names(), "Pipeline", "FeatureUnion",
     }  # fmt: skip

@@ -26,8 +26,8 @@ def test_importing_loads_lazy_loader_alone():
 def test_estimators_load_neither_numba_nor_torch():
     code = """
 import sys, xclassic
-from xclassic.storage.registry import ESTIMATORS
-[getattr(xclassic, name) for name in ESTIMATORS]
+from xclassic.storage import registry
+[getattr(xclassic, name) for name in (*registry.ESTIMATORS, *registry.NEURAL_ESTIMATORS)]
 print(*sys.modules)
 """
     assert not {"numba", "torch"} & set(in_a_new_process(code).split())

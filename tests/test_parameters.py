@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.centroid import Centroid
+from tests.helpers.contract import ESTIMATORS
 from xclassic import Blend, DiSMEC, OneVsRestLeastSquares, load, save
 from xclassic.features import FourierFeatures
 from xclassic.storage import registry
@@ -51,7 +52,7 @@ def is_tried(name, value):
 
 
 @pytest.mark.parametrize(
-    "name", [*registry.ESTIMATORS, "Blend", "TextFeatures", "FourierFeatures", "Autoencoder", "FeatureAgglomeration"]
+    "name", [*ESTIMATORS, "Blend", "TextFeatures", "FourierFeatures", "Autoencoder", "FeatureAgglomeration"]
 )
 def test_parameters_take_a_value_or_name_themselves(name):
     data = TEXTS if name == "TextFeatures" else X
@@ -76,7 +77,7 @@ def test_parameters_of_networks_take_a_value_or_name_themselves(name):
 
 @pytest.mark.parametrize("value", [1, 0, "yes", None, np.array([True])])
 def test_booleans_are_true_or_false(value):
-    for name in registry.ESTIMATORS:
+    for name in ESTIMATORS:
         if "normalize" in made(name).get_params(deep=False):
             with pytest.raises(ValueError, match=r"^normalize is .*; it must be one of True, False"):
                 made(name).set_params(normalize=value).fit(X, LABELS)

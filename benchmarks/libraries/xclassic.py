@@ -13,7 +13,8 @@ from xclassic.storage import registry
 
 PACKAGES = ("xclassic", "numpy", "scipy", "scikit-learn")
 GROUPING = "agglomeration__"
-METHODS = {name: getattr(xclassic, name) for name in registry.ESTIMATORS}  # imported before the clock runs
+NAMES = (*registry.ESTIMATORS, *registry.NEURAL_ESTIMATORS)
+METHODS = {name: getattr(xclassic, name) for name in NAMES}  # imported before the clock runs
 
 
 def load(X, Y, folder, threads):

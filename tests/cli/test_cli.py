@@ -93,7 +93,7 @@ def test_parameters_reach_the_estimator(run, spelling):
     assert (params["normalize"], params["propensity"]) == (False, [0.5, 0.4])
 
 
-@pytest.mark.parametrize("name", [*registry.ESTIMATORS, *registry.TEXT_ESTIMATORS])
+@pytest.mark.parametrize("name", [*registry.ESTIMATORS, *registry.NEURAL_ESTIMATORS, *registry.TEXT_ESTIMATORS])
 def test_options_are_the_parameters_of_the_constructor(run, monkeypatch, name):
     monkeypatch.setenv("COLUMNS", "200")  # so that no option is broken over lines
     estimator_class = getattr(xclassic, name)

@@ -19,9 +19,8 @@ from xclassic.storage.folder import HEADER
 pytestmark = pytest.mark.long
 
 FOLDERS = sorted(folder for folder in write.GOLDEN.glob("format-*/*") if (folder / "answers.npz").exists())
-NEEDS_TORCH = ("T5Classifier", "BertEncoder", "FeatureUnion")
 if importlib.util.find_spec("transformers") is None:
-    FOLDERS = [folder for folder in FOLDERS if not folder.name.startswith(NEEDS_TORCH)]
+    FOLDERS = [folder for folder in FOLDERS if not folder.name.startswith(write.NEEDS_TORCH)]
 every_folder = pytest.mark.parametrize("golden", FOLDERS, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
 
 

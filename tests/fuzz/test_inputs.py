@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.contract import assert_well_formed, block_diagonal, quick
+from tests.helpers.contract import ESTIMATORS, assert_well_formed, block_diagonal, quick
 from tests.helpers.odd_inputs import fuzz, is_refusal, label_lists, matrices, outcome
 from tests.helpers.odd_matrices import BROKEN, FORMS, ODD
 from xclassic import encode_labels, predict_topk
-from xclassic.storage.registry import ESTIMATORS
 
 pytestmark = pytest.mark.long
 X, Y = block_diagonal(40)

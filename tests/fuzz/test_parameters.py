@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.contract import block_diagonal, quick
+from tests.helpers.contract import ESTIMATORS, block_diagonal, quick
 from tests.helpers.odd_inputs import fuzz, is_refusal, outcome, values
 from xclassic import predict_topk
-from xclassic.storage.registry import ESTIMATORS
 
 pytestmark = pytest.mark.long
 X, Y = block_diagonal(30)

@@ -24,6 +24,8 @@ from xclassic.storage import registry
 GOLDEN = Path(__file__).parent
 FORMAT = GOLDEN / "format-2"  # That of `FORMAT` in xclassic/storage/folder.py; what earlier ones hold stays as it is.
 K = 5
+# How the names of folders begin that are read with the extra alone.
+NEEDS_TORCH = (*registry.NEURAL_ESTIMATORS, *registry.TEXT_ESTIMATORS, "BertEncoder", "FeatureUnion")
 WORDS = [
     "amber",
     "basket",
@@ -161,7 +163,10 @@ def blend():
 
 
 MODELS = {
-    **{name: lambda folder, name=name: on_matrix(small(name)) for name in registry.ESTIMATORS},
+    **{
+        name: lambda folder, name=name: on_matrix(small(name))
+        for name in (*registry.ESTIMATORS, *registry.NEURAL_ESTIMATORS)
+    },
     # Six numbers for five labels would be decoded by equations that magnify rounding.
     "CompressedSensing": lambda folder: on_matrix(small("CompressedSensing").set_params(n_components=40)),
     "Parabel-int8": lambda folder: on_matrix(small("Parabel").set_params(weight_dtype="int8")),

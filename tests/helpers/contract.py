@@ -6,6 +6,7 @@ import re
 import threading
 import warnings
 from functools import cached_property, partial
+from importlib.util import find_spec
 from itertools import pairwise
 
 import joblib
@@ -22,7 +23,10 @@ import xclassic
 from tests.helpers.interrupts import count_tasks, press_ctrl_c, tasks_that_ignore_stop
 from xclassic import TopK, encode_labels, predict_topk
 from xclassic.base import ROWS_PER_TASK
+from xclassic.storage import registry
 
+# What takes features and can be fitted here.
+ESTIMATORS = (*registry.ESTIMATORS, *(registry.NEURAL_ESTIMATORS if find_spec("torch") else ()))
 # Checks of scikit-learn that fail by design, each with its reason.
 EXPECTED_FAILURES = {
     "check_supervised_y_2d": "a two-dimensional y is a 0-1 label matrix here, not a column of class ids",

@@ -10,10 +10,9 @@ from tests.helpers.folders import edit_header, file_of, read_header, replace_arr
 from xclassic import ModelFileError, load
 
 FOLDERS = sorted(folder.name for folder in write.GOLDEN.glob("format-1/*") if (folder / "answers.npz").exists())
-NEEDS_TORCH = ("T5Classifier", "BertEncoder", "FeatureUnion")
 
 
-@pytest.mark.parametrize("name", [name for name in FOLDERS if not name.startswith(NEEDS_TORCH)])
+@pytest.mark.parametrize("name", [name for name in FOLDERS if not name.startswith(write.NEEDS_TORCH)])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_numbers_that_are_not_finite_are_found_before_their_first_use(tmp_path, name, value):
     folder = tmp_path / name

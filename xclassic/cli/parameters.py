@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 import xclassic
-from xclassic.storage.registry import ESTIMATORS, TEXT_ESTIMATORS
+from xclassic.storage.registry import ESTIMATORS, NEURAL_ESTIMATORS, TEXT_ESTIMATORS
 
 DEFAULTS = {"n_jobs": -1}  # Defaults that differ from the constructor's: a program may use all CPUs.
 OPTIONS = {"model": "base_model", "estimator": "method"}  # Names of the constructor that `train` uses for others.
@@ -27,7 +27,7 @@ class EstimatorGroup(TyperGroup):
     train: Callable[..., None]  # Its first parameter is the estimator; the others are options of every command.
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*ESTIMATORS, *TEXT_ESTIMATORS]
+        return [*ESTIMATORS, *NEURAL_ESTIMATORS, *TEXT_ESTIMATORS]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         names = self.list_commands(ctx)

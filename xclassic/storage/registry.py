@@ -46,6 +46,7 @@ ESTIMATORS = (
     "MACH",
     "LabelAugmentation",
 )
+NEURAL_ESTIMATORS: tuple[str, ...] = ()  # Estimators that take features, as those above, and need PyTorch.
 TEXT_ESTIMATORS = ("T5Classifier",)  # Estimators that take texts, since they bring their own features.
 COMPOSITES = ("Blend",)  # Estimators that cannot be constructed without the other estimators they are made of.
 RECORD_MODELS = ("FieldsClassifier",)  # Models that predict records and have no label space of their own.
@@ -60,7 +61,7 @@ TRANSFORMERS = (
 
 def known_names() -> list[str]:
     """Return the names of all classes."""
-    return [*ESTIMATORS, *TEXT_ESTIMATORS, *COMPOSITES, *RECORD_MODELS, *TRANSFORMERS]
+    return [*ESTIMATORS, *NEURAL_ESTIMATORS, *TEXT_ESTIMATORS, *COMPOSITES, *RECORD_MODELS, *TRANSFORMERS]
 
 
 def find_class(name: str) -> Any:
