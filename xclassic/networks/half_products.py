@@ -26,7 +26,7 @@ class _Norm(torch.nn.RMSNorm):
 
 @contextmanager
 def half_products(model: Any, enabled: bool = True) -> Iterator[dict[Parameter, Parameter]]:
-    """Prepare a T5 for autocast to bfloat16 within the block.
+    """Prepare a network of transformers for autocast to bfloat16 within the block.
 
     Autocast alone makes a copy of each weight whenever it is used, and of each activation for each product that it
     enters. A GPU is done with most of these copies sooner than the host has asked for them. Here the weights of
@@ -34,7 +34,7 @@ def half_products(model: Any, enabled: bool = True) -> Iterator[dict[Parameter, 
 
     Parameters
     ----------
-    model : T5ForConditionalGeneration
+    model : torch.nn.Module
         Its linear layers, but not its embeddings, get weights in bfloat16; at the end they get their weights back.
     enabled : bool, default=True
         Without it the model stays as it is.
@@ -48,8 +48,9 @@ def half_products(model: Any, enabled: bool = True) -> Iterator[dict[Parameter, 
     if not enabled:
         yield full
         return
+    embeddings = getattr(model, "lm_head", None)  # A T5 may tie the two.
     for layer in model.modules():
-        if isinstance(layer, torch.nn.Linear) and layer is not model.lm_head and layer.weight.dtype == torch.float32:
+        if isinstance(layer, torch.nn.Linear) and layer is not embeddings and layer.weight.dtype == torch.float32:
             weight: Any = layer.weight
             full[weight] = Parameter(weight.data, weight.requires_grad)
     with ExitStack() as undo:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from xclassic.networks.batches import Sampler, pieces
 from xclassic.networks.half_products import add_to_full, half_products, refresh
 from xclassic.networks.torch_support import seed_generators, seeded
+from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import HEADER, Arrays, load_model, save_model
 
 CHECKPOINT_STEPS = 1000
@@ -64,6 +65,21 @@ class Plan:
     verbose: bool
 
 
+class EpochState(Protocol):
+    """What each epoch begins with, made by the weights of that moment, such as hard negatives.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        A checkpoint holds them, since the weights have moved on when training continues in the middle of an epoch.
+    """
+
+    arrays: Arrays
+
+    def begin(self, epoch: int) -> None:
+        """Make the arrays of an epoch."""
+
+
 @dataclass
 class Progress:
     """The progress of training, which a checkpoint holds in addition to tensors."""
@@ -77,7 +93,13 @@ class Progress:
 
 
 def train(
-    model: Any, loss: Loss, sampler: Sampler, plan: Plan, validate: Callable[[], float] | None, data_key: str
+    model: Any,
+    loss: Loss,
+    sampler: Sampler,
+    plan: Plan,
+    validate: Callable[[], float] | None,
+    data_key: str,
+    state: EpochState | None = None,
 ) -> list[dict[str, float]]:
     """Train a model, and leave it with its best weights.
 
@@ -94,6 +116,8 @@ def train(
         among equal scores the later ones, which have learned more. Without it the last weights are kept.
     data_key : str
         Key of the data; training continues only from a checkpoint with the same key.
+    state : EpochState, optional
+        What each epoch begins with.
 
     Returns
     -------
@@ -106,7 +130,7 @@ def train(
         If the checkpoint is from other data or parameters, or the loss is not a number.
     """
     with seeded(plan.seed, model.device), half_products(model, plan.bfloat16) as full:
-        run = _Run(model, loss, sampler, plan, data_key, full)
+        run = _Run(model, loss, sampler, plan, data_key, full, state)
         run.resume()
         for epoch in range(run.progress.epoch, plan.epochs):
             if run.progress.epoch - 1 - run.progress.best_epoch >= plan.patience and validate is not None:
@@ -121,7 +145,14 @@ class _Run:
     """One training, from its start or from a checkpoint."""
 
     def __init__(
-        self, model: Any, loss: Loss, sampler: Sampler, plan: Plan, data_key: str, full: dict[Parameter, Parameter]
+        self,
+        model: Any,
+        loss: Loss,
+        sampler: Sampler,
+        plan: Plan,
+        data_key: str,
+        full: dict[Parameter, Parameter],
+        state: EpochState | None,
     ) -> None:
         self.model, self.loss, self.sampler, self.plan, self.data_key = model, loss, sampler, plan, data_key
         self.weights = {name: full.get(p, p) for name, p in model.named_parameters() if p.requires_grad}
@@ -134,13 +165,16 @@ class _Run:
         self.rate = lambda step: min((step + 1) / n_rising, (n_steps - step) / max(1, n_steps - n_rising))
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
+        self.state = state
         self.moving = False  # True while weights and progress are not of the same step.
 
     def one_epoch(self, epoch: int) -> None:
         """Take the remaining steps of an epoch; an interrupt leaves a checkpoint of the last whole step."""
+        progress = self.progress
+        if self.state is not None and progress.batch == 0:
+            self.state.begin(epoch)
         self.model.train()
         batches = self.sampler.epoch(epoch)
-        progress = self.progress
         with tqdm(
             total=len(batches), initial=progress.batch, desc=f"epoch {epoch + 1} of {self.plan.epochs}", leave=False,
             disable=not self.plan.verbose,
@@ -222,7 +256,9 @@ class _Run:
             for kind in ("exp_avg", "exp_avg_sq")
         }
         parts = {"weights": self.weights, "best": self.best, "moments": moments}
-        arrays = {f"{part}.safetensors": _as_bytes(tensors) for part, tensors in parts.items()}
+        arrays: Arrays = {f"{part}.safetensors": _as_bytes(tensors) for part, tensors in parts.items()}
+        if self.state is not None:
+            arrays |= with_prefix("epoch.", self.state.arrays)
         save_model(self.plan.checkpoint, {"checkpoint": self.data_key, "progress": self.progress.__dict__}, arrays)
 
     def resume(self) -> None:
@@ -249,6 +285,8 @@ class _Run:
                     "exp_avg": parts["moments"][f"exp_avg.{name}"],
                     "exp_avg_sq": parts["moments"][f"exp_avg_sq.{name}"],
                 }
+        if self.state is not None:
+            self.state.arrays = without_prefix("epoch.", arrays)
         refresh(self.halves)
 
 
