@@ -25,10 +25,10 @@ from tests.helpers.contract import assert_writes_nothing
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-import tokenizers  # noqa: E402
 from safetensors.torch import load, save  # noqa: E402
 
 import xclassic  # noqa: E402
+from tests.helpers.bert import LETTERS, LIMIT, VOCABULARY, save_tokenizer, save_weights  # noqa: E402
 from tests.helpers.interrupts import HANG  # noqa: E402
 from xclassic import DiSMEC, ModelFileError, OneVsRestLeastSquares, predict_topk  # noqa: E402
 from xclassic.features import BertEncoder, encoder_network  # noqa: E402
@@ -36,45 +36,7 @@ from xclassic.features.encoder_network import EncoderNetwork  # noqa: E402
 from xclassic.features.vector_cache import VectorCache  # noqa: E402
 from xclassic.storage.folder import load_model, save_model  # noqa: E402
 
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *LETTERS, *(f"##{letter}" for letter in LETTERS), "cat", "dog", "sun"]
-SMALL = {
-    "vocab_size": len(VOCABULARY),
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-    "max_position_embeddings": 64,
-    "initializer_range": 0.3,  # or all texts would have nearly the same row
-}
-LIMIT = 48  # of the small tokenizer
-
 pytestmark = pytest.mark.filterwarnings("ignore:.*have more than .* tokens")
-
-
-def save_tokenizer(folder, vocabulary=VOCABULARY, specials=True, limit=LIMIT):
-    tokenizer = tokenizers.Tokenizer(
-        tokenizers.models.WordPiece({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]")
-    )
-    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    if specials:
-        tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
-            "[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-        )
-    tokenizer.enable_truncation(5)  # what a file says of cutting and filling up must not count
-    tokenizer.enable_padding(length=9)
-    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    limits = {} if limit is None else {"model_max_length": limit}
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names, **limits).save_pretrained(folder)
-
-
-def save_weights(folder, kind="bert", cls=transformers.AutoModel, seed=0, **fields):
-    torch.manual_seed(seed)
-    module = cls.from_config(transformers.AutoConfig.for_model(kind, **{**SMALL, **fields}))
-    transformers.utils.logging.disable_progress_bar()
-    module.save_pretrained(folder)
-    return module
 
 
 @pytest.fixture(scope="module")

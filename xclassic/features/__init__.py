@@ -3,17 +3,21 @@
 from xclassic.features.agglomeration import FeatureAgglomeration
 from xclassic.features.autoencoder import Autoencoder
 from xclassic.features.bert import BertEncoder
+from xclassic.features.contrastive_tuning import ContrastiveTuning
 from xclassic.features.fourier import FourierFeatures
 from xclassic.features.label_rows import augment_with_labels
+from xclassic.features.label_tuning import LabelTuning
 from xclassic.features.poincare import PoincareEmbedding
 from xclassic.features.text import TextFeatures
 
 __all__ = [
     "Autoencoder",
     "BertEncoder",
+    "ContrastiveTuning",
     "FeatureAgglomeration",
     "FourierFeatures",
     "PoincareEmbedding",
+    "LabelTuning",
     "TextFeatures",
     "augment_with_labels",
 ]

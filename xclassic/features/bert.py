@@ -1,4 +1,4 @@
-"""Vectors of texts from a pretrained BERT or a similar encoder."""
+"""Vectors of texts from a pretrained BERT or a similar encoder, as it is or tuned to labels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -26,10 +27,12 @@ from xclassic.features.encoder_network import (
     restored,
     run_batches,
 )
+from xclassic.features.tuning import Tuning
 from xclassic.features.vector_cache import VectorCache, Vectors
 from xclassic.networks.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
 from xclassic.parallel import fork_safe_lock
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
+from xclassic.validation.labels import Target, check_target
 from xclassic.validation.parameters import check_choice, check_common, check_number, check_type
 from xclassic.validation.records import check_encodable, check_texts, fill_template, is_records, template_fields
 
@@ -48,7 +51,8 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     r"""Rows of features for texts, from a pretrained BERT or a similar encoder.
 
     The row of a text is the mean of the vectors that the last layer gives its tokens, scaled to unit length, so that
-    products of rows are cosines. Nothing is learned here; a classifier on top learns how the rows relate to the labels.
+    products of rows are cosines. Nothing is learned here unless `tuning` is given; a classifier on top learns how the
+    rows relate to the labels.
 
     Parameters
     ----------
@@ -67,6 +71,9 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         out. By default as many as the model can read, which is 512 for most models.
     normalize : bool, default=True
         Scale rows to unit length.
+    tuning : LabelTuning or ContrastiveTuning, optional
+        How ``fit(X, y)`` trains the encoder on labels, so that rows tell apart what the labels do. By default nothing
+        is learned, and `y` is ignored.
     batch_tokens : int, optional
         Tokens that each thread processes at a time, including padding; by default 2048 on a CPU, 32768 elsewhere. Rows
         depend on it only by rounding.
@@ -89,6 +96,9 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Most tokens of a text.
     n_truncated_ : int
         Number of longer texts in ``fit``. A model folder does not hold it: it is 0 in an encoder that was loaded.
+    curve_ : list of dict
+        Of the last ``fit`` with `tuning`: for each epoch its number, mean loss, and validation score if there is one.
+        A model folder does not hold it.
 
     See Also
     --------
@@ -107,7 +117,12 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     rows, and in each thread some 50 bytes for each token of a batch and each unit of a layer.
 
     A saved or pickled encoder holds weights and tokenizer, in the dtype it computes in, and no longer needs `model`. A
-    model folder does not hold `model`, `cache` and `device`, which may be set again before the first use.
+    model folder does not hold `model`, `cache`, `device` and `tuning`, which may be set again before the first use;
+    with `tuning`, ``fit`` then trains the weights of the folder further.
+
+    With `tuning` weights are loaded and trained in float32, and rows computed in `dtype` as ever. If ``fit`` fails or
+    is interrupted, the encoder stays as it was before. Rows of texts that the encoder was tuned on fit their labels
+    better than rows of new texts will; the classifier behind it sees only the former.
 
     References
     ----------
@@ -131,7 +146,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     n_truncated_: int
     _network: EncoderNetwork | None  # None until the first use of a restored encoder.
     _stored: tuple[Arrays, Metadata] | None  # The stored state of a restored encoder; None after fit with a model.
-    _not_saved: ClassVar[tuple[str, ...]] = ("model", "cache", "device")
+    _not_saved: ClassVar[tuple[str, ...]] = ("model", "cache", "device", "tuning")
 
     def __init__(
         self,
@@ -141,6 +156,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         pooling: str = "mean",
         max_length: int | None = None,
         normalize: bool = True,
+        tuning: Tuning | None = None,
         batch_tokens: int | None = None,
         device: str | None = None,
         dtype: str = "auto",
@@ -152,6 +168,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.pooling = pooling
         self.max_length = max_length
         self.normalize = normalize
+        self.tuning = tuning
         self.batch_tokens = batch_tokens
         self.device = device
         self.dtype = dtype
@@ -179,19 +196,22 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             template_fields(self.template)
         check_choice("pooling", self.pooling, ("mean", "cls"))
         check_choice("dtype", self.dtype, ("auto", "float32", "bfloat16"))
+        check_type("tuning", self.tuning, (Tuning,), "a LabelTuning, a ContrastiveTuning or None")
+        if self.tuning is not None:
+            self.tuning._check_parameters()
         for name, number in (("max_length", self.max_length), ("batch_tokens", self.batch_tokens)):
             if number is not None:
                 check_number(name, number, minimum=1, integer=True)
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Load the model; nothing is learned.
+        """Load the model, and train it if there is a `tuning`.
 
         Parameters
         ----------
         X : sequence of str, or records
             As for ``transform``; texts that cannot be encoded are refused here, and texts that are too long counted.
-        y : object, optional
-            Ignored.
+        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector, optional
+            Labels of the texts, which `tuning` needs. Without it they are ignored.
 
         Returns
         -------
@@ -204,46 +224,63 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         OSError
             If there is no such model or it lacks files, or the hub cannot be reached.
         ValueError
-            If the model is not an encoder, lacks weights or a vocabulary, or a parameter is out of range.
+            If the model is not an encoder, lacks weights or a vocabulary, or a parameter is out of range; with `tuning`
+            also if `y` is missing, does not fit `X` or has no labels, or the checkpoint is from other data.
         TypeError
             If `X` does not hold texts, or records with a template.
         """
-        distinct, inverse = _distinct(self._load(X))
+        distinct, inverse = _distinct(self._load(X, y))
         self.n_truncated_ = int(self._ready().tokenize(distinct)[1][inverse].sum())
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Vectors:
-        """Load the model and return the row of each text, as ``fit`` and ``transform`` do, reading the texts only once.
+        """Load or train the model and return the row of each text, as ``fit`` and ``transform`` do, reading texts once.
 
         Parameters
         ----------
         X : sequence of str, or records
             As for ``transform``.
-        y : object, optional
-            Ignored.
+        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector, optional
+            As for ``fit``.
 
         Returns
         -------
         ndarray of float32, shape (n_rows, n_dimensions)
         """
-        vectors, self.n_truncated_ = self._rows(self._load(X))
+        vectors, self.n_truncated_ = self._rows(self._load(X, y))
         return vectors
 
-    def _load(self, X: Any) -> Texts:
-        """Load the model, and return the texts of `X`."""
+    def _load(self, X: Any, y: Any) -> Texts:
+        """Load the model, train it if there is a `tuning`, and return the texts of `X`."""
         self._check_parameters()
         texts = self._texts(X, fitted=False)
+        target = None if self.tuning is None else _target(y, texts.size)
         import_transformers(type(self).__name__)
         if self.model is None and not hasattr(self, "_stored"):
             raise ValueError("model is None, which is for encoders that hold weights already; pass a folder or an id.")
-        where = self._device_and_dtype()
+        device, dtype = self._device_and_dtype()
+        where = device, dtype if target is None else "float32"
         stored = self._get_arrays() if self.model is None else None
         with LOADING:
             network = restored(*stored, *where) if stored else pretrained(str(self.model), *where)
+        if target is not None:
+            network, stored = self._tuned(network, texts, target, dtype), None
         self.max_length_ = network.limit(self.max_length)
         self.n_dimensions_, self.n_truncated_ = network.n_dimensions, 0
         self._network, self._stored = network, stored
         return texts
+
+    def _tuned(self, network: EncoderNetwork, texts: Texts, target: Target, dtype: str) -> EncoderNetwork:
+        """Train a network, and return it in the dtype that it computes in."""
+        import torch
+
+        assert self.tuning is not None
+        network.limit(self.max_length)
+        self.curve_ = self.tuning.tune(
+            network, texts, target, pooling=self.pooling, bfloat16=dtype == "bfloat16", verbose=bool(self.verbose)
+        )
+        network.module.to(getattr(torch, dtype))
+        return replace(network)  # The copy has no fingerprint of what the weights were.
 
     def transform(self, X: Any) -> Vectors:
         """Return the row of each text.
@@ -403,6 +440,13 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             import_transformers(type(self).__name__)
             with LOADING:
                 restored(arrays, metadata, choose_device("cpu"), "float32").limit(self.max_length_)
+
+
+def _target(y: Any, n_rows: int) -> Target:
+    """Return the labels that a tuning learns from."""
+    if y is None:
+        raise ValueError("tuning trains the encoder on labels, but y is None; pass y, or set tuning=None.")
+    return check_target(y, n_rows)
 
 
 def _distinct(texts: Texts) -> tuple[Texts, NDArray[np.intp]]:

@@ -107,18 +107,22 @@ class EncoderNetwork:
         import torch
 
         with torch.inference_mode():
-            hidden, mask = self.hidden(batch)
-            hidden = hidden.float()
-            if pooling == "cls":
-                pooled = hidden[:, 0]
-            elif mask is None:
-                pooled = hidden.mean(dim=1)
-            else:
-                pooled = (hidden * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-            if normalize:
-                pooled = torch.nn.functional.normalize(pooled, dim=1)
-            rows: Vectors = pooled.cpu().numpy()
+            rows: Vectors = self.pooled(batch, pooling, normalize).cpu().numpy()
             return rows
+
+    def pooled(self, batch: Sequence[Tokens], pooling: str, normalize: bool) -> Any:
+        """Return the tensor of `vectors`, whose gradient reaches the weights that are trained."""
+        import torch
+
+        hidden, mask = self.hidden(batch)
+        hidden = hidden.float()
+        if pooling == "cls":
+            pooled = hidden[:, 0]
+        elif mask is None:
+            pooled = hidden.mean(dim=1)
+        else:
+            pooled = (hidden * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        return torch.nn.functional.normalize(pooled, dim=1) if normalize else pooled
 
     def hidden(self, batch: Sequence[Tokens]) -> tuple[Any, Any]:
         """Return the output of the last layer, and which of its positions are tokens (None if all are)."""
