@@ -16,8 +16,8 @@ __all__ = [
     "ContrastiveTuning",
     "FeatureAgglomeration",
     "FourierFeatures",
-    "PoincareEmbedding",
     "LabelTuning",
+    "PoincareEmbedding",
     "TextFeatures",
     "augment_with_labels",
 ]
