@@ -7,6 +7,8 @@ STEPS = {  # name: seconds after which a step is ended; most need half of it
     "training": 100,
     "decoding": 80,
     "encoding": 60,
+    "tuning": 80,
+    "networks": 90,
     "memory": 50,
     "repeat": 60,
     "end_to_end": 100,
