@@ -18,7 +18,7 @@ from xclassic.blocks.problem import BlockProblem, by_descending_count, label_ran
 from xclassic.blocks.training import run_blocks
 from xclassic.blocks.weights import BlockWeights
 from xclassic.compression.base import LinearCompression
-from xclassic.compression.leml import Array, alternate, random_map
+from xclassic.linalg.low_rank import Array, alternate, random_map
 from xclassic.linalg.ridge import with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.topk import TopK
