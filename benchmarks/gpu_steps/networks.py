@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpu_steps.common import Result, Setting, profiled, result, synchronize
-from xclassic import DeepXML, NeuralXC, TreeEmbedding, XMLCNN, datasets, metrics
+from xclassic import XMLCNN, DeepXML, NeuralXC, TreeEmbedding, datasets, metrics
 
 # The estimator, and the least P@1 on bibtex in percent.
 METHODS: dict[str, tuple[Callable[..., Any], float]] = {

@@ -23,11 +23,11 @@ def run(setting: Setting) -> Iterator[Result]:
     """Yield rates and precisions, training on every second product."""
     rows = products()
     texts, types = [row["title"] for row in rows], np.array([row["type"] for row in rows])
-    names = np.unique(types).tolist()
+    names = {name: name for name in types.tolist()}
     with tempfile.TemporaryDirectory() as folder:
         model = save_bert(Path(folder) / "bert", texts, **next(iter(bert_sizes(setting).values())))
         frozen = precision(BertEncoder(model, device=setting.device).fit(texts[::2]), texts, types)
-        for kind, options in ((LabelTuning, {}), (ContrastiveTuning, {"label_texts": dict(zip(names, names, strict=True))})):
+        for kind, options in ((LabelTuning, {}), (ContrastiveTuning, {"label_texts": names})):
             yield from tuned(setting, model, kind, options, texts, types, frozen)
 
 

@@ -37,7 +37,7 @@ FORMS = ["unsorted", "duplicates", "int64", "float64", "read-only", "csc", "memo
 PENALIZED = {
     "BloomFilter", "Bonsai", "CPLST", "CompressedSensing", "DiSMEC", "HierarchicalXC", "LEML", "LTLS", "M3L", "MACH",
     "OneVsRestLeastSquares", "PDSparse", "PLST", "PLT", "PPDSparse", "Parabel", "PrefixTree", "ProXML", "REML",
-    "Rembrandt", "Slice", "XRLinear", "XReg",
+    "Rembrandt", "Slice", "TreeEmbedding", "XRLinear", "XReg",
 }  # fmt: skip
 FORESTS = {"CRAFTML", "FastXML", "MLRF", "PfastreXML", "SwiftXML"}
 EXPONENTS = [-100, -66, -33, -17, 17, 33, 66, 100]  # powers of two from 1e-30 to 1e30

@@ -75,20 +75,25 @@ class BlockWeights:
 
     @classmethod
     def from_cells(
-        cls, parts: list[Any], bias: NDArray[np.float32], labels: NDArray[Any], n_features: int
+        cls,
+        parts: list[Any],
+        bias: NDArray[np.float32],
+        labels: NDArray[Any],
+        n_features: int,
+        chunk_groups: int = CHUNK_GROUPS,
     ) -> BlockWeights:
         """Merge trained blocks, one group each, into chunks. `parts` is emptied meanwhile, to hold one copy only."""
         n_groups = -(-len(labels) // LANES)
-        n_chunks = max(1, -(-n_groups // CHUNK_GROUPS))
+        n_chunks = max(1, -(-n_groups // chunk_groups))
         blocks: list[Any] = [
             block for cells in parts for block in zip(cells.features, cells.masks, cells.values, strict=True)
         ]
         parts.clear()
         chunks = []
         for chunk in range(n_chunks):
-            first = chunk * CHUNK_GROUPS
-            group = blocks[first : first + CHUNK_GROUPS]
-            blocks[first : first + CHUNK_GROUPS] = [None] * len(group)
+            first = chunk * chunk_groups
+            group = blocks[first : first + chunk_groups]
+            blocks[first : first + chunk_groups] = [None] * len(group)
             features, masks, values = ([block[i] for block in group] for i in range(3))
             chunks.append(kernels.merge_cells(features, masks, values, n_features=n_features))
             del group
@@ -98,7 +103,7 @@ class BlockWeights:
         lane_bias = np.zeros(n_groups * LANES, np.float32)
         lane_bias[: len(labels)] = bias
         return cls(
-            chunk_group_ptr=np.minimum(np.arange(n_chunks + 1) * CHUNK_GROUPS, n_groups),
+            chunk_group_ptr=np.minimum(np.arange(n_chunks + 1) * chunk_groups, n_groups),
             chunk_feature_ptr=np.cumsum([0, *(len(part) for part in rows)]),
             labels=lanes,
             bias=lane_bias,
@@ -116,11 +121,16 @@ class BlockWeights:
 
     @classmethod
     def from_dense(
-        cls, weights: NDArray[np.float32], bias: NDArray[np.float32], labels: NDArray[Any], prune: float
+        cls,
+        weights: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        labels: NDArray[Any],
+        prune: float,
+        chunk_groups: int = CHUNK_GROUPS,
     ) -> BlockWeights:
         """Store dense weights of shape (n_features, len(labels)), without weights of at most `prune`."""
         cells = kernels.dense_cells(np.ascontiguousarray(weights, np.float32), prune=prune)
-        return cls.from_cells([cells], bias.astype(np.float32), labels, weights.shape[0])
+        return cls.from_cells([cells], bias.astype(np.float32), labels, weights.shape[0], chunk_groups)
 
     @classmethod
     def from_csc(cls, weights: csc_array, bias: NDArray[np.float32], labels: NDArray[Any]) -> BlockWeights:

@@ -171,18 +171,7 @@ class LabelTreeClassifier(ExplainableClassifier):
         """Return the trees of the parameter `tree`, checked against the labels."""
         trees = [] if self.tree is None else [self.tree] if isinstance(self.tree, LabelTree) else list(self.tree)
         for tree in trees:
-            if tree.n_labels != Y.shape[1]:
-                raise ValueError(
-                    f"The tree is over {tree.n_labels} labels, but Y has {Y.shape[1]}; it belongs to other data. Build "
-                    f"it with n_labels={Y.shape[1]} and label ids that are columns of Y."
-                )
-            missing = np.setdiff1d(Y.indices, tree.labels)
-            if missing.size:
-                raise ValueError(
-                    f"{missing.size} labels with training rows are not in the tree, the first is label "
-                    f"{self.classes_[missing[:1]].tolist()[0]!r} (id {missing[0]}). Add them, or drop their columns "
-                    "of Y."
-                )
+            check_labels_of(tree, Y, self.classes_)
         return trees
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
@@ -247,6 +236,22 @@ class LabelTreeClassifier(ExplainableClassifier):
     def _n_inputs(self) -> int:
         """Number of features that the models see."""
         return self.n_features_in_
+
+
+def check_labels_of(tree: LabelTree, Y: csr_array, classes: NDArray[Any]) -> None:
+    """Raise unless a tree is over the labels of `Y`, and holds all that have a row."""
+    if tree.n_labels != Y.shape[1]:
+        raise ValueError(
+            f"The tree is over {tree.n_labels} labels, but Y has {Y.shape[1]}; it belongs to other data. Build "
+            f"it with n_labels={Y.shape[1]} and label ids that are columns of Y."
+        )
+    missing = np.setdiff1d(Y.indices, tree.labels)
+    if missing.size:
+        raise ValueError(
+            f"{missing.size} labels with training rows are not in the tree, the first is label "
+            f"{classes[missing[:1]].tolist()[0]!r} (id {missing[0]}). Add them, or drop their columns "
+            "of Y."
+        )
 
 
 def _check_trees(value: Any) -> None:

@@ -45,6 +45,7 @@ ESTIMATORS = (
     "LTLS",
     "MACH",
     "LabelAugmentation",
+    "TreeEmbedding",
 )
 NEURAL_ESTIMATORS: tuple[str, ...] = ()  # Estimators that take features, as those above, and need PyTorch.
 TEXT_ESTIMATORS = ("T5Classifier",)  # Estimators that take texts, since they bring their own features.

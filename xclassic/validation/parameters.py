@@ -50,6 +50,17 @@ def check_number(
         raise ValueError(f"{name} is {_shown(value)}; it must be {wanted or 'finite'}.")
 
 
+def check_numbers(name: str, value: Any, **limits: Any) -> None:
+    """Raise unless `value` is a number that `check_number` takes, or a list or tuple of at least one of them."""
+    if isinstance(value, (list, tuple)):
+        if not value:
+            raise ValueError(f"{name} is empty; it must hold a number, or be one.")
+        for number in value:
+            check_number(name, number, **limits)
+    else:
+        check_number(name, value, **limits)
+
+
 def _as_float(value: Any) -> float:
     try:
         return float(value)

@@ -1,0 +1,292 @@
+"""TreeEmbedding: a label tree whose nodes are vectors, which widen from level to level."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from xclassic.base import Arrays, Metadata, Verify
+from xclassic.blocks.explaining import ExplainableClassifier, Row
+from xclassic.explanation import Names, Step
+from xclassic.label_tree.base import check_labels_of
+from xclassic.label_tree.explaining import explain_path
+from xclassic.label_tree.partition import kmeans_tree
+from xclassic.label_tree.search import TreeModel, search
+from xclassic.label_tree.tree import LabelTree
+from xclassic.linalg.label_vectors import label_vectors
+from xclassic.linalg.ridge import with_bias
+from xclassic.neural.tree_levels import Level, even_tree, level_weights, level_widths, new_levels
+from xclassic.neural.tree_squares import alternate_levels, coupling
+from xclassic.neural.tree_weights import FeatureWeights, node_weights
+from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
+from xclassic.storage.arrays import FINITE, stored_array, with_prefix, without_prefix
+from xclassic.topk import TopK
+from xclassic.validation.features import Features
+from xclassic.validation.parameters import check_number, check_numbers, check_type
+
+SCORE = "hinge2"  # Under squared loss the log-likelihood of a node's target 1 falls with the square of 1 - score.
+
+
+class TreeEmbedding(ExplainableClassifier):
+    r"""A label tree with a vector for each node, coupled along its edges and wider on lower levels.
+
+    On level h of the tree a row x has the code :math:`z_h = A_h x` and a node u the vector :math:`e_u`, of the same
+    width, which grows with h. The score :math:`s_u(x) = e_u \cdot z_h` says whether a label of the row is at or under
+    the node: :math:`t_u(x)` is 1 or 0. Each inner node has a projection :math:`P_u` into the space of its children,
+    and each child c a private residual :math:`r_c`, in
+
+    .. math::
+
+        \min_{A, e, P, r} \;& \tfrac12 \sum_h \lambda_h \sum_{i,\, u \in h} (t_u(x_i) - e_u \cdot A_h x_i)^2
+        + \tfrac{\mu}{2} \sum_{u,\, c \in u} \|e_c - P_u e_u - r_c\|^2 + \tfrac{\rho}{2} \sum_c \|r_c\|^2 \\
+        &+ \tfrac{\nu}{2} \Big( \sum_h \|A_h\|^2 + \sum_u \|e_u\|^2 + \sum_u \|P_u - I\|^2 \Big),
+
+    so that labels with few rows learn from their siblings. A search ranks labels by
+    :math:`\exp(-\sum_h w_h \max(0, 1 - s_h)^2)` over the nodes of their paths, where :math:`w_h` is 1 for the label
+    itself. With a tree of one level this is `LEML`.
+
+    Parameters
+    ----------
+    n_components : int or sequence of int, default=200
+        Width of the vectors of labels; each level above has half of the one below. A sequence gives the width of each
+        level, from the one below the root, and may not descend. No level is wider than it has nodes.
+    tree : LabelTree, optional
+        Take this tree, such as a catalog, instead of grouping labels by balanced k-means. Every label with a row must
+        be in it. A saved model keeps its tree, not this parameter.
+    branching : int, default=2
+        Children of a node in a tree that is made, at least 2.
+    max_leaf : int, default=16
+        At most this many labels in a node that is not split further. A value of at least the number of labels makes a
+        tree of one level.
+    level_weights : float or sequence of float, default=0.5
+        Weights :math:`\lambda_h`: the weight of a level as a share of that of the level below, in [0.01, 1], with 1
+        for the labels; or a weight above 0 for each level, from the one below the root.
+    mu : float, default=2.0
+        Weight :math:`\mu` of the coupling of children to their parent, at least 0. 0 makes the levels independent.
+    rho : float, default=2.0
+        Weight :math:`\rho` of the private residuals, at least 0. A residual that costs nothing decouples its node, so
+        that 0 makes the levels independent; a large one lets `mu` act in full. Only :math:`\mu\rho / (\mu + \rho)`
+        counts.
+    nu : float, default=1.0
+        Penalty :math:`\nu` of encoders, vectors and projections, above 0.
+    rounds : int, default=5
+        Alternations of fitting projections, encoders and vectors, at least 1.
+    path : float, default=0.2
+        Weight of the levels above in the score of a label, at least 0: :math:`w_h` is this times :math:`\lambda_h`,
+        divided by the weight of the level of labels. 0 ranks by the scores of labels alone, and wants ``beam=None``.
+    beam : int or None, default=20
+        Nodes kept on each level of a search. More is a little more accurate and slower; None gives the exactly best
+        labels.
+    bias : float, default=1.0
+        Value of a constant feature; 0 for none.
+    normalize : bool, default=True
+        Scale rows to unit length first.
+    n_jobs : int, optional
+        Workers, as joblib counts them. The model does not depend on it.
+    random_state : int or None, default=0
+        Seed of the grouping and of the start; None takes a new one each time.
+    verbose : int, default=0
+        Above 0, show progress.
+
+    Attributes
+    ----------
+    map_ : ndarray of float32, shape (n_features + 1, n_codes)
+        The encoders :math:`A_h^\top` of all levels side by side; the last row is that of the constant feature.
+    model_ : TreeModel or None
+        The tree with all leaves on its lowest level, and the models of its nodes over codes: the vectors scaled by
+        :math:`\sqrt{w_h}`, with :math:`1 - \sqrt{w_h}` as bias. None if no row has a label.
+
+    See Also
+    --------
+    LEML : One level, without a tree.
+    Parabel : Classifiers of full width in the nodes.
+
+    Notes
+    -----
+    Nobody has published this method; it is a proposal, read in the simplest way. Scores lie in [0, 1], but are not
+    probabilities. Labels without a training row are never predicted, and are left out of a tree that is given. Rows
+    without labels are negatives everywhere. Leaves that end above the lowest level get a chain of single children.
+
+    All half-steps have closed forms and need no matrix of rows by nodes. Residuals are eliminated, which leaves
+    :math:`\kappa = \mu \rho / (\mu + \rho)` as the weight of :math:`\|e_c - P_u e_u\|^2`. The best projection differs
+    from the padded identity by a matrix of rank one, so it is stored as two vectors, and maps :math:`e_u` to a mean of
+    itself and the mean of its children. A vector of a node is a ridge regression whose prior mean is
+    :math:`P_p e_p` of its parent p.
+
+    Cost: for each round and level, ``20 nnz(X) width``, and ``width^3`` for each inner node. Memory: for each level,
+    its targets and ``width`` numbers for each row, feature and node, several times. A tree that is as deep as it has
+    labels has as many levels.
+
+    References
+    ----------
+    .. [1] H.-F. Yu, P. Jain, P. Kar and I. S. Dhillon, "Large-scale multi-label learning with missing labels",
+       ICML 2014 (the model of each level).
+    .. [2] K. Jasinska et al., "Extreme F-measure maximization using sparse probability estimates", ICML 2016 (trees of
+       models whose nodes say whether a label is under them).
+
+    Examples
+    --------
+    >>> from xclassic import TreeEmbedding, datasets
+    >>> bibtex = datasets.load_bibtex()
+    >>> clf = TreeEmbedding(80).fit(bibtex.X, bibtex.Y)
+    >>> clf.predict_topk(bibtex.X_test[:1], k=3).ids.shape
+    (1, 3)
+    """
+
+    _not_saved = ("tree",)
+
+    map_: NDArray[np.float32]
+    model_: TreeModel | None
+
+    def __init__(
+        self,
+        n_components: int | list[int] = 200,
+        *,
+        tree: LabelTree | None = None,
+        branching: int = 2,
+        max_leaf: int = 16,
+        level_weights: float | list[float] = 0.5,
+        mu: float = 2.0,
+        rho: float = 2.0,
+        nu: float = 1.0,
+        rounds: int = 5,
+        path: float = 0.2,
+        beam: int | None = 20,
+        bias: float = 1.0,
+        normalize: bool = True,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.tree = tree
+        self.branching = branching
+        self.max_leaf = max_leaf
+        self.level_weights = level_weights
+        self.mu = mu
+        self.rho = rho
+        self.nu = nu
+        self.rounds = rounds
+        self.path = path
+        self.beam = beam
+        self.bias = bias
+        self.normalize = normalize
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_numbers("n_components", self.n_components, minimum=1, integer=True)
+        if not isinstance(self.n_components, int) and list(self.n_components) != sorted(self.n_components):
+            raise ValueError(f"n_components is {self.n_components}; the widths of lower levels may not be smaller.")
+        check_type("tree", self.tree, (LabelTree,), "a LabelTree or None")
+        check_number("branching", self.branching, minimum=2, integer=True)
+        check_number("max_leaf", self.max_leaf, minimum=1, integer=True)
+        check_numbers("level_weights", self.level_weights, minimum=1e-6, maximum=1e6)
+        if isinstance(self.level_weights, (int, float)):
+            check_number("level_weights", self.level_weights, minimum=0.01, maximum=1)
+        for name in ("mu", "rho", "path", "bias"):
+            check_number(name, getattr(self, name), minimum=0)
+        check_number("nu", self.nu, minimum=0, inclusive=False)
+        check_number("rounds", self.rounds, minimum=1, integer=True)
+        if self.beam is not None:
+            check_number("beam", self.beam, minimum=1, integer=True)
+
+    def _fit(self, X: Features, Y: csr_array) -> None:
+        X = self._prepare(X)
+        self.map_, self.model_ = np.zeros((X.shape[1] + 1, 0), np.float32), None
+        labels = np.unique(Y.indices)
+        if not labels.size:
+            return
+        seeds = spawn_seeds(self.random_state, 2).tolist()
+        tree = even_tree(self._tree(X, Y, labels, seeds[1] % 2**32), labels)
+        widths, weights = level_widths(tree, self.n_components), level_weights(tree, self.level_weights)
+        X = with_bias(X, self.bias)
+        levels = new_levels(tree, Y, widths, weights, X.shape[1], seeds[0])
+        fit = partial(alternate_levels, X, kappa=coupling(self.mu, self.rho), nu=self.nu, rounds=self.rounds)
+        with blas_threads(1):  # The model must not depend on how BLAS shares its work.
+            (levels,) = run_tasks(partial(_fit_levels, fit), [levels], description="fitting", verbose=self.verbose)
+        self.map_ = np.concatenate([level.encoder for level in levels], axis=1)
+        self.model_ = TreeModel(tree, self._scoring_weights(tree, levels))
+
+    def _tree(self, X: Features, Y: csr_array, labels: NDArray[Any], seed: int) -> LabelTree:
+        """Return the tree that is given, or one that groups the labels with rows."""
+        if self.tree is not None:
+            check_labels_of(self.tree, Y, self.classes_)
+            return self.tree
+        workers: dict[str, Any] = {"n_jobs": self.n_jobs, "verbose": self.verbose}
+        return kmeans_tree(
+            label_vectors(X, csr_array(Y[:, labels]), **workers),
+            branching=self.branching,
+            max_leaf=self.max_leaf,
+            labels=labels,
+            n_labels=Y.shape[1],
+            random_state=seed,
+            **workers,
+        )
+
+    def _scoring_weights(self, tree: LabelTree, levels: list[Level]) -> Any:
+        """Return models whose margins m give ``(1 - m)^2 = w (1 - s)^2``."""
+        weights = np.array([level.weight for level in levels])
+        roots = np.sqrt(self.path * weights / weights[-1])
+        roots[-1] = 1
+        vectors = [np.float32(root) * level.nodes for root, level in zip(roots, levels, strict=True)]
+        biases = [np.full(len(level.nodes), 1 - root, np.float32) for root, level in zip(roots, levels, strict=True)]
+        return node_weights(tree, vectors, biases)
+
+    # Prediction
+
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+        if self.model_ is None:
+            return TopK.empty(X.shape[0], k)
+        return search([self.model_], self._codes(X), k, score=SCORE, beam=self.beam, labels=labels, stop=stop)
+
+    def _codes(self, X: Features) -> NDArray[np.float32]:
+        """Return the codes of all levels, shape (n_rows, n_codes)."""
+        rows = csr_array(self._prepare(X))  # BLAS rounds the product of dense rows by the size of their batch.
+        return np.asarray(rows @ self.map_[:-1] + np.float32(self.bias) * self.map_[-1])
+
+    def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
+        if self.model_ is None:
+            return 0.0, 1, []
+        weights: Any = FeatureWeights(self.model_.weights, self.map_, self.bias)
+        model = TreeModel(self.model_.tree, weights)
+        names = self.classes_ if label_names is None and model.tree.names is None else label_names
+        path = explain_path(model, 0, row, label, names, score=SCORE, beam=self.beam)
+        kept = bool(path) and path[-1].kept
+        return float(np.exp(sum(step.contribution for step in path))) if kept else 0.0, 1, path
+
+    def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
+        vectors = 8 * min(nnz_y * max(1, nnz_x // max(1, n)), L * d)
+        width = self.n_components if isinstance(self.n_components, int) else max(self.n_components)
+        width = min(width, L)
+        depth = max(1, int(np.log2(max(1, L / self.max_leaf))) + 1)
+        factors = 4 * width * (4 * n + 8 * d + 10 * L)
+        return int(12 * nnz_x + 2 * vectors + 12 * nnz_y * depth + factors)
+
+    # Persistence
+
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
+        arrays: Arrays = {"map": self.map_}
+        if self.model_ is not None:
+            arrays |= with_prefix("tree.", self.model_.tree.arrays())
+            arrays |= with_prefix("weights.", self.model_.weights.arrays())
+        return arrays, {"has_labels": self.model_ is not None}
+
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
+        self.map_, self.model_ = stored_array(arrays, "map", np.float32, (self.n_features_in_ + 1, None), FINITE), None
+        if metadata["has_labels"]:
+            tree, weights = without_prefix("tree.", arrays), without_prefix("weights.", arrays)
+            self.model_ = TreeModel.from_arrays(tree, weights, self.classes_.size, self.map_.shape[1])
+            if verify == "full":
+                self.model_.verify()
+
+
+def _fit_levels(fit: Any, levels: list[Level], stop: StopByte) -> list[Level]:
+    found: list[Level] = fit(levels=levels, stop=stop)
+    return found
