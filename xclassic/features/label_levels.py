@@ -60,7 +60,10 @@ class LevelLoss:
     def scores(self, rows: Tensor, nodes: Ints) -> Tensor:
         """Return the scores of nodes for rows, as a matrix."""
         with torch.autocast(rows.device.type, enabled=False):
-            return self.scale * (rows @ self.model.vectors[to_device(nodes, rows.device)].T)
+            # A whole level is read where it lies; its gradient is then a product too.
+            whole = nodes.size == nodes[-1] - nodes[0] + 1
+            chosen = slice(nodes[0], nodes[-1] + 1) if whole else to_device(nodes, rows.device)
+            return self.scale * (rows @ self.model.vectors[chosen].T)
 
     def best(self, scores: Tensor) -> Ints:
         """Return the columns that are among the best `beam` of a row."""
