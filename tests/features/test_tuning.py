@@ -276,6 +276,18 @@ def test_a_given_tree_is_used(folder):
         encoder(folder, LabelTuning(tree=LabelTree.flat(range(3)))).fit(texts, labels)
 
 
+@pytest.mark.parametrize("tuning", [LabelTuning(**QUICK, validation=0.2), ContrastiveTuning(**QUICK)])
+def test_products_in_bfloat16_learn_nearly_the_same(folder, tuning, tmp_path):
+    texts, labels = problem(48)
+    whole = encoder(folder, tuning).fit(texts, labels)
+    short = encoder(folder, tuning, dtype="bfloat16").fit(texts, labels)
+    losses = [[entry["loss"] for entry in fitted.curve_] for fitted in (whole, short)]
+    assert np.allclose(*losses, rtol=0.1)
+    assert short._ready().dtype == "bfloat16"
+    save(short, tmp_path / "model")
+    assert np.array_equal(load(tmp_path / "model").transform(texts), short.transform(texts))
+
+
 # Persistence and use
 
 

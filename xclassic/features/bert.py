@@ -40,8 +40,6 @@ Texts = NDArray[np.object_]
 Tokens = NDArray[np.int32]
 Metadata = dict[str, Any]
 
-CPU_TOKENS = 2048  # Tokens per batch. Arrays of more are so large that the system provides their memory each time.
-GPU_TOKENS = 32768
 CACHE_FORMAT = 1  # Version of the cached rows; raise it when rows change.
 
 LOADING = fork_safe_lock()  # Held while a model is loaded, because transformers is not made to load two at a time.
@@ -381,7 +379,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tokens, cut = network.tokenize(texts)
         lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
         vectors = np.empty((texts.size, network.n_dimensions), np.float32)
-        budget = self.batch_tokens or (CPU_TOKENS if network.kind == "cpu" else GPU_TOKENS)
+        budget = self.batch_tokens or network.batch_tokens
         batches = batches_of(lengths, budget)
 
         def encode(batch: NDArray[np.intp]) -> Vectors:

@@ -25,6 +25,8 @@ Texts = NDArray[np.object_]
 Tokens = NDArray[np.int32]
 Metadata = dict[str, Any]
 
+CPU_TOKENS = 2048  # Tokens per batch. Arrays of more are so large that the system provides their memory each time.
+GPU_TOKENS = 32768
 TOKENIZED_AT_ONCE = 1000  # Texts per call. The tokenizer's result takes 100 bytes per token until it is cut down to 4.
 THREADS = fork_safe_lock()  # Held while PyTorch's number of threads differs from the user's setting.
 NO_LIMIT = 2**31 - 1  # Tokens. Tokenizers without a limit give a number far above this.
@@ -53,6 +55,11 @@ class EncoderNetwork:
     def kind(self) -> str:
         kind: str = self.module.device.type
         return kind
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a batch, including padding, with which the device is fastest."""
+        return CPU_TOKENS if self.kind == "cpu" else GPU_TOKENS
 
     @property
     def dtype(self) -> str:

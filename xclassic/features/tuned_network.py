@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,10 @@ from scipy.sparse import csr_array
 from torch import Tensor
 from torch.nn import Parameter
 
-from xclassic.features.encoder_network import EncoderNetwork, Tokens, batches_of
+from xclassic.features.encoder_network import EncoderNetwork, Tokens, batches_of, run_batches
 from xclassic.features.vector_cache import Vectors
 from xclassic.networks.lora import low_rank
 
-TOKENS = 8192  # of a batch without gradients
 AT_ONCE = 500  # Texts whose products with the vectors of all labels are in memory together.
 
 
@@ -52,13 +51,19 @@ class TunedNetwork(torch.nn.Module):
 
     def frozen_rows(self, tokens: Sequence[Tokens]) -> Vectors:
         """Return the rows by the current weights, without gradients and without dropout."""
+
+        def encode(batch: NDArray[np.intp]) -> Vectors:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.short):
+                return self.network.vectors([tokens[i] for i in batch], self.pooling, True)
+
         training = self.training
         self.eval()
         rows = np.empty((len(tokens), self.network.n_dimensions), np.float32)
         lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.short):
-            for batch in batches_of(lengths, TOKENS):
-                rows[batch] = self.rows([tokens[i] for i in batch]).float().cpu().numpy()
+        batches = batches_of(lengths, self.network.batch_tokens)
+        with closing(run_batches(encode, batches, self.device.type)) as results:
+            for batch, found in zip(batches, results, strict=True):
+                rows[batch] = found
         self.train(training)
         return rows
 
