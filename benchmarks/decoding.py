@@ -22,9 +22,10 @@ from sklearn.pipeline import make_pipeline
 from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
 
 from xclassic.label_tree import kmeans_tree
+from xclassic.neural.choices import Choices
 from xclassic.neural.decoding import search
 from xclassic.neural.network import add_tokens
-from xclassic.neural.scoring import TrieOnDevice
+from xclassic.neural.scoring import ChoicesOnDevice
 from xclassic.neural.targets import name_sequences
 from xclassic.neural.texts import Texts
 from xclassic.neural.trie import TokenTrie
@@ -87,14 +88,14 @@ def codes(names, model):
 
 
 def ours(model, trie, rows, *, batch, beam):
-    placed = TrieOnDevice.place(trie, model)
+    placed = ChoicesOnDevice.place(Choices([trie]), model)
     texts = Texts(rows, pad=0)
 
     def run():
         predictions = []
         for start in range(0, len(rows), batch):
             ids, mask = texts.batch(np.arange(start, min(start + batch, len(rows))), model.device)
-            labels, _ = search(model, placed, trie.widths, ids, mask, k=1, beam=beam)
+            labels, _ = search(model, placed, ids, mask, k=1, beam=beam)
             predictions += labels[:, 0].tolist()
         return predictions
 

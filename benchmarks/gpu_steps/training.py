@@ -19,6 +19,7 @@ from gpu_steps.common import Result, Setting, peak_memory, peak_rate, profiled, 
 from xclassic.networks.batches import BatchSampler
 from xclassic.networks.half_products import half_products
 from xclassic.networks.training import Plan, _Run
+from xclassic.neural.choices import Choices
 from xclassic.neural.path_loss import PathLoss
 from xclassic.neural.texts import Texts
 from xclassic.neural.trie import TokenTrie
@@ -121,7 +122,7 @@ def ours(
         tokens_in_use(model, read.flat, trie.used_tokens, new=trie.vocabulary[:0]),
         half_products(model, plan.bfloat16) as full,
     ):
-        state = _Run(model, PathLoss(model, trie, read), sampler, plan, "", full)
+        state = _Run(model, PathLoss(model, Choices([trie]), read), sampler, plan, "", full)
         model.train()
         batches = chain.from_iterable(sampler.epoch(i) for i in count())
 

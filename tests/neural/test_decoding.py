@@ -9,9 +9,10 @@ transformers = pytest.importorskip("transformers")
 from tests.helpers.naive import neural as naive_neural  # noqa: E402
 from tests.helpers.neural import DEVICE  # noqa: E402
 from xclassic import LabelTree  # noqa: E402
-from xclassic.neural import scoring  # noqa: E402
+from xclassic.neural import decoding, scoring  # noqa: E402
+from xclassic.neural.choices import Choices  # noqa: E402
 from xclassic.neural.decoding import search  # noqa: E402
-from xclassic.neural.scoring import TrieOnDevice  # noqa: E402
+from xclassic.neural.scoring import ChoicesOnDevice  # noqa: E402
 from xclassic.neural.texts import Texts  # noqa: E402
 from xclassic.neural.trie import TokenTrie, Words  # noqa: E402
 
@@ -42,9 +43,10 @@ def run(model, sequences, rows, k, beam, allowed=None):
 
 def search_trie(model, trie, rows, k, beam, allowed=None):
     ids, mask = Texts(rows, pad=0).batch(np.arange(len(rows)), torch.device(DEVICE))
-    nodes = None if allowed is None else torch.from_numpy(trie.allowed_nodes(np.array(allowed))).to(DEVICE)
-    placed = TrieOnDevice.place(trie, model)
-    labels, scores = search(model, placed, trie.widths, ids, mask, k=k, beam=beam, allowed=nodes)
+    choices = Choices([trie])
+    edges = None if allowed is None else torch.from_numpy(choices.allowed(np.array(allowed))).to(DEVICE)
+    placed = ChoicesOnDevice.place(choices, model)
+    labels, scores = search(model, placed, ids, mask, k=k, beam=beam, allowed=edges)
     return labels.cpu().numpy(), scores.cpu().numpy()
 
 
@@ -82,6 +84,49 @@ def test_words_have_a_part_in_the_scores_of_codes(gather, monkeypatch):
     model.lm_head.weight = torch.nn.Parameter(table)  # those of words are read no more, and codes are written alone
     sequences = [trie.tokens[path[path >= 0]].tolist() for path in tree.paths()[:, 1:]]
     expected = naive_neural.log_probabilities(model, rows, sequences)
+    np.testing.assert_allclose(scores, np.take_along_axis(expected, labels, axis=1), atol=2e-4)
+
+
+def paths(rng, n=12):
+    """Sequences as of names that are paths: few choices, and long chains of tokens that alone can follow."""
+    parts = {a: rng.integers(8, 40, rng.integers(1, 6)).tolist() for a in range(2, 8)}
+    chosen = {(a, b, c) for a, b, c in rng.integers(2, 5, (n, 3)).tolist()}
+    return [[2, 3, a, *parts[a], b, *parts[b + 3], c, END] for a, b, c in sorted(chosen)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_chains_take_one_step_and_have_the_scores_of_their_tokens(seed, monkeypatch):
+    rng = np.random.default_rng(seed)
+    model, sequences, rows = random_model(seed), paths(rng), random_rows(6, rng)
+    steps = []
+    step = decoding._Decoder.step
+    monkeypatch.setattr(decoding._Decoder, "step", lambda *args: steps.append(args[1].shape[2]) or step(*args))
+    expected = naive_neural.log_probabilities(model, rows, sequences)
+    n = len(sequences)
+    labels, scores = run(model, sequences, rows, k=n, beam=n)
+    np.testing.assert_allclose(scores, np.take_along_axis(expected, labels, axis=1), atol=2e-4)
+    assert len(steps) <= 3 < max(steps)
+    for row, found, score in zip(rows, *run(model, sequences, rows, k=2, beam=2), strict=True):
+        predicted = naive_neural.beam_search(model, row, sequences, 2, 2)
+        assert found.tolist() == [label for label, _ in predicted]
+        np.testing.assert_allclose(score, [value for _, value in predicted], atol=2e-4)
+
+
+@pytest.mark.parametrize("n_tries", [2, 3])
+def test_product_of_tries_is_searched_exhaustively(n_tries):
+    rng = np.random.default_rng(n_tries)
+    model, rows = random_model(), random_rows(4, rng)
+    lists = [random_sequences(4, rng), [[2, *s] for s in random_sequences(3, rng)], random_sequences(2, rng)][:n_tries]
+    whole = [[]]
+    for sequences in lists:
+        whole = [[*a, *b] for a in whole for b in sequences]
+    choices = Choices([TokenTrie(sequences) for sequences in lists])
+    ids, mask = Texts(rows, pad=0).batch(np.arange(len(rows)), torch.device(DEVICE))
+    placed = ChoicesOnDevice.place(choices, model)
+    labels, scores = (part.cpu().numpy() for part in search(model, placed, ids, mask, k=len(whole), beam=len(whole)))
+    expected = naive_neural.log_probabilities(model, rows, whole)
+    np.testing.assert_allclose(np.exp(expected).sum(axis=1), 1, rtol=1e-5)
+    assert [sorted(row) for row in labels.tolist()] == [list(range(len(whole)))] * len(rows)
     np.testing.assert_allclose(scores, np.take_along_axis(expected, labels, axis=1), atol=2e-4)
 
 

@@ -23,6 +23,7 @@ from tests.helpers.naive import neural as naive_neural  # noqa: E402
 from tests.helpers.neural import DEVICE, SMALL, fake_hub, use_hub  # noqa: E402
 from xclassic import LabelTree, ModelFileError, load  # noqa: E402
 from xclassic.neural import scoring  # noqa: E402
+from xclassic.neural.choices import Choices  # noqa: E402
 from xclassic.neural.network import add_tokens  # noqa: E402
 from xclassic.neural.path_loss import PathLoss  # noqa: E402
 from xclassic.neural.t5 import T5Classifier  # noqa: E402
@@ -85,7 +86,7 @@ def test_loss_is_minus_the_log_probability_and_its_gradient_is_right(gather, mon
     sequences = [[4, 5, 1], [4, 6, 7, 1], [4, 6, 8, 1], [9, 1]]
     rows = [[10, 11, 1], [12, 1], [13, 14, 15, 1]]
     model, trie = small_model(), TokenTrie(sequences)
-    loss = PathLoss(model, trie, Texts(rows, pad=0))
+    loss = PathLoss(model, Choices([trie]), Texts(rows, pad=0))
     pairs = np.array([0, 1, 2, 2]), np.array([1, 0, 3, 2])
     batch = type("Pairs", (), {"rows": pairs[0], "labels": pairs[1]})
     expected = -sum(naive_neural.log_probability(model, rows[i], sequences, j) for i, j in zip(*pairs, strict=True))
@@ -120,7 +121,7 @@ def test_training_moves_the_tokens_in_use_as_it_would_among_all(kind, tied):
             parameters = list(model.parameters())
             assert len(parameters[0]) == (30 if among is nullcontext else {"names": 8, "codes": 9}[kind])
             optimizer = torch.optim.AdamW(parameters, lr=0.01, weight_decay=0)
-            loss = PathLoss(model, trie, texts)
+            loss = PathLoss(model, Choices([trie]), texts)
             for _ in range(3):
                 optimizer.zero_grad()
                 loss(batch).backward()
@@ -335,7 +336,9 @@ def test_new_tokens_are_trained_where_the_others_are_not(tied):
     texts = Texts([[10, 11, 1]], pad=0)
     with tokens_in_use(model, texts.flat, trie.vocabulary, new=trie.vocabulary):
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
-        PathLoss(model, trie, texts)(type("Pairs", (), {"rows": np.array([0]), "labels": np.array([1])})).backward()
+        PathLoss(model, Choices([trie]), texts)(
+            type("Pairs", (), {"rows": np.array([0]), "labels": np.array([1])})
+        ).backward()
         optimizer.step()
     for old, table in zip(before, (model.shared, model.lm_head), strict=True):
         assert torch.equal(old[:first], table.weight[:first])

@@ -5,18 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers.sequences import label_sequences
 from xclassic import LabelTree
+from xclassic.neural.choices import Choices
 from xclassic.neural.targets import MOST_WORDS, name_sequences, node_words
 from xclassic.neural.trie import TokenTrie, Words
 
 END = 1
-
-
-@st.composite
-def label_sequences(draw):
-    """Sequences of few tokens that share beginnings, each with an end."""
-    words = st.lists(st.integers(2, 5), min_size=1, max_size=5).map(tuple)
-    return [[*s, END] for s in draw(st.lists(words, min_size=1, max_size=12, unique=True))]
 
 
 def walk(trie, label):
@@ -45,26 +40,6 @@ def test_nodes_know_their_only_label(sequences):
             below[node].add(label)
             node = trie.tree.parent[node]
     assert trie.only_label.tolist() == [min(labels) if len(labels) == 1 else -1 for labels in below]
-    level_of = np.repeat(np.arange(trie.tree.depth + 1), np.diff(trie.tree.level_ptr))
-    for level, width in enumerate(trie.widths):
-        counts = [
-            trie.tree.child_ptr[i + 1] - trie.tree.child_ptr[i]
-            for i in np.flatnonzero(level_of == level)
-            if len(below[i]) > 1
-        ]
-        assert width == max(counts, default=0)
-
-
-@given(label_sequences())
-def test_paths_end_where_no_other_label_is_left(sequences):
-    trie = TokenTrie(sequences)
-    for label, sequence in enumerate(sequences):
-        others = [s for j, s in enumerate(sequences) if j != label]
-        needed = next(n for n in range(len(sequence) + 1) if all(s[:n] != sequence[:n] for s in others))
-        assert trie.paths.n_steps[label] == needed
-        nodes = trie.paths.nodes[label]
-        assert trie.tokens[nodes[:needed]].tolist() == sequence[:needed]
-        assert (nodes[needed:] == -1).all()
 
 
 @given(label_sequences(), st.data())
@@ -85,8 +60,7 @@ def test_arrays_make_the_trie_again(sequences):
     trie = TokenTrie(sequences)
     again = TokenTrie.from_arrays(trie.tree.child_ptr, trie.tree.label, trie.tokens, trie.n_labels)
     np.testing.assert_array_equal(again.only_label, trie.only_label)
-    np.testing.assert_array_equal(again.paths.nodes, trie.paths.nodes)
-    assert again.widths == trie.widths
+    np.testing.assert_array_equal(again.tokens, trie.tokens)
 
 
 @pytest.mark.parametrize(
@@ -180,9 +154,9 @@ def test_code_nodes_have_tokens_of_their_own():
     tree = LabelTree.from_codes([(1, 1, 0), (1, 1, 1), (0,), (1, 0)])
     trie = TokenTrie.of_codes(tree, 50)
     assert trie.tokens.tolist() == [-1, *range(50, 50 + tree.n_nodes - 1)]
-    nodes = trie.paths.nodes
-    assert nodes[0, 0] == nodes[1, 0] == nodes[3, 0] != nodes[2, 0]
-    assert trie.paths.n_steps.tolist() == [3, 3, 1, 2]
+    edges = Choices([trie]).edges(np.arange(4)[:, None])
+    assert edges[0, 0] == edges[1, 0] == edges[3, 0] != edges[2, 0]
+    assert (edges >= 0).sum(axis=1).tolist() == [3, 3, 1, 2]
 
 
 def test_codes_need_all_labels():

@@ -1,4 +1,4 @@
-"""Beam search over the labels of a trie, on the device of the model."""
+"""Beam search over the choices of a decoder, on the device of the model."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from xclassic.networks.half_products import half_products
-from xclassic.neural.layers import attend, causal_bias, encode, heads, key_mask, product_dtype
+from xclassic.neural.choices import AT, COUNT, END, FIRST, GAIN, LENGTH, START, Choices
+from xclassic.neural.layers import aligned, attend, encode, heads, key_mask, product_dtype, self_attentions
 from xclassic.neural.network import Network
-from xclassic.neural.scoring import TrieOnDevice
+from xclassic.neural.scoring import ChoicesOnDevice
 from xclassic.neural.texts import Texts
-from xclassic.neural.trie import TokenTrie
-from xclassic.topk import TopK
 
 PATHS_AT_ONCE = 640
+BEYOND = 2**30  # The position of a slot without token, which is later than any other.
 
 
 class Beams(NamedTuple):
@@ -26,42 +26,42 @@ class Beams(NamedTuple):
 
     Attributes
     ----------
-    nodes : Tensor of int64, shape (n_rows, n_beams)
-        The node at the end of each path.
+    edges : Tensor of int64, shape (n_rows, n_beams)
+        The edge that each path chose last.
     scores : Tensor of float32, shape (n_rows, n_beams)
         Logarithm of the probability of each path, descending; minus infinity where there are fewer paths.
-    done : Tensor of bool, shape (n_rows, n_beams)
-        Whether the label of each path is certain.
+    labels : Tensor of int64, shape (n_rows, n_beams)
+        The number of the label, as far as it is decided.
     """
 
-    nodes: Tensor
+    edges: Tensor
     scores: Tensor
-    done: Tensor
+    labels: Tensor
 
 
 def search_all(
     network: Network,
-    trie: TokenTrie,
+    choices: Choices,
     tokens: list[list[int]],
     *,
     k: int,
     beam: int,
-    labels: NDArray[np.int32] | None,
+    labels: NDArray[np.int32] | None = None,
     bfloat16: bool,
     verbose: bool,
-) -> TopK:
-    """Return the best `k` labels of each text, a batch of texts of similar length at a time.
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the best `k` labels of each text and their scores, a batch of texts of similar length at a time.
 
     Parameters
     ----------
     network : Network
-    trie : TokenTrie
+    choices : Choices
     tokens : list of list of int
         Tokens of each text.
     k, beam : int
         As for `search`.
-    labels : ndarray of int32, or None
-        The only labels to predict.
+    labels : ndarray of int32, optional
+        The only labels to predict; for a single trie.
     bfloat16 : bool
         Whether to compute in bfloat16.
     verbose : bool
@@ -69,27 +69,24 @@ def search_all(
     """
     model = network.model.eval()
     texts = Texts(tokens, network.tokenizer.pad_token_id)
-    placed = TrieOnDevice.place(trie, model)
-    allowed = None if labels is None else torch.from_numpy(trie.allowed_nodes(labels)).to(model.device)
-    top = TopK.empty(len(tokens), k)
+    placed = ChoicesOnDevice.place(choices, model)
+    allowed = None if labels is None else torch.from_numpy(choices.allowed(labels)).to(model.device)
+    ids, scores = np.full((len(tokens), k), -1, np.int64), np.full((len(tokens), k), -np.inf, np.float32)
     order = np.argsort(texts.lengths, kind="stable")
     step = max(1, PATHS_AT_ONCE // beam)
     starts = range(0, len(tokens), step)
     with half_products(model, bfloat16), torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
         for start in tqdm(starts, desc="predicting", leave=False, disable=not verbose):
             rows = order[start : start + step]
-            ids, mask = texts.batch(rows, model.device)
-            found, scores = search(model, placed, trie.widths, ids, mask, k=k, beam=beam, allowed=allowed)
-            top.ids[rows], top.scores[rows] = found.cpu().numpy(), scores.cpu().numpy()
-    top.counts[:] = (top.ids >= 0).sum(axis=1)
-    return top
+            found = search(model, placed, *texts.batch(rows, model.device), k=k, beam=beam, allowed=allowed)
+            ids[rows], scores[rows] = (part.cpu().numpy() for part in found)
+    return ids, scores
 
 
 @torch.inference_mode()
 def search(
     model: Any,
-    trie: TrieOnDevice,
-    widths: list[int],
+    choices: ChoicesOnDevice,
     input_ids: Tensor,
     attention_mask: Tensor,
     *,
@@ -102,17 +99,15 @@ def search(
     Parameters
     ----------
     model : T5ForConditionalGeneration
-    trie : TrieOnDevice
-    widths : list of int
-        The largest number of children of a node, by level: ``TokenTrie.widths``.
+    choices : ChoicesOnDevice
     input_ids, attention_mask : Tensor of int64, shape (n_rows, length)
         Tokens of the texts, and 1 where there is one.
     k : int
         Number of labels to return.
     beam : int
-        Paths kept at each step, at least `k`. With one path per label the search is exhaustive.
-    allowed : Tensor of bool, shape (n_nodes,), optional
-        Nodes that paths may go through; see `TokenTrie.allowed_nodes`. Scores do not depend on it.
+        Paths kept after each choice, at least `k`. With one path per label the search is exhaustive.
+    allowed : Tensor of bool, shape (n_edges,), optional
+        Edges that paths may take; see `Choices.allowed`. Scores do not depend on it.
 
     Returns
     -------
@@ -123,46 +118,40 @@ def search(
 
     Notes
     -----
-    A path whose label is certain costs nothing more, and a row is done when no open path can still be among its best
-    `k`: probabilities only decrease along a path. Python loops over steps, never over rows or paths.
+    Paths are compared after as many choices, not tokens. A path whose label is certain costs nothing more, and a row is
+    done when its best `k` paths are: probabilities only decrease along a path. Python loops over steps, never over rows
+    or paths.
     """
     encoded = encode(model, input_ids, attention_mask)
     n_rows, device = len(input_ids), input_ids.device
     labels = torch.full((n_rows, k), -1, device=device)
     scores = torch.full((n_rows, k), -torch.inf, device=device)
-    weights = trie.output_weights(model).to(encoded.dtype)
+    weights = choices.output_weights(model).to(encoded.dtype)
     rows = torch.arange(n_rows, device=device)  # Rows that are still searched.
-    beams = Beams(
-        torch.zeros((n_rows, 1), dtype=torch.int64, device=device),
-        torch.zeros((n_rows, 1), device=device),
-        (trie.only_label[0] >= 0).expand(n_rows, 1),
-    )
-    tokens = torch.full((n_rows, 1), model.config.decoder_start_token_id, device=device)
-    decoder = _Decoder(model, encoded, attention_mask, len(widths))
-    for width in widths:
-        finished = _is_finished(beams, k)
-        n_left = len(rows) - int(finished.sum())  # The host waits for this number only.
+    start = torch.full((n_rows, 1), START, device=device)
+    beams = Beams(start, torch.zeros((n_rows, 1), device=device), torch.zeros_like(start))
+    decoder = _Decoder(model, encoded, attention_mask, choices.n_positions)
+    while True:
+        facts = choices.table[beams.edges]
+        beams = beams._replace(labels=beams.labels + facts[..., GAIN])
+        done = facts[..., FIRST] == END
+        finished = done[:, :k].all(dim=1)
+        wanted = facts.masked_fill((done | finished[:, None])[..., None], 0)
+        length, width = wanted[..., LENGTH], wanted[..., COUNT].max()
+        # The host waits for these numbers only.
+        sizes = torch.stack([finished.sum(), width, length.max(), length.sum()]).tolist()
+        n_left, width, n_tokens, n_filled = len(rows) - sizes[0], *sizes[1:]
         if n_left * 2 <= len(rows):  # Moving the others together costs as much as half a step.
             order = finished.long().argsort(stable=True)  # Positions, since a mask would make the host wait each time.
             left, gone = order[:n_left], order[n_left:]
-            _write(labels, scores, rows[gone], _part(beams, gone), trie)
+            _write(labels, scores, rows[gone], _part(beams, gone))
             if n_left == 0:
                 return labels, scores
-            rows, beams, tokens = rows[left], _part(beams, left), tokens[left]
+            rows, beams, facts, length = rows[left], _part(beams, left), facts[left], length[left]
             decoder.keep(left)
-        hidden = decoder.step(tokens)
-        beams, parents = _extend(beams, hidden, trie, width, weights, beam, allowed)
+        hidden = decoder.step(choices.read(facts[..., AT], length, n_tokens), length, n_filled)
+        beams, parents = _extend(beams, facts, hidden, choices, width, weights, beam, allowed)
         decoder.follow(parents)
-        tokens = trie.vocabulary[trie.token_rank[beams.nodes]]
-    _write(labels, scores, rows, beams, trie)
-    return labels, scores
-
-
-def _is_finished(beams: Beams, k: int) -> Tensor:
-    """Return for each row whether its best `k` labels are certain."""
-    best_open = beams.scores.masked_fill(beams.done, -torch.inf).amax(dim=1, keepdim=True)
-    ahead = (beams.done & (beams.scores > best_open)).sum(dim=1)
-    return (ahead >= k) | (best_open[:, 0] == -torch.inf)
 
 
 def _part(beams: Beams, rows: Tensor) -> Beams:
@@ -170,85 +159,162 @@ def _part(beams: Beams, rows: Tensor) -> Beams:
 
 
 def _extend(
-    beams: Beams, hidden: Tensor, trie: TrieOnDevice, width: int, weights: Tensor, beam: int, allowed: Tensor | None
+    beams: Beams,
+    facts: Tensor,
+    hidden: Tensor,
+    choices: ChoicesOnDevice,
+    width: int,
+    weights: Tensor,
+    beam: int,
+    allowed: Tensor | None,
 ) -> tuple[Beams, Tensor]:
     """Return the best continuations of all paths of each row, and the path that each of them continues."""
-    n_rows, n_beams = beams.nodes.shape
-    children = trie.children(hidden, beams.nodes.reshape(-1), width, weights)
-    log_p = children.log_p
+    n_rows, n_beams = beams.edges.shape
+    first, count = facts[..., FIRST].flatten(), facts[..., COUNT].flatten()
+    edges, log_p = choices.following(hidden, first, count, width, weights)
     if allowed is not None:
-        log_p = log_p.masked_fill(~allowed[children.nodes], -torch.inf)
-    done = beams.done.reshape(-1, 1)
-    stays = torch.arange(width, device=done.device) == 0
-    log_p = torch.where(done, torch.where(stays, 0.0, -torch.inf), log_p)
-    nodes = torch.where(done, beams.nodes.reshape(-1, 1), children.nodes)
-    totals = (beams.scores.reshape(-1, 1) + log_p).view(n_rows, n_beams * width)
+        log_p = log_p.masked_fill(~allowed[edges], -torch.inf)
+        edges = edges.masked_fill(log_p == -torch.inf, END)
+    totals = (beams.scores.view(-1, 1) + log_p).view(n_rows, n_beams * width)
     scores, chosen = totals.topk(min(beam, n_beams * width), dim=1)
-    nodes = nodes.view(n_rows, n_beams * width).gather(1, chosen)
-    done = (trie.only_label[nodes] >= 0) | (scores == -torch.inf)
-    return Beams(torch.where(scores == -torch.inf, 0, nodes), scores, done), chosen // width
+    parents = chosen // width
+    edges = edges.view(n_rows, n_beams * width).gather(1, chosen)
+    return Beams(edges, scores, beams.labels.gather(1, parents)), parents
 
 
-def _write(labels: Tensor, scores: Tensor, rows: Tensor, beams: Beams, trie: TrieOnDevice) -> None:
+def _write(labels: Tensor, scores: Tensor, rows: Tensor, beams: Beams) -> None:
     """Write the predictions of finished rows, best first; among equal scores the smaller label comes first."""
-    found = beams.scores.masked_fill(~beams.done, -torch.inf)
-    named = torch.where(found == -torch.inf, -1, trie.only_label[beams.nodes])
+    k = min(labels.shape[1], beams.scores.shape[1])
+    named = torch.where(beams.scores == -torch.inf, -1, beams.labels)
     order = named.argsort(dim=1, stable=True)
-    order = order.gather(1, found.gather(1, order).argsort(dim=1, descending=True, stable=True))
-    k = min(labels.shape[1], order.shape[1])
-    labels[rows[:, None], torch.arange(k, device=rows.device)] = named.gather(1, order[:, :k])
-    scores[rows[:, None], torch.arange(k, device=rows.device)] = found.gather(1, order[:, :k])
+    order = order.gather(1, beams.scores.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :k]
+    labels[rows[:, None], torch.arange(k, device=rows.device)] = named.gather(1, order)
+    scores[rows[:, None], torch.arange(k, device=rows.device)] = beams.scores.gather(1, order)
 
 
 class _Decoder:
-    """The decoder of a T5 one token at a time, for several paths of each row.
+    """The decoder of a T5, one edge at a time, for several paths of each row.
 
     Keys and values of the text are kept once for all paths of a row; keys and values of earlier tokens move with the
-    paths.
+    paths, in one array of all layers. Paths read different numbers of tokens at a step, so each has slots without token
+    and positions of its own.
     """
 
-    def __init__(self, model: Any, encoded: Tensor, attention_mask: Tensor, n_steps: int) -> None:
+    def __init__(self, model: Any, encoded: Tensor, attention_mask: Tensor, n_positions: int) -> None:
         self.stack = model.get_decoder()
-        self.mask = key_mask(attention_mask, product_dtype(encoded))
-        cross = [block.layer[1].EncDecAttention for block in self.stack.block]
-        self.text = [(heads(layer, layer.k(encoded)), heads(layer, layer.v(encoded))) for layer in cross]
-        self.past: list[tuple[Tensor, Tensor]] = []
-        self.biases = causal_bias(self.stack, max(1, n_steps), encoded)
-        self.length = 0
+        dtype = product_dtype(encoded)
+        self.own = self_attentions(self.stack)
+        self.across = [block.layer[1].EncDecAttention for block in self.stack.block]
+        self.weights = [torch.cat([_weight(part) for part in (layer.q, layer.k, layer.v)]) for layer in self.own]
+        of_text = torch.cat([_weight(part) for layer in self.across for part in (layer.k, layer.v)])
+        self.text = _split(torch.nn.functional.linear(encoded, of_text), 2 * len(self.own), self.own[0])
+        self.mask = aligned(key_mask(attention_mask, dtype))
+        n_rows, n_heads = len(encoded), self.own[0].n_heads
+        self.past = self.text.new_empty((len(self.text), n_rows, n_heads, 0, self.text.shape[-1]))
+        self.places = torch.empty((n_rows, 1, 0), dtype=torch.int64, device=encoded.device)
+        self.ends = torch.zeros((n_rows, 1), dtype=torch.int64, device=encoded.device)
+        self.biases = self._biases(n_positions).to(dtype)
 
-    def step(self, tokens: Tensor) -> Tensor:
-        """Read the last token of each path, shape (n_rows, n_beams); return the states, (n_rows * n_beams, d_model)."""
-        n_rows, n_beams = tokens.shape
-        hidden = self.stack.embed_tokens(tokens)
-        self.length += 1
-        bias = self.biases[:, :, self.length - 1 : self.length, : self.length]
-        past = []
+    def _biases(self, n: int) -> Tensor:
+        """Return the bias of each layer that has its own, by distance plus one, shape (n_own, n_heads, n + 1)."""
+        by_distance = torch.stack(
+            [layer.compute_bias(n, n)[0, :, -1].flip(1) for layer in self.own if layer.has_relative_attention_bias]
+        )
+        return torch.nn.functional.pad(by_distance, (1, 0), value=torch.finfo(self.mask.dtype).min)
+
+    def step(self, tokens: Tensor, length: Tensor, n_filled: int) -> Tensor:
+        """Read the next tokens of each path.
+
+        Parameters
+        ----------
+        tokens : Tensor of int64, shape (n_rows, n_beams, n_tokens)
+        length : Tensor of int64, shape (n_rows, n_beams)
+            How many of them are to be read, counted from the last.
+        n_filled : int
+            How many that is in all.
+
+        Returns
+        -------
+        Tensor, shape (n_rows * n_beams, d_model)
+            The states after the last token.
+        """
+        n_rows, n_beams, n_tokens = tokens.shape
+        n_paths, n_past = n_rows * n_beams, self.past.shape[3]
+        filled = torch.arange(-n_tokens, 0, device=tokens.device) >= -length[..., None]
+        biases = self._advance(filled, length)
+        slots = _Slots(filled.flatten(), n_filled)
+        past = self.past.new_empty((*self.past.shape[:3], n_past + n_tokens, self.past.shape[4]))
+        past[:, :, :, :n_past] = self.past
+        hidden = slots.pack(self.stack.embed_tokens(tokens.flatten()))
         for i, block in enumerate(self.stack.block):
-            layer = block.layer[0].SelfAttention
-            normed = block.layer[0].layer_norm(hidden)
-            keys, values = (heads(layer, part(normed)).transpose(1, 2).unsqueeze(3) for part in (layer.k, layer.v))
-            if self.past:
-                keys, values = (torch.cat(pair, dim=3) for pair in zip(self.past[i], (keys, values), strict=True))
-            past.append((keys, values))
-            query = layer.q(normed).view(n_rows * n_beams, 1, layer.n_heads, -1).transpose(1, 2)
-            found = attend(query, keys.flatten(0, 1), values.flatten(0, 1), bias)
-            hidden = hidden + layer.o(found.transpose(1, 2).reshape(n_rows, n_beams, -1))
-            layer = block.layer[1].EncDecAttention
-            query = heads(layer, layer.q(block.layer[1].layer_norm(hidden)))
-            found = attend(query, *self.text[i], self.mask)
-            hidden = hidden + layer.o(found.transpose(1, 2).flatten(2))
+            layer, cross = self.own[i], self.across[i]
+            projected = torch.nn.functional.linear(block.layer[0].layer_norm(hidden), self.weights[i])
+            new = _split(slots.spread(projected).unflatten(0, (n_paths, n_tokens)), 3, layer)
+            past[2 * i : 2 * i + 2, :, :, n_past:] = new[1:]
+            found = attend(new[0], past[2 * i], past[2 * i + 1], biases[i % len(biases)])
+            hidden = hidden + layer.o(slots.pack(found.transpose(1, 2).flatten(2).flatten(0, 1)))
+            query = slots.spread(cross.q(block.layer[1].layer_norm(hidden))).unflatten(0, (n_rows, n_beams * n_tokens))
+            found = attend(heads(cross, query), self.text[2 * i], self.text[2 * i + 1], self.mask)
+            hidden = hidden + cross.o(slots.pack(found.transpose(1, 2).flatten(2).flatten(0, 1)))
             hidden = block.layer[2](hidden)
         self.past = past
-        return self.stack.final_layer_norm(hidden).flatten(0, 1)
+        return self.stack.final_layer_norm(slots.spread(hidden).unflatten(0, (n_paths, n_tokens))[:, -1])
+
+    def _advance(self, filled: Tensor, length: Tensor) -> Tensor:
+        """Move on by some tokens; return the bias of each layer, (n_own, n_paths, n_heads, n_tokens, n_slots)."""
+        self.ends = self.ends + length
+        places = self.ends[..., None] + torch.arange(-filled.shape[2], 0, device=length.device)
+        self.places = torch.cat([self.places, places.masked_fill(~filled, BEYOND)], dim=2)
+        distances = (places[..., None] - self.places[:, :, None] + 1).clamp(min=0)
+        return aligned(self.biases[:, :, distances]).flatten(2, 3).transpose(1, 2)
 
     def follow(self, parents: Tensor) -> None:
         """Let path i of each row continue the former path ``parents[row, i]``."""
-        rows = torch.arange(len(parents), device=parents.device)[:, None]
-        self.past = [(keys[rows, parents], values[rows, parents]) for keys, values in self.past]
+        n_rows, n_beams = self.ends.shape
+        order = parents + n_beams * torch.arange(n_rows, device=parents.device)[:, None]
+        self.past = self.past.index_select(1, order.flatten())
+        self.places, self.ends = self.places.flatten(0, 1)[order], self.ends.flatten()[order]
 
     def keep(self, rows: Tensor) -> None:
         """Keep only the rows at the positions `rows`."""
-        self.mask = self.mask[rows]
-        self.text, self.past = (
-            [(keys[rows], values[rows]) for keys, values in pairs] for pairs in (self.text, self.past)
-        )
+        n_rows = len(self.ends)
+        self.past = self.past.unflatten(1, (n_rows, -1))[:, rows].flatten(1, 2)
+        self.text, self.mask = self.text[:, rows], aligned(self.mask[rows])
+        self.places, self.ends = self.places[rows], self.ends[rows]
+
+
+class _Slots:
+    """The slots of a step that hold a token; what all tokens go through alike is computed for these alone.
+
+    Parameters
+    ----------
+    filled : Tensor of bool, shape (n,)
+    n_filled : int
+        If it is most of them, all are computed, since moving tokens takes time too.
+    """
+
+    def __init__(self, filled: Tensor, n_filled: int) -> None:
+        self.packed = 3 * n_filled < 2 * len(filled)
+        if self.packed:
+            self.order = (~filled).byte().argsort(stable=True)[:n_filled]
+            self.rank = (filled.cumsum(0) - 1).clamp(min=0)
+
+    def pack(self, values: Tensor) -> Tensor:
+        """Return the rows of filled slots."""
+        return values[self.order] if self.packed else values
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Return a row for each slot; those of empty ones have no meaning."""
+        return values[self.rank] if self.packed else values
+
+
+def _split(projected: Tensor, n: int, layer: Any) -> Tensor:
+    """Return ``(n_rows, length, n * n_heads * d)`` as ``(n, n_rows, n_heads, length, d)``."""
+    return projected.unflatten(2, (n, layer.n_heads, -1)).permute(2, 0, 3, 1, 4)
+
+
+def _weight(layer: Any) -> Tensor:
+    """Return the weights of a linear layer, to which peft adds corrections."""
+    if type(layer) is torch.nn.Linear:
+        return layer.weight
+    return layer(torch.eye(layer.in_features, device=layer.weight.device)).T

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from xclassic.networks.batches import BatchSampler, split_rows
 from xclassic.networks.lora import low_rank
 from xclassic.networks.training import Plan, key_of, train
+from xclassic.neural.choices import Choices
 from xclassic.neural.path_loss import PathLoss
 from xclassic.neural.texts import Texts
 from xclassic.neural.vocabulary import tokens_in_use
@@ -68,12 +69,13 @@ def fit_network(clf: T5Classifier, tokens: list[list[int]], Y: csr_array) -> lis
     trie = clf.trie_
     key = key_of(texts.flat, texts.starts, Y.indptr, Y.indices, trie.tokens, *(trie.words or ()), plain)
     new = clf._target.new_tokens(trie)
+    choices = Choices([trie])
     with (
         low_rank(model, clf.lora_rank, clf.random_state),
-        tokens_in_use(model, texts.flat, trie.used_tokens, new=new),
+        tokens_in_use(model, texts.flat, choices.used_tokens, new=new),
     ):
         validate = partial(_validation_score, clf, tokens, Y, held_rows) if held_rows.size else None
-        loss = PathLoss(model, trie, texts, checkpointing=bool(clf.gradient_checkpointing))
+        loss = PathLoss(model, choices, texts, checkpointing=bool(clf.gradient_checkpointing))
         return train(model, loss, sampler, plan, validate, key)
 
 

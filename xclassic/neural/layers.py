@@ -1,4 +1,4 @@
-"""The layers of a T5, called with as few operations as they need.
+"""The layers of a T5, mT5 or umT5, called with as few operations as they need.
 
 They compute the same as `T5ForConditionalGeneration`. A GPU is done with most operations on short texts sooner than the
 host asks for the next, so time goes with their number: here masks and position biases are made once for all layers.
@@ -6,6 +6,7 @@ host asks for the next, so time goes with their number: here masks and position 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -30,10 +31,8 @@ def encode(model: Any, tokens: Tensor, mask: Tensor, *, checkpointing: bool = Fa
     """
     stack = model.get_encoder()
     hidden = stack.dropout(stack.embed_tokens(tokens))
-    length = tokens.shape[1]
-    bias = _self_attention(stack.block[0]).compute_bias(length, length) + key_mask(mask, hidden.dtype)
-    bias = bias.to(product_dtype(hidden))
-    for block in stack.block:
+    length, masked, dtype = tokens.shape[1], key_mask(mask, hidden.dtype), product_dtype(hidden)
+    for block, bias in _with_bias(stack, length, lambda bias: aligned((bias + masked).to(dtype))):
         hidden = _run(checkpointing, _encoder_block, block, hidden, bias)
     return stack.dropout(stack.final_layer_norm(hidden))
 
@@ -58,8 +57,11 @@ def decode(model: Any, tokens: Tensor, encoded: Tensor, mask: Tensor, *, checkpo
     """
     stack = model.get_decoder()
     hidden = stack.dropout(stack.embed_tokens(tokens))
-    bias, of_text = causal_bias(stack, tokens.shape[1], hidden), key_mask(mask, product_dtype(hidden))
-    for block in stack.block:
+    length, dtype = tokens.shape[1], product_dtype(hidden)
+    of_text = aligned(key_mask(mask, dtype))
+    later = torch.ones((length, length), dtype=torch.bool, device=hidden.device).triu(1)
+    least = torch.finfo(dtype).min
+    for block, bias in _with_bias(stack, length, lambda bias: aligned(bias.to(dtype).masked_fill(later, least))):
         hidden = _run(checkpointing, _decoder_block, block, hidden, bias, encoded, of_text)
     return stack.dropout(stack.final_layer_norm(hidden))
 
@@ -106,12 +108,12 @@ def key_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros_like(mask, dtype=dtype).masked_fill(mask == 0, torch.finfo(dtype).min)[:, None, None]
 
 
-def causal_bias(stack: Any, length: int, hidden: Tensor) -> Tensor:
-    """Return the bias by position, shape (1, n_heads, length, length), with no attention to later tokens."""
-    bias = _self_attention(stack.block[0]).compute_bias(length, length)
-    later = torch.ones((length, length), dtype=torch.bool, device=bias.device).triu(1)
-    dtype = product_dtype(hidden)
-    return bias.to(dtype).masked_fill(later, torch.finfo(dtype).min)
+def aligned(bias: Tensor) -> Tensor:
+    """Return what is added to scores in memory as the kernels of a GPU want it; else each layer would copy it."""
+    short = -bias.shape[-1] % 8
+    if short == 0 or bias.device.type == "cpu":
+        return bias
+    return torch.nn.functional.pad(bias, (0, short))[..., :-short]
 
 
 def product_dtype(tensor: Tensor) -> torch.dtype:
@@ -120,5 +122,14 @@ def product_dtype(tensor: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tensor.dtype
 
 
-def _self_attention(block: Any) -> Any:
-    return block.layer[0].SelfAttention
+def self_attentions(stack: Any) -> list[Any]:
+    """Return the attention of each block to the tokens of its own stack."""
+    return [block.layer[0].SelfAttention for block in stack.block]
+
+
+def _with_bias(stack: Any, length: int, finish: Callable[[Tensor], Tensor]) -> Iterator[tuple[Any, Tensor]]:
+    """Yield each block with its bias by position; blocks of a T5 share that of the first, those of a umT5 do not."""
+    for block, layer in zip(stack.block, self_attentions(stack), strict=True):
+        if layer.has_relative_attention_bias:
+            bias = finish(layer.compute_bias(length, length))
+        yield block, bias

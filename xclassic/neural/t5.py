@@ -371,13 +371,14 @@ class T5Classifier(XMCClassifier):
         return self._search(tokens, k, labels)
 
     def _search(self, tokens: list[list[int]], k: int, labels: NDArray[np.int32] | None) -> TopK:
+        from xclassic.neural.choices import Choices
         from xclassic.neural.decoding import search_all
 
         with memory_errors("lower beam, k or max_length"):
             network = self._ready()
-            return search_all(
+            ids, scores = search_all(
                 network,
-                self.trie_,
+                Choices([self.trie_]),
                 tokens,
                 k=k,
                 beam=max(self.beam, k),
@@ -385,6 +386,7 @@ class T5Classifier(XMCClassifier):
                 bfloat16=self._bfloat16(network.model.device),
                 verbose=bool(self.verbose),
             )
+        return TopK(ids.astype(np.int32), scores, (ids >= 0).sum(axis=1).astype(np.int32))
 
     def predict_proba(self, X: Any, *, max_scores: int = 100) -> NDArray[np.float32]:
         """Return class probabilities after a fit on a class vector; each row sums to one.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
@@ -13,21 +12,6 @@ from numpy.typing import NDArray
 from xclassic.label_tree.tree import LabelTree
 from xclassic.storage.arrays import with_prefix
 from xclassic.storage.folder import Arrays
-
-
-class Paths(NamedTuple):
-    """The path of each label through a trie, up to the node where the label is certain.
-
-    Attributes
-    ----------
-    nodes : ndarray of int64, shape (n_labels, depth)
-        The node at each step, starting with the child of the root; -1 once the label is certain.
-    n_steps : ndarray of int64, shape (n_labels,)
-        Number of steps until no other label is below the node.
-    """
-
-    nodes: NDArray[np.int64]
-    n_steps: NDArray[np.int64]
 
 
 class Words(NamedTuple):
@@ -170,7 +154,16 @@ class TokenTrie:
         self.tree, self.tokens, self.words = tree, tokens, words
         self.vocabulary = np.unique(self.tokens[1:])
         self.token_rank = np.searchsorted(self.vocabulary, self.tokens)
-        self.only_label = _only_labels(self.tree)
+        self.only_label = self._only_labels()
+
+    def _only_labels(self) -> NDArray[np.int64]:
+        tree = self.tree
+        n_below = (tree.label >= 0).astype(np.int64)
+        label = np.where(tree.label >= 0, tree.label, 0).astype(np.int64)  # The sum below is the label if it is alone.
+        for start, stop in reversed(self.levels[1:]):
+            np.add.at(n_below, tree.parent[start:stop], n_below[start:stop])
+            np.add.at(label, tree.parent[start:stop], label[start:stop])
+        return np.where(n_below == 1, label, -1)
 
     @property
     def used_tokens(self) -> NDArray[np.int64]:
@@ -182,20 +175,10 @@ class TokenTrie:
         """Number of labels."""
         return self.tree.n_labels
 
-    @cached_property
-    def widths(self) -> list[int]:
-        """The largest number of children of a node with several labels, by level."""
-        counts = np.where(self.only_label < 0, np.diff(self.tree.child_ptr), 0)
-        return [int(counts[start:stop].max()) for start, stop in _levels(self.tree)]
-
-    @cached_property
-    def paths(self) -> Paths:
-        """The path of each label."""
-        nodes = self.tree.paths()[:, 1:]
-        certain = self.only_label[nodes] >= 0  # The last node of a path is certain, and -1 is the last leaf.
-        n_steps = 1 + certain.argmax(axis=1) if self.n_labels > 1 else np.zeros(1, np.int64)
-        depth = int(n_steps.max())
-        return Paths(np.where(np.arange(depth) < n_steps[:, None], nodes[:, :depth], -1), n_steps)
+    @property
+    def levels(self) -> list[tuple[int, int]]:
+        """The first node of each level, and the one after its last."""
+        return list(pairwise(self.tree.level_ptr.tolist()))
 
     def allowed_nodes(self, labels: NDArray[Any]) -> NDArray[np.bool_]:
         """Return which nodes have at least one of some labels below them.
@@ -210,7 +193,7 @@ class TokenTrie:
         """
         allowed = np.zeros(self.tree.n_nodes, np.bool_)
         allowed[self.tree.leaves[labels]] = True
-        for start, stop in reversed(_levels(self.tree)[1:]):
+        for start, stop in reversed(self.levels[1:]):
             allowed[self.tree.parent[start:stop][allowed[start:stop]]] = True
         return allowed
 
@@ -221,17 +204,3 @@ def _check_words(words: Words, n_nodes: int) -> None:
         raise ValueError(f"words have tokens of shape {tokens.shape} and dtype {tokens.dtype}, or negative ones")
     if shares.shape != tokens.shape or shares.dtype != np.float32 or not np.isfinite(shares).all():
         raise ValueError(f"words have shares of shape {shares.shape} and dtype {shares.dtype}, or not finite ones")
-
-
-def _levels(tree: LabelTree) -> list[tuple[int, int]]:
-    return list(pairwise(tree.level_ptr.tolist()))
-
-
-def _only_labels(tree: LabelTree) -> NDArray[np.int64]:
-    """Return the label of each node that has only one label below it, else -1."""
-    n_below = (tree.label >= 0).astype(np.int64)
-    label = np.where(tree.label >= 0, tree.label, 0).astype(np.int64)  # The sum below is the label if it is alone.
-    for start, stop in reversed(_levels(tree)[1:]):
-        np.add.at(n_below, tree.parent[start:stop], n_below[start:stop])
-        np.add.at(label, tree.parent[start:stop], label[start:stop])
-    return np.where(n_below == 1, label, -1)

@@ -30,9 +30,17 @@ def log_probabilities(model, rows, sequences):
 
 
 def beam_search(model, tokens, sequences, beam, k, allowed=None):
-    """Return the best labels and their scores by a beam search with lists, without ending early."""
+    """Return the best labels and their scores by a beam search with lists, without ending early.
+
+    Paths are compared after as many choices: tokens that alone can follow are written at once.
+    """
     allowed = range(len(sequences)) if allowed is None else allowed
-    beams = [((), 0.0)]
+
+    def certain(prefix):
+        following = continuations(sequences, prefix)
+        return certain((*prefix, *following)) if len(following) == 1 else prefix
+
+    beams = [(certain(()), 0.0)]
     read = torch.tensor([tokens], device=model.device)
     for _ in range(max(map(len, sequences))):
         extended = []
@@ -47,7 +55,9 @@ def beam_search(model, tokens, sequences, beam, k, allowed=None):
             scores = logits[possible].log_softmax(0)
             live = set(continuations([sequences[j] for j in allowed], prefix))
             extended += [
-                ((*prefix, token), score + float(s)) for token, s in zip(possible, scores, strict=True) if token in live
+                (certain((*prefix, token)), score + float(s))
+                for token, s in zip(possible, scores, strict=True)
+                if token in live
             ]
         beams = sorted(extended, key=lambda pair: -pair[1])[:beam]
     label_of = {tuple(s): j for j, s in enumerate(sequences)}
