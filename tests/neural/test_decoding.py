@@ -20,10 +20,11 @@ END = 1
 SMALL = {"vocab_size": 40, "d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 2, "num_heads": 4}
 
 
-def random_model(seed=0, **options):
+def random_model(seed=0, kind="T5", **options):
     torch.manual_seed(seed)
-    config = transformers.T5Config(**{**SMALL, **options}, decoder_start_token_id=0, dropout_rate=0.0)
-    return transformers.T5ForConditionalGeneration(config).eval().to(DEVICE)
+    sizes = {**SMALL, **options, "decoder_start_token_id": 0, "dropout_rate": 0.0}
+    config = getattr(transformers, f"{kind}Config")(**sizes)
+    return getattr(transformers, f"{kind}ForConditionalGeneration")(config).eval().to(DEVICE)
 
 
 def random_sequences(n, rng, longest=4):
@@ -110,6 +111,22 @@ def test_chains_take_one_step_and_have_the_scores_of_their_tokens(seed, monkeypa
         predicted = naive_neural.beam_search(model, row, sequences, 2, 2)
         assert found.tolist() == [label for label, _ in predicted]
         np.testing.assert_allclose(score, [value for _, value in predicted], atol=2e-4)
+
+
+@pytest.mark.parametrize("kind", ["MT5", "UMT5"])
+def test_relatives_of_the_t5_are_searched_exhaustively(kind):
+    """Position biases of their own in each layer, as in a umT5, matter most where paths have different lengths."""
+    rng = np.random.default_rng(0)
+    model, sequences, rows = random_model(kind=kind, num_layers=3), paths(rng), random_rows(5, rng)
+    with torch.no_grad():
+        for layer in decoding.self_attentions(model.get_decoder()):
+            if layer.has_relative_attention_bias:
+                layer.relative_attention_bias.weight.normal_(std=2.0)
+    expected = naive_neural.log_probabilities(model, rows, sequences)
+    n = len(sequences)
+    labels, scores = run(model, sequences, rows, k=n, beam=n)
+    assert [sorted(row) for row in labels.tolist()] == [list(range(n))] * 5
+    np.testing.assert_allclose(scores, np.take_along_axis(expected, labels, axis=1), atol=2e-4)
 
 
 @pytest.mark.parametrize("n_tries", [2, 3])

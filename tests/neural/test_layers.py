@@ -9,14 +9,17 @@ from tests.helpers.neural import DEVICE  # noqa: E402
 from xclassic.neural.layers import decode, encode  # noqa: E402
 
 SIZES = {"vocab_size": 40, "d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 3, "num_heads": 4}
-KINDS = [{}, {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}, {"num_decoder_layers": 1}]
+GATED = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+KINDS = [("T5", {}), ("T5", GATED), ("T5", {"num_decoder_layers": 1}), ("MT5", {}), ("UMT5", {})]
 
 
 @pytest.fixture(params=KINDS)
 def model(request):
     torch.manual_seed(0)
-    config = transformers.T5Config(**{**SIZES, **request.param}, decoder_start_token_id=0, dropout_rate=0.0)
-    return transformers.T5ForConditionalGeneration(config).to(DEVICE)
+    kind, options = request.param
+    sizes = {**SIZES, **options, "decoder_start_token_id": 0, "dropout_rate": 0.0}
+    config = getattr(transformers, f"{kind}Config")(**sizes)
+    return getattr(transformers, f"{kind}ForConditionalGeneration")(config).to(DEVICE)
 
 
 @pytest.fixture

@@ -510,6 +510,26 @@ def test_output_weights_of_their_own_stay_so(small, tmp_path, t5_tokenizer, targ
     assert weights(loaded).keys() == trained.keys()
 
 
+@pytest.mark.parametrize("kind", ["mt5", "umt5"])
+def test_relatives_of_the_t5_are_trained_and_stored(small, tmp_path, kind):
+    texts, classes = problem(60)
+    config = {"mt5": transformers.MT5Config, "umt5": transformers.UMT5Config}[kind](**SMALL, vocab_size=32100)
+    small = {**small, "epochs": 2, "random_state": 3}
+    clf = T5Classifier(**{**small, "model": {**SMALL, "model_type": kind, "dropout_rate": 0.0}}).fit(texts, classes)
+    assert clf._network.model.config.model_type == kind
+    assert clf.curve_[1]["loss"] < clf.curve_[0]["loss"]
+    clf.save(tmp_path / "model")
+    loaded = load(tmp_path / "model", verify="full")
+    np.testing.assert_array_equal(loaded.predict_topk(texts, 3).scores, clf.predict_topk(texts, 3).scores)
+    assert T5Classifier(**{**small, "model": config}).estimate_memory(texts, classes) > 0
+    start = transformers.AutoModelForSeq2SeqLM.from_config(config)
+    start.save_pretrained(tmp_path / "start")
+    clf = T5Classifier(**{**small, "model": str(tmp_path / "start"), "learning_rate": 1e-12, "epochs": 1})
+    clf.set_params(dtype="bfloat16").fit(texts, classes)
+    read = weights(clf)["encoder.block.1.layer.0.SelfAttention.q.weight"]
+    np.testing.assert_allclose(read, start.encoder.block[1].layer[0].SelfAttention.q.weight.detach(), atol=1e-6)
+
+
 def test_loading_needs_no_torch_until_rows_are_queried(fitted, tmp_path):
     fitted.save(tmp_path / "model")
     code = f"import sys, xclassic; xclassic.load({str(tmp_path / 'model')!r}); print('torch' in sys.modules)"
@@ -539,6 +559,7 @@ def test_load_rejects_damaged_models(fitted, tmp_path, pattern, damage):
     [
         {"config": {"model_type": "t5", "d_model": 10**7}},
         {"config": {}},
+        {"config": {"model_type": "bert"}},
         {"config": "none"},
         {"special_tokens": None},
         {"prefixes": 3},

@@ -9,13 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from transformers.models.mt5.modeling_mt5 import MT5LayerNorm
 from transformers.models.t5.modeling_t5 import T5LayerNorm
+from transformers.models.umt5.modeling_umt5 import UMT5LayerNorm
+
+NORMS = (T5LayerNorm, MT5LayerNorm, UMT5LayerNorm)
 
 
 class _Norm(torch.nn.RMSNorm):
     """The norm of a T5 in one operation, with the result in the type that products take."""
 
-    def __init__(self, norm: T5LayerNorm) -> None:
+    def __init__(self, norm: Any) -> None:
         super().__init__(norm.weight.shape, norm.variance_epsilon, device="meta")
         self.weight = norm.weight
 
@@ -59,7 +63,7 @@ def half_products(model: Any, enabled: bool = True) -> Iterator[dict[Parameter, 
             half.data = half.data.bfloat16()
         for owner in list(model.modules()):
             for name, child in owner.named_children():
-                if isinstance(child, T5LayerNorm):
+                if isinstance(child, NORMS):
                     undo.callback(setattr, owner, name, child)
                     setattr(owner, name, _Norm(child))
         yield full

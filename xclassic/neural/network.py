@@ -1,4 +1,4 @@
-"""T5 networks and their tokenizers: loaded from the hub, a folder or a configuration, and stored in model folders."""
+"""T5, mT5 and umT5 networks and their tokenizers: from the hub, a folder or a configuration, and in model folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    MT5Config,
+    MT5ForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+    UMT5Config,
+    UMT5ForConditionalGeneration,
+)
 from transformers.activations import ACT2FN
 
 from xclassic.networks.stored_tokenizer import read_tokenizer, tokenizer_errors
@@ -19,6 +29,12 @@ from xclassic.neural.vocabulary import set_embeddings
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.validation.parameters import check_choice, check_number
 
+# By the type in a configuration. An mT5 is a T5 of many languages, and a umT5 has position biases in each layer.
+KINDS: dict[str, tuple[Any, Any]] = {
+    "t5": (T5Config, T5ForConditionalGeneration),
+    "mt5": (MT5Config, MT5ForConditionalGeneration),
+    "umt5": (UMT5Config, UMT5ForConditionalGeneration),
+}
 SPECIAL = ("eos_token", "pad_token", "unk_token")
 SIZES = (
     "vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads",
@@ -62,7 +78,7 @@ def load_network(model: Any, tokenizer: str | None, seed: int) -> Network:
 
     Parameters
     ----------
-    model : str, dict or T5Config
+    model : str, dict, T5Config, MT5Config or UMT5Config
         The id of a model on the hub, a folder, or a configuration, whose weights are drawn at random.
     tokenizer : str or None
         Id or folder of the tokenizer; None takes the tokenizer of `model`.
@@ -92,9 +108,12 @@ def load_network(model: Any, tokenizer: str | None, seed: int) -> Network:
 
 def _pretrained(model: str) -> Any:
     config = load_pretrained(AutoConfig, model)
-    if config.model_type != "t5":
-        raise ValueError(f"{model} holds a model of type {config.model_type!r}; T5Classifier needs one of type 't5'.")
-    network, found = load_pretrained(T5ForConditionalGeneration, model, output_loading_info=True)
+    if config.model_type not in KINDS:
+        known = ", ".join(map(repr, KINDS))
+        raise ValueError(
+            f"{model} holds a model of type {config.model_type!r}; T5Classifier needs one of type {known}."
+        )
+    network, found = load_pretrained(KINDS[config.model_type][1], model, output_loading_info=True)
     if missing := sorted(found["missing_keys"]):
         raise ValueError(f"{model} lacks {len(missing)} weights of a T5, such as {missing[0]}.")
     return network
@@ -102,12 +121,20 @@ def _pretrained(model: str) -> Any:
 
 def _random(config: Any, words: Any, seed: int) -> Any:
     options = dict(config) if isinstance(config, dict) else config.to_dict()
+    config_class, model_class = _classes(options)
     # A T5 begins its output with the padding token.
     options = {"vocab_size": len(words), "decoder_start_token_id": words.pad_token_id, **options}
     if options["decoder_start_token_id"] is None:
         options["decoder_start_token_id"] = words.pad_token_id
     with seeded(seed, torch.device("cpu")):
-        return T5ForConditionalGeneration(T5Config.from_dict(options))
+        return model_class(config_class.from_dict(options))
+
+
+def _classes(options: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the classes of the configuration and of the network that a configuration is of."""
+    kind = options.get("model_type", "t5")
+    check_choice("model_type", kind, tuple(KINDS))
+    return KINDS[kind]
 
 
 def _plain_tokenizer(content: str, special: dict[str, Any]) -> Any:
@@ -158,9 +185,10 @@ def count_weights(model: Any) -> tuple[int, int]:
         As for `load_network`; for a name only the configuration is loaded.
     """
     config = load_pretrained(AutoConfig, model) if isinstance(model, str) else model
-    config = T5Config.from_dict(config) if isinstance(config, dict) else config
+    config_class, model_class = _classes(config if isinstance(config, dict) else config.to_dict())
+    config = config_class.from_dict(config) if isinstance(config, dict) else config
     with torch.device("meta"):
-        network = T5ForConditionalGeneration(config)
+        network = model_class(config)
     layers = config.num_layers + (config.num_decoder_layers or config.num_layers)
     per_token = 4 * layers * (8 * config.d_model + 3 * config.d_ff)
     return sum(p.numel() for p in network.parameters()), per_token
@@ -176,7 +204,8 @@ def network_arrays(network: Network) -> tuple[Arrays, dict[str, Any]]:
         "weights.safetensors": np.frombuffer(save_tensors(weights), np.uint8),
         "tokenizer.json": np.frombuffer(network.tokenizer.backend_tokenizer.to_str().encode(), np.uint8),
     }
-    config = {name: getattr(network.model.config, name) for name in FIELDS}
+    found = network.model.config
+    config = {name: getattr(found, name) for name in ("model_type", *FIELDS) if hasattr(found, name)}
     special = {name: getattr(network.tokenizer, name) for name in SPECIAL}
     return arrays, {"config": config, "special_tokens": special}
 
@@ -199,7 +228,7 @@ def restored_network(arrays: Arrays, metadata: dict[str, Any]) -> Network:
         if (n_tokens := max(words.get_vocab().values()) + 1) > config.vocab_size:
             raise ValueError(f"its tokenizer has {n_tokens} tokens, the T5 only {config.vocab_size}")
         with torch.device("meta"):  # No memory is taken before the weights are known to fit.
-            model = T5ForConditionalGeneration(config)
+            model = KINDS[config.model_type][1](config)
             tied = "lm_head.weight" not in weights
             if not tied:
                 model.lm_head = torch.nn.Linear(config.d_model, config.vocab_size, bias=False)
@@ -219,15 +248,15 @@ def restored_network(arrays: Arrays, metadata: dict[str, Any]) -> Network:
     return Network(model.eval(), words)
 
 
-def _stored_config(fields: dict[str, Any], n_weights: int) -> T5Config:
+def _stored_config(fields: dict[str, Any], n_weights: int) -> Any:
     """Return a configuration after checking that it is one of a T5 with so many weights."""
-    config = T5Config.from_dict({name: fields[name] for name in FIELDS if name in fields})
+    config = _classes(fields)[0].from_dict({name: fields[name] for name in FIELDS if name in fields})
     for name in SIZES:
         check_number(name, getattr(config, name), minimum=1, maximum=2**31 - 1, integer=True)
     for name in TOKENS:
         check_number(name, getattr(config, name), minimum=0, maximum=config.vocab_size - 1, integer=True)
     for name in FLAGS:
-        check_choice(name, getattr(config, name), (True, False))
+        check_choice(name, getattr(config, name, False), (True, False))  # An mT5 has no scaled outputs.
     check_number("layer_norm_epsilon", config.layer_norm_epsilon, minimum=0, maximum=1, inclusive=False)
     check_number("dropout_rate", config.dropout_rate, minimum=0, maximum=1)
     check_choice("dense_act_fn", config.dense_act_fn, tuple(ACT2FN))

@@ -55,8 +55,9 @@ class T5Classifier(XMCClassifier):
     Parameters
     ----------
     model : str, dict or transformers.T5Config, default="google-t5/t5-large"
-        Weights to start from: the id of a model on the Hugging Face hub, or a folder. A configuration starts from
-        random weights drawn by `random_state` and needs a `tokenizer`.
+        Weights of a T5, mT5 or umT5 to start from: the id of a model on the Hugging Face hub, or a folder. A
+        configuration (of which a dict may name ``model_type`` "mt5" or "umt5") starts from random weights drawn by
+        `random_state` and needs a `tokenizer`.
     tokenizer : str, optional
         Id or folder of the tokenizer; by default that of `model`.
     target : {"name", "code", "fields"}, default="name"
