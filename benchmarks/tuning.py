@@ -137,6 +137,7 @@ def main():
     parser.add_argument("--tuning", choices=["labels", "names"], default="labels")
     parser.add_argument("--setting", nargs="+", type=json.loads, default=[{}], help="parameters of the tuning, as JSON")
     parser.add_argument("--minutes", type=float, help="of tuning; by default as many epochs as the settings say")
+    parser.add_argument("--limit", type=float, default=np.inf, help="seconds after which no further setting is begun")
     parser.add_argument("--views", nargs="+", choices=VIEWS, default=list(VIEWS))
     parser.add_argument("--method", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--weight", type=float, nargs="+", default=[0.5], help="of rows of an encoder beside TF-IDF")
@@ -150,6 +151,7 @@ def main():
         import torch
 
         torch.set_num_threads(options.threads)
+    started = time.perf_counter()
     task = read(options)
     print(f"# {options.data}: {len(task.records)} training rows, {len(task.test_records)} test rows", flush=True)
     print("| method | features | fit, s | " + " | ".join([*SHOWN, "PSP@1", "PSP@3", "PSP@5"]) + " |", flush=True)
@@ -162,6 +164,9 @@ def main():
         views(task, options, encoder(task, options).fit(task.records), words, words_test, "frozen", "words and frozen")
     if {"learned", "words and learned"} & set(options.views):
         for setting in options.setting:
+            if time.perf_counter() - started > options.limit:
+                print(f"# {setting} is left out: {options.limit:.0f} s are over", flush=True)
+                continue
             views(task, options, tuned(task, options, setting), words, words_test, "learned", "words and learned")
 
 
