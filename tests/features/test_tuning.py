@@ -95,6 +95,17 @@ def test_candidates_hold_the_beam_and_the_siblings_of_true_nodes(folder):
     assert [nodes.tolist() for nodes in scored] == [[1, 2, 3, 4], [5, 6, 7, 11, 12, 13]]
 
 
+def test_labels_may_be_leaves_of_any_level(folder):
+    tree = LabelTree.from_codes([(0,), (1, 0), (1, 1)])
+    model = small_network(folder, ["a b"])
+    row = model.frozen_rows(model.texts(np.arange(1)))
+    vectors = np.zeros((tree.n_nodes, 32), np.float32)
+    vectors[1] = row  # The best node is a label, so no candidates are left below.
+    Y = csr_array(np.array([[1, 0, 0]], np.float32))
+    value = LevelLoss(model, Y, tree, vectors, beam=1, scale=2.0)(Batch(np.array([0]), np.array([0])))
+    assert value.item() == pytest.approx(np.log1p(np.exp(-2)), rel=1e-5)
+
+
 @pytest.mark.parametrize("negatives", [0, 1, 3])
 def test_pair_loss_is_that_of_the_slow_twin(folder, negatives):
     labels = [[0, 1], [1], [2], [3], [0]]

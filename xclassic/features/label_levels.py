@@ -49,12 +49,15 @@ class LevelLoss:
         rows = self.model.rows(self.model.texts(batch.rows)).float()
         targets = self.targets[batch.rows]
         total = rows.new_zeros(())
-        candidates = self.children(np.zeros(1, np.int64))
+        nodes = np.zeros(1, np.int64)
         for level in range(1, self.tree.depth + 1):
+            candidates = self.children(nodes)
+            if not candidates.size:  # Labels may be leaves of any level, and the beam may have led to no others.
+                break
             scores = self.scores(rows, candidates)
             total = total + cross_entropy(scores, csr_array(targets[:, candidates]))
             if level < self.tree.depth:
-                candidates = self.children(np.union1d(candidates[self.best(scores)], self.reached(targets, level)))
+                nodes = np.union1d(candidates[self.best(scores)], self.reached(targets, level))
         return total
 
     def scores(self, rows: Tensor, nodes: Ints) -> Tensor:
@@ -73,7 +76,8 @@ class LevelLoss:
 
     def children(self, nodes: Ints) -> Ints:
         """Return the children of nodes, which are ascending, as they are."""
-        first, count = self.tree.child_ptr[nodes], np.diff(self.tree.child_ptr)[nodes]
+        first = self.tree.child_ptr[nodes]
+        count = self.tree.child_ptr[nodes + 1] - first
         return np.repeat(first - np.cumsum(count) + count, count) + np.arange(count.sum())
 
     def reached(self, targets: csr_array, level: int) -> Ints:
