@@ -70,7 +70,7 @@ def test_label_loss_and_its_gradient_are_those_of_the_slow_twin(folder, beam):
     Y = csr_array(np.array([[j in row for j in range(7)] for row in labels], np.float32))
     model = small_network(folder, ["a b", "c", "d e f", "g", "h a"])
     vectors = rng.standard_normal((tree.n_nodes, 32)).astype(np.float32)
-    loss = LevelLoss(model, Y, tree, vectors, beam=beam, scale=3.0)
+    loss = LevelLoss(model, Y, tree, vectors, beam=beam, temperature=1 / 3)
     batch = Batch(np.array([0, 1, 3]), np.array([0, 4, 4]))
     rows = model.frozen_rows(model.texts(batch.rows)).astype(np.float64)
     value = loss(batch)
@@ -88,7 +88,7 @@ def test_candidates_hold_the_beam_and_the_siblings_of_true_nodes(folder):
     row = model.frozen_rows(model.texts(np.arange(1)))[0]
     vectors = np.zeros((tree.n_nodes, 32), np.float32)
     vectors[3] = row  # The third group is the best one of the row, whose label is in the first group.
-    loss = LevelLoss(model, Y, tree, vectors, beam=1, scale=1.0)
+    loss = LevelLoss(model, Y, tree, vectors, beam=1, temperature=1.0)
     scored = []
     loss.scores = lambda rows, nodes, original=loss.scores: (scored.append(nodes), original(rows, nodes))[1]
     loss(Batch(np.array([0]), np.array([0])))
@@ -102,7 +102,7 @@ def test_labels_may_be_leaves_of_any_level(folder):
     vectors = np.zeros((tree.n_nodes, 32), np.float32)
     vectors[1] = row  # The best node is a label, so no candidates are left below.
     Y = csr_array(np.array([[1, 0, 0]], np.float32))
-    value = LevelLoss(model, Y, tree, vectors, beam=1, scale=2.0)(Batch(np.array([0]), np.array([0])))
+    value = LevelLoss(model, Y, tree, vectors, beam=1, temperature=0.5)(Batch(np.array([0]), np.array([0])))
     assert value.item() == pytest.approx(np.log1p(np.exp(-2)), rel=1e-5)
 
 
@@ -112,7 +112,7 @@ def test_pair_loss_is_that_of_the_slow_twin(folder, negatives):
     Y = csr_array(np.array([[j in row for j in range(5)] for row in labels], np.float32))
     model = small_network(folder, ["a b", "c", "d e f", "g", "h a"])
     label_tokens = model.network.tokenize(np.array(["p", "q r", "s", "t", "p q"], object))[0]
-    loss = PairLoss(model, label_tokens, Y, np.arange(5), negatives=negatives, scale=4.0)
+    loss = PairLoss(model, label_tokens, Y, np.arange(5), negatives=negatives, temperature=0.25)
     loss.begin(0)
     batch = Batch(np.array([0, 1, 4, 3]), np.array([0, 1, 0, 3]))  # Labels 0 and 1 are of two rows each.
     drawn = {int(j) for j in [*loss.arrays["hard"][batch.rows].ravel(), *batch.labels] if j >= 0}
@@ -141,7 +141,7 @@ def test_hard_negatives_are_the_nearest_labels_and_never_right():
     "tuning",
     [
         LabelTuning(**QUICK).set_params(epochs=12),
-        pytest.param(ContrastiveTuning(**QUICK, scale=5).set_params(epochs=25), marks=pytest.mark.long),
+        pytest.param(ContrastiveTuning(**QUICK, temperature=0.2).set_params(epochs=25), marks=pytest.mark.long),
     ],
 )
 def test_tuning_makes_rows_tell_labels_apart(folder, tuning):
@@ -379,7 +379,7 @@ def test_label_texts_by_name_and_by_order_are_the_same(folder):
     [
         ({"epochs": 0}, ValueError, "epochs is 0"),
         ({"learning_rate": 0}, ValueError, "learning_rate is 0"),
-        ({"scale": -1}, ValueError, "scale is -1"),
+        ({"temperature": -1}, ValueError, "temperature is -1"),
         ({"validation": 1.0}, ValueError, "validation is 1.0; it must be below 1"),
         ({"warmup": True}, TypeError, "warmup is True"),
         ({"layers": 3}, ValueError, "layers is 3; this encoder has 2 layers"),

@@ -23,10 +23,10 @@ class ContrastiveTuning(Tuning):
     r"""Train an encoder so that texts are near the texts of their labels.
 
     A pair is a text and one of its labels, drawn again in each epoch. Training minimizes the mean over pairs of
-    :math:`-\log p`, where p is the softmax of :math:`s\, x \cdot z` over the labels of all pairs of the batch and their
-    hard negatives, with the rows x of the text and z of a label's text, both of unit length and by the same encoder.
-    Hard negatives of a text are the nearest labels that it does not have, found anew by the encoder at the start of
-    each epoch. The other labels of a text are not among its negatives.
+    :math:`-\log p`, where p is the softmax of :math:`x \cdot z / \tau` over the labels of all pairs of the batch and
+    their hard negatives, with the rows x of the text and z of a label's text, both of unit length and by the same
+    encoder. Hard negatives of a text are the nearest labels that it does not have, found anew by the encoder at the
+    start of each epoch. The other labels of a text are not among its negatives.
 
     Pass it as `tuning` to `BertEncoder`. It is worth most where labels have names that say what they are and many of
     them have few texts; `LabelTuning` needs no names.
@@ -51,8 +51,8 @@ class ContrastiveTuning(Tuning):
         Share of the steps during which the learning rate rises, in [0, 1).
     weight_decay : float, default=0.01
         Weight decay of AdamW, at least 0.
-    scale : float, default=20.0
-        The factor s, above 0: the inverse of a temperature.
+    temperature : float, default=0.05
+        What products are divided by, :math:`\tau`, above 0. Lower ones make labels near the best one count more.
     layers : int, optional
         Train only so many upper layers; by default all weights learn.
     lora_rank : int, optional
@@ -113,7 +113,7 @@ class ContrastiveTuning(Tuning):
         learning_rate: float = 1e-4,
         warmup: float = 0.1,
         weight_decay: float = 0.01,
-        scale: float = 20.0,
+        temperature: float = 0.05,
         layers: int | None = None,
         lora_rank: int | None = None,
         max_length: int | None = None,
@@ -130,7 +130,7 @@ class ContrastiveTuning(Tuning):
         self.learning_rate = learning_rate
         self.warmup = warmup
         self.weight_decay = weight_decay
-        self.scale = scale
+        self.temperature = temperature
         self.layers = layers
         self.lora_rank = lora_rank
         self.max_length = max_length
@@ -147,7 +147,7 @@ class ContrastiveTuning(Tuning):
         from xclassic.features.pair_loss import PairLoss
 
         tokens = model.network.tokenize(self._texts(target.classes))[0]
-        loss = PairLoss(model, tokens, target.Y, rows, negatives=self.negatives, scale=self.scale)
+        loss = PairLoss(model, tokens, target.Y, rows, negatives=self.negatives, temperature=self.temperature)
         return loss, loss
 
     def _texts(self, classes: NDArray[Any]) -> NDArray[np.object_]:

@@ -33,13 +33,13 @@ class LevelLoss:
         Where the vectors of the nodes begin.
     beam : int
         Nodes of a level whose children are candidates of the next, for each row.
-    scale : float
+    temperature : float
     """
 
     def __init__(
-        self, model: TunedNetwork, Y: csr_array, tree: LabelTree, vectors: Any, *, beam: int, scale: float
+        self, model: TunedNetwork, Y: csr_array, tree: LabelTree, vectors: Any, *, beam: int, temperature: float
     ) -> None:
-        self.model, self.Y, self.tree, self.beam, self.scale = model, Y, tree, beam, scale
+        self.model, self.Y, self.tree, self.beam, self.temperature = model, Y, tree, beam, temperature
         self.targets = tree.node_targets(Y)
         self.key: tuple[NDArray[Any], ...] = (tree.child_ptr, tree.label)
         model.vectors = Parameter(torch.tensor(vectors, device=model.device))
@@ -66,7 +66,7 @@ class LevelLoss:
             # A whole level is read where it lies; its gradient is then a product too.
             whole = nodes.size == nodes[-1] - nodes[0] + 1
             chosen = slice(nodes[0], nodes[-1] + 1) if whole else to_device(nodes, rows.device)
-            return self.scale * (rows @ self.model.vectors[chosen].T)
+            return rows @ self.model.vectors[chosen].T / self.temperature
 
     def best(self, scores: Tensor) -> Ints:
         """Return the columns that are among the best `beam` of a row."""

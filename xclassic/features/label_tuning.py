@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class LabelTuning(Tuning):
     r"""Train an encoder on the labels of texts, coarse to fine over a label tree.
 
-    Every node of the tree has a vector :math:`w`, and the score of a node for a text is :math:`s\, w \cdot x`, where
+    Every node of the tree has a vector :math:`w`, and the score of a node for a text is :math:`w \cdot x / \tau`, where
     :math:`x` is the row of the text at unit length. On each level training minimizes the mean of :math:`-\log p` over
     the nodes that hold labels of the text, where p is the softmax over the candidates of the level: the children of
     the true nodes above, and of the `beam` best nodes above. So labels are told from those that are hard to tell from
@@ -58,8 +58,8 @@ class LabelTuning(Tuning):
     beam : int, default=20
         Nodes of a level whose children are candidates of the next, for each text. All texts of a batch share their
         candidates. At least 1.
-    scale : float, default=20.0
-        The factor s of the scores, above 0: the inverse of a temperature.
+    temperature : float, default=0.05
+        What scores are divided by, :math:`\tau`, above 0. Lower ones make candidates near the best one count more.
     layers : int, optional
         Train only so many upper layers. The ones below are then computed without gradients, which saves two thirds of
         their time. By default all weights learn.
@@ -125,7 +125,7 @@ class LabelTuning(Tuning):
         branching: int = 16,
         max_leaf: int = 100,
         beam: int = 20,
-        scale: float = 20.0,
+        temperature: float = 0.05,
         layers: int | None = None,
         lora_rank: int | None = None,
         max_length: int | None = None,
@@ -144,7 +144,7 @@ class LabelTuning(Tuning):
         self.branching = branching
         self.max_leaf = max_leaf
         self.beam = beam
-        self.scale = scale
+        self.temperature = temperature
         self.layers = layers
         self.lora_rank = lora_rank
         self.max_length = max_length
@@ -166,7 +166,9 @@ class LabelTuning(Tuning):
         frozen = model.frozen_rows(model.texts(rows))
         tree = self._tree(frozen, Y[rows])
         reached = tree.node_targets(Y[rows])
-        return LevelLoss(model, Y, tree, label_vectors(frozen, reached), beam=self.beam, scale=self.scale), None
+        return LevelLoss(
+            model, Y, tree, label_vectors(frozen, reached), beam=self.beam, temperature=self.temperature
+        ), None
 
     def _tree(self, rows: Any, Y: csr_array) -> LabelTree:
         """Return the tree over the labels, which groups them by the mean of their rows."""

@@ -31,7 +31,7 @@ class PairLoss:
         The rows that are trained on.
     negatives : int
         Hard negatives of a row.
-    scale : float
+    temperature : float
 
     Attributes
     ----------
@@ -48,10 +48,10 @@ class PairLoss:
         rows: NDArray[np.int64],
         *,
         negatives: int,
-        scale: float,
+        temperature: float,
     ) -> None:
         self.model, self.label_tokens, self.Y, self.trained = model, label_tokens, Y, rows
-        self.negatives, self.scale = min(negatives, Y.shape[1]), scale
+        self.negatives, self.temperature = min(negatives, Y.shape[1]), temperature
         lengths = np.fromiter(map(len, label_tokens), np.int64, len(label_tokens))
         self.key: tuple[NDArray[Any], ...] = (np.concatenate(label_tokens), lengths)
         self.arrays: Arrays = {}
@@ -73,7 +73,7 @@ class PairLoss:
         rows = self.model.rows(self.model.texts(batch.rows)).float()
         columns = self.model.rows([self.label_tokens[label] for label in labels]).float()
         with torch.autocast(rows.device.type, enabled=False):
-            scores = self.scale * rows @ columns.T
+            scores = rows @ columns.T / self.temperature
         own = np.searchsorted(labels, batch.labels)
         others = self.Y[batch.rows][:, labels].toarray() > 0  # Labels of a row are no negatives of it.
         others[np.arange(own.size), own] = False

@@ -56,7 +56,7 @@ class Tuning(BaseEstimator):
     learning_rate: float
     warmup: float
     weight_decay: float
-    scale: float
+    temperature: float
     layers: int | None
     lora_rank: int | None
     max_length: int | None
@@ -72,7 +72,7 @@ class Tuning(BaseEstimator):
         for name in ("layers", "lora_rank", "max_length"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), minimum=1, integer=True)
-        for name in ("learning_rate", "scale"):
+        for name in ("learning_rate", "temperature"):
             check_number(name, getattr(self, name), minimum=0, inclusive=False)
         check_number("weight_decay", self.weight_decay, minimum=0)
         for name in ("warmup", "validation"):
