@@ -1,5 +1,7 @@
 """TreeEmbedding under squared loss: half-steps against a dense twin, limits that are other models, planted data."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -42,7 +44,7 @@ def started(X, Y, n_components):
     slow = SlowTree(X.astype(float), Y.toarray(), paths, [level.weight for level in levels], MU, RHO, NU)
     for depth in range(len(levels)):
         fit_nodes(X, levels, depth, 0.0, NU, RUNNING)
-    for above, level in zip(levels, levels[1:], strict=False):
+    for above, level in pairwise(levels):
         level.shift, level.slope = np.zeros((len(above.nodes), level.nodes.shape[1])), above.nodes.astype(float)
     slow.start([level.encoder for level in levels], [level.nodes for level in levels])
     return levels, slow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,16 +21,19 @@ from xclassic.label_tree.search import TreeModel, search
 from xclassic.label_tree.tree import LabelTree
 from xclassic.linalg.label_vectors import label_vectors
 from xclassic.linalg.ridge import with_bias
+from xclassic.networks.torch_support import import_torch, memory_errors
 from xclassic.neural.tree_levels import Level, even_tree, level_weights, level_widths, new_levels
-from xclassic.neural.tree_squares import alternate_levels, coupling
+from xclassic.neural.tree_squares import alternate_levels, coupling, scoring_vectors
 from xclassic.neural.tree_weights import FeatureWeights, node_weights
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.storage.arrays import FINITE, stored_array, with_prefix, without_prefix
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
-from xclassic.validation.parameters import check_number, check_numbers, check_type
+from xclassic.validation.parameters import check_choice, check_number, check_numbers, check_type
 
-SCORE = "hinge2"  # Under squared loss the log-likelihood of a node's target 1 falls with the square of 1 - score.
+# Path scores: under squared loss the log-likelihood of a node's target 1 falls with the square of 1 minus its score.
+SCORES = {"squared": "hinge2", "logistic": "sigmoid"}
+NU = {"squared": 1.0, "logistic": 0.1}
 
 
 class TreeEmbedding(ExplainableClassifier):
@@ -49,11 +54,18 @@ class TreeEmbedding(ExplainableClassifier):
     :math:`\exp(-\sum_h w_h \max(0, 1 - s_h)^2)` over the nodes of their paths, where :math:`w_h` is 1 for the label
     itself. With a tree of one level this is `LEML`.
 
+    With ``loss="logistic"`` the score :math:`s_u(x) = e_u \cdot z_h + b_u` is the log-odds that a row which reaches the
+    parent of u also reaches u, as in `PLT`. Squares are replaced by logistic losses, over the children of the nodes
+    that a row reaches, and labels are ranked by their probability, the product along the path.
+
     Parameters
     ----------
     n_components : int or sequence of int, default=200
         Width of the vectors of labels; each level above has half of the one below. A sequence gives the width of each
         level, from the one below the root, and may not descend. No level is wider than it has nodes.
+    loss : {"squared", "logistic"}, default="squared"
+        Squared loss has closed forms and takes seconds. Logistic loss is trained on PyTorch (the extra ``neural``),
+        takes minutes, starts from the squared solution, and gives probabilities.
     tree : LabelTree, optional
         Take this tree, such as a catalog, instead of grouping labels by balanced k-means. Every label with a row must
         be in it. A saved model keeps its tree, not this parameter.
@@ -71,16 +83,33 @@ class TreeEmbedding(ExplainableClassifier):
         Weight :math:`\rho` of the private residuals, at least 0. A residual that costs nothing decouples its node, so
         that 0 makes the levels independent; a large one lets `mu` act in full. Only :math:`\mu\rho / (\mu + \rho)`
         counts.
-    nu : float, default=1.0
-        Penalty :math:`\nu` of encoders, vectors and projections, above 0.
+    nu : float, optional
+        Penalty :math:`\nu` of encoders, vectors and projections, above 0; by default 1 for squared and 0.1 for logistic
+        loss.
     rounds : int, default=5
         Alternations of fitting projections, encoders and vectors, at least 1.
     path : float, default=0.2
-        Weight of the levels above in the score of a label, at least 0: :math:`w_h` is this times :math:`\lambda_h`,
-        divided by the weight of the level of labels. 0 ranks by the scores of labels alone, and wants ``beam=None``.
+        Weight of the levels above in the score of a label under squared loss, at least 0: :math:`w_h` is this times
+        :math:`\lambda_h`, divided by the weight of the level of labels. 0 ranks by the scores of labels alone, and
+        wants ``beam=None``.
     beam : int or None, default=20
         Nodes kept on each level of a search. More is a little more accurate and slower; None gives the exactly best
         labels.
+    epochs : int, default=20
+        Most passes over the rows under logistic loss; 0 keeps the start.
+    batch_size : int, default=128
+        Rows of a step.
+    learning_rate : float, default=0.003
+        Peak learning rate of AdamW, which rises over a tenth of the steps and then falls to 0.
+    validation : float, default=0.1
+        Share of the rows, at most 0.9, whose loss chooses the best epoch; 0 for none. Every label keeps a row to learn
+        from.
+    patience : int, default=3
+        Epochs without a better loss of these rows after which training ends.
+    checkpoint : str or path, optional
+        Folder to which training writes its state, and from which the same call continues.
+    device : str, optional
+        Where to train, such as "cuda" or "cpu"; by default on a GPU if there is one. Prediction needs no PyTorch.
     bias : float, default=1.0
         Value of a constant feature; 0 for none.
     normalize : bool, default=True
@@ -98,7 +127,10 @@ class TreeEmbedding(ExplainableClassifier):
         The encoders :math:`A_h^\top` of all levels side by side; the last row is that of the constant feature.
     model_ : TreeModel or None
         The tree with all leaves on its lowest level, and the models of its nodes over codes: the vectors scaled by
-        :math:`\sqrt{w_h}`, with :math:`1 - \sqrt{w_h}` as bias. None if no row has a label.
+        :math:`\sqrt{w_h}`, with :math:`1 - \sqrt{w_h}` as bias, or the vectors and biases of logistic loss. None if no
+        row has a label.
+    curve_ : list of dict
+        For each epoch of logistic loss its number, the mean loss, and the score: minus the loss of held-out rows.
 
     See Also
     --------
@@ -107,19 +139,23 @@ class TreeEmbedding(ExplainableClassifier):
 
     Notes
     -----
-    Nobody has published this method; it is a proposal, read in the simplest way. Scores lie in [0, 1], but are not
-    probabilities. Labels without a training row are never predicted, and are left out of a tree that is given. Rows
-    without labels are negatives everywhere. Leaves that end above the lowest level get a chain of single children.
+    Nobody has published this method; it is a proposal, read in the simplest way. Scores lie in [0, 1];
+    those of squared loss are not probabilities. Labels without a training row are never predicted, and are left out of
+    a tree that is given. Rows without labels are negatives everywhere under squared loss, and left out under logistic
+    loss. Leaves that end above the lowest level get a chain of single children.
 
-    All half-steps have closed forms and need no matrix of rows by nodes. Residuals are eliminated, which leaves
-    :math:`\kappa = \mu \rho / (\mu + \rho)` as the weight of :math:`\|e_c - P_u e_u\|^2`. The best projection differs
-    from the padded identity by a matrix of rank one, so it is stored as two vectors, and maps :math:`e_u` to a mean of
-    itself and the mean of its children. A vector of a node is a ridge regression whose prior mean is
-    :math:`P_p e_p` of its parent p.
+    Under squared loss all half-steps have closed forms and need no matrix of rows by nodes. Residuals are eliminated,
+    which leaves :math:`\kappa = \mu \rho / (\mu + \rho)` as the weight of :math:`\|e_c - P_u e_u\|^2`. The best
+    projection differs from the padded identity by a matrix of rank one, so it is stored as two vectors, and maps
+    :math:`e_u` to a mean of itself and the mean of its children. A vector of a node is a ridge regression whose prior
+    mean is :math:`P_p e_p` of its parent p.
 
     Cost: for each round and level, ``20 nnz(X) width``, and ``width^3`` for each inner node. Memory: for each level,
     its targets and ``width`` numbers for each row, feature and node, several times. A tree that is as deep as it has
-    labels has as many levels.
+    labels has as many levels. Logistic loss costs for each epoch ``width`` for each pair of a row and a child of a node
+    that it reaches, and for each step all weights, which are held four times.
+
+    The same seed gives the same model; on a GPU only with ``torch.use_deterministic_algorithms(True)``.
 
     References
     ----------
@@ -137,8 +173,9 @@ class TreeEmbedding(ExplainableClassifier):
     (1, 3)
     """
 
-    _not_saved = ("tree",)
+    _not_saved = ("tree", "checkpoint", "device")
 
+    curve_: list[dict[str, float]]
     map_: NDArray[np.float32]
     model_: TreeModel | None
 
@@ -146,16 +183,24 @@ class TreeEmbedding(ExplainableClassifier):
         self,
         n_components: int | list[int] = 200,
         *,
+        loss: str = "squared",
         tree: LabelTree | None = None,
         branching: int = 2,
         max_leaf: int = 16,
         level_weights: float | list[float] = 0.5,
         mu: float = 2.0,
         rho: float = 2.0,
-        nu: float = 1.0,
+        nu: float | None = None,
         rounds: int = 5,
         path: float = 0.2,
         beam: int | None = 20,
+        epochs: int = 20,
+        batch_size: int = 128,
+        learning_rate: float = 0.003,
+        validation: float = 0.1,
+        patience: int = 3,
+        checkpoint: str | Path | None = None,
+        device: str | None = None,
         bias: float = 1.0,
         normalize: bool = True,
         n_jobs: int | None = None,
@@ -163,6 +208,7 @@ class TreeEmbedding(ExplainableClassifier):
         verbose: int = 0,
     ) -> None:
         self.n_components = n_components
+        self.loss = loss
         self.tree = tree
         self.branching = branching
         self.max_leaf = max_leaf
@@ -173,6 +219,13 @@ class TreeEmbedding(ExplainableClassifier):
         self.rounds = rounds
         self.path = path
         self.beam = beam
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.validation = validation
+        self.patience = patience
+        self.checkpoint = checkpoint
+        self.device = device
         self.bias = bias
         self.normalize = normalize
         self.n_jobs = n_jobs
@@ -192,27 +245,56 @@ class TreeEmbedding(ExplainableClassifier):
             check_number("level_weights", self.level_weights, minimum=0.01, maximum=1)
         for name in ("mu", "rho", "path", "bias"):
             check_number(name, getattr(self, name), minimum=0)
-        check_number("nu", self.nu, minimum=0, inclusive=False)
+        if self.nu is not None:
+            check_number("nu", self.nu, minimum=0, inclusive=False)
         check_number("rounds", self.rounds, minimum=1, integer=True)
+        check_choice("loss", self.loss, tuple(SCORES))
+        for name, least in (("epochs", 0), ("batch_size", 1), ("patience", 1)):
+            check_number(name, getattr(self, name), minimum=least, integer=True)
+        check_number("learning_rate", self.learning_rate, minimum=0, inclusive=False)
+        check_number("validation", self.validation, minimum=0, maximum=0.9)
+        check_type("checkpoint", self.checkpoint, (str, PathLike), "a string or a path")
+        check_type("device", self.device, (str,), "a string or None")
         if self.beam is not None:
             check_number("beam", self.beam, minimum=1, integer=True)
 
+    @property
+    def _probabilistic(self) -> bool:  # type: ignore[override]
+        return self.loss == "logistic"
+
     def _fit(self, X: Features, Y: csr_array) -> None:
+        if self.loss == "logistic":
+            import_torch("TreeEmbedding(loss='logistic')")
         X = self._prepare(X)
+        self.curve_ = []
         self.map_, self.model_ = np.zeros((X.shape[1] + 1, 0), np.float32), None
         labels = np.unique(Y.indices)
         if not labels.size:
             return
-        seeds = spawn_seeds(self.random_state, 2).tolist()
+        seeds = spawn_seeds(self.random_state, 3).tolist()
         tree = even_tree(self._tree(X, Y, labels, seeds[1] % 2**32), labels)
         widths, weights = level_widths(tree, self.n_components), level_weights(tree, self.level_weights)
         X = with_bias(X, self.bias)
         levels = new_levels(tree, Y, widths, weights, X.shape[1], seeds[0])
-        fit = partial(alternate_levels, X, kappa=coupling(self.mu, self.rho), nu=self.nu, rounds=self.rounds)
+        kappa = coupling(self.mu, self.rho)
+        nu = NU[self.loss] if self.nu is None else self.nu
+        fit = partial(alternate_levels, X, kappa=kappa, nu=nu, rounds=self.rounds)
         with blas_threads(1):  # The model must not depend on how BLAS shares its work.
             (levels,) = run_tasks(partial(_fit_levels, fit), [levels], description="fitting", verbose=self.verbose)
+        if self.loss == "logistic":
+            vectors, biases = self._trained(X, Y, levels, kappa, nu, seeds[2] % 2**32)
+        else:
+            vectors, biases = scoring_vectors(levels, self.path)
         self.map_ = np.concatenate([level.encoder for level in levels], axis=1)
-        self.model_ = TreeModel(tree, self._scoring_weights(tree, levels))
+        self.model_ = TreeModel(tree, node_weights(tree, vectors, biases))
+
+    def _trained(self, X: Features, Y: csr_array, levels: list[Level], kappa: float, nu: float, seed: int) -> Any:
+        """Train levels on PyTorch in place, and return vectors and biases of their nodes."""
+        from xclassic.neural.tree_logistic import fit_logistic
+
+        with memory_errors("lower batch_size or n_components, or use device='cpu'"):
+            vectors, biases, self.curve_ = fit_logistic(self, X, Y, levels, kappa, nu, seed)
+        return vectors, biases
 
     def _tree(self, X: Features, Y: csr_array, labels: NDArray[Any], seed: int) -> LabelTree:
         """Return the tree that is given, or one that groups the labels with rows."""
@@ -230,21 +312,14 @@ class TreeEmbedding(ExplainableClassifier):
             **workers,
         )
 
-    def _scoring_weights(self, tree: LabelTree, levels: list[Level]) -> Any:
-        """Return models whose margins m give ``(1 - m)^2 = w (1 - s)^2``."""
-        weights = np.array([level.weight for level in levels])
-        roots = np.sqrt(self.path * weights / weights[-1])
-        roots[-1] = 1
-        vectors = [np.float32(root) * level.nodes for root, level in zip(roots, levels, strict=True)]
-        biases = [np.full(len(level.nodes), 1 - root, np.float32) for root, level in zip(roots, levels, strict=True)]
-        return node_weights(tree, vectors, biases)
-
     # Prediction
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         if self.model_ is None:
             return TopK.empty(X.shape[0], k)
-        return search([self.model_], self._codes(X), k, score=SCORE, beam=self.beam, labels=labels, stop=stop)
+        return search(
+            [self.model_], self._codes(X), k, score=SCORES[self.loss], beam=self.beam, labels=labels, stop=stop
+        )
 
     def _codes(self, X: Features) -> NDArray[np.float32]:
         """Return the codes of all levels, shape (n_rows, n_codes)."""
@@ -257,7 +332,7 @@ class TreeEmbedding(ExplainableClassifier):
         weights: Any = FeatureWeights(self.model_.weights, self.map_, self.bias)
         model = TreeModel(self.model_.tree, weights)
         names = self.classes_ if label_names is None and model.tree.names is None else label_names
-        path = explain_path(model, 0, row, label, names, score=SCORE, beam=self.beam)
+        path = explain_path(model, 0, row, label, names, score=SCORES[self.loss], beam=self.beam)
         kept = bool(path) and path[-1].kept
         return float(np.exp(sum(step.contribution for step in path))) if kept else 0.0, 1, path
 
@@ -276,9 +351,10 @@ class TreeEmbedding(ExplainableClassifier):
         if self.model_ is not None:
             arrays |= with_prefix("tree.", self.model_.tree.arrays())
             arrays |= with_prefix("weights.", self.model_.weights.arrays())
-        return arrays, {"has_labels": self.model_ is not None}
+        return arrays, {"has_labels": self.model_ is not None, "curve": self.curve_}
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
+        self.curve_ = list(metadata["curve"])
         self.map_, self.model_ = stored_array(arrays, "map", np.float32, (self.n_features_in_ + 1, None), FINITE), None
         if metadata["has_labels"]:
             tree, weights = without_prefix("tree.", arrays), without_prefix("weights.", arrays)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
 
-from xclassic.linalg.low_rank import least_squares_features
+from xclassic.linalg.low_rank import Array, least_squares_features
 from xclassic.neural.tree_levels import Level
 from xclassic.parallel import StopByte
 from xclassic.validation.features import Features
@@ -105,6 +105,18 @@ def fit_nodes(X: Features, levels: list[Level], depth: int, kappa: float, nu: fl
     else:
         solved = solve(gram, right.T, assume_a="pos").T
     level.nodes = np.ascontiguousarray(solved, np.float32)
+
+
+def scoring_vectors(levels: list[Level], path: float) -> tuple[list[Array], list[Array]]:
+    """Return vectors and biases of nodes whose margins m have ``(1 - m)^2 = w (1 - s)^2`` for scores s.
+
+    The weight w is 1 for the lowest level, and `path` times its share of the weight of that level for the others.
+    """
+    weights = np.array([level.weight for level in levels])
+    roots = np.sqrt(path * weights / weights[-1]).astype(np.float32)
+    roots[-1] = 1
+    vectors = [root * level.nodes for root, level in zip(roots, levels, strict=True)]
+    return vectors, [np.full(len(level.nodes), 1 - root) for root, level in zip(roots, levels, strict=True)]
 
 
 def projected(above: Level, level: Level) -> Doubles:

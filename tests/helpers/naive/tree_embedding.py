@@ -88,3 +88,19 @@ class SlowTree:
     @property
     def kappa(self):
         return self.mu * self.rho / (self.mu + self.rho) if self.mu else 0.0
+
+
+def logistic_loss(codes, vectors, biases, Y, tree, weights):
+    """The prediction loss of a probabilistic label tree, row by row and node by node; an only child is certain."""
+    paths, total = tree.paths(), 0.0
+    for i, labels in enumerate(Y):
+        reached = {0, *paths[np.flatnonzero(labels)].ravel().tolist()}
+        for node in range(1, tree.n_nodes):
+            parent = tree.parent[node]
+            if parent not in reached or np.sum(tree.parent == parent) == 1:
+                continue
+            h = np.searchsorted(tree.level_ptr, node, side="right") - 2
+            place = node - tree.level_ptr[h + 1]
+            margin = vectors[h][place] @ codes[h][i] + biases[h][place]
+            total += weights[h] * np.log(1 + np.exp(-margin if node in reached else margin))
+    return total
