@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,6 +52,12 @@ class Plan:
         Folder to write the state to every `CHECKPOINT_STEPS` steps, after each epoch and at an interrupt, and to
         continue from.
     verbose : bool
+    coupled : bool
+        Whether weight decay is a term of the gradient, as in Adam, and not decoupled from it, as in AdamW.
+    averaging : float
+        Decay of the moving average of the weights, which is what is validated and kept; 0 keeps the last weights.
+    judges_start : bool
+        Whether the weights before training are validated too, as those of epoch 0, and kept if none are better.
     """
 
     epochs: int
@@ -63,6 +70,9 @@ class Plan:
     seed: int
     checkpoint: Path | None
     verbose: bool
+    coupled: bool = False
+    averaging: float = 0.0
+    judges_start: bool = False
 
 
 class EpochState(Protocol):
@@ -132,11 +142,13 @@ def train(
     with seeded(plan.seed, model.device), half_products(model, plan.bfloat16) as full:
         run = _Run(model, loss, sampler, plan, data_key, full, state)
         run.resume()
+        if plan.judges_start and validate is not None and not run.progress.curve:
+            run.judge({"epoch": 0}, validate)
         for epoch in range(run.progress.epoch, plan.epochs):
             if run.progress.epoch - 1 - run.progress.best_epoch >= plan.patience and validate is not None:
                 break
             run.one_epoch(epoch)
-            run.close_epoch(None if validate is None else validate())
+            run.close_epoch(validate)
         run.restore_best()
         return run.progress.curve
 
@@ -157,7 +169,8 @@ class _Run:
         self.model, self.loss, self.sampler, self.plan, self.data_key = model, loss, sampler, plan, data_key
         self.weights = {name: full.get(p, p) for name, p in model.named_parameters() if p.requires_grad}
         self.halves = {half: whole for half, whole in full.items() if whole.requires_grad}
-        self.optimizer = torch.optim.AdamW(
+        optimizer = torch.optim.Adam if plan.coupled else torch.optim.AdamW
+        self.optimizer = optimizer(
             self.weights.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
         )
         n_steps = plan.epochs * sampler.n_batches
@@ -166,6 +179,7 @@ class _Run:
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
         self.state = state
+        self.average: dict[str, Tensor] = {}
         self.moving = False  # True while weights and progress are not of the same step.
 
     def one_epoch(self, epoch: int) -> None:
@@ -198,11 +212,36 @@ class _Run:
         torch.nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.add_to_average()
         refresh(self.halves)
         self.progress.loss_sum += loss
         self.progress.batch += 1
         self.progress.step += 1
         self.moving = False
+
+    def add_to_average(self) -> None:
+        """Move the average towards the weights; it begins with those of the first step."""
+        if self.plan.averaging:
+            for name, weight in self.weights.items():
+                average = self.average.setdefault(name, weight.detach().clone())
+                average.lerp_(weight.detach(), 1 - self.plan.averaging)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Give the model the average of its weights within the block."""
+        own = {name: weight.detach().clone() for name, weight in self.weights.items()} if self.average else {}
+        self.put(self.average)
+        try:
+            yield
+        finally:
+            self.put(own)
+
+    def put(self, weights: dict[str, Tensor]) -> None:
+        """Give the model these weights."""
+        with torch.no_grad():
+            for name, tensor in weights.items():
+                self.weights[name].copy_(tensor)
+        refresh(self.halves)
 
     def add_gradients(self, batch: Any) -> float:
         """Add up the gradients of a batch, and return its mean loss."""
@@ -222,25 +261,28 @@ class _Run:
             raise ValueError(f"The loss is {total} at step {self.progress.step}; lower learning_rate.")
         return total
 
-    def close_epoch(self, score: float | None) -> None:
+    def close_epoch(self, validate: Callable[[], float] | None) -> None:
         """Record the results of the epoch, and keep its weights if they are the best."""
         progress = self.progress
         entry = {"epoch": progress.epoch + 1, "loss": progress.loss_sum / max(1, progress.batch)}
-        earlier = max((old["score"] for old in progress.curve if "score" in old), default=-np.inf)
-        if score is not None:
-            entry["score"] = score
-            if score >= earlier:
-                progress.best_epoch = progress.epoch
-                self.best = {name: p.detach().clone() for name, p in self.weights.items()}
-        progress.curve.append(entry)
+        self.judge(entry, validate)
         progress.epoch, progress.batch, progress.loss_sum = progress.epoch + 1, 0, 0.0
         self.save()
 
+    def judge(self, entry: dict[str, float], validate: Callable[[], float] | None) -> None:
+        """Add an entry with its score to the curve, and keep the weights if they are the best."""
+        earlier = max((old["score"] for old in self.progress.curve if "score" in old), default=-np.inf)
+        if validate is not None:
+            with self.averaged():
+                entry["score"] = validate()
+                if entry["score"] >= earlier:
+                    self.progress.best_epoch = int(entry["epoch"]) - 1
+                    self.best = {name: p.detach().clone() for name, p in self.weights.items()}
+        self.progress.curve.append(entry)
+
     def restore_best(self) -> None:
-        """Give the model the weights of its best epoch."""
-        with torch.no_grad():
-            for name, tensor in self.best.items():
-                self.weights[name].copy_(tensor)
+        """Give the model the weights of its best epoch, or without validation the last ones."""
+        self.put(self.best or self.average)
         self.model.eval()
 
     # Checkpoints
@@ -255,7 +297,7 @@ class _Run:
             if p in self.optimizer.state
             for kind in ("exp_avg", "exp_avg_sq")
         }
-        parts = {"weights": self.weights, "best": self.best, "moments": moments}
+        parts = {"weights": self.weights, "best": self.best, "moments": moments, "average": self.average}
         arrays: Arrays = {f"{part}.safetensors": _as_bytes(tensors) for part, tensors in parts.items()}
         if self.state is not None:
             arrays |= with_prefix("epoch.", self.state.arrays)
@@ -273,11 +315,10 @@ class _Run:
                 "folder, or remove it to start anew."
             )
         self.progress = Progress(**header["progress"])
-        parts = {part: _from_bytes(arrays, part, self.model.device) for part in ("weights", "best", "moments")}
-        with torch.no_grad():
-            for name, parameter in self.weights.items():
-                parameter.copy_(parts["weights"][name])
-        self.best = parts["best"]
+        names = ("weights", "best", "moments", "average")
+        parts = {part: _from_bytes(arrays, part, self.model.device) for part in names}
+        self.put(parts["weights"])
+        self.best, self.average = parts["best"], parts["average"]
         for name, parameter in self.weights.items():
             if f"exp_avg.{name}" in parts["moments"]:
                 self.optimizer.state[parameter] = {
@@ -287,7 +328,6 @@ class _Run:
                 }
         if self.state is not None:
             self.state.arrays = without_prefix("epoch.", arrays)
-        refresh(self.halves)
 
 
 def _as_bytes(tensors: dict[str, Tensor]) -> NDArray[np.uint8]:
