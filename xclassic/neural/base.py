@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from os import PathLike
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from xclassic.validation.parameters import check_number, check_type
 
 LEAST = {"epochs": 0, "batch_size": 1, "patience": 1, "random_state": 0}
 LOADING = fork_safe_lock()
-VALIDATED_AT_ONCE = 1024  # Rows whose scores of all labels are held in validation.
+VALIDATED_AT_ONCE = 256  # Rows whose scores of all labels are held in validation.
 DESCRIPTIONS = PARAMETERS | {
     "epochs": """int, default={}
         Most passes over the training rows.""",
@@ -78,7 +78,7 @@ class NetworkClassifier(XMCClassifier):
 
     _probabilistic = True
     _rows_per_task = sys.maxsize  # PyTorch has threads of its own.
-    _not_saved = ("checkpoint", "device")
+    _not_saved: ClassVar[tuple[str, ...]] = ("checkpoint", "device")
 
     epochs: int
     batch_size: int

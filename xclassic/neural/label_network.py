@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ class Body(torch.nn.Module):
         raise NotImplementedError
 
     def lengths(self, X: Any) -> NDArray[np.integer] | None:
-        """Return the number of tokens of each row, if rows of similar length should be computed together."""
+        """Return the number of tokens that each row is padded to, if rows of one length should be computed together."""
         return None
 
     def key_parts(self, X: Any) -> list[NDArray[Any]]:
@@ -150,6 +151,8 @@ def fit_network(clf: NetworkClassifier, network: LabelNetwork, X: Any, Y: csr_ar
 def precision_at_1(network: LabelNetwork, X: Any, Y: csr_array, rows: Ints) -> float:
     """Return the share of some rows whose best label is one of theirs."""
     network.eval()
+    lengths = network.body.lengths(X)
+    rows = rows if lengths is None else rows[np.argsort(lengths[rows], kind="stable")]
     best = []
     with torch.inference_mode():
         for part in cut(rows, VALIDATED_AT_ONCE):
@@ -159,12 +162,13 @@ def precision_at_1(network: LabelNetwork, X: Any, Y: csr_array, rows: Ints) -> f
 
 
 def hidden_rows(body: Body, X: Any) -> NDArray[np.float32]:
-    """Return what a body makes of each row, shape (n_rows, width)."""
-    n_rows = X.shape[0]
+    """Return what a body makes of each row, shape (n_rows, width), which does not depend on the other rows."""
+    n_rows, lengths = X.shape[0], body.lengths(X)
     hidden = np.empty((n_rows, body.width), np.float32)
     device = next(body.parameters()).device
+    groups = [np.arange(n_rows)] if lengths is None else [np.flatnonzero(lengths == n) for n in np.unique(lengths)]
     with torch.inference_mode():
-        for rows in cut(np.arange(n_rows), AT_ONCE):
+        for rows in chain.from_iterable(cut(group, AT_ONCE) for group in groups):
             filled = np.resize(rows, AT_ONCE)
             hidden[rows] = body(body.inputs(X, filled, device))[: rows.size].float().cpu().numpy()
     return hidden

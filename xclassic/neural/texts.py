@@ -25,6 +25,7 @@ class Texts:
         self.lengths = np.fromiter(map(len, ids), np.int64, len(ids))
         self.starts = np.concatenate(([0], np.cumsum(self.lengths)))
         self.flat = np.fromiter((token for row in ids for token in row), np.int64, int(self.starts[-1]))
+        self.shape = (len(ids),)
         self.pad = pad
 
     def batch(self, rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
