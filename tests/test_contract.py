@@ -100,6 +100,66 @@ def fitted_t5(tokenizer):
     return test.make().fit(*test.data())
 
 
+@without(
+    {
+        "test_fit_solves_the_block_diagonal_problem": BY_MATRICES,
+        "test_features_sparse_and_dense_rank_the_same": BY_MATRICES,
+        "test_labels_permuted_permute_the_predictions": BY_MATRICES,
+        "test_labels_by_name_and_class_vectors_train_the_same_model": BY_MATRICES,
+        "test_predict_topk_of_a_batch_equals_that_of_its_rows": "test_xml_cnn.py checks it for texts",
+        "test_predict_topk_does_not_depend_on_chunks": "test_xml_cnn.py checks it for texts",
+        "test_all_scores_are_finite_and_rank_as_predictions": BY_MATRICES,
+        "test_restriction_keeps_allowed_labels_and_scores": "test_xml_cnn.py checks it for texts",
+        "test_restriction_prefers_the_best_allowed": "test_xml_cnn.py checks it for texts",
+        "test_predict_topk_rejects_bad_restrictions": BY_MATRICES,
+        "test_model_does_not_depend_on_n_jobs": "n_jobs is not used",
+        "test_model_does_not_depend_on_the_backend": "n_jobs is not used",
+        "test_predictions_do_not_depend_on_the_backend": "n_jobs is not used",
+        "test_threads_fit_and_predict_at_once": "training draws from the random state that threads share",
+        "test_model_does_not_depend_on_the_form_of_the_input": BY_MATRICES,
+        "test_save_and_load": "test_xml_cnn.py checks it for texts",
+        "test_fit_takes_unusual_data": BY_MATRICES,
+        "test_rows_without_features_and_labels": BY_MATRICES,
+        "test_fit_rejects_bad_data": BY_MATRICES,
+        "test_numbers_that_overflow_are_refused_or_make_a_model": BY_MATRICES,
+        "test_predict_rejects_bad_queries": BY_MATRICES,
+        "test_scale_of_normalized_features_does_not_matter": BY_MATRICES,
+        "test_scale_of_raw_features_is_right_or_refused": BY_MATRICES,
+        "test_estimate_memory": "test_xml_cnn.py checks it for texts",
+        "test_prune_weights": "has no such method",
+        "test_cross_validation": "test_xml_cnn.py checks it for texts",
+        "test_ctrl_c_stops_a_fit": "runs no tasks",
+        "test_stop_byte_ends_every_task": "runs no tasks",
+    }
+)
+class TestXMLCNN(Contract):
+    @pytest.fixture(autouse=True)
+    def needs(self):
+        pytest.importorskip("torch")
+
+    @property
+    def estimator(self):
+        sizes = {"n_dimensions": 8, "n_filters": 4, "bottleneck": 8, "max_length": 16}
+        return xclassic.XMLCNN(**sizes, epochs=1, device=DEVICE)
+
+    @property
+    def fitted(self):
+        return fitted_cnn()
+
+    def data(self):
+        return TestT5Classifier().data()
+
+    def other_data(self):
+        return TestT5Classifier().other_data()
+
+
+@cache
+def fitted_cnn():
+    """Return one tiny network for all tests."""
+    test = TestXMLCNN()
+    return test.make().fit(*test.data())
+
+
 RECORDS = "predicts records, where the contract speaks of labels"
 OF_MEMBERS = "its estimators do the work, and each is under the contract itself"
 

@@ -65,7 +65,7 @@ def test_parameters_take_a_value_or_name_themselves(name):
                     model.fit(data, LABELS)
 
 
-@pytest.mark.parametrize("name", ["T5Classifier", "BertEncoder"])
+@pytest.mark.parametrize("name", ["T5Classifier", "XMLCNN", "BertEncoder"])
 def test_parameters_of_networks_take_a_value_or_name_themselves(name):
     pytest.importorskip("transformers")
     cls = registry.find_class(name)

@@ -15,7 +15,7 @@ from tests.helpers.public_calls import COUNTED, COUNTS, MATRICES, RANKINGS, TAKE
 from xclassic import TopK, datasets, features, instance_tree, label_tree, metrics
 
 BELONGS_TO_OTHERS = {  # their own tests cover what they take for a matrix: texts, records, tables
-    "T5Classifier", "FieldsClassifier", "BertEncoder", "TextFeatures", "write_xmc",
+    "T5Classifier", "XMLCNN", "FieldsClassifier", "BertEncoder", "TextFeatures", "write_xmc",
 }  # fmt: skip
 # Parameters that hold matrices or rankings.
 NAMED = {"X", "y", "Y", "Y_true", "Y_pred", "top", "tops", "vectors", "similarity", "scores", "revealed"}

@@ -54,6 +54,7 @@ from .neighbors.knn import KNN as KNN
 from .neighbors.sleec import SLEEC as SLEEC
 from .neural.t5 import T5Classifier as T5Classifier
 from .neural.tree_embedding import TreeEmbedding as TreeEmbedding
+from .neural.xml_cnn import XMLCNN as XMLCNN
 from .storage.folder import ModelFileError as ModelFileError
 from .storage.models import load as load
 from .storage.models import save as save

@@ -109,6 +109,12 @@ def t5(folder, **options):
     )
 
 
+def cnn():
+    """Return a tiny network of words."""
+    sizes = {"n_dimensions": 8, "n_filters": 4, "bottleneck": 8}
+    return xclassic.XMLCNN(**sizes, epochs=5, learning_rate=0.01, device="cpu")
+
+
 def bert(folder):
     """Return an encoder of a tiny BERT."""
     import torch
@@ -173,6 +179,7 @@ MODELS = {
     "Blend": lambda folder: blend(),
     "Blend-texts": lambda folder: blend_of_texts(),
     "FieldsClassifier": lambda folder: fields(),
+    "XMLCNN": lambda folder: on_texts(cnn()),
     "T5Classifier-name": lambda folder: on_texts(t5(folder)),
     "T5Classifier-code": lambda folder: on_texts(t5(folder, target="code", embeddings=np.eye(8), branching=3)),
     "TextFeatures": lambda folder: on_texts(features.TextFeatures()),

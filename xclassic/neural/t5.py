@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -20,6 +19,7 @@ from xclassic.label_tree.tree import LabelTree
 from xclassic.networks.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
 from xclassic.neural.targets import CodeTarget, FieldsTarget, NameTarget
 from xclassic.neural.trie import TokenTrie
+from xclassic.neural.words import warn_of_cuts
 from xclassic.parallel import StopByte, fork_safe_lock
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
@@ -348,7 +348,7 @@ class T5Classifier(XMCClassifier):
         network = load_network(self.model, self.tokenizer, self.random_state)
         self.trie_ = self._target.trie(network, self.classes_, self.label_names)
         tokens, self.n_truncated_ = network.encode(X, self.max_length)
-        _warn_of_cuts(self.n_truncated_, len(tokens), self.max_length)
+        warn_of_cuts(self.n_truncated_, len(tokens), self.max_length)
         self._network, self._stored = network, None
         try:
             with memory_errors(TRAINING_KNOBS):
@@ -368,7 +368,7 @@ class T5Classifier(XMCClassifier):
         with memory_errors("the model itself does not fit; use device='cpu'"):
             network = self._ready()
         tokens, n_cut = network.encode(X, self.max_length)
-        _warn_of_cuts(n_cut, len(tokens), self.max_length)
+        warn_of_cuts(n_cut, len(tokens), self.max_length)
         return self._search(tokens, k, labels)
 
     def _search(self, tokens: list[list[int]], k: int, labels: NDArray[np.int32] | None) -> TopK:
@@ -534,13 +534,3 @@ TRAINING_KNOBS = (
 )
 FILES = ("weights.safetensors", "tokenizer.json")
 NETWORK_METADATA = ("config", "special_tokens")
-
-
-def _warn_of_cuts(n_cut: int, n_texts: int, max_length: int) -> None:
-    if n_cut:
-        warnings.warn(
-            f"{n_cut} of {n_texts} texts have more than {max_length} tokens and were cut; raise max_length to read "
-            "them whole.",
-            UserWarning,
-            stacklevel=3,
-        )

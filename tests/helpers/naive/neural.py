@@ -63,3 +63,34 @@ def beam_search(model, tokens, sequences, beam, k, allowed=None):
     label_of = {tuple(s): j for j, s in enumerate(sequences)}
     predictions = sorted(((label_of[prefix], score) for prefix, score in beams), key=lambda pair: (-pair[1], pair[0]))
     return predictions[:k]
+
+
+def chunk_maxima(maps, lengths, n_chunks):
+    """Return the maxima of each map in each chunk of the places of its text, shape (n_texts, n_filters, n_chunks)."""
+    maxima = np.empty((*maps.shape[:2], n_chunks))
+    for i, length in enumerate(lengths):
+        for f in range(maps.shape[1]):
+            for c in range(n_chunks):
+                first, end = c * length // n_chunks, int(np.ceil((c + 1) * length / n_chunks))
+                maxima[i, f, c] = max(float(maps[i, f, place]) for place in range(first, end))
+    return maxima
+
+
+def text_cnn(body, tokens):
+    """Return what a `TextCNN` makes of one text: a window, a filter and a word at a time."""
+    tokens = tokens or [0]
+    vectors = body.words.weight[tokens].numpy()
+    pooled = []
+    for convolution in body.convolutions:
+        weight, bias = convolution.weight.numpy(), convolution.bias.numpy()
+        window = weight.shape[2]
+        maps = np.zeros((1, len(bias), len(tokens)))
+        for place in range(len(tokens)):
+            for offset in range(window):
+                word = place - window // 2 + offset
+                if 0 <= word < len(tokens):
+                    maps[0, :, place] += weight[:, :, offset] @ vectors[word]
+            maps[0, :, place] += bias
+        pooled.append(chunk_maxima(maps, [len(tokens)], body.n_chunks).ravel())
+    hidden = np.maximum(np.concatenate(pooled), 0)
+    return np.maximum(body.bottleneck.weight.numpy() @ hidden + body.bottleneck.bias.numpy(), 0)
