@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array, csr_array
+from scipy.sparse import csr_array
 
-import xclassic._kernels.nodes as kernels
-from xclassic._kernels.arguments import LOSSES
 from xclassic.base import Arrays, Metadata, Verify
 from xclassic.blocks.explaining import Row
 from xclassic.blocks.problem import BlockProblem
+from xclassic.blocks.shortlists import margins_of, train_on_shortlists
 from xclassic.blocks.weights import BlockWeights
 from xclassic.explanation import Names, Step
 from xclassic.linear.nearest_centroid import centroid_weights
 from xclassic.linear.one_vs_rest import OneVsRestLinear, label_steps, memory_of_blocks
 from xclassic.metrics.ranking import recall_at_k
-from xclassic.parallel import StopByte, run_tasks, spawn_seeds
+from xclassic.parallel import StopByte, run_tasks
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
@@ -31,8 +30,6 @@ PRIORS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1)  # What "auto" tries; of equal ones
 HELD_OUT = 5  # Every fifth row is held out for it,
 MOST_TRIED = 1000  # and at most this many of them are searched.
 ROWS = 512  # Rows of one task of the search.
-TASKS = 128  # Tasks of the training, of about equally many pairs.
-SCORES = 1 << 22  # Margins held at once per worker of a prediction.
 
 
 class Slice(OneVsRestLinear):
@@ -198,34 +195,18 @@ class Slice(OneVsRestLinear):
 
     def _classifiers(self, X: Features, Y: csr_array, shortlists: csr_array) -> BlockWeights:
         """Return a classifier of each label, trained on its rows and on those that have it on their shortlist."""
-        labels = np.unique(Y.indices)
-        reached = csc_array(shortlists + Y)[:, labels]
-        own = csc_array(Y)[:, labels]
-        reached.sort_indices()
-        own.sort_indices()
-        seeds = spawn_seeds(self.random_state, 1) + labels.astype(np.uint64)
-        train = partial(
-            _train,
+        return train_on_shortlists(
             BlockProblem(X, bias=self.bias),
-            reached,
-            own,
-            seeds,
-            loss=LOSSES.index("squared_hinge"),
-            cost=self.C,
+            Y,
+            shortlists,
+            C=self.C,
             eps=self.eps,
             max_passes=self.max_passes,
             prune=self.prune,
+            random_state=self.random_state,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
         )
-        cuts = np.searchsorted(reached.indptr, np.linspace(0, reached.nnz, TASKS + 1))
-        cuts = np.unique(np.concatenate([[0], cuts[1:-1], [len(labels)]]))
-        tasks = list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
-        parts = run_tasks(train, tasks, n_jobs=self.n_jobs, description="training", verbose=self.verbose)
-        features = np.concatenate([np.zeros(0, np.int32), *(part["features"] for part in parts)])
-        values = np.concatenate([np.zeros(0, np.float32), *(part["values"] for part in parts)])
-        biases = np.concatenate([np.zeros(0, np.float32), *(part["bias"] for part in parts)])
-        sizes = np.concatenate([np.zeros(1, np.int64), *(np.diff(part["chunk_feature_ptr"]) for part in parts)])
-        weights = csc_array((values, features, np.cumsum(sizes)), shape=(X.shape[1], len(labels)))
-        return BlockWeights.from_csc(weights, biases, labels)
 
     # Prediction
 
@@ -235,20 +216,8 @@ class Slice(OneVsRestLinear):
         if not listed.counts.any():
             return TopK.empty(X.shape[0], k)
         generative = np.where(listed.filled(), listed.scores, 0)
-        scores = (1 - self.alpha) * generative + self.alpha * self._margins(X, listed.ids, stop)
+        scores = (1 - self.alpha) * generative + self.alpha * margins_of(self.weights_, X, listed.ids, stop=stop)
         return TopK.from_csr(TopK(listed.ids, scores, listed.counts).to_csr(self.classes_.size), k)
-
-    def _margins(self, X: Features, ids: NDArray[np.int32], stop: StopByte) -> NDArray[np.float32]:
-        """Return what the classifiers of some labels of each row say of it; an id of -1 gives any number."""
-        lanes, margins = self.weights_.labels, np.zeros(ids.shape, np.float32)
-        lane_of = np.zeros(self.classes_.size, np.int64)
-        lane_of[lanes[lanes >= 0]] = np.flatnonzero(lanes >= 0)
-        step = max(1, SCORES // len(lanes))
-        for start in range(0, X.shape[0], step):
-            rows = slice(start, start + step)
-            scores = self.weights_.lane_scores(X[rows], stop=stop)
-            margins[rows] = np.take_along_axis(scores, lane_of[ids[rows]], axis=1)
-        return margins
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
         name = str((self.classes_ if label_names is None else label_names)[label])
@@ -295,33 +264,3 @@ def _recall(
 def _search(centroids: BlockWeights, X: Features, shortlist: int, start: int, stop: StopByte) -> Any:
     found = centroids.ranked(X[start : start + ROWS], shortlist, stop=stop)
     return found.counts, found.ids[found.filled()]
-
-
-def _train(
-    problem: BlockProblem,
-    reached: csc_array,
-    own: csc_array,
-    seeds: NDArray[np.uint64],
-    labels: tuple[int, int],
-    stop: StopByte,
-    **options: Any,
-) -> dict[str, NDArray[Any]]:
-    """Train some labels, each as the only child of a node that its rows and those of its shortlists reach."""
-    first, last = labels
-    rows, positive = reached[:, first:last], own[:, first:last]
-    return kernels.train_nodes(
-        problem.rows,
-        square_norms=problem.square_norms,
-        feature_of=problem.feature_of,
-        n_features=problem.n_features,
-        row_ptr=rows.indptr.astype(np.int64),
-        node_rows=rows.indices.astype(np.int32, copy=False),
-        row_mass=None,
-        child_ptr=np.arange(last - first + 1),
-        positive_ptr=positive.indptr.astype(np.int64),
-        positives=positive.indices.astype(np.int32, copy=False),
-        positive_mass=None,
-        seeds=seeds[first:last],
-        stop=stop,
-        **options,
-    )
