@@ -94,6 +94,11 @@ class LabelNetwork(torch.nn.Module):
         """Return the sum over rows of the mean loss of a label; `targets` has shape (n_rows, n_labels)."""
         return cross_entropy(self.output(self.body(inputs)), targets)
 
+    def loss_of(self, X: Any, Y: csr_array, rows: Ints) -> Tensor:
+        """Return the loss of some rows of the data."""
+        targets = to_device(Y[rows].toarray(), self.device)
+        return self.loss(self.body.inputs(X, rows, self.device), targets)
+
     def output_arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the weights, shape (width, n_labels), and biases of the layer of labels."""
         weight, bias = (p.detach().cpu().numpy() for p in (self.output.weight, self.output.bias))
@@ -106,7 +111,15 @@ def cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
     return losses.mean(dim=1).sum()
 
 
-def fit_network(clf: NetworkClassifier, network: LabelNetwork, X: Any, Y: csr_array) -> list[dict[str, float]]:
+def fit_network(
+    clf: NetworkClassifier,
+    network: LabelNetwork,
+    X: Any,
+    Y: csr_array,
+    *,
+    split: tuple[Ints, Ints] | None = None,
+    stage: str = "",
+) -> list[dict[str, float]]:
     """Train a network in place.
 
     Parameters
@@ -117,13 +130,17 @@ def fit_network(clf: NetworkClassifier, network: LabelNetwork, X: Any, Y: csr_ar
     X : object
         What ``_prepare`` made of the training rows.
     Y : csr_array, shape (n_rows, n_labels)
+    split : tuple of two ndarrays of int64, optional
+        The rows to train on, and those that choose the best epoch; by default what `split_rows` finds.
+    stage : str, optional
+        Folder within the checkpoint, for one of several networks.
 
     Returns
     -------
     list of dict
         The ``curve_`` of the classifier.
     """
-    trained, held = split_rows(Y, clf.validation, clf.random_state)
+    trained, held = split or split_rows(Y, clf.validation, clf.random_state)
     plan = Plan(
         epochs=clf.epochs,
         learning_rate=clf.learning_rate,
@@ -133,13 +150,12 @@ def fit_network(clf: NetworkClassifier, network: LabelNetwork, X: Any, Y: csr_ar
         patience=clf.patience,
         bfloat16=has_bfloat16(network.device),
         seed=clf.random_state,
-        checkpoint=None if clf.checkpoint is None else Path(clf.checkpoint),
+        checkpoint=None if clf.checkpoint is None else Path(clf.checkpoint, stage),
         verbose=bool(clf.verbose),
     )
 
     def loss(batch: RowBatch) -> Tensor:
-        targets = to_device(Y[batch.rows].toarray(), network.device)
-        return network.loss(network.body.inputs(X, batch.rows, network.device), targets)
+        return network.loss_of(X, Y, batch.rows)
 
     sampler = RowSampler(trained, network.body.lengths(X), clf.batch_size, clf.random_state)
     plain = {name: value for name, value in clf.get_params().items() if name not in (*clf._not_saved, *UNSEEN)}
