@@ -76,7 +76,7 @@ def small(name):
     """Return an estimator of few trees, learners or dimensions, to have few bytes."""
     wanted = {
         "n_trees": 2, "n_learners": 2, "n_components": 6, "n_dimensions": 6, "max_leaf": 4, "random_state": 3,
-        "branching": 3, "n_neighbors": 5, "n_bits": 9, "shortlist": 6,
+        "branching": 3, "n_neighbors": 5, "n_bits": 9, "shortlist": 6, "width": 8,
     }  # fmt: skip
     estimator = getattr(xclassic, name)()
     known = estimator.get_params()

@@ -50,7 +50,7 @@ def quick(name):
     estimator = getattr(xclassic, name)()
     if name == "CRAFTML":  # trees that cost little, of which few know too little
         return estimator
-    sizes = {"n_trees": 10, "n_learners": 3}
+    sizes = {"n_trees": 10, "n_learners": 3, "width": 64}
     known = estimator.get_params()
     return estimator.set_params(**{key: size for key, size in sizes.items() if known.get(key, 0) > size})
 

@@ -145,7 +145,7 @@ def margins_of(
     lane_of[weights.labels[used]] = used
     margins = np.zeros(ids.shape, np.float32)
     step = max(1, SCORES // max(1, len(weights.labels)))
-    for start in range(0, X.shape[0], step):
+    for start in range(0, X.shape[0] if used.size else 0, step):
         rows = slice(start, start + step)
         scores = weights.lane_scores(X[rows], stop=stop)
         margins[rows] = np.take_along_axis(scores, lane_of[ids[rows]], axis=1)
