@@ -221,8 +221,8 @@ class DeepXML(NetworkClassifier):
 
     def _word_vectors(self, rows: Features) -> Rows:
         """Return the first singular vectors of sparse rows, shape (n_features, at most width)."""
-        rank = min(self.width, *rows.shape) if self._sparse else 0
-        if rank == 0 or rows.nnz == 0:
+        rank = min(self.width, *rows.shape)
+        if isinstance(rows, np.ndarray) or rank == 0 or rows.nnz == 0:
             return np.empty((rows.shape[1], 0), np.float32)
         with blas_threads(1):  # The model must not depend on how BLAS shares its work.
             vectors = randomized_svd(rows, rank, n_iter=2, random_state=self.random_state)[2]
