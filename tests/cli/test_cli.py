@@ -308,6 +308,40 @@ def test_t5_reads_what_the_command_reads(run, books, t5_tokenizer):
     assert "reads texts; pass JSON lines" in run(f"train t5classifier bibtex --model o {network}", 2).err
 
 
+def test_t5_writes_fields(run, t5_tokenizer):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.T5Config(**SMALL, decoder_start_token_id=0)
+    transformers.T5ForConditionalGeneration(config).save_pretrained("t5")
+    rows = [
+        {"title": f"{brand} {kind}", "brand": brand, "group": "Food" if kind == "Tea" else "Home", "kind": kind}
+        for brand, kind in [("Acme", "Tea"), ("Bolt", "Tea"), ("Acme", "Lamp"), ("Bolt", None)]
+    ]
+    rows = [{**row, "tags": ["new", "big"] if i else []} for i, row in enumerate(rows)]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    run("--version")
+    how = (
+        f"--text-field title --base-model t5 --tokenizer {t5_tokenizer} --epochs 1 --device cpu --quiet --target fields"
+    )
+    named = "--fields brand=Brand,group=Group,kind=Kind,tags=Tags --path group,kind"
+    assert "T5Classifier, 4 points, 4 labels" in run(f"train t5classifier rows.jsonl {how} {named} --model m").out
+    lines = [json.loads(line) for line in run("predict m rows.jsonl -k 3 --format jsonl").out.splitlines()]
+    assert [set(record) for record in lines[0]["labels"]] == [{"brand", "group", "kind", "tags"}] * 3
+    assert all(isinstance(record["tags"], list) for line in lines for record in line["labels"])
+    text = run("predict m rows.jsonl -k 1").out.splitlines()
+    assert text[0].split("\t")[1].startswith("Brand: ")
+    found = json.loads(run("evaluate m rows.jsonl --json").out)
+    assert set(found["metrics"]) == {"brand", "group", "kind", "tags", "whole record"}
+    assert "whole record" in run("evaluate m rows.jsonl").out
+    options = "--label-field kind is for labels"
+    assert options.split()[0] in run(f"train t5classifier rows.jsonl {how} {named} --model n --label-field kind", 2).err
+    missing = run(f"train t5classifier rows.jsonl {how} --fields brand,maker --model n", 1).err
+    assert "the model predicts a field 'maker'; found are brand, group, kind, tags, title" in missing
+    wide = "".join(f"{row['title']},{row['brand']},{row['kind'] or ''}\n" for row in rows)
+    Path("rows.csv").write_text("title,brand,kind\n" + wide, encoding="utf-8")
+    assert "4 points" in run(f"train t5classifier rows.csv {how} --fields brand,kind --path= --model c").out
+    assert len(json.loads(run("info c --json").out)["params"]) > 10
+
+
 def test_predictions_as_text(run, model):
     lines = run(["predict", model, "bibtex", "-k", "3"]).out.splitlines()
     assert len(lines) == 2515

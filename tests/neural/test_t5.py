@@ -206,16 +206,105 @@ def test_fields_are_written_together(small):
     assert clf.score(table, table) == pytest.approx(np.mean(whole))
 
 
+def free_brands(n=240, seed=0):
+    """Records whose text names brand and path, where 4 of 32 combinations are left for the test."""
+    rng = np.random.default_rng(seed)
+    brands = ["Acme", "Bolt", "Coda", "Dune", "Echo", "Fern", "Gold", "Hive"]
+    paths = [("Food", "Tea"), ("Food", "Jam"), ("Home", "Lamp"), ("Home", "Rug")]
+    rows = []
+    for b, p in zip(rng.integers(8, size=n), rng.integers(4, size=n), strict=True):
+        tags = [["new"], ["sale", "new"], []][rng.integers(3)]
+        row = {"brand": brands[b], "category": paths[p][0], "type": paths[p][1], "tags": tags}
+        rows.append({**row, "text": f"{brands[b]} {paths[p][1]} {' '.join(tags)}", "held": b == p})
+    return [row for row in rows if not row["held"]], [row for row in rows if row["held"]]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("combinations", ["any", "seen"])
+def test_known_brands_are_written_under_any_known_path(small, tmp_path, combinations):
+    train, test = free_brands()
+    fields = {"brand": "Brand", "category": "Category", "type": "Type", "tags": "Tags"}
+    clf = T5Classifier(
+        **{**small, "epochs": 15, "patience": 15, "max_length": 40, "learning_rate": 0.005}, target="fields",
+        fields=fields, path=["category", "type"], combinations=combinations, prompt="{text}", tail_share=None,
+    ).fit(train, train)  # fmt: skip
+    found = clf.predict_fields(test)
+    right = np.mean(
+        [
+            all(row[field] == truth[field] for field in fields if field != "tags")
+            for row, truth in zip(found, test, strict=True)
+        ]
+    )
+    whole = clf.score(test, test)
+    assert (right > 0.8) if combinations == "any" else (right == 0)
+    assert (whole > 0.8) if combinations == "any" else (whole == 0)
+    paths = {(row["category"], row["type"]) for row in train}
+    assert {(row["category"], row["type"]) for row in found} <= paths  # never a type under a foreign category
+    assert all(isinstance(row["tags"], list) and row["tags"] == sorted(row["tags"]) for row in found)
+    top, records = clf.rank_fields(test[:3], k=1000)
+    assert len(records) == (8 * 4 * 3 if combinations == "any" else clf.classes_.size)
+    np.testing.assert_allclose(np.exp(top.scores).sum(axis=1), 1, rtol=1e-4)
+    assert [records[i] for i in top.ids[:, 0]] == found[:3]
+    seen = clf.predict_topk(test[:3], clf.classes_.size)
+    np.testing.assert_allclose(np.exp(seen.scores).sum(axis=1), 1, rtol=1e-4)
+    assert set(clf.predict(test)) <= set(clf.classes_)
+    clf.save(tmp_path / "model")
+    loaded = load(tmp_path / "model", verify="full")
+    assert loaded.predict_fields(test) == found
+    assert pickle.loads(pickle.dumps(clf)).predict_fields(test[:2]) == found[:2]
+    assert loaded.score(train, train) == clf.score(train, train)
+
+
+def test_probabilities_of_combinations_are_those_of_their_texts(small):
+    train, _ = free_brands(24)
+    fields = ["type", "brand", "category"]
+    clf = T5Classifier(
+        **{**small, "epochs": 1, "max_length": 40}, target="fields", fields=fields, path=["category", "type"],
+        prompt="{text}",
+    ).fit(train, train)  # fmt: skip
+    assert clf._target.prefixes == [("category", "category"), ("type", "type"), ("brand", "brand")]
+    tokenizer, model = clf._network.tokenizer, clf._network.model
+    n = np.prod([len(values) for values in clf._target.values])
+    texts = clf._target.texts(np.arange(n))
+    written = [[*tokenizer(text, add_special_tokens=False)["input_ids"], 1] for text in texts]
+    top, records = clf.rank_fields(train[:2], k=n)
+    rows = clf._network.encode(clf._check_input(train[:2], reset=False), 40)[0]
+    expected = naive_neural.log_probabilities(model, rows, written)
+    found = clf._target.encode(records)
+    for i in range(2):
+        numbers = [texts.index(found[record]) for record in top.ids[i]]
+        np.testing.assert_allclose(top.scores[i], expected[i, numbers], atol=1e-3)
+    known = clf._target.classes_of(np.arange(n))
+    assert clf.classes_[known[known >= 0]].tolist() == [t for t, c in zip(texts, known, strict=True) if c >= 0]
+    assert (known >= 0).sum() == clf.classes_.size < n
+
+
+@pytest.mark.parametrize(
+    ("cell", "error", "message"),
+    [(["a", 3], TypeError, r"table\['tags'\]\[1\] holds 3"), (["a; b"], ValueError, "semicolon parts the values")],
+)
+def test_fields_of_several_values_reject_others(small, cell, error, message):
+    clf = T5Classifier(**small, target="fields", fields=["tags"])
+    with pytest.raises(error, match=message):
+        clf.fit(["x", "y"], [{"tags": ["a"]}, {"tags": cell}])
+    with pytest.raises(ValueError, match="path names 'type', which is not one of fields: tags"):
+        T5Classifier(**small, target="fields", fields=["tags"], path=["type"]).fit(["x"], [{"tags": "a"}])
+
+
 def test_records_are_read_by_the_prompt(small):
     clf = T5Classifier(**small)
     rows = [{"retailer": "Shop", "price": 2.5, "text": "tea"}, {"text": "bread", "price": None}]
+    clf._target = clf._new_target()
     assert clf._check_input(rows, reset=True).tolist() == [
         "Retailer: Shop Price: 2.5 Description: tea",
         "Retailer:  Price:  Description: bread",
     ]
     clf = T5Classifier(**small, target="fields", fields=["brand", "kind"])
+    clf._target = clf._new_target()
     assert clf._check_input(["tea"], reset=True).tolist() == ["Name the brand, kind of this product. tea"]
-    assert T5Classifier(**small, prompt="{text}!")._check_input(["tea"], reset=True).tolist() == ["tea!"]
+    clf = T5Classifier(**small, prompt="{text}!")
+    clf._target = clf._new_target()
+    assert clf._check_input(["tea"], reset=True).tolist() == ["tea!"]
 
 
 @pytest.mark.parametrize("positives", ["one", "all"])

@@ -148,7 +148,7 @@ def train(
     from sklearn.utils import get_tags
 
     from xclassic.cli.data import Source
-    from xclassic.cli.measure import count_labels
+    from xclassic.cli.measure import count_labels, labels_of
     from xclassic.cli.models import TrainedModel
     from xclassic.cli.outputs import write_line
     from xclassic.features import TextFeatures
@@ -158,6 +158,10 @@ def train(
     reads_text = get_tags(estimator).input_tags.string
     fields, presets = text_field or ["text"], preset or ["title"]
     prompt = getattr(estimator, "prompt", None)
+    written = list(estimator.fields) if getattr(estimator, "target", None) == "fields" else []
+    for option, given in {"--label-field": label_field, "--label-delimiter": label_delimiter}.items():
+        if written and given is not None:
+            raise typer.BadParameter(f"{option} is for labels in one field, but --fields names several; leave it out")
     is_record = len(fields) > 1 or bool(numeric_field) or prompt is not None
     encoder = TextFeatures(
         fields if is_record else None,
@@ -185,7 +189,7 @@ def train(
     source = Source(
         data, text_field or None, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based,
         data_format=data_format, as_records=is_record,
-        record_fields=[*fields, *numeric_field] if prompt is None else template_fields(prompt),
+        record_fields=[*fields, *numeric_field] if prompt is None else template_fields(prompt), target_fields=written,
     )  # fmt: skip
     points = read(source, "train", quiet)
     X, training = points.X, {"data": printable(data), "n_rows": len(points.ids)}
@@ -214,7 +218,7 @@ def train(
     # Whoever loads the model chooses how to run it.
     estimator.set_params(n_jobs=None, verbose=0)
     whole = make_pipeline(encoder, estimator) if points.is_text and not reads_text else estimator
-    counts = count_labels(points.Y, estimator.classes_)
+    counts = count_labels(labels_of(estimator, points.Y), estimator.classes_)
     with step(f"writing {model}", quiet):
         TrainedModel(whole, counts, points.label_names, training).save(model)
     write_line(
@@ -275,10 +279,13 @@ def predict(
     source = source_for(trained, data, text_field, id_field=id_field, zero_based=zero_based, data_format=data_format)
     known = read_revealed(trained, source, revealed, revealed_field, quiet)
     points = read(source, "test", quiet, n_features=trained.n_features, labels=False)
-    top = trained.predict_topk(points.X, k, known)
+    if trained.fields:
+        top, labels = trained.rank_fields(points.X, k, as_text=form != "jsonl")
+    else:
+        top, labels = trained.predict_topk(points.X, k, known), trained.labels(by_id=label_ids)
     if threshold is not None:
         top = top.above(threshold)
-    write_predictions(output, form, top, trained.labels(by_id=label_ids), points.ids)
+    write_predictions(output, form, top, labels, points.ids)
 
 
 @commands.command()
@@ -311,7 +318,7 @@ def evaluate(
     from dataclasses import replace
 
     from xclassic import metrics
-    from xclassic.cli.measure import MIN_POINTS, count_labels, measure
+    from xclassic.cli.measure import MIN_POINTS, count_labels, labels_of, measure, measure_fields
     from xclassic.cli.outputs import write_line
 
     depths = whole_numbers("-k", k)
@@ -322,16 +329,24 @@ def evaluate(
     n_features, classes = trained.n_features, trained.estimator.classes_
     source = source_for(
         trained, data, text_field, label_field=label_field, label_delimiter=label_delimiter, label_matrix=label_matrix,
-        zero_based=zero_based, data_format=data_format,
+        zero_based=zero_based, data_format=data_format, target_fields=trained.fields,
     )  # fmt: skip
     alone = train_data is None  # Else options may speak of either file.
     if train_data is not None:
         labeled = replace(source, path=train_data, label_matrix=train_label_matrix, data_format=None)
         training = read(labeled, "train", quiet, n_features=n_features, strict=False)
-        counts = count_labels(training.Y, classes)
+        counts = count_labels(labels_of(trained.estimator, training.Y), classes)
         trained = replace(trained, label_counts=counts, training={"n_rows": len(training.ids)})
     known = read_revealed(trained, source, revealed, revealed_field, quiet)
     points = read(source, "test", quiet, n_features=n_features, strict=alone)
+    if trained.fields:
+        report = measure_fields(trained, points)
+        if as_json:
+            write_line(to_json({"model": model, "data": data, "n_rows": len(points.ids), "metrics": report}))
+        else:
+            flat = {f"{field} {name}": value for field, values in report.items() for name, value in values.items()}
+            write_line(metrics.format_table(flat))
+        return
     results, truth = measure(trained, points, depths, constants, by_frequency, known)
     if not as_json:
         write_line(metrics.format_table(results))

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,8 @@ class Source:
         Whether to take whole records instead of texts.
     record_fields : sequence of str
         Columns that CSV and TSV must have where whole records are read. A record of JSON lines may lack them.
+    target_fields : sequence of str
+        The columns that are predicted, if these take the place of labels.
     """
 
     path: str
@@ -74,6 +76,7 @@ class Source:
     default_fields: Sequence[str] = ("text",)
     as_records: bool = False
     record_fields: Sequence[str] = ()
+    target_fields: Sequence[str] = ()
 
     @property
     def fields(self) -> Sequence[str]:
@@ -89,7 +92,7 @@ class Points:
     ----------
     X : list of str or dict, sparse matrix or array
         Texts, records or features.
-    Y : list of label lists, csr_array or None
+    Y : list of label lists, list of records, csr_array or None
     ids : sequence of int, float or str, length n_rows
         How the rows are called.
     label_names : list of str or None
@@ -238,22 +241,35 @@ def _read_folder(source: Source, part: str) -> Points:
 
 def _read_texts(source: Source, path: Path, form: str, labels: bool) -> Points:
     texts: list[Any]
+    named = labels and not source.target_fields
     texts, lists = datasets.read_texts(
         path,
         text=() if source.as_records else source.fields,
-        labels=(source.label_field or "labels") if labels else None,
+        labels=(source.label_field or "labels") if named else None,
         label_delimiter="," if source.label_delimiter is None else source.label_delimiter or None,
         format=form,
     )
+    records: list[Any] = []
+    if source.as_records or (labels and source.target_fields):
+        records = datasets.read_records(path, format=form)
+        if records and form in TABLES:
+            _check_columns(path, records[0], source.record_fields if source.as_records else (), "reads")
+    if labels and source.target_fields:
+        if records:
+            _check_columns(path, {key: None for record in records for key in record}, source.target_fields, "predicts")
+        lists = records
     if source.as_records:
-        texts = datasets.read_records(path, format=form)
-        if texts and form in TABLES:
-            for field in source.record_fields:
-                if field not in texts[0]:
-                    found = ", ".join(sorted(texts[0]))
-                    raise datasets.DataFileError(path, f"the model reads a field {field!r}; found are {found}")
+        texts = records
     ids = range(len(texts)) if source.id_field is None else read_ids(path, source.id_field, format=form)
     return Points(texts, lists, ids)
+
+
+def _check_columns(path: Path, found: Collection[str], wanted: Sequence[str], verb: str) -> None:
+    for field in wanted:
+        if field not in found:
+            raise datasets.DataFileError(
+                path, f"the model {verb} a field {field!r}; found are {', '.join(sorted(found))}"
+            )
 
 
 def _read_matrices(source: Source, path: Path, labels: bool) -> Points:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from xclassic import TopK, encode_labels, metrics
+from xclassic import TopK, encode_labels, fields_report, metrics
 from xclassic.cli.data import Points
 from xclassic.cli.models import TrainedModel
 from xclassic.validation.labels import renumber, strangers
@@ -61,6 +61,18 @@ def measure(
         raise ValueError("the model holds no label counts; name its training data with --train")
     top = widen(trained.predict_topk(points.X, max(depths), revealed), min(max(depths), n_labels))
     return metrics.evaluate(truth, top, ks=depths, **options), truth
+
+
+def measure_fields(trained: TrainedModel, points: Points) -> dict[str, dict[str, float]]:
+    """Return the metrics of each field of predicted records; see `xclassic.fields_report`."""
+    target = trained.estimator._target  # type: ignore[attr-defined]
+    predicted = trained.estimator.predict_fields(trained.check(points.X))  # type: ignore[attr-defined]
+    return fields_report(target.columns(points.Y), target.columns(predicted))
+
+
+def labels_of(estimator: Any, Y: Any) -> Any:
+    """Return the labels of rows; those of a model of several fields are texts that its records make."""
+    return [[text] for text in estimator._target.encode(Y).tolist()] if getattr(estimator, "fields_", None) else Y
 
 
 def count_labels(Y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:

@@ -100,6 +100,18 @@ class TrainedModel:
         """
         return predict_topk(self.model, self.check(X), k, revealed=revealed)
 
+    @property
+    def fields(self) -> list[str]:
+        """The fields of records that the model predicts, none if it predicts labels."""
+        return getattr(self.estimator, "fields_", [])
+
+    def rank_fields(self, X: Any, k: int, *, as_text: bool) -> tuple[TopK, NDArray[Any]]:
+        """Return the best `k` records of each row as positions among all that are predicted, and these."""
+        top, records = self.estimator.rank_fields(self.check(X), k)  # type: ignore[attr-defined]
+        shown = np.empty(len(records), object)
+        shown[:] = self.estimator._target.encode(records) if as_text and records else records  # type: ignore[attr-defined]
+        return top, shown.astype(str) if as_text else shown
+
     def labels(self, *, by_id: bool) -> NDArray[Any]:
         """Return what stands for each label id in the output."""
         if self.label_names is None or by_id:

@@ -18,7 +18,14 @@ from xclassic.storage.registry import ESTIMATORS, NEURAL_ESTIMATORS, TEXT_ESTIMA
 DEFAULTS = {"n_jobs": -1}  # Defaults that differ from the constructor's: a program may use all CPUs.
 OPTIONS = {"model": "base_model", "estimator": "method"}  # Names of the constructor that `train` uses for others.
 # How the help spells types.
-SPELLINGS = {"none": "none", "labeltree": "FOLDER", "ndarray": "FILE.npy", "tuple": "A,B", "str": "TEXT"}
+SPELLINGS = {
+    "none": "none", "labeltree": "FOLDER", "ndarray": "FILE.npy", "tuple": "A,B", "str": "TEXT",
+    "pairs": "NAME=TEXT,NAME=TEXT", "names": "NAME,NAME",
+}  # fmt: skip
+ANNOTATIONS = {
+    "pairs": r"\bMapping\[str, str\]",
+    "names": r"\bSequence\[str\]",
+}  # Where the outer type tells too little.
 
 
 class EstimatorGroup(TyperGroup):
@@ -120,7 +127,15 @@ def accepted(parameter: inspect.Parameter) -> list[str]:
     if annotation is inspect.Parameter.empty:
         annotation = "None | int | float | str" if parameter.default is None else type(parameter.default).__name__
     outer = re.sub(r"\[.*?\]", "", str(annotation))
-    return [name for name in READ if re.search(rf"\b{name}\b", outer, re.IGNORECASE)]
+    return [
+        name
+        for name in READ
+        if (
+            re.search(ANNOTATIONS[name], str(annotation))
+            if name in ANNOTATIONS
+            else re.search(rf"\b{name}\b", outer, re.IGNORECASE)
+        )
+    ]
 
 
 def _none(text: str) -> None:
@@ -143,6 +158,17 @@ def _array(path: str) -> Any:
         raise ValueError from error
 
 
+def _pairs(text: str) -> dict[str, str]:
+    parts = [part.split("=", 1) for part in text.split(",")]
+    if any(len(part) < 2 for part in parts):
+        raise ValueError
+    return dict(parts)
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",") if text else []
+
+
 READ: dict[str, Callable[[str], Any]] = {
     "none": _none,
     "labeltree": lambda path: xclassic.LabelTree.load(path),
@@ -150,6 +176,8 @@ READ: dict[str, Callable[[str], Any]] = {
     "int": int,
     "float": float,
     "tuple": _numbers,
+    "pairs": _pairs,
+    "names": _names,
     "str": str,
 }
 

@@ -13,7 +13,6 @@ from scipy.sparse import csr_array
 from xclassic.networks.batches import BatchSampler, split_rows
 from xclassic.networks.lora import low_rank
 from xclassic.networks.training import Plan, key_of, train
-from xclassic.neural.choices import Choices
 from xclassic.neural.path_loss import PathLoss
 from xclassic.neural.texts import Texts
 from xclassic.neural.vocabulary import tokens_in_use
@@ -66,16 +65,17 @@ def fit_network(clf: T5Classifier, tokens: list[list[int]], Y: csr_array) -> lis
         verbose=bool(clf.verbose),
     )
     plain = {name: value for name, value in clf.get_params().items() if name not in (*clf._not_saved, *UNSEEN)}
-    trie = clf.trie_
-    key = key_of(texts.flat, texts.starts, Y.indptr, Y.indices, trie.tokens, *(trie.words or ()), plain)
+    trie, choices = clf.trie_, clf._written
+    written = [part.tokens for part in choices.tries]
+    key = key_of(texts.flat, texts.starts, Y.indptr, Y.indices, *written, *(trie.words or ()), plain)
     new = clf._target.new_tokens(trie)
-    choices = Choices([trie])
     with (
         low_rank(model, clf.lora_rank, clf.random_state),
         tokens_in_use(model, texts.flat, choices.used_tokens, new=new),
     ):
         validate = partial(_validation_score, clf, tokens, Y, held_rows) if held_rows.size else None
-        loss = PathLoss(model, choices, texts, checkpointing=bool(clf.gradient_checkpointing))
+        parts = clf._target.parts if clf._is_product() else None
+        loss = PathLoss(model, choices, texts, parts, checkpointing=bool(clf.gradient_checkpointing))
         return train(model, loss, sampler, plan, validate, key)
 
 
@@ -87,6 +87,8 @@ def _validation_score(clf: T5Classifier, tokens: list[list[int]], Y: csr_array, 
         with_tail = np.flatnonzero(tail.sum(axis=1))
         if with_tail.size:
             rows, truth = rows[with_tail], tail[with_tail]
-    best = clf._search([tokens[row] for row in rows], 1, None).to_csr(Y.shape[1])
-    best.data[:] = 1
-    return float(best.multiply(truth).sum() / rows.size)
+    best = clf._search(clf._written, [tokens[row] for row in rows], 1)[0][:, 0]
+    if clf._is_product():
+        best = clf._target.classes_of(best)
+    hits = csr_array((best >= 0, (np.arange(best.size), np.maximum(best, 0))), truth.shape)
+    return float(hits.multiply(truth).sum() / rows.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -17,7 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 from xclassic.base import XMCClassifier
 from xclassic.label_tree.tree import LabelTree
 from xclassic.networks.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
-from xclassic.neural.targets import CodeTarget, FieldsTarget, NameTarget
+from xclassic.neural.choices import Choices
+from xclassic.neural.fields import FieldsTarget, Record
+from xclassic.neural.targets import CodeTarget, NameTarget
 from xclassic.neural.trie import TokenTrie
 from xclassic.neural.words import warn_of_cuts
 from xclassic.parallel import StopByte, fork_safe_lock
@@ -25,7 +28,7 @@ from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.topk import TopK
-from xclassic.validation.parameters import check_choice, check_number, check_type
+from xclassic.validation.parameters import check_choice, check_k, check_number, check_type
 from xclassic.validation.records import check_encodable, check_texts, fill_template, is_records, template_fields
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 RECORD_PROMPT = "Retailer: {retailer} Price: {price} Description: {text}"
 CHOICES = {
     "target": ("name", "code", "fields"),
+    "combinations": ("any", "seen"),
     "positives": ("one", "all"),
     "stop_on": ("P@1", "tail"),
     "dtype": ("auto", "float32", "bfloat16"),
@@ -68,7 +72,15 @@ class T5Classifier(XMCClassifier):
         all but the first get a number, as in "Shorts (2)".
     fields : sequence of str or dict, optional
         For ``target="fields"`` the columns of `y`, or a dict from each to the prefix written before its value, such as
-        ``{"brand": "details_Brand", "category": "L0_category"}``.
+        ``{"brand": "details_Brand", "category": "L0_category"}``. A field may have several values: its cells are then
+        lists, which are written in sorted order, parted by semicolons.
+    path : sequence of str, optional
+        For ``target="fields"`` those of `fields` that are levels of a hierarchy, from the top down. Only paths of
+        training are written, while each other field is free of them; () frees all fields. By default all fields
+        together are a path, so that only combinations of training are written.
+    combinations : {"any", "seen"}, default="any"
+        For ``target="fields"`` with a `path`: whether every known value of a field can stand beside every known path,
+        or only those that stood there in training.
     prompt : str, optional
         Template that makes the text of a record, such as ``"Price: {price} Description: {title}"``. By default texts
         are read as they are, and records by ``"Retailer: {retailer} Price: {price} Description: {text}"``; before
@@ -138,6 +150,10 @@ class T5Classifier(XMCClassifier):
         Number of training texts that were cut.
     trie_ : TokenTrie
         The token sequences of the labels.
+    classes_ : ndarray
+        The labels of training; of fields, the combinations of values that occurred, as by `xclassic.format_fields`.
+    fields_ : list of str
+        With ``target="fields"`` the fields in the order in which they are written.
     codes_ : ndarray of int32, shape (n_labels, depth)
         With ``target="code"`` the digits of each label, padded with -1.
 
@@ -179,10 +195,11 @@ class T5Classifier(XMCClassifier):
     """
 
     _network: Any = None
+    _target: Any
     _stored: Any = None
     _log_scores = True
     _rows_per_task = sys.maxsize  # PyTorch has threads of its own, and rows of similar length are predicted together.
-    _not_saved = ("model", "tokenizer", "label_names", "fields", "tree", "embeddings", "checkpoint", "device")
+    _not_saved = ("model", "tokenizer", "label_names", "fields", "path", "tree", "embeddings", "checkpoint", "device")
 
     def __init__(
         self,
@@ -192,6 +209,8 @@ class T5Classifier(XMCClassifier):
         target: str = "name",
         label_names: Sequence[str] | None = None,
         fields: Sequence[str] | Mapping[str, str] | None = None,
+        path: Sequence[str] | None = None,
+        combinations: str = "any",
         prompt: str | None = None,
         tree: LabelTree | None = None,
         embeddings: NDArray[Any] | Any | None = None,
@@ -224,6 +243,8 @@ class T5Classifier(XMCClassifier):
         self.target = target
         self.label_names = label_names
         self.fields = fields
+        self.path = path
+        self.combinations = combinations
         self.prompt = prompt
         self.tree = tree
         self.embeddings = embeddings
@@ -282,6 +303,8 @@ class T5Classifier(XMCClassifier):
         check_type("tree", self.tree, (LabelTree,), "a LabelTree or None")
         if self.target == "fields" and self.fields is None and not self._fitted and self.model is not None:
             raise ValueError("target='fields' writes several columns of y; name them by fields.")
+        if self.target == "fields" and self.fields is not None:
+            self._new_target()  # It checks the names.
 
     def _check_input(self, X: Any, *, reset: bool) -> Any:
         """Return the text that the model reads for each row, as an array of str."""
@@ -296,12 +319,11 @@ class T5Classifier(XMCClassifier):
             if texts.size == 0:
                 raise ValueError("X has no rows; at least one text is needed.")
             self.n_features_in_ = 1  # Each row is one text.
-            self._target = self._new_target()
         return texts if self.prompt is not None else self._target.instruction + texts
 
     def _new_target(self) -> NameTarget:
         if self.target == "fields":
-            return FieldsTarget(self.fields)
+            return FieldsTarget(self.fields, self.path if self.combinations == "any" else None)
         if self.target == "code":
             encoder = {"device": self.device, "verbose": self.verbose}
             return CodeTarget(self.tree, self.embeddings, self.branching, self.random_state, **encoder)
@@ -317,8 +339,7 @@ class T5Classifier(XMCClassifier):
         X : list, array or column of str; or DataFrame, list of dicts or dict of columns
             Texts, or records that `prompt` turns into texts.
         y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
-            Labels as for every estimator; with ``target="fields"`` a table with the columns `fields`. Every combination
-            of values that occurs in it is a class, written as by `xclassic.format_fields`.
+            Labels as for every estimator; with ``target="fields"`` a table with the columns `fields`.
 
         Returns
         -------
@@ -339,14 +360,15 @@ class T5Classifier(XMCClassifier):
         self._fitted = False  # It stays so if anything below fails.
         import_transformers("T5Classifier")
         self._check_parameters()
-        return super().fit(X, self._new_target().encode(y))
+        self._target = self._new_target()
+        return super().fit(X, self._target.encode(y))
 
     def _fit(self, X: Any, Y: csr_array) -> None:
         from xclassic.neural.fitting import fit_network
         from xclassic.neural.network import load_network
 
         network = load_network(self.model, self.tokenizer, self.random_state)
-        self.trie_ = self._target.trie(network, self.classes_, self.label_names)
+        self._set_trie(self._target.trie(network, self.classes_, self.label_names))
         tokens, self.n_truncated_ = network.encode(X, self.max_length)
         warn_of_cuts(self.n_truncated_, len(tokens), self.max_length)
         self._network, self._stored = network, None
@@ -359,27 +381,40 @@ class T5Classifier(XMCClassifier):
             del network  # Otherwise the error would keep its memory.
             raise
 
+    def _set_trie(self, trie: TokenTrie) -> None:
+        self.trie_, self._choices = trie, Choices([trie])
+        # What is trained: choices among all that can be written, which may be more than the labels.
+        self._written = self._target.choices(trie) if self._is_product() else self._choices
+
+    def _is_product(self) -> bool:
+        return isinstance(self._target, FieldsTarget) and self._target.is_product
+
     def _bfloat16(self, device: Any) -> bool:
         return self.dtype == "bfloat16" or (self.dtype == "auto" and has_bfloat16(device))
 
     # Prediction
 
     def _topk(self, X: Any, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+        ids, scores = self._search(self._choices, self._tokens(X), k, labels)
+        return TopK(ids.astype(np.int32), scores, (ids >= 0).sum(axis=1, dtype=np.int32))
+
+    def _tokens(self, X: Any) -> list[list[int]]:
         with memory_errors("the model itself does not fit; use device='cpu'"):
             network = self._ready()
         tokens, n_cut = network.encode(X, self.max_length)
         warn_of_cuts(n_cut, len(tokens), self.max_length)
-        return self._search(tokens, k, labels)
+        return tokens  # type: ignore[no-any-return]
 
-    def _search(self, tokens: list[list[int]], k: int, labels: NDArray[np.int32] | None) -> TopK:
-        from xclassic.neural.choices import Choices
+    def _search(
+        self, choices: Choices, tokens: list[list[int]], k: int, labels: NDArray[np.int32] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         from xclassic.neural.decoding import search_all
 
         with memory_errors("lower beam, k or max_length"):
             network = self._ready()
-            ids, scores = search_all(
+            return search_all(
                 network,
-                Choices([self.trie_]),
+                choices,
                 tokens,
                 k=k,
                 beam=max(self.beam, k),
@@ -387,7 +422,6 @@ class T5Classifier(XMCClassifier):
                 bfloat16=self._bfloat16(network.model.device),
                 verbose=bool(self.verbose),
             )
-        return TopK(ids.astype(np.int32), scores, (ids >= 0).sum(axis=1).astype(np.int32))
 
     def predict_proba(self, X: Any, *, max_scores: int = 100) -> NDArray[np.float32]:
         """Return class probabilities after a fit on a class vector; each row sums to one.
@@ -429,9 +463,48 @@ class T5Classifier(XMCClassifier):
             In [0, 1].
         """
         check_is_fitted(self)
-        return super().score(X, self._target.encode(y) if is_records(y) else y, sample_weight)
+        if self.target != "fields":
+            return super().score(X, y, sample_weight)
+        truth = self._target.encode(y) if is_records(y) else np.asarray(y)
+        top, records = self.rank_fields(X, 1)
+        if len(truth) != top.n_rows:
+            raise ValueError(f"X has {top.n_rows} rows but y has {len(truth)}.")
+        best = self._target.encode([records[i] for i in top.ids[:, 0]]) if records else truth
+        return float(np.average(best == truth, weights=None if sample_weight is None else np.asarray(sample_weight)))
 
-    def predict_fields(self, X: Any) -> list[dict[str, str | None]]:
+    def rank_fields(self, X: Any, k: int = 5) -> tuple[TopK, list[Record]]:
+        """Return the best records for each row, after a fit with ``target="fields"``.
+
+        Parameters
+        ----------
+        X : texts or records
+        k : int, default=5
+            Records per row, at least 1.
+
+        Returns
+        -------
+        top : TopK
+            Its ids are positions in `records`; scores are logarithms of probabilities, which sum to 1 over all
+            combinations that can be written. With `path` these are more than ``classes_``, which `predict_topk` ranks
+            by the same network, as if there were no others.
+        records : list of dict
+            Each record that is predicted for a row: values by the columns of `fields`, None where one is missing, and
+            lists where there are several.
+        """
+        if self.target != "fields":
+            raise AttributeError(f"fields are predicted by target='fields'; this model has target={self.target!r}.")
+        check_is_fitted(self)
+        k = min(check_k(k), math.prod(self._written.sizes))
+        numbers, scores = self._search(self._written, self._tokens(self._check_input(X, reset=False)), k)
+        found, inverse = np.unique(numbers, return_inverse=True)
+        ids: NDArray[np.int32] = inverse.reshape(numbers.shape).astype(np.int32)
+        if found.size and found[0] < 0:  # Slots that nothing fills.
+            found, ids = found[1:], ids - np.int32(1)
+        texts = self._target.texts(found) if self._is_product() else self.classes_[found].tolist()
+        top = TopK(ids, scores, (ids >= 0).sum(axis=1, dtype=np.int32))
+        return top, [self._target.decode(str(text)) for text in texts]
+
+    def predict_fields(self, X: Any) -> list[Record]:
         """Return the fields of the best prediction for each row, after a fit with ``target="fields"``.
 
         Parameters
@@ -441,16 +514,20 @@ class T5Classifier(XMCClassifier):
         Returns
         -------
         list of dict
-            Values by the columns of `fields`, None where the prediction is "na". Together they occurred in training.
+            Values by the columns of `fields`, as those of `rank_fields`.
         """
-        if self.target != "fields":
-            raise AttributeError(f"predict_fields needs target='fields'; this model has target={self.target!r}.")
-        return [self._target.decode(str(label)) for label in self.predict(X)]
+        top, records = self.rank_fields(X, 1)
+        return [dict(records[i]) for i in top.ids[:, 0]]
+
+    @property
+    def fields_(self) -> list[str]:
+        """The fields in the order in which they are written, after a fit with ``target="fields"``; else none."""
+        return [field for field, _ in self._target.prefixes]
 
     @property
     def codes_(self) -> NDArray[np.int32]:
         """The digits of each label, after a fit with ``target="code"``."""
-        return self._target.codes  # type: ignore[attr-defined, no-any-return]
+        return self._target.codes  # type: ignore[no-any-return]
 
     # Persistence
 
@@ -476,7 +553,7 @@ class T5Classifier(XMCClassifier):
         from xclassic.neural.network import restored_network
 
         network = restored_network(*self._stored)
-        highest = int(self.trie_.used_tokens.max())
+        highest = max(int(choices.used_tokens.max()) for choices in (self._choices, self._written))
         if highest >= network.model.config.vocab_size:
             raise ModelFileError(f"The trie has token {highest}, the T5 only {network.model.config.vocab_size} tokens.")
         return network
@@ -486,17 +563,17 @@ class T5Classifier(XMCClassifier):
 
         arrays, metadata = network_arrays(self._ready())
         arrays |= with_prefix("trie.", self.trie_.arrays()) | self._target.arrays()
-        prefixes = [list(pair) for pair in self._target.prefixes]
-        return arrays, metadata | {"curve": self.curve_, "n_truncated": self.n_truncated_, "prefixes": prefixes}
+        learned = {"curve": self.curve_, "n_truncated": self.n_truncated_}
+        return arrays, metadata | learned | self._target.metadata()
 
     def _fitted_arrays(self) -> Arrays:
         parameters = self._ready().model.named_parameters()
         return {f"weights of {name}": parameter.detach().cpu().numpy() for name, parameter in parameters}
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
-        self.trie_ = TokenTrie.restored(without_prefix("trie.", arrays), self.classes_.size)
         self._target = self._new_target()
-        self._target.restore(arrays, metadata["prefixes"], self.classes_.size)
+        self._target.restore(arrays, metadata, self.classes_)
+        self._set_trie(TokenTrie.restored(without_prefix("trie.", arrays), self.classes_.size))
         self.curve_, self.n_truncated_ = list(metadata["curve"]), int(metadata["n_truncated"])
         self._network = None
         self._stored = ({name: arrays[name] for name in FILES}, {name: metadata[name] for name in NETWORK_METADATA})

@@ -1,8 +1,8 @@
-"""The targets of a text decoder for each label: its name, its code, or the fields of a record."""
+"""The targets of a text decoder for each label: its name, or its code in a tree."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,14 @@ from scipy.sparse import csr_array
 
 from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.tree import LabelTree
+from xclassic.neural.choices import Choices
 from xclassic.neural.trie import TokenTrie, Words
 from xclassic.rows import unit_rows
 from xclassic.storage.folder import Arrays, ModelFileError
-from xclassic.taxonomy.field_text import format_fields, parse_fields
+from xclassic.storage.models import Metadata
 from xclassic.topk import TopK
 from xclassic.validation.records import check_encodable, check_texts
 
-FIELDS_INSTRUCTION = "Name the {fields} of this product. "
 MOST_WORDS = 8
 
 
@@ -60,17 +60,21 @@ class NameTarget:
         """Return the tokens of the trie that `trie` added to the network."""
         return trie.vocabulary[:0]
 
-    def decode(self, label: str) -> dict[str, str | None]:
-        """Return the fields of a label; a name has no fields."""
-        return {}
+    def choices(self, trie: TokenTrie) -> Choices:
+        """Return the choices of all that can be written, given the trie of the labels."""
+        return Choices([trie])
 
     def arrays(self) -> Arrays:
-        """Return the arrays that a model folder holds of the target in addition to `prefixes`."""
+        """Return the arrays that a model folder holds of the target."""
         return {}
 
-    def restore(self, arrays: Arrays, prefixes: Any, n_labels: int) -> None:
+    def metadata(self) -> Metadata:
+        """Return what else a model folder holds of the target."""
+        return {"prefixes": [list(pair) for pair in self.prefixes]}
+
+    def restore(self, arrays: Arrays, metadata: Metadata, classes: NDArray[Any]) -> None:
         """Restore the target from a model folder; anything wrong with its content raises an error."""
-        self.prefixes = [(str(field), str(prefix)) for field, prefix in prefixes]
+        self.prefixes = [(str(field), str(prefix)) for field, prefix in metadata["prefixes"]]
 
 
 class CodeTarget(NameTarget):
@@ -136,39 +140,12 @@ class CodeTarget(NameTarget):
         """Return the codes."""
         return {"codes": self.codes}
 
-    def restore(self, arrays: Arrays, prefixes: Any, n_labels: int) -> None:
+    def restore(self, arrays: Arrays, metadata: Metadata, classes: NDArray[Any]) -> None:
         """Restore the codes."""
-        super().restore(arrays, prefixes, n_labels)
+        super().restore(arrays, metadata, classes)
         self.codes = arrays["codes"]
-        if self.codes.ndim != 2 or len(self.codes) != n_labels or self.codes.dtype != np.int32:
+        if self.codes.ndim != 2 or len(self.codes) != classes.size or self.codes.dtype != np.int32:
             raise ModelFileError(f"The codes of the model have shape {self.codes.shape}.")
-
-
-class FieldsTarget(NameTarget):
-    """The target that writes several fields of a record, which together name a label.
-
-    Parameters
-    ----------
-    fields : sequence of str, mapping of str to str, or None
-        The fields, with the prefixes of their values; None if they will be restored from a model folder.
-    """
-
-    def __init__(self, fields: Sequence[str] | Mapping[str, str] | None) -> None:
-        pairs = fields.items() if isinstance(fields, Mapping) else [(field, field) for field in fields or ()]
-        self.prefixes = [(str(field), str(prefix)) for field, prefix in pairs]
-
-    @property
-    def instruction(self) -> str:  # type: ignore[override]
-        """A sentence that lists the fields."""
-        return FIELDS_INSTRUCTION.format(fields=", ".join(prefix for _, prefix in self.prefixes))
-
-    def encode(self, y: Any) -> Any:
-        """Return the records of a table as one text each."""
-        return np.array(format_fields(y, dict(self.prefixes)))
-
-    def decode(self, label: str) -> dict[str, str | None]:
-        """Return the record of a text."""
-        return parse_fields(label, dict(self.prefixes))
 
 
 def _names(classes: NDArray[Any], label_names: Sequence[str] | None) -> list[str] | None:
@@ -194,7 +171,7 @@ def _needed(classes: NDArray[Any], label_names: Sequence[str] | None, target: st
     return names
 
 
-def name_sequences(names: Sequence[str], tokenizer: Any) -> list[list[int]]:
+def name_sequences(names: Sequence[str], tokenizer: Any, end: list[int] | None = None) -> list[list[int]]:
     """Return the tokens of label names.
 
     Parameters
@@ -202,11 +179,13 @@ def name_sequences(names: Sequence[str], tokenizer: Any) -> list[list[int]]:
     names : sequence of str, length n_labels
         Blanks around and between words do not count.
     tokenizer : tokenizer of transformers
+    end : list of int, optional
+        What is written after each name; by default the end token.
 
     Returns
     -------
     list of list of int
-        Each ends in the end token. A name with the same tokens as an earlier one is written with a number, as in
+        A name with the same tokens as an earlier one is written with a number, as in
         ``"Shorts (2)"``.
 
     Raises
@@ -238,7 +217,8 @@ def name_sequences(names: Sequence[str], tokenizer: Any) -> list[list[int]]:
                 sequences[i] = list(numbered)
                 break
             count += 1
-    return [[*sequence, tokenizer.eos_token_id] for sequence in sequences]
+    end = [tokenizer.eos_token_id] if end is None else end
+    return [[*sequence, *end] for sequence in sequences]
 
 
 def _tokens(names: list[str], tokenizer: Any) -> list[list[int]]:
