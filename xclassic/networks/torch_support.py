@@ -133,7 +133,7 @@ def load_pretrained(loader: Any, model: str, **options: Any) -> Any:
         raise OSError(f"There is no folder {model}; pass a folder with a model, or the id of one on the hub.")
     try:
         source = model if is_folder or _hub_responds(int(time.monotonic() // 60)) else _cached(model)
-        with _no_bars() if Path(source).is_dir() else nullcontext():
+        with no_bars() if Path(source).is_dir() else nullcontext():
             return loader.from_pretrained(source, **options)
     except (ImportError, MemoryError):
         raise
@@ -149,8 +149,8 @@ def load_pretrained(loader: Any, model: str, **options: Any) -> Any:
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
-    """Keep transformers from drawing a bar while it reads a folder; bars of downloads cannot be told apart."""
+def no_bars() -> Iterator[None]:
+    """Keep transformers from drawing a bar for a folder; bars of downloads cannot be told apart."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
