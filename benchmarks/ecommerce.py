@@ -3,11 +3,13 @@
     python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --encoder FOLDER
     python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --features tf-idf --fields
     python benchmarks/ecommerce.py --data-dir DATA --encoder FOLDER --t5 --tokenizer FOLDER --seeds 0 1 2
+    python benchmarks/ecommerce.py --data-dir DATA --t5 --fields --tokenizer FOLDER --rows 6000
 
 All are judged the same way, by the best label of each test row: accuracy, the means over labels of precision, recall
 and F1, and the accuracy on rows of tail labels (at most 25 training rows). Settings are the defaults, or were chosen on
 training rows. With `--fields` the three levels of the catalog, which always fit together, and the brand are predicted
-at once and judged one by one. Without `--t5-model` a T5 begins with random weights and learns from nothing but the
+at once and judged one by one; of a T5 also the whole records whose brand and path occur in training, but not together.
+Without `--t5-model` a T5 begins with random weights and learns from nothing but the
 training rows.
 """
 
@@ -159,17 +161,54 @@ def fields_runs(task, options):
                 yield f"{name}, {kind}: {field}", fitted, {**cells, "whole record": 100 * whole}
 
 
+def t5_start(options):
+    size = {"d_model": options.d_model, "d_kv": 32, "d_ff": 2 * options.d_model, "num_layers": options.layers}
+    return options.t5_model or {**size, "num_heads": options.d_model // 32}
+
+
+def t5_fields_runs(task, options):
+    """Levels and brand by a T5 that writes the combinations of training, or known brands beside known paths."""
+    from xclassic import T5Classifier
+
+    path = ["category", "sub_category", "type"]
+    parts = [
+        [(row["brand"] or "na", tuple(row[level] for level in path)) for row in rows]
+        for rows in (task.records, task.test_records)
+    ]
+    known, brands, paths = set(parts[0]), *map(set, zip(*parts[0], strict=True))
+    new = np.array([pair not in known and pair[0] in brands and pair[1] in paths for pair in parts[1]])
+    print(
+        f"# {100 * new.mean():.1f} % of the test rows have a known brand and path that do not occur together",
+        flush=True,
+    )
+    for seed in options.seeds:
+        for combinations in ("seen", "any"):
+            started = time.perf_counter()
+            clf = T5Classifier(
+                t5_start(options), tokenizer=options.tokenizer, target="fields", fields=["brand", *path], path=path,
+                combinations=combinations, prompt=task.prompt, max_length=48, epochs=options.epochs,
+                patience=options.epochs, learning_rate=options.learning_rate, tail_share=None, random_state=seed,
+            ).fit(task.records, task.records)  # fmt: skip
+            fitted = time.perf_counter() - started
+            found = clf.predict_fields(task.test_records)
+            report = xclassic.fields_report(task.test_records, found)
+            of_new = [
+                [row for row, is_new in zip(rows, new, strict=True) if is_new] for rows in (task.test_records, found)
+            ]
+            results = {field: 100 * values["accuracy"] for field, values in report.items()}
+            unseen = xclassic.fields_report(*of_new)["whole record"]["accuracy"]
+            yield f"T5, {combinations}, seed {seed}", fitted, {**results, "unseen combinations": 100 * unseen}
+
+
 def t5_runs(task, options):
     from xclassic import T5Classifier
 
     y = np.array(task.labels) if isinstance(task.labels[0], str) else task.labels
-    size = {"d_model": options.d_model, "d_kv": 32, "d_ff": 2 * options.d_model, "num_layers": options.layers}
-    model = options.t5_model or {**size, "num_heads": options.d_model // 32}
     for seed in options.seeds:
         for target in options.target:
             started = time.perf_counter()
             clf = T5Classifier(
-                model, tokenizer=options.tokenizer, target=target, embeddings=BertEncoder(options.encoder),
+                t5_start(options), tokenizer=options.tokenizer, target=target, embeddings=BertEncoder(options.encoder),
                 branching=options.branching, prompt=task.prompt, max_length=32, epochs=options.epochs,
                 patience=options.epochs, learning_rate=options.learning_rate, tail_share=options.tail_share,
                 random_state=seed,
@@ -208,7 +247,8 @@ def main():
     print(f"# {options.data}: {len(task.records)} training rows, {len(task.test_records)} test rows", flush=True)
     if options.fields and options.data != "bigbasket":
         parser.error("--fields is for bigbasket, whose records have the levels and the brand in fields")
-    runs = (t5_runs if options.t5 else fields_runs if options.fields else linear_runs)(task, options)
+    t5, linear = (t5_fields_runs, fields_runs) if options.fields else (t5_runs, linear_runs)
+    runs = (t5 if options.t5 else linear)(task, options)
     for i, (name, seconds, results) in enumerate(runs):
         if i == 0:
             print("| method | fit, s | " + " | ".join(results) + " |\n|" + "---|" * (2 + len(results)), flush=True)
