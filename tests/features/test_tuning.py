@@ -17,7 +17,7 @@ from xclassic import DiSMEC, LabelTree, load, predict_topk, save  # noqa: E402
 from xclassic.features import BertEncoder, ContrastiveTuning, LabelTuning  # noqa: E402
 from xclassic.features.label_levels import LevelLoss  # noqa: E402
 from xclassic.features.pair_loss import PairLoss, nearest_wrong  # noqa: E402
-from xclassic.features.tuned_network import TunedNetwork  # noqa: E402
+from xclassic.features.tuned_network import TunedNetwork, without_some  # noqa: E402
 from xclassic.networks import training  # noqa: E402
 from xclassic.networks.batches import Batch  # noqa: E402
 
@@ -257,6 +257,25 @@ def test_low_rank_says_that_it_finds_nothing(folder):
         pass
 
 
+def test_tokens_are_left_out_in_training_alone(folder):
+    texts = [np.arange(100, dtype=np.int32), np.array([7, 8], np.int32), np.array([7], np.int32)]
+    torch.manual_seed(0)
+    kept = without_some(texts, 0.3)
+    assert 50 < kept[0].size < 90
+    assert (kept[0][0], kept[0][-1]) == (0, 99)
+    assert (np.diff(kept[0]) > 0).all()
+    assert all(np.array_equal(before, after) for before, after in zip(texts[1:], kept[1:], strict=True))
+    torch.manual_seed(0)
+    assert np.array_equal(without_some(texts, 0.3)[0], kept[0])
+    model = small_network(folder, ["a b c d e f g h"])
+    model.token_dropout = 0.5
+    tokens = model.texts(np.arange(1))
+    rows = model.frozen_rows(tokens)
+    model.train()
+    assert np.array_equal(model.frozen_rows(tokens), rows)
+    assert not np.allclose(model.rows(tokens).detach().numpy(), rows, atol=1e-3)
+
+
 def test_validation_keeps_the_best_epoch(folder):
     texts, labels = problem(60)
     tuned = encoder(folder, LabelTuning(**QUICK, validation=0.3)).fit(texts, labels)
@@ -381,6 +400,7 @@ def test_label_texts_by_name_and_by_order_are_the_same(folder):
         ({"learning_rate": 0}, ValueError, "learning_rate is 0"),
         ({"temperature": -1}, ValueError, "temperature is -1"),
         ({"validation": 1.0}, ValueError, "validation is 1.0; it must be below 1"),
+        ({"token_dropout": 1}, ValueError, "token_dropout is 1; it must be below 1"),
         ({"warmup": True}, TypeError, "warmup is True"),
         ({"layers": 3}, ValueError, "layers is 3; this encoder has 2 layers"),
         ({"layers": 1, "lora_rank": 1}, ValueError, "layers and lora_rank are both given"),

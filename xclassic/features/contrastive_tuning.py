@@ -53,6 +53,9 @@ class ContrastiveTuning(Tuning):
         Weight decay of AdamW, at least 0.
     temperature : float, default=0.05
         What products are divided by, :math:`\tau`, above 0. Lower ones make labels near the best one count more.
+    token_dropout : float, default=0.0
+        Share of the tokens of each text that training leaves out, drawn anew each time, in [0, 1). It keeps an encoder
+        from learning few or short texts by heart.
     layers : int, optional
         Train only so many upper layers; by default all weights learn.
     lora_rank : int, optional
@@ -114,6 +117,7 @@ class ContrastiveTuning(Tuning):
         warmup: float = 0.1,
         weight_decay: float = 0.01,
         temperature: float = 0.05,
+        token_dropout: float = 0.0,
         layers: int | None = None,
         lora_rank: int | None = None,
         max_length: int | None = None,
@@ -131,6 +135,7 @@ class ContrastiveTuning(Tuning):
         self.warmup = warmup
         self.weight_decay = weight_decay
         self.temperature = temperature
+        self.token_dropout = token_dropout
         self.layers = layers
         self.lora_rank = lora_rank
         self.max_length = max_length

@@ -60,9 +60,12 @@ class LabelTuning(Tuning):
         candidates. At least 1.
     temperature : float, default=0.05
         What scores are divided by, :math:`\tau`, above 0. Lower ones make candidates near the best one count more.
+    token_dropout : float, default=0.0
+        Share of the tokens of each text that training leaves out, drawn anew each time, in [0, 1). It keeps an encoder
+        from learning few or short texts by heart.
     layers : int, optional
-        Train only so many upper layers. The ones below are then computed without gradients, which saves two thirds of
-        their time. By default all weights learn.
+        Train only so many upper layers. The ones below are then computed without gradients, in half of their time.
+        By default all weights learn.
     lora_rank : int, optional
         Train only low-rank corrections of this rank to queries and values, and merge them at the end; this needs the
         package peft. By default weights learn themselves.
@@ -126,6 +129,7 @@ class LabelTuning(Tuning):
         max_leaf: int = 100,
         beam: int = 20,
         temperature: float = 0.05,
+        token_dropout: float = 0.0,
         layers: int | None = None,
         lora_rank: int | None = None,
         max_length: int | None = None,
@@ -145,6 +149,7 @@ class LabelTuning(Tuning):
         self.max_leaf = max_leaf
         self.beam = beam
         self.temperature = temperature
+        self.token_dropout = token_dropout
         self.layers = layers
         self.lora_rank = lora_rank
         self.max_length = max_length

@@ -31,10 +31,20 @@ class TunedNetwork(torch.nn.Module):
     pooling : {"mean", "cls"}
     bfloat16 : bool
         Whether to compute in bfloat16 without gradients too, as training does.
+    token_dropout : float, default=0.0
+        Share of the tokens that training leaves out.
     """
 
-    def __init__(self, network: EncoderNetwork, tokens: Sequence[Tokens], pooling: str, bfloat16: bool) -> None:
+    def __init__(
+        self,
+        network: EncoderNetwork,
+        tokens: Sequence[Tokens],
+        pooling: str,
+        bfloat16: bool,
+        token_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
+        self.token_dropout = token_dropout
         self.encoder = network.module
         self.network, self.tokens, self.pooling, self.short = network, tokens, pooling, bfloat16
         self.vectors = Parameter(torch.empty(0, network.n_dimensions, device=self.device))
@@ -45,7 +55,9 @@ class TunedNetwork(torch.nn.Module):
         return self.encoder.device
 
     def rows(self, tokens: Sequence[Tokens]) -> Tensor:
-        """Return the row of each text, of unit length, with gradients."""
+        """Return the row of each text, of unit length, with gradients, and in training without some tokens."""
+        if self.training and self.token_dropout:
+            tokens = without_some(tokens, self.token_dropout)
         pooled: Tensor = self.network.pooled(tokens, self.pooling, True)
         return pooled
 
@@ -78,6 +90,17 @@ class TunedNetwork(torch.nn.Module):
             best = np.argmax(self.frozen_rows(self.texts(part)) @ vectors.T, axis=1)
             hits += Y[part, best].sum()
         return hits / rows.size
+
+
+def without_some(tokens: Sequence[Tokens], share: float) -> list[Tokens]:
+    """Leave out tokens at random, but for the first and the last one of each text; PyTorch's generator is the seed."""
+    rng = np.random.default_rng(int(torch.randint(2**31, ())))
+    kept = []
+    for text in tokens:
+        keep = rng.random(text.size) >= share
+        keep[[0, -1]] = True
+        kept.append(text[keep])
+    return kept
 
 
 @contextmanager

@@ -57,6 +57,7 @@ class Tuning(BaseEstimator):
     warmup: float
     weight_decay: float
     temperature: float
+    token_dropout: float
     layers: int | None
     lora_rank: int | None
     max_length: int | None
@@ -75,7 +76,7 @@ class Tuning(BaseEstimator):
         for name in ("learning_rate", "temperature"):
             check_number(name, getattr(self, name), minimum=0, inclusive=False)
         check_number("weight_decay", self.weight_decay, minimum=0)
-        for name in ("warmup", "validation"):
+        for name in ("warmup", "validation", "token_dropout"):
             check_number(name, getattr(self, name), minimum=0)
             if getattr(self, name) >= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be below 1.")
@@ -140,7 +141,7 @@ class Tuning(BaseEstimator):
             seed=self.random_state,
         )
         with memory_errors(KNOBS), trainable(network.module, self.layers, self.lora_rank, self.random_state):
-            model = TunedNetwork(network, tokens, pooling, bfloat16)
+            model = TunedNetwork(network, tokens, pooling, bfloat16, self.token_dropout)
             loss, state = self._loss(model, target, trained)
             data = (np.concatenate(tokens), lengths, Y.indptr, Y.indices, *loss.key)
             key = key_of(*data, plain, pooling, fingerprint)
