@@ -70,8 +70,9 @@ def tuned(task, options, setting):
     encoder = fit(task, options, tuning, rows)
     seconds = time.perf_counter() - started
     rate = rows.size * len(encoder.curve_) / seconds
-    losses = " ".join(f"{entry['loss']:.3f}" for entry in encoder.curve_)
-    print(f"# {tuning}: {rows.size} rows, {seconds:.0f} s, {rate:.1f} rows/s, losses {losses}", flush=True)
+    curve = {key: " ".join(f"{entry[key]:.3f}" for entry in encoder.curve_) for key in encoder.curve_[0]}
+    del curve["epoch"]
+    print(f"# {tuning}: {rows.size} rows, {seconds:.0f} s, {rate:.1f} rows/s, {curve}", flush=True)
     return encoder
 
 

@@ -164,7 +164,7 @@ class _Run:
         plan: Plan,
         data_key: str,
         full: dict[Parameter, Parameter],
-        state: EpochState | None,
+        state: EpochState | None = None,
     ) -> None:
         self.model, self.loss, self.sampler, self.plan, self.data_key = model, loss, sampler, plan, data_key
         self.weights = {name: full.get(p, p) for name, p in model.named_parameters() if p.requires_grad}
