@@ -2,6 +2,7 @@
 
     python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --encoder FOLDER
     python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --features tf-idf --fields
+    python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --cnn
     python benchmarks/ecommerce.py --data-dir DATA --encoder FOLDER --t5 --tokenizer FOLDER --seeds 0 1 2
     python benchmarks/ecommerce.py --data-dir DATA --t5 --fields --tokenizer FOLDER --rows 6000
 
@@ -26,6 +27,7 @@ from sklearn.pipeline import FeatureUnion
 import xclassic
 from xclassic import DiSMEC, FieldsClassifier, Parabel, PrefixTree, metrics
 from xclassic.features import BertEncoder, TextFeatures
+from xclassic.validation.records import fill_template
 
 TAIL = 25
 
@@ -218,6 +220,21 @@ def t5_runs(task, options):
             yield f"T5, {target}, seed {seed}", fitted, judge(task.labels, task.test_labels, clf.classes_, top)
 
 
+def cnn_runs(task, options):
+    """`XMLCNN`, whose seconds are those of processors, which other programs on the machine do not change."""
+    from xclassic import XMLCNN
+
+    texts, test_texts = (fill_template(task.prompt, rows) for rows in (task.records, task.test_records))
+    y = np.array(task.labels) if isinstance(task.labels[0], str) else task.labels
+    for seed in options.seeds:
+        started = time.process_time()
+        clf = XMLCNN(random_state=seed).fit(texts, y)
+        fitted, n_epochs = time.process_time() - started, len(clf.curve_)
+        print(f"# {[round(100 * entry['score'], 1) for entry in clf.curve_]} on held-out rows, by epoch", flush=True)
+        top = clf.predict_topk(test_texts)
+        yield f"XMLCNN, seed {seed}, {n_epochs} epochs", fitted, judge(task.labels, task.test_labels, clf.classes_, top)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, required=True, help="folder that holds bigbasket/ and the others")
@@ -228,6 +245,7 @@ def main():
     parser.add_argument("--encoder-weight", type=float, default=1.0, help="of BERT rows beside TF-IDF")
     parser.add_argument("--cache", type=Path, help="folder to keep BERT rows in")
     parser.add_argument("--fields", action="store_true", help="all levels and the brand; bigbasket only")
+    parser.add_argument("--cnn", action="store_true", help="run XMLCNN in place of the linear methods")
     parser.add_argument("--t5", action="store_true", help="run the T5 in place of the linear methods")
     parser.add_argument("--t5-model", help="id or folder; by default random weights")
     parser.add_argument("--tokenizer", default="google-t5/t5-base", help="id or folder")
@@ -248,7 +266,7 @@ def main():
     if options.fields and options.data != "bigbasket":
         parser.error("--fields is for bigbasket, whose records have the levels and the brand in fields")
     t5, linear = (t5_fields_runs, fields_runs) if options.fields else (t5_runs, linear_runs)
-    runs = (t5 if options.t5 else linear)(task, options)
+    runs = (t5 if options.t5 else cnn_runs if options.cnn else linear)(task, options)
     for i, (name, seconds, results) in enumerate(runs):
         if i == 0:
             print("| method | fit, s | " + " | ".join(results) + " |\n|" + "---|" * (2 + len(results)), flush=True)

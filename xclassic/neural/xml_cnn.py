@@ -40,9 +40,9 @@ class XMLCNN(NetworkClassifier):
     r"""XML-CNN [1]_: a convolutional network over the words of a text, with max pooling in chunks and a bottleneck.
 
     A text of m words is a matrix of their vectors :math:`e_1 \dots e_m`. Filter f of a window of h words gives the
-    feature map :math:`c_{f,i} = v_f^\top [e_i, \dots, e_{i+h-1}] + b_f`. *Dynamic* max pooling cuts the map into p
-    chunks of the text's own length and keeps the maximum of each, so that the network knows roughly where it found
-    something:
+    feature map :math:`c_{f,i} = v_f^\top [e_j, \dots, e_{j+h-1}] + b_f`, where :math:`j = i - \lfloor h/2 \rfloor`, a
+    number for each word. *Dynamic* max pooling cuts it into p chunks by the text's own length and keeps the maximum of
+    each, so that the network knows roughly where it found something:
 
     .. math:: P_f = \Big[\max_{i \in \text{chunk } 1} c_{f,i}, \dots, \max_{i \in \text{chunk } p} c_{f,i}\Big],\qquad
         s = W_o \, \mathrm{ReLU}\big(W_h \, \mathrm{ReLU}(P) + b_h\big) + b_o .
@@ -62,11 +62,12 @@ class XMLCNN(NetworkClassifier):
         Words that a filter reads.
     n_filters : int, default=128
         Filters of each window.
-    n_chunks : int, default=2
-        Chunks of a text whose maxima are kept, p above; 1 for one maximum of the whole text.
+    n_chunks : int, default=1
+        Chunks of a text whose maxima are kept, p above. One is the maximum of the whole text, which suits titles; where
+        it matters in what part of a text words stand, try 2 to 8, as the paper does.
     bottleneck : int, default=512
         Units between the maxima and the labels, which keep the layer of labels small.
-    dropout : float, default=0.5
+    dropout : float, default=0.3
         Share of the bottleneck that a step of training leaves out, in [0, 1).
     word_dropout : float, default=0.1
         Share of the words that a step of training reads as unknown, in [0, 1). Above 0 it also teaches the network
@@ -97,11 +98,13 @@ class XMLCNN(NetworkClassifier):
     -----
     Words are those of `xclassic.features.TextFeatures`, in lower case. All words outside of the vocabulary share one
     vector. A missing or empty text is read as one word with the vector zero, and around every text are zeros enough
-    for each window. What is predicted for a text does not depend on the others.
+    for each window. Chunk c of p begins at word :math:`\lfloor (c-1)\,m/p \rfloor` of m and ends before
+    :math:`\lceil c\,m/p \rceil`, so that the chunks of a short text overlap and none is empty. What is predicted for a
+    text does not depend on the others.
 
     Rows without labels are not used for training. Labels without rows are not predicted.
 
-    Cost: O(m d F h) per text and window for F filters, and O(B L) for a bottleneck of B and L labels. Training takes 16
+    Cost: O(m d F h) per text and window for F filters, and O(B L) for a bottleneck of B and L labels. Training takes 20
     bytes per weight, of which a word has `n_dimensions`, and each step updates all of them.
 
     On a CPU the same seed gives the same model; on a GPU only as `T5Classifier` says.
@@ -133,16 +136,16 @@ class XMLCNN(NetworkClassifier):
         n_dimensions: int = 128,
         windows: tuple[int, ...] = (2, 4, 8),
         n_filters: int = 128,
-        n_chunks: int = 2,
+        n_chunks: int = 1,
         bottleneck: int = 512,
-        dropout: float = 0.5,
+        dropout: float = 0.3,
         word_dropout: float = 0.1,
         min_texts: int = 1,
         max_words: int | None = None,
         max_length: int = 256,
-        epochs: int = 20,
+        epochs: int = 10,
         batch_size: int = 64,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 3e-3,
         weight_decay: float = 0.01,
         validation: float = 0.1,
         patience: int = 3,
