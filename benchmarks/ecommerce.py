@@ -3,6 +3,7 @@
     python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --encoder FOLDER
     python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --features tf-idf --fields
     python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --cnn
+    python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --features bert --method DiSMEC DeepXML --encoder FOLDER
     python benchmarks/ecommerce.py --data-dir DATA --encoder FOLDER --t5 --tokenizer FOLDER --seeds 0 1 2
     python benchmarks/ecommerce.py --data-dir DATA --t5 --fields --tokenizer FOLDER --rows 6000
 
@@ -25,7 +26,7 @@ import numpy as np
 from sklearn.pipeline import FeatureUnion
 
 import xclassic
-from xclassic import DiSMEC, FieldsClassifier, Parabel, PrefixTree, metrics
+from xclassic import DeepXML, DiSMEC, FieldsClassifier, Parabel, PrefixTree, metrics
 from xclassic.features import BertEncoder, TextFeatures
 from xclassic.validation.records import fill_template
 
@@ -85,6 +86,7 @@ def tibkat_en(folder):
 
 TASKS = {"bigbasket": bigbasket, "flipkart": flipkart, "tibkat_en": tibkat_en}
 LINEAR = {"Parabel": Parabel, "PrefixTree": PrefixTree, "DiSMEC": DiSMEC}
+METHODS = LINEAR | {"DeepXML": DeepXML}
 
 
 def judge(labels, test_labels, classes, top):
@@ -137,7 +139,7 @@ def linear_runs(task, options):
         print(f"# {kind}: {X.shape[1]} features in {seconds:.0f} s", flush=True)
         for name in options.method:
             started = time.perf_counter()
-            clf = LINEAR[name](n_jobs=2, random_state=0).fit(X, y) if name != "DiSMEC" else DiSMEC(n_jobs=2).fit(X, y)
+            clf = METHODS[name](n_jobs=2, random_state=0).fit(X, y) if name != "DiSMEC" else DiSMEC(n_jobs=2).fit(X, y)
             fitted = time.perf_counter() - started
             yield (
                 f"{name}, {kind}",
@@ -153,7 +155,7 @@ def fields_runs(task, options):
         X, X_test = made.fit_transform(task.records), made.transform(task.test_records)
         for name in options.method:
             started = time.perf_counter()
-            clf = FieldsClassifier(LINEAR[name](n_jobs=2)).fit(X, task.records)
+            clf = FieldsClassifier(METHODS[name](n_jobs=2)).fit(X, task.records)
             fitted = time.perf_counter() - started
             report = xclassic.fields_report(task.test_records, clf.predict(X_test), task.records)
             whole = report.pop("whole record")["accuracy"]
@@ -239,7 +241,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, required=True, help="folder that holds bigbasket/ and the others")
     parser.add_argument("--data", choices=TASKS, default="bigbasket")
-    parser.add_argument("--method", nargs="+", choices=LINEAR, default=list(LINEAR))
+    parser.add_argument("--method", nargs="+", choices=METHODS, default=list(LINEAR))
     parser.add_argument("--features", nargs="+", choices=["tf-idf", "bert", "both"], default=["tf-idf", "bert", "both"])
     parser.add_argument("--encoder", default="sentence-transformers/all-MiniLM-L6-v2", help="id or folder")
     parser.add_argument("--encoder-weight", type=float, default=1.0, help="of BERT rows beside TF-IDF")

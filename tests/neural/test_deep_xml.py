@@ -66,6 +66,14 @@ def test_shortlists_equal_a_search_of_all_labels_and_rows(problem, fitted):
         assert set(np.flatnonzero(labels)) == set(naive.listed(Z, Y.toarray(), row, 4, 6))
 
 
+def test_search_by_a_graph_finds_most_of_what_an_exact_one_does(problem, fitted):
+    pytest.importorskip("usearch")
+    X, Y = problem
+    graph = clone(fitted).set_params(search="graph").fit(X, Y)
+    exact, found = (clf._lister.matrix(learned(fitted, X), 4, 6) for clf in (fitted, graph))
+    assert exact.multiply(found).nnz > 0.95 * exact.nnz
+
+
 def test_recall_of_shortlists_is_that_of_held_out_rows(problem):
     assert DeepXML(**SMALL, shortlist=15).fit(*problem).shortlist_recall_ == 1
     few = DeepXML(**SMALL, shortlist=1, n_neighbors=1, validation=0.3).fit(*problem).shortlist_recall_
@@ -223,6 +231,7 @@ def test_damaged_folders_are_refused(fitted, tmp_path, name):
         ({"n_clusters": 0}, "n_clusters is 0"),
         ({"shortlist": 2.5}, r"shortlist is 2\.5"),
         ({"n_neighbors": None}, "n_neighbors is None"),
+        ({"search": "both"}, "search is 'both'"),
         ({"C": 0}, "C is 0; it must be above 0"),
         ({"dropout": 1}, "dropout is 1; it must be below 1"),
     ],

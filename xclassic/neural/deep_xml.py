@@ -17,6 +17,7 @@ from xclassic.blocks.problem import BlockProblem
 from xclassic.blocks.shortlists import margins_of, train_on_shortlists
 from xclassic.label_tree.partition import kmeans_tree
 from xclassic.linalg.label_vectors import label_vectors
+from xclassic.neighbors.graph import check_search
 from xclassic.networks.torch_support import choose_device, import_torch, memory_errors
 from xclassic.neural.base import NetworkClassifier
 from xclassic.neural.shortlist import ROWS, Listed, Shortlister
@@ -32,7 +33,8 @@ from xclassic.validation.parameters import check_number
 Rows = NDArray[np.float32]
 
 LISTED = 50  # Labels on a shortlist by default, for each doubling of the number of labels.
-MOST_CLUSTERS = 8192  # Clusters of the surrogate task by default, since its cost goes by their number.
+ROWS_PER_CLUSTER = 10  # Training rows for each cluster of the surrogate task by default;
+MOST_CLUSTERS = 8192  # but no more clusters than these, since its cost goes by their number.
 MOST_WEIGHED = 2000  # At most this many held-out rows choose the weights of the scores.
 EPS, MAX_PASSES = 0.01, 20  # Where the training of a classifier ends, as that of `DiSMEC`.
 PLAIN = (-3.0, 3.0, 3.0, 3.0)  # The weights without held-out rows: a constant, and those of margin, cosine and votes.
@@ -68,13 +70,17 @@ class DeepXML(NetworkClassifier):
     width : int, default=512
         Numbers that the encoder makes of a sparse row; at least 1. Dense rows keep theirs.
     n_clusters : int, optional
-        Clusters of the surrogate task, at least 1. By default each label is one, as long as these are at most 8,192.
+        Clusters of the surrogate task, at least 1, and at most the number of labels. By default a tenth of the training
+        rows, at most 8,192; where there are fewer labels, each is one.
     shortlist : int, optional
         Labels with the nearest centroids that are on the shortlist of a row, at least 1; as many of the nearest rows
         are added. By default 50 for each doubling of the number of labels. With all of them the classifiers are those
         of one-vs-rest.
     n_neighbors : int, default=10
         Nearest rows that vote; at least 1.
+    search : {"exact", "graph"}, default="exact"
+        How the nearest rows are found. "graph" misses some and takes far less time among a million rows; it needs
+        USearch (``pip install "xclassic[graph]"``).
     C : float, default=1.0
         Cost of an error of a classifier, above 0.
     dropout : float, default=0.5
@@ -140,6 +146,7 @@ class DeepXML(NetworkClassifier):
         n_clusters: int | None = None,
         shortlist: int | None = None,
         n_neighbors: int = 10,
+        search: str = "exact",
         C: float = 1.0,
         dropout: float = 0.5,
         epochs: int = 20,
@@ -158,6 +165,7 @@ class DeepXML(NetworkClassifier):
         self.n_clusters = n_clusters
         self.shortlist = shortlist
         self.n_neighbors = n_neighbors
+        self.search = search
         self.C = C
         self.dropout = dropout
         self.epochs = epochs
@@ -177,6 +185,7 @@ class DeepXML(NetworkClassifier):
         for name in ("width", "n_clusters", "shortlist", "n_neighbors"):
             if getattr(self, name) is not None or name in ("width", "n_neighbors"):
                 check_number(name, getattr(self, name), minimum=1, integer=True)
+        check_search(self.search)
         check_number("C", self.C, minimum=0, inclusive=False)
         check_number("dropout", self.dropout, minimum=0)
         if self.dropout >= 1:
@@ -230,7 +239,8 @@ class DeepXML(NetworkClassifier):
 
     def _clustered(self, rows: Features, Y: csr_array) -> csr_array:
         """Return which clusters of labels each row has a label of; a partition of the labels, each with a row."""
-        wanted = min(self.n_clusters or MOST_CLUSTERS, Y.shape[1])
+        by_rule = min(MOST_CLUSTERS, -(-Y.shape[0] // ROWS_PER_CLUSTER))
+        wanted = min(self.n_clusters or by_rule, Y.shape[1])
         if wanted == Y.shape[1]:
             return Y
         vectors = label_vectors(rows, Y, n_jobs=self.n_jobs, verbose=self.verbose)
@@ -270,7 +280,7 @@ class DeepXML(NetworkClassifier):
     def _shortlists(self, Z: Rows, Y: csr_array) -> tuple[Shortlister, csr_array]:
         """Return what makes shortlists of rows, and those of the rows that it is made of."""
         options: dict[str, Any] = {"n_jobs": self.n_jobs, "verbose": self.verbose}
-        lister = Shortlister.build(Z, Y, **options)
+        lister = Shortlister.build(Z, Y, self.search, **options)
         return lister, lister.matrix(Z, self._size(Y.shape[1]), self.n_neighbors, **options)
 
     def _classifiers(self, Z: Rows, Y: csr_array, shortlists: csr_array) -> Any:

@@ -59,10 +59,12 @@ class Shortlister:
         self.centroids, self.index, self.Y, self._verified = centroids, index, Y, verified
 
     @classmethod
-    def build(cls, Z: Rows, Y: csr_array, *, n_jobs: int | None = None, verbose: int = 0) -> Shortlister:
-        """Index rows of unit length."""
+    def build(
+        cls, Z: Rows, Y: csr_array, search: str = "exact", *, n_jobs: int | None = None, verbose: int = 0
+    ) -> Shortlister:
+        """Index rows of unit length; `search` is that of `build_index`."""
         centroids = centroid_weights(Z, Y, max_entries=Z.shape[1], n_jobs=n_jobs, verbose=verbose)
-        return cls(centroids, build_index(Z), Y)
+        return cls(centroids, build_index(Z, search), Y)
 
     def search(
         self, Z: Rows, size: int, n_neighbors: int, labels: NDArray[np.int32] | None = None, stop: StopByte = RUNNING
