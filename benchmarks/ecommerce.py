@@ -3,7 +3,7 @@
     python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --encoder FOLDER
     python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --features tf-idf --fields
     python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --cnn
-    python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --features bert --method DiSMEC DeepXML --encoder FOLDER
+    python benchmarks/ecommerce.py --data-dir DATA --features bert --method DiSMEC DeepXML --encoder FOLDER
     python benchmarks/ecommerce.py --data-dir DATA --encoder FOLDER --t5 --tokenizer FOLDER --seeds 0 1 2
     python benchmarks/ecommerce.py --data-dir DATA --t5 --fields --tokenizer FOLDER --rows 6000
 

@@ -20,7 +20,7 @@ from xclassic.linalg.label_vectors import label_vectors
 from xclassic.neighbors.graph import check_search
 from xclassic.networks.torch_support import choose_device, import_torch, memory_errors
 from xclassic.neural.base import NetworkClassifier
-from xclassic.neural.shortlist import ROWS, Listed, Shortlister
+from xclassic.neural.shortlist import ROWS, Listed, Shortlister, entries_at
 from xclassic.parallel import RUNNING, StopByte, blas_threads, run_tasks
 from xclassic.rows import unit_rows
 from xclassic.storage.arrays import FINITE, stored_array, stored_count, with_prefix, without_prefix
@@ -32,7 +32,7 @@ from xclassic.validation.parameters import check_number
 
 Rows = NDArray[np.float32]
 
-LISTED = 50  # Labels on a shortlist by default, for each doubling of the number of labels.
+LISTED = 30  # Labels on a shortlist by default, for each doubling of the number of labels.
 ROWS_PER_CLUSTER = 10  # Training rows for each cluster of the surrogate task by default;
 MOST_CLUSTERS = 8192  # but no more clusters than these, since its cost goes by their number.
 MOST_WEIGHED = 2000  # At most this many held-out rows choose the weights of the scores.
@@ -74,8 +74,8 @@ class DeepXML(NetworkClassifier):
         rows, at most 8,192; where there are fewer labels, each is one.
     shortlist : int, optional
         Labels with the nearest centroids that are on the shortlist of a row, at least 1; as many of the nearest rows
-        are added. By default 50 for each doubling of the number of labels. With all of them the classifiers are those
-        of one-vs-rest.
+        are added. By default 30 for each doubling of the number of labels, 500 for a hundred thousand. With all of them
+        the classifiers are those of one-vs-rest.
     n_neighbors : int, default=10
         Nearest rows that vote; at least 1.
     search : {"exact", "graph"}, default="exact"
@@ -230,10 +230,10 @@ class DeepXML(NetworkClassifier):
 
     def _word_vectors(self, rows: Features) -> Rows:
         """Return the first singular vectors of sparse rows, shape (n_features, at most width)."""
-        rank = min(self.width, *rows.shape)
-        if isinstance(rows, np.ndarray) or rank == 0 or rows.nnz == 0:
+        if isinstance(rows, np.ndarray) or rows.nnz == 0:
             return np.empty((rows.shape[1], 0), np.float32)
         with blas_threads(1):  # The model must not depend on how BLAS shares its work.
+            rank = min(self.width, *rows.shape)
             vectors = randomized_svd(rows, rank, n_iter=2, random_state=self.random_state)[2]
         return np.ascontiguousarray(vectors.T, np.float32)
 
@@ -299,16 +299,16 @@ class DeepXML(NetworkClassifier):
 
     def _weighed(self, Z: Rows, Y: csr_array, split: Any) -> tuple[Rows, float | None]:
         """Return the weights of the scores and the recall of shortlists, found on rows that the scores did not see."""
-        trained, held = split[0], split[1][:MOST_WEIGHED]
+        trained, held = split
         if held.size == 0:
             return np.array(PLAIN, np.float32), None
+        held = held[:: -(-held.size // MOST_WEIGHED)]
         lister, shortlists = self._shortlists(Z[trained], Y[trained])
         classifiers = self._classifiers(Z[trained], Y[trained], shortlists)
         listed = lister.search(Z[held], self._size(Y.shape[1]), self.n_neighbors)
-        at = np.nonzero(listed.ids >= 0)
-        views = _views(classifiers, Z[held], listed)[at]
-        positive = np.asarray(Y[held].toarray()[at[0], listed.ids[at]]) > 0
-        recall = float(positive.sum() / max(1, Y[held].nnz))
+        used = listed.ids >= 0
+        views, positive = _views(classifiers, Z[held], listed)[used], entries_at(Y[held], listed.ids)[used] > 0
+        recall = float(positive.sum() / Y[held].nnz)
         if not 0 < positive.sum() < positive.size:
             return np.array(PLAIN, np.float32), recall
         found = LogisticRegression().fit(views, positive)

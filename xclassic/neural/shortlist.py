@@ -89,7 +89,7 @@ class Shortlister:
         near.data[:], voted.data[:] = 1, 1
         listed = TopK.from_csr(near + voted, min(2 * size, n_labels))
         cosines = margins_of(self.centroids, Z, listed.ids, stop=stop)
-        return Listed(listed.ids, listed.counts, cosines, _entries(votes, listed.ids))
+        return Listed(listed.ids, listed.counts, cosines, entries_at(votes, listed.ids))
 
     def _votes(self, nearest: TopK, labels: NDArray[np.int32] | None) -> csr_array:
         """Return the shares of all labels in the votes of the nearest rows."""
@@ -147,7 +147,7 @@ class Shortlister:
         return found
 
 
-def _entries(matrix: csr_array, ids: NDArray[np.int32]) -> NDArray[np.float32]:
+def entries_at(matrix: csr_array, ids: NDArray[np.int32]) -> NDArray[np.float32]:
     """Return the entries of a canonical matrix at some columns of each row, and 0 where none is stored."""
     rows, width = np.arange(matrix.shape[0]), matrix.shape[1]
     stored = np.repeat(rows, np.diff(matrix.indptr)) * width + matrix.indices
