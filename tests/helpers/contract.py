@@ -36,8 +36,8 @@ FORMS = ["unsorted", "duplicates", "int64", "float64", "read-only", "csc", "memo
 # Where weights are penalized and rows are not normalized, the scale of the features sets the strength of the penalty.
 PENALIZED = {
     "BloomFilter", "Bonsai", "CPLST", "CompressedSensing", "DiSMEC", "HierarchicalXC", "LEML", "LTLS", "M3L", "MACH",
-    "OneVsRestLeastSquares", "PDSparse", "PLST", "PLT", "PPDSparse", "Parabel", "PrefixTree", "ProXML", "REML",
-    "Rembrandt", "Slice", "TreeEmbedding", "XRLinear", "XReg",
+    "NeuralXC", "OneVsRestLeastSquares", "PDSparse", "PLST", "PLT", "PPDSparse", "Parabel", "PrefixTree", "ProXML",
+    "REML", "Rembrandt", "Slice", "TreeEmbedding", "XRLinear", "XReg",
 }  # fmt: skip
 FORESTS = {"CRAFTML", "FastXML", "MLRF", "PfastreXML", "SwiftXML"}
 EXPONENTS = [-100, -66, -33, -17, 17, 33, 66, 100]  # powers of two from 1e-30 to 1e30

@@ -64,6 +64,8 @@ class NetworkClassifier(XMCClassifier):
     ``_training_network(body, X, Y)``
         Return the `xclassic.neural.label_network.LabelNetwork` that is trained on some rows and labels: the body with a
         layer of labels, and with what else the loss needs. It may set weights to begin with.
+    ``_training_options()``
+        Return further settings of the `xclassic.networks.training.Plan`; by default none.
     ``_n_weights(d, L)``
         Return the number of weights that are trained, for `d` features and `L` labels; methods that take texts define
         ``estimate_memory`` instead.
@@ -108,6 +110,9 @@ class NetworkClassifier(XMCClassifier):
 
         return LabelNetwork(body, Y)
 
+    def _training_options(self) -> dict[str, Any]:
+        return {}
+
     def _n_weights(self, d: int, L: int) -> int:
         raise NotImplementedError
 
@@ -147,8 +152,17 @@ class NetworkClassifier(XMCClassifier):
     # Prediction
 
     def _topk(self, X: Any, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
-        top = self.output_.ranked(self._hidden(X), k, labels, stop=stop)
-        return TopK(top.ids, expit(top.scores), top.counts)
+        hidden, n_labels, n = self._hidden(X), self.classes_.size, k
+        while True:  # Until probabilities that are equal in float32 are on one side, since their order is that of ids.
+            n = min(n + 1, n_labels)
+            top = self.output_.ranked(hidden, n, labels, stop=stop)
+            p = np.where(top.filled(), expit(top.scores), np.float32(-np.inf))
+            if n == n_labels or ((p[:, k - 1] > p[:, -1]) | (top.counts < n)).all():
+                break
+            n *= 4
+        order = np.lexsort((top.ids, -p), axis=1)[:, :k]
+        ids, scores = (np.take_along_axis(array, order, axis=1) for array in (top.ids, p))
+        return TopK(ids, scores, np.minimum(top.counts, k))
 
     def _hidden(self, X: Any) -> NDArray[np.float32]:
         """Return what the body makes of each row, shape (n_rows, width)."""

@@ -152,6 +152,7 @@ def fit_network(
         seed=clf.random_state,
         checkpoint=None if clf.checkpoint is None else Path(clf.checkpoint, stage),
         verbose=bool(clf.verbose),
+        **clf._training_options(),
     )
 
     def loss(batch: RowBatch) -> Tensor:
