@@ -53,8 +53,8 @@ from .neighbors.annexml import AnnexML as AnnexML
 from .neighbors.knn import KNN as KNN
 from .neighbors.sleec import SLEEC as SLEEC
 from .neural.deep_xml import DeepXML as DeepXML
-from .neural.pretraining import pretrain_t5 as pretrain_t5
 from .neural.neural_xc import NeuralXC as NeuralXC
+from .neural.pretraining import pretrain_t5 as pretrain_t5
 from .neural.t5 import T5Classifier as T5Classifier
 from .neural.tree_embedding import TreeEmbedding as TreeEmbedding
 from .neural.xml_cnn import XMLCNN as XMLCNN

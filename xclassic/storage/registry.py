@@ -47,10 +47,8 @@ ESTIMATORS = (
     "LabelAugmentation",
     "TreeEmbedding",
 )
-NEURAL_ESTIMATORS: tuple[str, ...] = ("DeepXML",)  # Estimators that take features, as those above, and need PyTorch.
+NEURAL_ESTIMATORS = ("NeuralXC", "DeepXML")  # Estimators that take features, as those above, and need PyTorch.
 TEXT_ESTIMATORS = ("T5Classifier", "XMLCNN")  # Estimators that take texts, since they bring their own features.
-NEURAL_ESTIMATORS: tuple[str, ...] = ("NeuralXC",)  # Estimators that take features, as those above, and need PyTorch.
-TEXT_ESTIMATORS = ("T5Classifier",)  # Estimators that take texts, since they bring their own features.
 COMPOSITES = ("Blend",)  # Estimators that cannot be constructed without the other estimators they are made of.
 RECORD_MODELS = ("FieldsClassifier",)  # Models that predict records and have no label space of their own.
 TRANSFORMERS = (
