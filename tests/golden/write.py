@@ -115,6 +115,15 @@ def cnn():
     return xclassic.XMLCNN(**sizes, epochs=5, learning_rate=0.01, device="cpu")
 
 
+def t5_of_fields(folder):
+    """Return a tiny T5 that writes one field of words beside another."""
+    texts, classes = text_problem()
+    table = [{"group": name, "kinds": [WORDS[8 + i % 3], WORDS[12]][: 1 + i % 2]} for i, name in enumerate(classes)]
+    fields = {"group": WORDS[13], "kinds": WORDS[14]}
+    clf = t5(folder, target="fields", fields=fields, path=["group"])
+    return clf.fit([{"text": text} for text in texts], table), [{"text": text} for text in text_problem(20, seed=1)[0]]
+
+
 def bert(folder):
     """Return an encoder of a tiny BERT."""
     import torch
@@ -182,6 +191,7 @@ MODELS = {
     "XMLCNN": lambda folder: on_texts(cnn()),
     "T5Classifier-name": lambda folder: on_texts(t5(folder)),
     "T5Classifier-code": lambda folder: on_texts(t5(folder, target="code", embeddings=np.eye(8), branching=3)),
+    "T5Classifier-fields": t5_of_fields,
     "TextFeatures": lambda folder: on_texts(features.TextFeatures()),
     "BertEncoder": lambda folder: on_texts(bert(folder)),
     "FourierFeatures": lambda folder: on_matrix(features.FourierFeatures(n_components=8, random_state=3)),
@@ -196,6 +206,10 @@ def answers(model, rows):
     """Return what a model says of rows, as arrays by name."""
     if isinstance(model, xclassic.FieldsClassifier):
         return {"records": np.array(json.dumps(model.predict(rows), sort_keys=True))}
+    if getattr(model, "fields_", None):
+        top, found = model.rank_fields(rows, K)
+        ranked = [[found[i] for i in row] for row in top.ids.tolist()]
+        return {"records": np.array(json.dumps(ranked, sort_keys=True)), "scores": top.scores}
     if hasattr(model, "predict_topk") or hasattr(model, "predict"):
         top = predict_topk(model, rows, K)
         return {
