@@ -274,7 +274,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
         assert self.tuning is not None
         network.limit(self.max_length)
-        self.curve_ = self.tuning.tune(
+        self.curve_ = self.tuning._tune(
             network, texts, target, pooling=self.pooling, bfloat16=dtype == "bfloat16", verbose=bool(self.verbose)
         )
         network.module.to(getattr(torch, dtype))

@@ -85,7 +85,7 @@ class Tuning(BaseEstimator):
         if self.layers is not None and self.lora_rank is not None:
             raise ValueError("layers and lora_rank are both given; corrections of low rank train all layers.")
 
-    def tune(
+    def _tune(
         self, network: EncoderNetwork, texts: Texts, target: Target, *, pooling: str, bfloat16: bool, verbose: bool
     ) -> Curve:
         """Train an encoder in place.
