@@ -1,5 +1,6 @@
 """TreeEmbedding under squared loss: half-steps against a dense twin, limits that are other models, planted data."""
 
+from copy import copy
 from itertools import pairwise
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 from scipy.sparse import csr_array
 
 from tests.helpers.naive.tree_embedding import SlowTree
-from xclassic import LEML, LabelTree, TreeEmbedding, datasets
+from xclassic import LEML, DiSMEC, LabelTree, ModelFileError, TreeEmbedding, datasets, load
 from xclassic.linalg.low_rank import alternate, random_map
 from xclassic.metrics import precision_at_k
-from xclassic.neural.tree_levels import even_tree, level_weights, level_widths, new_levels
+from xclassic.neural import tree_embedding
+from xclassic.neural.tree_levels import even_tree, level_weights, level_widths, new_levels, random_start
 from xclassic.neural.tree_squares import coupling, fit_encoder, fit_nodes, fit_projections
 from xclassic.parallel import RUNNING, spawn_seeds
 
@@ -34,7 +36,9 @@ def problem(n_rows=40, n_features=7, seed=0):
 def levels_of(X, Y, n_components, tree=None, weights=0.5):
     tree = even_tree(LabelTree.from_codes(UNEVEN) if tree is None else tree, np.unique(Y.indices))
     widths = level_widths(tree, n_components)
-    return tree, new_levels(tree, Y, widths, level_weights(tree, weights), X.shape[1], 0)
+    levels = new_levels(tree, Y, level_weights(tree, weights))
+    random_start(levels, widths, X.shape[1], 0)
+    return tree, levels
 
 
 def started(X, Y, n_components):
@@ -215,7 +219,7 @@ def test_tree_embedding_takes_a_tree_with_labels_without_rows():
 
 
 def test_path_and_beam(bibtex):
-    clf = TreeEmbedding(40, rounds=2).fit(bibtex.X, bibtex.Y)
+    clf = TreeEmbedding(40, mu=2.0, rounds=2).fit(bibtex.X, bibtex.Y)
     narrow, exact = (clf.set_params(beam=beam).predict_topk(bibtex.X_test[:300], 5) for beam in (1, None))
     assert (exact.scores[:, 0] >= narrow.scores[:, 0]).all()
     assert (exact.scores[:, 0] > narrow.scores[:, 0]).any()
@@ -224,7 +228,7 @@ def test_path_and_beam(bibtex):
 
 
 def test_explain_adds_up_by_levels(bibtex):
-    clf = TreeEmbedding(40, rounds=2).fit(bibtex.X, bibtex.Y)
+    clf = TreeEmbedding(40, mu=2.0, rounds=2).fit(bibtex.X, bibtex.Y)
     row = bibtex.X_test[:1]
     top = clf.predict_topk(row, 1)
     explanation = clf.explain(row, int(top.ids[0, 0]), n_features=10_000)
@@ -233,6 +237,60 @@ def test_explain_adds_up_by_levels(bibtex):
     for step in explanation.steps:
         effects = sum(effect.contribution for effect in step.features)
         assert step.bias + effects == pytest.approx(step.margin, abs=1e-5)
+
+
+def test_auto_takes_what_ranks_held_out_rows_best(bibtex, monkeypatch):
+    X, Y = bibtex.X[:500], csr_array(bibtex.Y[:500])
+    monkeypatch.setattr(tree_embedding, "MU", (1e6, 2.0))  # The first makes all labels of a node alike.
+    chosen = TreeEmbedding(10).fit(X, Y)
+    assert chosen.mu_ == 2
+    fixed = TreeEmbedding(10, mu=2.0).fit(X, Y)
+    np.testing.assert_array_equal(fixed.predict_topk(X, 5).scores, chosen.predict_topk(X, 5).scores)
+    monkeypatch.setattr(tree_embedding, "split_rows", lambda Y, *_: (np.arange(Y.shape[0]), np.arange(0)))
+    assert TreeEmbedding(10).fit(X, Y).mu_ == 1e6  # No row could be held out.
+
+
+@pytest.mark.parametrize("container", [csr_array, csr_array.toarray])
+@pytest.mark.parametrize("bias", [0.0, 2.0])
+def test_sparse_models_have_their_share_in_the_scores_of_labels(container, bias, bibtex):
+    X, Y, queries = container(bibtex.X[:500]), csr_array(bibtex.Y[:500]), container(bibtex.X_test[:40])
+    flat = LabelTree.flat(np.arange(Y.shape[1]))
+    options = {"tree": flat, "mu": 0.0, "beam": None, "bias": bias}
+    alone, mixed = (TreeEmbedding(10, sparse=share, **options).fit(X, Y) for share in (0.0, 0.25))
+    seen = np.unique(Y.indices)
+    scores = [
+        1 - np.sqrt(-np.log(clf.decision_function(queries, max_scores=Y.shape[1]).toarray()[:, seen]))
+        for clf in (alone, mixed)
+    ]
+    one_vs_rest = DiSMEC(bias=bias).fit(X, Y).decision_function(queries, max_scores=Y.shape[1]).toarray()[:, seen]
+    expected = np.minimum(0.75 * scores[0] + 0.25 * (one_vs_rest + 1) / 2, 1)
+    np.testing.assert_allclose(scores[1], expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("container", [csr_array, csr_array.toarray])
+def test_a_mixed_model_explains_itself_and_survives_a_folder(container, bibtex, tmp_path):
+    X, Y = container(bibtex.X[:500]), csr_array(bibtex.Y[:500])
+    clf = TreeEmbedding(20, mu=2.0, sparse="auto").fit(X, Y)
+    assert clf.sparse_ > 0
+    row = container(bibtex.X_test[:1])
+    top = clf.predict_topk(row, 3)
+    explanation = clf.explain(row, int(top.ids[0, 1]), n_features=10_000)
+    assert explanation.score == pytest.approx(float(top.scores[0, 1]), rel=1e-4)
+    step = explanation.steps[-1]
+    assert step.bias + sum(effect.contribution for effect in step.features) == pytest.approx(step.margin, abs=1e-5)
+    clf.save(tmp_path / "model")
+    loaded = load(tmp_path / "model", verify="full")
+    assert (loaded.mu_, loaded.sparse_) == (clf.mu_, clf.sparse_)
+    np.testing.assert_array_equal(loaded.predict_topk(row, 3).scores, top.scores)
+
+
+def test_damaged_models_are_refused(bibtex):
+    clf = TreeEmbedding(20, mu=2.0, sparse=0.5).fit(bibtex.X[:300], csr_array(bibtex.Y[:300]))
+    arrays, metadata = clf._get_arrays()
+    damage = {"map": arrays["map"][:, :-1], "tree.label": arrays["tree.label"][:-1], "weights.bias": arrays["map"][0]}
+    for name, array in damage.items():
+        with pytest.raises(ModelFileError):
+            copy(clf)._set_arrays(arrays | {name: array}, metadata, "full")
 
 
 @pytest.mark.long

@@ -12,14 +12,14 @@ from tests.helpers.neural import DEVICE  # noqa: E402
 from xclassic import LabelTree, TreeEmbedding, datasets, load  # noqa: E402
 from xclassic.metrics import precision_at_k  # noqa: E402
 from xclassic.networks import training  # noqa: E402
-from xclassic.neural.tree_levels import even_tree, new_levels  # noqa: E402
+from xclassic.neural.tree_levels import even_tree, new_levels, random_start  # noqa: E402
 from xclassic.neural.tree_logistic import TreeLoss, TreeNetwork, coupling_term  # noqa: E402
 from xclassic.neural.tree_squares import alternate_levels  # noqa: E402
 from xclassic.parallel import RUNNING  # noqa: E402
 
 CODES = [(0, 0, 0), (0, 0, 1), (0, 1), (1, 0, 0), (2,), (3, 0), (3, 1), (3, 2)]
 WIDTHS, WEIGHTS, KAPPA, NU = [2, 3, 5], [0.25, 0.5, 1.0], 1.5, 0.3
-QUICK = {"loss": "logistic", "epochs": 3, "batch_size": 16, "device": DEVICE}
+QUICK = {"loss": "logistic", "epochs": 3, "batch_size": 16, "mu": 2.0, "device": DEVICE}
 
 
 def problem(n_rows=40, n_features=7, seed=0):
@@ -33,7 +33,9 @@ def problem(n_rows=40, n_features=7, seed=0):
 def loss_of(X, Y):
     """Return a loss in double precision at random weights."""
     tree = even_tree(LabelTree.from_codes(CODES), np.arange(len(CODES)))
-    levels = alternate_levels(X, new_levels(tree, Y, WIDTHS, WEIGHTS, X.shape[1], 0), 1.0, 1.0, 1, RUNNING)
+    levels = new_levels(tree, Y, WEIGHTS)
+    random_start(levels, WIDTHS, X.shape[1], 0)
+    levels = alternate_levels(X, levels, 1.0, 1.0, 1, RUNNING)
     network = TreeNetwork(levels).double()
     return tree, levels, TreeLoss(network, levels, X.astype(np.float64), KAPPA, NU, X.shape[0])
 
@@ -97,7 +99,7 @@ def test_scores_are_probabilities_that_multiply_along_paths():
     X, Y = problem()
     clf = TreeEmbedding(5, tree=LabelTree.from_codes(CODES), beam=None, **QUICK).fit(X, Y)
     found = clf.predict_proba(X).toarray()
-    tree, codes = clf.model_.tree, clf._codes(X)
+    tree, codes = clf.model_.tree, clf._inputs(X)
     margins = clf.model_.weights.to_csc(tree.n_nodes).toarray()
     bias = np.zeros(tree.n_nodes)
     bias[clf.model_.weights.labels[clf.model_.weights.labels >= 0]] = clf.model_.weights.bias[

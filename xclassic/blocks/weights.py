@@ -121,21 +121,22 @@ class BlockWeights:
 
     @classmethod
     def from_dense(
-        cls,
-        weights: NDArray[np.float32],
-        bias: NDArray[np.float32],
-        labels: NDArray[Any],
-        prune: float,
-        chunk_groups: int = CHUNK_GROUPS,
+        cls, weights: NDArray[np.float32], bias: NDArray[np.float32], labels: NDArray[Any], prune: float
     ) -> BlockWeights:
         """Store dense weights of shape (n_features, len(labels)), without weights of at most `prune`."""
         cells = kernels.dense_cells(np.ascontiguousarray(weights, np.float32), prune=prune)
-        return cls.from_cells([cells], bias.astype(np.float32), labels, weights.shape[0], chunk_groups)
+        return cls.from_cells([cells], bias.astype(np.float32), labels, weights.shape[0])
 
     @classmethod
-    def from_csc(cls, weights: csc_array, bias: NDArray[np.float32], labels: NDArray[Any]) -> BlockWeights:
+    def from_csc(
+        cls,
+        weights: csc_array,
+        bias: NDArray[np.float32],
+        labels: NDArray[Any],
+        chunk_groups: int = CHUNK_GROUPS,
+    ) -> BlockWeights:
         """Store sparse weights of shape (n_features, len(labels)); bias holds a score for each of them."""
-        return cls.from_cells([sparse_cells(weights)], bias.astype(np.float32), labels, weights.shape[0])
+        return cls.from_cells([sparse_cells(weights)], bias.astype(np.float32), labels, weights.shape[0], chunk_groups)
 
     @classmethod
     def concatenated(cls, parts: list[Self]) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, hstack
+from sklearn.base import clone
 
 from xclassic.base import Arrays, Metadata, Verify
 from xclassic.blocks.explaining import ExplainableClassifier, Row
@@ -20,9 +22,13 @@ from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.search import TreeModel, search
 from xclassic.label_tree.tree import LabelTree
 from xclassic.linalg.label_vectors import label_vectors
+from xclassic.linalg.low_rank import Array
 from xclassic.linalg.ridge import with_bias
+from xclassic.linear.dismec import DiSMEC
+from xclassic.metrics.ranking import precision_at_k
+from xclassic.networks.batches import split_rows
 from xclassic.networks.torch_support import import_torch, memory_errors
-from xclassic.neural.tree_levels import Level, even_tree, level_weights, level_widths, new_levels
+from xclassic.neural.tree_levels import Level, even_tree, level_weights, level_widths, new_levels, random_start
 from xclassic.neural.tree_squares import alternate_levels, coupling, scoring_vectors
 from xclassic.neural.tree_weights import FeatureWeights, node_weights
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
@@ -33,6 +39,10 @@ from xclassic.validation.parameters import check_choice, check_number, check_num
 
 # Path scores: under squared loss the log-likelihood of a node's target 1 falls with the square of 1 minus its score.
 SCORES = {"squared": "hinge2", "logistic": "sigmoid"}
+MU = (0.0, 0.2, 2.0, 20.0)  # What "auto" tries; of equal ones the first.
+SPARSE = (0.0, 0.3, 0.6)
+HELD_OUT = 0.1  # Share of the rows that are held out for it,
+MOST_HELD = 1000  # and at most this many of them are ranked.
 NU = {"squared": 1.0, "logistic": 0.1}
 
 
@@ -77,12 +87,14 @@ class TreeEmbedding(ExplainableClassifier):
     level_weights : float or sequence of float, default=0.5
         Weights :math:`\lambda_h`: the weight of a level as a share of that of the level below, in [0.01, 1], with 1
         for the labels; or a weight above 0 for each level, from the one below the root.
-    mu : float, default=2.0
+    mu : float or "auto", default="auto"
         Weight :math:`\mu` of the coupling of children to their parent, at least 0. 0 makes the levels independent.
-    rho : float, default=2.0
-        Weight :math:`\rho` of the private residuals, at least 0. A residual that costs nothing decouples its node, so
-        that 0 makes the levels independent; a large one lets `mu` act in full. Only :math:`\mu\rho / (\mu + \rho)`
-        counts.
+        "auto" takes 0, 0.2, 2 or 20, whichever ranks the labels of held-out rows best, at the cost of four more
+        fits under squared loss.
+    rho : float, optional
+        Weight :math:`\rho` of the private residuals, at least 0; by default as `mu`. A residual that costs nothing
+        decouples its node, so that 0 makes the levels independent; a large one lets `mu` act in full. Only
+        :math:`\mu\rho / (\mu + \rho)` counts.
     nu : float, optional
         Penalty :math:`\nu` of encoders, vectors and projections, above 0; by default 1 for squared and 0.1 for logistic
         loss.
@@ -92,6 +104,9 @@ class TreeEmbedding(ExplainableClassifier):
         Weight of the levels above in the score of a label under squared loss, at least 0: :math:`w_h` is this times
         :math:`\lambda_h`, divided by the weight of the level of labels. 0 ranks by the scores of labels alone, and
         wants ``beam=None``.
+    sparse : float or "auto", default=0.0
+        Share of sparse one-vs-rest models, those of `DiSMEC`, in the scores of labels, in [0, 1]. "auto" takes 0, 0.3
+        or 0.6, whichever ranks the labels of held-out rows best, at the cost of three more fits.
     beam : int or None, default=20
         Nodes kept on each level of a search. More is a little more accurate and slower; None gives the exactly best
         labels.
@@ -129,6 +144,8 @@ class TreeEmbedding(ExplainableClassifier):
         The tree with all leaves on its lowest level, and the models of its nodes over codes: the vectors scaled by
         :math:`\sqrt{w_h}`, with :math:`1 - \sqrt{w_h}` as bias, or the vectors and biases of logistic loss. None if no
         row has a label.
+    mu_, sparse_ : float
+        The parameters that were used.
     curve_ : list of dict
         For each epoch of logistic loss its number, the mean loss, and the score: minus the loss of held-out rows.
 
@@ -178,6 +195,8 @@ class TreeEmbedding(ExplainableClassifier):
     curve_: list[dict[str, float]]
     map_: NDArray[np.float32]
     model_: TreeModel | None
+    mu_: float
+    sparse_: float
 
     def __init__(
         self,
@@ -188,11 +207,12 @@ class TreeEmbedding(ExplainableClassifier):
         branching: int = 2,
         max_leaf: int = 16,
         level_weights: float | list[float] = 0.5,
-        mu: float = 2.0,
-        rho: float = 2.0,
+        mu: float | str = "auto",
+        rho: float | None = None,
         nu: float | None = None,
         rounds: int = 5,
         path: float = 0.2,
+        sparse: float | str = 0.0,
         beam: int | None = 20,
         epochs: int = 20,
         batch_size: int = 128,
@@ -218,6 +238,7 @@ class TreeEmbedding(ExplainableClassifier):
         self.nu = nu
         self.rounds = rounds
         self.path = path
+        self.sparse = sparse
         self.beam = beam
         self.epochs = epochs
         self.batch_size = batch_size
@@ -243,8 +264,12 @@ class TreeEmbedding(ExplainableClassifier):
         check_numbers("level_weights", self.level_weights, minimum=1e-6, maximum=1e6)
         if isinstance(self.level_weights, (int, float)):
             check_number("level_weights", self.level_weights, minimum=0.01, maximum=1)
-        for name in ("mu", "rho", "path", "bias"):
-            check_number(name, getattr(self, name), minimum=0)
+        for name in ("mu", "rho", "path", "bias", "sparse"):
+            value = getattr(self, name)
+            if name in ("mu", "sparse") and isinstance(value, str):
+                check_choice(name, value, ("auto",))
+            elif name != "rho" or value is not None:
+                check_number(name, value, minimum=0, maximum=1 if name == "sparse" else None)
         if self.nu is not None:
             check_number("nu", self.nu, minimum=0, inclusive=False)
         check_number("rounds", self.rounds, minimum=1, integer=True)
@@ -265,28 +290,58 @@ class TreeEmbedding(ExplainableClassifier):
     def _fit(self, X: Features, Y: csr_array) -> None:
         if self.loss == "logistic":
             import_torch("TreeEmbedding(loss='logistic')")
-        X = self._prepare(X)
+        self.mu_ = self.sparse_ = 0.0
         self.curve_ = []
         self.map_, self.model_ = np.zeros((X.shape[1] + 1, 0), np.float32), None
         labels = np.unique(Y.indices)
         if not labels.size:
             return
         seeds = spawn_seeds(self.random_state, 3).tolist()
+        # What suits the levels under squared loss, in seconds, suits those of logistic loss.
+        self.mu_ = self._chosen("mu", MU, X, Y, seeds[1] % 2**32, loss="squared", sparse=0.0)
+        self.sparse_ = self._chosen("sparse", SPARSE, X, Y, seeds[1] % 2**32, mu=self.mu_)
+        X = self._prepare(X)
         tree = even_tree(self._tree(X, Y, labels, seeds[1] % 2**32), labels)
+        vectors, biases = self._vectors(with_bias(X, self.bias), Y, tree, seeds[0], seeds[2] % 2**32)
+        flat = None
+        if self.sparse_:
+            flat, vectors[-1], biases[-1] = self._interpolated(X, Y, tree, vectors[-1], biases[-1])
+        self.model_ = TreeModel(tree, node_weights(tree, vectors, biases, flat))
+
+    def _chosen(
+        self, name: str, candidates: tuple[float, ...], X: Features, Y: csr_array, seed: int, **fixed: Any
+    ) -> float:
+        """Return a parameter or, if it is "auto", the candidate that ranks the labels of held-out rows best."""
+        value = getattr(self, name)
+        if not isinstance(value, str):
+            return float(value)
+        kept, held = split_rows(Y, HELD_OUT, seed)
+        if not held.size:
+            return candidates[0]
+        precision = []
+        for candidate in candidates:
+            trial = clone(self).set_params(checkpoint=None, **fixed, **{name: candidate})
+            with warnings.catch_warnings(action="ignore"):  # Of the scale of the features, once more.
+                top = trial.fit(X[kept], Y[kept]).predict_topk(X[held[:MOST_HELD]], 5)
+            precision.append(sum(precision_at_k(Y[held[:MOST_HELD]], top, k) for k in (1, 3, 5)))
+        return candidates[int(np.argmax(precision))]
+
+    def _vectors(self, X: Features, Y: csr_array, tree: LabelTree, start: int, seed: int) -> Any:
+        """Fit the encoders, and return vectors and biases of the nodes of each level."""
         widths, weights = level_widths(tree, self.n_components), level_weights(tree, self.level_weights)
-        X = with_bias(X, self.bias)
-        levels = new_levels(tree, Y, widths, weights, X.shape[1], seeds[0])
-        kappa = coupling(self.mu, self.rho)
+        levels = new_levels(tree, Y, weights)
+        random_start(levels, widths, X.shape[1], start)
+        kappa = coupling(self.mu_, self.mu_ if self.rho is None else self.rho)
         nu = NU[self.loss] if self.nu is None else self.nu
         fit = partial(alternate_levels, X, kappa=kappa, nu=nu, rounds=self.rounds)
         with blas_threads(1):  # The model must not depend on how BLAS shares its work.
             (levels,) = run_tasks(partial(_fit_levels, fit), [levels], description="fitting", verbose=self.verbose)
         if self.loss == "logistic":
-            vectors, biases = self._trained(X, Y, levels, kappa, nu, seeds[2] % 2**32)
+            found = self._trained(X, Y, levels, kappa, nu, seed)
         else:
-            vectors, biases = scoring_vectors(levels, self.path)
+            found = scoring_vectors(levels, self.path)
         self.map_ = np.concatenate([level.encoder for level in levels], axis=1)
-        self.model_ = TreeModel(tree, node_weights(tree, vectors, biases))
+        return found
 
     def _trained(self, X: Features, Y: csr_array, levels: list[Level], kappa: float, nu: float, seed: int) -> Any:
         """Train levels on PyTorch in place, and return vectors and biases of their nodes."""
@@ -295,6 +350,23 @@ class TreeEmbedding(ExplainableClassifier):
         with memory_errors("lower batch_size or n_components, or use device='cpu'"):
             vectors, biases, self.curve_ = fit_logistic(self, X, Y, levels, kappa, nu, seed)
         return vectors, biases
+
+    def _interpolated(self, X: Features, Y: csr_array, tree: LabelTree, vectors: Array, bias: Array) -> Any:
+        """Return the share of sparse models in the leaves, and vectors and biases that leave room for it."""
+        logistic, share = self.loss == "logistic", np.float32(self.sparse_)
+        options: dict[str, Any] = {
+            "bias": self.bias,
+            "n_jobs": self.n_jobs,
+            "verbose": self.verbose,
+            "normalize": False,
+        }
+        flat = DiSMEC(loss="logistic" if logistic else "squared_hinge", random_state=0, **options).fit(X, Y).weights_
+        scale, offset = (1.0, 0.0) if logistic else (0.5, 0.5)  # Of margins -1 and 1 they make scores 0 and 1.
+        margins = np.zeros(Y.shape[1], np.float32)
+        margins[flat.labels[flat.labels >= 0]] = flat.bias[flat.labels >= 0]
+        own = np.float32(scale) * margins[tree.label[tree.level_ptr[-2] :]] + np.float32(offset)
+        weights = flat.to_csc(Y.shape[1]) * (share * np.float32(scale))
+        return weights, (1 - share) * vectors, (1 - share) * bias + share * own
 
     def _tree(self, X: Features, Y: csr_array, labels: NDArray[Any], seed: int) -> LabelTree:
         """Return the tree that is given, or one that groups the labels with rows."""
@@ -318,13 +390,15 @@ class TreeEmbedding(ExplainableClassifier):
         if self.model_ is None:
             return TopK.empty(X.shape[0], k)
         return search(
-            [self.model_], self._codes(X), k, score=SCORES[self.loss], beam=self.beam, labels=labels, stop=stop
+            [self.model_], self._inputs(X), k, score=SCORES[self.loss], beam=self.beam, labels=labels, stop=stop
         )
 
-    def _codes(self, X: Features) -> NDArray[np.float32]:
-        """Return the codes of all levels, shape (n_rows, n_codes)."""
-        rows = csr_array(self._prepare(X))  # BLAS rounds the product of dense rows by the size of their batch.
-        return np.asarray(rows @ self.map_[:-1] + np.float32(self.bias) * self.map_[-1])
+    def _inputs(self, X: Features) -> Features:
+        """Return the codes of all levels, and the rows themselves beside them if there is a sparse model."""
+        X = self._prepare(X)
+        rows = csr_array(X)  # BLAS rounds the product of dense rows by the size of their batch.
+        codes = np.asarray(rows @ self.map_[:-1] + np.float32(self.bias) * self.map_[-1])
+        return csr_array(hstack([csr_array(codes), rows])) if self.sparse_ else codes
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
         if self.model_ is None:
@@ -351,14 +425,17 @@ class TreeEmbedding(ExplainableClassifier):
         if self.model_ is not None:
             arrays |= with_prefix("tree.", self.model_.tree.arrays())
             arrays |= with_prefix("weights.", self.model_.weights.arrays())
-        return arrays, {"has_labels": self.model_ is not None, "curve": self.curve_}
+        chosen = {"mu": self.mu_, "sparse": self.sparse_}
+        return arrays, {"has_labels": self.model_ is not None, "curve": self.curve_} | chosen
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         self.curve_ = list(metadata["curve"])
+        self.mu_, self.sparse_ = float(metadata["mu"]), float(metadata["sparse"])
         self.map_, self.model_ = stored_array(arrays, "map", np.float32, (self.n_features_in_ + 1, None), FINITE), None
         if metadata["has_labels"]:
+            n_inputs = self.map_.shape[1] + (self.n_features_in_ if self.sparse_ else 0)
             tree, weights = without_prefix("tree.", arrays), without_prefix("weights.", arrays)
-            self.model_ = TreeModel.from_arrays(tree, weights, self.classes_.size, self.map_.shape[1])
+            self.model_ = TreeModel.from_arrays(tree, weights, self.classes_.size, n_inputs)
             if verify == "full":
                 self.model_.verify()
 

@@ -37,7 +37,7 @@ class Level:
     targets: csr_array
     parent: NDArray[np.int64]
     weight: float
-    encoder: Array
+    encoder: Array = field(init=False)
     nodes: Array = field(init=False)
     shift: NDArray[np.float64] = field(init=False)
     slope: NDArray[np.float64] = field(init=False)
@@ -111,21 +111,24 @@ def level_weights(tree: LabelTree, weights: float | list[float]) -> list[float]:
     return list(weights)
 
 
-def new_levels(
-    tree: LabelTree, Y: csr_array, widths: list[int], weights: list[float], n_features: int, seed: int
-) -> list[Level]:
-    """Return the levels below the root, each with a start of its encoder.
+def new_levels(tree: LabelTree, Y: csr_array, weights: list[float]) -> list[Level]:
+    """Return the levels below the root, of which nothing is learned yet."""
+    levels = []
+    for depth, weight in enumerate(weights, 1):
+        parent = tree.parent[tree.level_ptr[depth] : tree.level_ptr[depth + 1]] - tree.level_ptr[depth - 1]
+        levels.append(Level(_targets(tree, Y, depth), parent, weight))
+    return levels
 
-    The encoders start with the same random numbers in the columns that they share, since the projections start as the
-    identity. Vectors of the nodes are not needed before the first half-step, which computes them.
+
+def random_start(levels: list[Level], widths: list[int], n_features: int, seed: int) -> None:
+    """Give each level a random encoder, from which the first half-step computes vectors.
+
+    The encoders share the columns that they have in common, since the projections start as the identity. A start that
+    has vectors instead fits the encoders to these.
     """
     start = random_map(n_features, widths[-1], seed)
-    levels = []
-    for depth, (width, weight) in enumerate(zip(widths, weights, strict=True), 1):
-        parent = tree.parent[tree.level_ptr[depth] : tree.level_ptr[depth + 1]] - tree.level_ptr[depth - 1]
-        targets = _targets(tree, Y, depth)
-        levels.append(Level(targets, parent, weight, np.ascontiguousarray(start[:, :width])))
-    return levels
+    for level, width in zip(levels, widths, strict=True):
+        level.encoder = np.ascontiguousarray(start[:, :width])
 
 
 def _targets(tree: LabelTree, Y: csr_array, depth: int) -> csr_array:

@@ -218,7 +218,7 @@ def fit_logistic(
     )
     parts = [X] if isinstance(X, np.ndarray) else [X.data, X.indices, X.indptr]
     plain = {name: value for name, value in clf.get_params().items() if name not in (*clf._not_saved, *UNSEEN)}
-    key = key_of(*parts, Y.indptr, Y.indices, *(level.parent for level in levels), plain, seed)
+    key = key_of(*parts, Y.indptr, Y.indices, *(level.parent for level in levels), plain, kappa, seed)
     curve = train(network, loss, sampler, plan, partial(_score, loss, held) if held.size else None, key)
     ends = np.cumsum([0, *network.widths])
     encoder = network.encoder.detach().cpu().numpy()
@@ -231,7 +231,7 @@ def fit_logistic(
     return vectors, biases, curve
 
 
-UNSEEN = ("verbose", "n_jobs", "beam", "path")  # by the weights that training ends with
+UNSEEN = ("verbose", "n_jobs", "beam", "path", "sparse")  # by the weights that training ends with
 
 
 @torch.no_grad()
