@@ -129,6 +129,7 @@ def test_parse_takes_the_strictest_type():
     values = [parse(parameter, text) for text in ("None", "1,2.5", "3", "auto")]
     assert values == [None, (1.0, 2.5), "3", "auto"]
     untyped = inspect.Parameter("x", inspect.Parameter.KEYWORD_ONLY, default=0.5)
+    assert [type(number) for number in parse(parameter, "1,2.5")] == [int, float]
     assert type(parse(untyped, "2")) is float
 
 

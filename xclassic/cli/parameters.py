@@ -146,7 +146,7 @@ def _none(text: str) -> None:
 def _numbers(text: str) -> tuple[float, ...]:
     if "," not in text:
         raise ValueError
-    return tuple(float(part) for part in text.split(","))
+    return tuple(int(part) if part.strip().isdecimal() else float(part) for part in text.split(","))
 
 
 def _array(path: str) -> Any:

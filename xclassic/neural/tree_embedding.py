@@ -200,13 +200,13 @@ class TreeEmbedding(ExplainableClassifier):
 
     def __init__(
         self,
-        n_components: int | list[int] = 200,
+        n_components: int | tuple[int, ...] = 200,
         *,
         loss: str = "squared",
         tree: LabelTree | None = None,
         branching: int = 2,
         max_leaf: int = 16,
-        level_weights: float | list[float] = 0.5,
+        level_weights: float | tuple[float, ...] = 0.5,
         mu: float | str = "auto",
         rho: float | None = None,
         nu: float | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,7 +72,7 @@ def even_tree(tree: LabelTree, labels: NDArray[np.int64]) -> LabelTree:
     return LabelTree.from_parents(np.concatenate(parents), ids, names, tree.n_labels)
 
 
-def level_widths(tree: LabelTree, n_components: int | list[int]) -> list[int]:
+def level_widths(tree: LabelTree, n_components: int | Sequence[int]) -> list[int]:
     """Return the width of each level below the root.
 
     One number is the width of the leaves, and each level above has half of that below it, rounded up. No level is wider
@@ -93,7 +94,7 @@ def level_widths(tree: LabelTree, n_components: int | list[int]) -> list[int]:
     return [min(width, n) for width, n in zip(n_components, n_nodes, strict=True)]
 
 
-def level_weights(tree: LabelTree, weights: float | list[float]) -> list[float]:
+def level_weights(tree: LabelTree, weights: float | Sequence[float]) -> list[float]:
     """Return the weight of each level below the root; one number is the ratio of a level to the one below it.
 
     Raises
