@@ -1,5 +1,7 @@
 """TreeEmbedding under logistic loss: each term against loops, its gradient against differences, and its training."""
 
+import sys
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -144,6 +146,26 @@ def test_save_and_load(tmp_path):
     clf.save(tmp_path / "model")
     loaded = load(tmp_path / "model", verify="full")
     assert_same_predictions(loaded.predict_topk(X, 5), clf.predict_topk(X, 5))
+
+
+def test_explain_adds_up_and_restricted_searches_keep_scores():
+    X, Y = problem()
+    clf = TreeEmbedding(5, tree=LabelTree.from_codes(CODES), **QUICK).fit(X, Y)
+    top = clf.predict_topk(X[:1], 8)
+    for label, score in zip(top.ids[0], top.scores[0], strict=True):
+        assert clf.explain(X[:1], int(label)).score == pytest.approx(float(score), rel=1e-4)
+        alone = clf.predict_topk(X[:1], 8, labels=[int(label)])
+        assert (alone.ids[0, 0], alone.scores[0, 0], alone.counts[0]) == (label, score, 1)
+
+
+def test_without_pytorch_the_extra_is_named_and_squared_loss_works(monkeypatch):
+    X, Y = problem()
+    clf = TreeEmbedding(5, **QUICK).fit(X, Y)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert clf.predict_topk(X, 2).ids.shape == (40, 2)
+    assert TreeEmbedding(5).fit(X, Y).predict_topk(X, 2).ids.shape == (40, 2)
+    with pytest.raises(ImportError, match=r"TreeEmbedding\(loss='logistic'\) needs PyTorch.*xclassic\[neural\]"):
+        TreeEmbedding(5, **QUICK).fit(X, Y)
 
 
 @pytest.mark.parametrize("tree", [LabelTree.flat(np.arange(8)), LabelTree.from_codes([(0, i) for i in range(8)])])

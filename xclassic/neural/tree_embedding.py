@@ -412,11 +412,12 @@ class TreeEmbedding(ExplainableClassifier):
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         vectors = 8 * min(nnz_y * max(1, nnz_x // max(1, n)), L * d)
-        width = self.n_components if isinstance(self.n_components, int) else max(self.n_components)
-        width = min(width, L)
+        width = min(L, self.n_components if isinstance(self.n_components, int) else max(self.n_components))
         depth = max(1, int(np.log2(max(1, L / self.max_leaf))) + 1)
-        factors = 4 * width * (4 * n + 8 * d + 10 * L)
-        return int(12 * nnz_x + 2 * vectors + 12 * nnz_y * depth + factors)
+        squares = 12 * nnz_y * depth + 4 * width * (4 * n + 8 * d + 10 * L)
+        network = 4 * 4 * 2 * width * (d + L) if self.loss == "logistic" else 0  # Weights, gradients, two moments.
+        flat = DiSMEC(n_jobs=self.n_jobs)._estimate_memory(n, d, L, nnz_x, nnz_y) if self.sparse else 0
+        return int(12 * nnz_x + max(2 * vectors, squares + network, flat))
 
     # Persistence
 
