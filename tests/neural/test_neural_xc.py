@@ -16,9 +16,9 @@ from tests.helpers.neural import DEVICE
 from xclassic import ModelFileError, NeuralXC, datasets, load
 
 PUBLISHED = {
-    "input_layers": (1152, 600, 256), "regressor_layers": 112, "label_layers": (96, 32), "start": "random",
-    "alpha": 0.01, "beta": 0.01, "averaging": 0, "decay": "coupled", "weight_decay": 1e-4, "batch_size": 64,
-    "epochs": 10, "learning_rate": 3e-4, "validation": 0, "normalize": False,
+    "input_layers": (1152, 600, 256), "regressor_layers": 112, "label_layers": (96, 32), "activation": "tanh",
+    "start": "random", "alpha": 0.01, "beta": 0.01, "dropout": 0, "averaging": 0, "decay": "coupled",
+    "weight_decay": 1e-4, "batch_size": 64, "epochs": 10, "learning_rate": 3e-4, "validation": 0, "normalize": False,
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
 
 POWER_ITERATIONS = 4
-MOST_ROWS, MOST_SCORES = 2048, 2**22  # Choices, each among few, are made by at most so many rows and scores.
+MOST_ROWS, MOST_SCORES = 1024, 2**23  # Choices, each among few, are made by at most so many rows and scores.
 SMALLEST = 1e-3  # Share of a row's residual that the row keeps at least when it is left out.
 PENALTIES = (1.0, 3.0, 10.0)
 WEIGHTS = (0.3, 1.0)
@@ -64,15 +64,17 @@ def ridge_start(codes: Array, n_own: int, Y: csr_array, k: int, penalty: float |
     rows = np.linspace(0, Y.shape[0] - 1, n_rows).astype(np.int64)
     some, truth = codes[rows], Y[rows].toarray()
     powers = [share**-power for power in POWERS]
-    found = []
-    for number in PENALTIES if penalty is None else (penalty,):
+    best: tuple[float, Any] = (-1.0, None)
+    rounding = float(np.finfo(np.float32).eps * np.trace(gram))  # Below it the matrix may not be positive definite.
+    for number in sorted({max(rounding, number) for number in ((penalty,) if penalty else PENALTIES)}):
         for weight in WEIGHTS if n_own < codes.shape[1] else (1.0,):
             weights = np.where(np.arange(codes.shape[1]) < n_own, 1, weight).astype(np.float32)
             weighted = gram * np.outer(weights, weights), products * weights[:, None], some * weights
             scores = left_out(*weighted, truth - share, number)
             ranked = [mean_precision((scores + share) * power, truth) for power in powers]
-            found.append((max(ranked), number, weights, powers[int(np.argmax(ranked))], scores))
-    _, number, weights, power, scores = max(found, key=lambda entry: entry[0])
+            if max(ranked) > best[0]:
+                best = max(ranked), (number, weights, powers[int(np.argmax(ranked))], scores)
+    number, weights, power, scores = best[1]
     a, b = calibration((scores + share) * power, truth)
     regressor, decoder = of_rank(gram * np.outer(weights, weights), products * weights[:, None], k, number)
     decoder *= a * power

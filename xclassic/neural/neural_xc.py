@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
+from sklearn.base import clone
 
 from xclassic.neural.base import NetworkClassifier
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
@@ -34,8 +35,8 @@ class NeuralXC(NetworkClassifier):
 
     each a mean over labels or features. By default the layers stand beside linear paths and add to them, and training
     starts from what has a closed form: singular vectors as the input encoder, a ridge regression of reduced rank from
-    the codes and the regressor's hidden layer, which is random, and scores made log-odds. A start that training does
-    not improve on held-out rows is kept.
+    the codes and the regressor's hidden layer, which is random, and scores made log-odds. Held-out rows choose the
+    number of epochs, which may be 0, and then all rows are trained on.
 
     Parameters
     ----------
@@ -61,13 +62,15 @@ class NeuralXC(NetworkClassifier):
         Weight of the error of rebuilt rows, at least 0. Above 0 a batch is made dense.
     beta : float, default=0.0
         Weight of the error of rebuilt label vectors, at least 0.
-    dropout : float, default=0.0
+    dropout : float, default=0.2
         Share of the numbers of a code, and of hidden layers, that are left out at random in training, in [0, 1).
     averaging : float, default=0.98
         Decay of the moving average over steps, in [0, 1), whose weights are validated and kept; 0 takes the last
         weights.
     decay : {"decoupled", "coupled"}, default="decoupled"
         Whether weight decay acts on the weights, as in AdamW, or as a term of the gradient, as in Adam and in [1]_.
+    refit : bool, default=True
+        Train again on all rows, for the best number of epochs, once held-out rows have chosen it.
     {shared}
 
     Attributes
@@ -89,13 +92,14 @@ class NeuralXC(NetworkClassifier):
     Scores are probabilities of each label by itself. Rows without labels are not used, and labels without rows are
     never predicted. The decoder of rows is linear at its end, so features may have any range.
 
-    As published [1]_, with random weights, coupled decay and 10 epochs, the network learns the frequencies of the
-    labels and nothing else on bibtex. The guide shows what mends it.
+    As published [1]_, with random weights and short codes that end in tanh, ten epochs on bibtex teach the network the
+    frequencies of the labels and nothing else. The guide shows what mends it.
 
-    Cost of a step: the nonzero entries of its rows times the width of the first layer, and the weights of the other
-    layers times its rows; besides AdamW visits every weight. The start takes a decomposition of the rows and
-    O(n_codes^2 (n_rows + n_labels)). Memory: 28 bytes for each weight, those of the first layer and of the labels above
-    all, and the scores of a batch.
+    Cost: for the start, a decomposition of the rows, and ``m^2`` for each row and label, where m is the length of the
+    code and the width of the last hidden layer together, at most 2,048 by default. A step costs the nonzero entries of
+    its rows times the width of the first layer, its rows times the weights of the other layers, and a visit of all
+    weights. Memory: 28 bytes for each weight, those of the first layer and of the labels above all, and ``8 m`` for
+    each row and ``24 m`` for each label.
 
     References
     ----------
@@ -125,16 +129,17 @@ class NeuralXC(NetworkClassifier):
         penalty: float | None = None,
         alpha: float = 0.0,
         beta: float = 0.0,
-        dropout: float = 0.0,
+        dropout: float = 0.2,
         averaging: float = 0.98,
         decay: str = "decoupled",
+        refit: bool = True,
         normalize: bool = True,
-        epochs: int = 8,
+        epochs: int = 4,
         batch_size: int = 128,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 3e-4,
         weight_decay: float = 0.01,
         validation: float = 0.1,
-        patience: int = 3,
+        patience: int = 2,
         checkpoint: str | Path | None = None,
         device: str | None = None,
         n_jobs: int | None = None,
@@ -152,6 +157,7 @@ class NeuralXC(NetworkClassifier):
         self.dropout = dropout
         self.averaging = averaging
         self.decay = decay
+        self.refit = refit
         self.normalize = normalize
         self.epochs = epochs
         self.batch_size = batch_size
@@ -172,6 +178,7 @@ class NeuralXC(NetworkClassifier):
         check_choice("activation", self.activation, ("relu", "tanh"))
         check_choice("start", self.start, START)
         check_choice("decay", self.decay, DECAY)
+        check_choice("refit", self.refit, (True, False))
         if self.penalty is not None:
             check_number("penalty", self.penalty, minimum=0, inclusive=False)
         for name in ("alpha", "beta", "dropout", "averaging"):
@@ -185,6 +192,12 @@ class NeuralXC(NetworkClassifier):
     def _fit(self, X: Features, Y: csr_array) -> None:
         self.layers_ = self._layers(X.shape[1], np.unique(Y.indices).size)
         super()._fit(X, Y)
+        scores = [(entry["score"], int(entry["epoch"])) for entry in self.curve_ if "score" in entry]
+        if self.refit and scores:
+            whole = clone(self).set_params(validation=0, epochs=max(scores)[1], checkpoint=None)
+            whole.n_features_in_, whole.classes_ = self.n_features_in_, self.classes_
+            whole._fit(X, Y)
+            self._body, self.output_ = whole._body, whole.output_
 
     def _layers(self, d: int, L: int) -> dict[str, list[int]]:
         """Return the widths of the layers for d features and L labels."""
@@ -224,6 +237,12 @@ class NeuralXC(NetworkClassifier):
         stacks += [inputs] * (self.alpha > 0) + [labels] * (self.beta > 0)
         # Beside layers there is a linear path.
         return sum(a * b for s in stacks for a, b in [*pairwise(s), *[(s[0], s[-1])] * (len(s) > 2)])
+
+    def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
+        codes = sum(self._layers(d, L)[name][0] for name in ("input", "regressor"))
+        average = 8 * self._n_weights(d, L) * (self.averaging > 0)
+        start = (8 * n * codes + 24 * codes * (codes + L)) * (self.start == "linear")
+        return super()._estimate_memory(n, d, L, nnz_x, nnz_y) + average + start
 
     # Persistence
 
