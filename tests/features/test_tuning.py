@@ -301,7 +301,8 @@ def test_texts_and_labels_of_none(folder):
 def test_a_given_tree_is_used(folder):
     texts, labels = problem(30)
     tree = LabelTree.from_codes([(i // 6, i % 6) for i in range(12)])
-    assert np.isfinite(encoder(folder, LabelTuning(epochs=1, tree=tree)).fit_transform(texts, labels)).all()
+    given = clone(encoder(folder, LabelTuning(epochs=1, tree=tree)))
+    assert np.isfinite(given.fit_transform(texts, labels)).all()
     with pytest.raises(ValueError, match="tree is over 3 labels but y has 12"):
         encoder(folder, LabelTuning(tree=LabelTree.flat(range(3)))).fit(texts, labels)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,7 +47,7 @@ class TuningLoss(Protocol):
         """Return the share of held-out rows whose best label, among all, is right."""
 
 
-class Tuning(BaseEstimator):
+class Tuning(BaseEstimator, ABC):
     """A way to train an encoder on the labels of texts; `LabelTuning` and `ContrastiveTuning` are its kinds."""
 
     epochs: int
