@@ -241,32 +241,36 @@ class _Decoder:
         n_rows, n_beams, n_tokens = tokens.shape
         n_paths, n_past = n_rows * n_beams, self.past.shape[3]
         filled = torch.arange(-n_tokens, 0, device=tokens.device) >= -length[..., None]
-        biases = self._advance(filled, length)
+        distances = self._advance(filled, length)
         slots = _Slots(filled.flatten(), n_filled)
         past = self.past.new_empty((*self.past.shape[:3], n_past + n_tokens, self.past.shape[4]))
         past[:, :, :, :n_past] = self.past
+        self.past = past  # The memory of the former one is free now.
         hidden = slots.pack(self.stack.embed_tokens(tokens.flatten()))
         for i, block in enumerate(self.stack.block):
             layer, cross = self.own[i], self.across[i]
+            if i < len(self.biases):  # Each layer has its own, or all have that of the first.
+                bias = aligned(self.biases[i][:, distances]).flatten(1, 2).transpose(0, 1)
             projected = torch.nn.functional.linear(block.layer[0].layer_norm(hidden), self.weights[i])
             new = _split(slots.spread(projected).unflatten(0, (n_paths, n_tokens)), 3, layer)
             past[2 * i : 2 * i + 2, :, :, n_past:] = new[1:]
-            found = attend(new[0], past[2 * i], past[2 * i + 1], biases[i % len(biases)])
+            found = attend(new[0], past[2 * i], past[2 * i + 1], bias)
             hidden = hidden + layer.o(slots.pack(found.transpose(1, 2).flatten(2).flatten(0, 1)))
             query = slots.spread(cross.q(block.layer[1].layer_norm(hidden))).unflatten(0, (n_rows, n_beams * n_tokens))
             found = attend(heads(cross, query), self.text[2 * i], self.text[2 * i + 1], self.mask)
             hidden = hidden + cross.o(slots.pack(found.transpose(1, 2).flatten(2).flatten(0, 1)))
             hidden = block.layer[2](hidden)
-        self.past = past
         return self.stack.final_layer_norm(slots.spread(hidden).unflatten(0, (n_paths, n_tokens))[:, -1])
 
     def _advance(self, filled: Tensor, length: Tensor) -> Tensor:
-        """Move on by some tokens; return the bias of each layer, (n_own, n_paths, n_heads, n_tokens, n_slots)."""
+        """Move on by some tokens; return how far each is from each slot, plus one, and 0 where it must not look.
+
+        The shape is (n_rows, n_beams, n_tokens, n_slots).
+        """
         self.ends = self.ends + length
         places = self.ends[..., None] + torch.arange(-filled.shape[2], 0, device=length.device)
         self.places = torch.cat([self.places, places.masked_fill(~filled, BEYOND)], dim=2)
-        distances = (places[..., None] - self.places[:, :, None] + 1).clamp(min=0)
-        return aligned(self.biases[:, :, distances]).flatten(2, 3).transpose(1, 2)
+        return (places[..., None] - self.places[:, :, None] + 1).clamp(min=0)
 
     def follow(self, parents: Tensor) -> None:
         """Let path i of each row continue the former path ``parents[row, i]``."""
