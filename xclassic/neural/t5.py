@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
 
 from xclassic.base import XMCClassifier
 from xclassic.label_tree.tree import LabelTree
 from xclassic.networks.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors
 from xclassic.neural.choices import Choices
-from xclassic.neural.fields import FieldsTarget, Record
+from xclassic.neural.field_prediction import FieldPrediction
+from xclassic.neural.fields import FieldsTarget
+from xclassic.neural.parameters import check_t5_parameters
 from xclassic.neural.targets import CodeTarget, NameTarget
 from xclassic.neural.trie import TokenTrie
 from xclassic.neural.words import warn_of_cuts
@@ -28,27 +27,15 @@ from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.topk import TopK
-from xclassic.validation.parameters import check_choice, check_k, check_number, check_type
-from xclassic.validation.records import check_encodable, check_texts, fill_template, is_records, template_fields
+from xclassic.validation.records import check_encodable, check_texts, fill_template, is_records
 
 if TYPE_CHECKING:
     from transformers import T5Config
 
 RECORD_PROMPT = "Retailer: {retailer} Price: {price} Description: {text}"
-CHOICES = {
-    "target": ("name", "code", "fields"),
-    "combinations": ("any", "seen"),
-    "positives": ("one", "all"),
-    "stop_on": ("P@1", "tail"),
-    "dtype": ("auto", "float32", "bfloat16"),
-}
-LEAST = {
-    "branching": 2, "max_length": 2, "epochs": 1, "batch_size": 1, "accumulate": 1, "patience": 1, "beam": 1,
-    "tail_max": 0, "random_state": 0,
-}  # fmt: skip
 
 
-class T5Classifier(XMCClassifier):
+class T5Classifier(FieldPrediction, XMCClassifier):
     r"""A T5 that reads a text and writes a label.
 
     Each label is a sequence of tokens, and all sequences form a trie. The model chooses the next token only among the
@@ -281,26 +268,7 @@ class T5Classifier(XMCClassifier):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        for name, choices in CHOICES.items():
-            check_choice(name, getattr(self, name), choices)
-        for name, minimum in LEAST.items():
-            check_number(name, getattr(self, name), minimum=minimum, integer=True)
-        check_number("learning_rate", self.learning_rate, minimum=0, inclusive=False)
-        check_number("weight_decay", self.weight_decay, minimum=0)
-        for name in ("warmup", "validation", "tail_share"):
-            value = getattr(self, name)
-            if value is not None or name != "tail_share":
-                check_number(name, value, minimum=0)
-                if value >= 1:
-                    raise ValueError(f"{name} is {value}; it must be below 1.")
-        if self.lora_rank is not None:
-            check_number("lora_rank", self.lora_rank, minimum=1, integer=True)
-        for name in ("tokenizer", "checkpoint"):
-            check_type(name, getattr(self, name), (str, PathLike), "a string or a path")
-        check_type("prompt", self.prompt, (str,), "a string or None")
-        if self.prompt is not None:
-            template_fields(self.prompt, "prompt")
-        check_type("tree", self.tree, (LabelTree,), "a LabelTree or None")
+        check_t5_parameters(self)
         if self.target == "fields" and self.fields is None and not self._fitted and self.model is not None:
             raise ValueError("target='fields' writes several columns of y; name them by fields.")
         if self.target == "fields" and self.fields is not None:
@@ -386,9 +354,6 @@ class T5Classifier(XMCClassifier):
         # What is trained: choices among all that can be written, which may be more than the labels.
         self._written = self._target.choices(trie) if self._is_product() else self._choices
 
-    def _is_product(self) -> bool:
-        return isinstance(self._target, FieldsTarget) and self._target.is_product
-
     def _bfloat16(self, device: Any) -> bool:
         return self.dtype == "bfloat16" or (self.dtype == "auto" and has_bfloat16(device))
 
@@ -447,82 +412,6 @@ class T5Classifier(XMCClassifier):
         scores = np.zeros((top.n_rows, self.classes_.size), np.float32)
         np.put_along_axis(scores, top.ids, np.exp(top.scores), axis=1)
         return scores
-
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Return the share of rows whose best label is right; with fields, all of them must be right.
-
-        Parameters
-        ----------
-        X : texts or records
-        y : as for ``fit``
-        sample_weight : array-like, shape (n_rows,), optional
-
-        Returns
-        -------
-        float
-            In [0, 1].
-        """
-        check_is_fitted(self)
-        if self.target != "fields":
-            return super().score(X, y, sample_weight)
-        truth = self._target.encode(y) if is_records(y) else np.asarray(y)
-        top, records = self.rank_fields(X, 1)
-        if len(truth) != top.n_rows:
-            raise ValueError(f"X has {top.n_rows} rows but y has {len(truth)}.")
-        best = self._target.encode([records[i] for i in top.ids[:, 0]]) if records else truth
-        return float(np.average(best == truth, weights=None if sample_weight is None else np.asarray(sample_weight)))
-
-    def rank_fields(self, X: Any, k: int = 5) -> tuple[TopK, list[Record]]:
-        """Return the best records for each row, after a fit with ``target="fields"``.
-
-        Parameters
-        ----------
-        X : texts or records
-        k : int, default=5
-            Records per row, at least 1.
-
-        Returns
-        -------
-        top : TopK
-            Its ids are positions in `records`; scores are logarithms of probabilities, which sum to 1 over all
-            combinations that can be written. With `path` these are more than ``classes_``, which `predict_topk` ranks
-            by the same network, as if there were no others.
-        records : list of dict
-            Each record that is predicted for a row: values by the columns of `fields`, None where one is missing, and
-            lists where there are several.
-        """
-        if self.target != "fields":
-            raise AttributeError(f"fields are predicted by target='fields'; this model has target={self.target!r}.")
-        check_is_fitted(self)
-        k = min(check_k(k), math.prod(self._written.sizes))
-        numbers, scores = self._search(self._written, self._tokens(self._check_input(X, reset=False)), k)
-        found, inverse = np.unique(numbers, return_inverse=True)
-        ids: NDArray[np.int32] = inverse.reshape(numbers.shape).astype(np.int32)
-        if found.size and found[0] < 0:  # Slots that nothing fills.
-            found, ids = found[1:], ids - np.int32(1)
-        texts = self._target.texts(found) if self._is_product() else self.classes_[found].tolist()
-        top = TopK(ids, scores, (ids >= 0).sum(axis=1, dtype=np.int32))
-        return top, [self._target.decode(str(text)) for text in texts]
-
-    def predict_fields(self, X: Any) -> list[Record]:
-        """Return the fields of the best prediction for each row, after a fit with ``target="fields"``.
-
-        Parameters
-        ----------
-        X : texts or records
-
-        Returns
-        -------
-        list of dict
-            Values by the columns of `fields`, as those of `rank_fields`.
-        """
-        top, records = self.rank_fields(X, 1)
-        return [dict(records[i]) for i in top.ids[:, 0]]
-
-    @property
-    def fields_(self) -> list[str]:
-        """The fields in the order in which they are written, after a fit with ``target="fields"``; else none."""
-        return [field for field, _ in self._target.prefixes]
 
     @property
     def codes_(self) -> NDArray[np.int32]:
