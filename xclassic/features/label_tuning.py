@@ -58,7 +58,7 @@ class LabelTuning(Tuning):
     beam : int, default=20
         Nodes of a level whose children are candidates of the next, for each text. All texts of a batch share their
         candidates. At least 1.
-    temperature : float, default=0.05
+    temperature : float, default=0.1
         What scores are divided by, :math:`\tau`, above 0. Lower ones make candidates near the best one count more.
     token_dropout : float, default=0.0
         Share of the tokens of each text that training leaves out, drawn anew each time, in [0, 1). It keeps an encoder
@@ -128,7 +128,7 @@ class LabelTuning(Tuning):
         branching: int = 16,
         max_leaf: int = 100,
         beam: int = 20,
-        temperature: float = 0.05,
+        temperature: float = 0.1,
         token_dropout: float = 0.0,
         layers: int | None = None,
         lora_rank: int | None = None,
