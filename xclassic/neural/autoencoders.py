@@ -31,6 +31,9 @@ class Stack(torch.nn.Module):
     layer would be linear too, and is left out. The first layer then expects inputs of length 1, whatever their width.
     """
 
+    direct: Any
+    layers: Any
+
     def __init__(
         self, n_inputs: int, sizes: Sequence[int], activation: str, direct: bool, first: type, dropout: float = 0.0
     ) -> None:
@@ -47,15 +50,15 @@ class Stack(torch.nn.Module):
             torch.nn.init.normal_(self.layers[0].weight, std=math.sqrt(2))
             torch.nn.init.zeros_(inner[-1].weight)
 
-    def forward(self, rows: Tensor | SparseRows) -> Tensor:
+    def forward(self, rows: Tensor | SparseRows) -> Any:
         """Return the output for each row."""
         if self.direct is None:
             return self.hidden(rows)
         return self.direct(rows) + self.layers[-1](self.hidden(rows)) if self.layers else self.direct(rows)
 
-    def hidden(self, rows: Tensor | SparseRows) -> Tensor:
+    def hidden(self, rows: Tensor | SparseRows) -> Any:
         """Return the output of the last layer that ends in an activation."""
-        hidden = rows
+        hidden: Any = rows
         for layer in self.layers if self.direct is None else self.layers[:-1]:
             hidden = self.dropout(self.activation(layer(hidden)))
         return hidden
@@ -63,6 +66,10 @@ class Stack(torch.nn.Module):
 
 class JointBody(FeatureBody):
     """From a row to its code, to the code of its labels, and up the label decoder but for its last layer."""
+
+    encoder: Stack
+    regressor: Stack
+    decoder: torch.nn.Module
 
     def __init__(
         self, n_features: int, encoder: Sequence[int], regressor: Sequence[int], decoder: Sequence[int],
@@ -78,10 +85,10 @@ class JointBody(FeatureBody):
         self.dropout = torch.nn.Dropout(dropout)
         self.width = (*regressor, *decoder)[-1]
 
-    def forward(self, rows: Tensor | SparseRows) -> Tensor:
+    def forward(self, rows: Tensor | SparseRows) -> Any:
         return self.from_code(self.encoder(rows))
 
-    def from_code(self, code: Tensor) -> Tensor:
+    def from_code(self, code: Tensor) -> Any:
         """Return the result for rows with these codes."""
         return self.decoder(self.regressor(self.dropout(code)))
 
@@ -92,6 +99,10 @@ class JointNetwork(LabelNetwork):
     .. math:: BCE(\psi_o(f(\phi_i(x))), y) + \alpha \, MSE(\psi_i(\phi_i(x)), x)
         + \beta \, MSE(\sigma(\psi_o(\phi_o(y))), y)
     """
+
+    body: Any
+    input_decoder: Any
+    label_encoder: Any
 
     def __init__(
         self, body: JointBody, Y: csr_array, layers: dict[str, list[int]], activation: str, direct: bool,
@@ -106,7 +117,7 @@ class JointNetwork(LabelNetwork):
         if beta:
             self.label_encoder = Stack(Y.shape[1], layers["label"], activation, direct, torch.nn.Linear)
 
-    def loss(self, inputs: Tensor | SparseRows, targets: Tensor) -> Tensor:
+    def loss(self, inputs: Tensor | SparseRows, targets: Tensor) -> Any:
         code = self.body.encoder(inputs)
         loss = cross_entropy(self.output(self.body.from_code(code)), targets)
         if self.alpha:
@@ -134,7 +145,7 @@ def dense_rows(rows: Tensor | SparseRows, n_features: int) -> Tensor:
 
 def set_linear_start(network: JointNetwork, X: Features, Y: csr_array, penalty: float | None, seed: int) -> None:
     """Let a network whose stacks are direct begin as a linear one, on codes and the hidden layers of the regressor."""
-    body = network.body
+    body = network.body.eval()  # Random features without dropout.
     direct, layers = body.regressor.direct, body.regressor.layers
     width = direct.weight.shape[1]
     with blas_threads(1), torch.no_grad():  # The model must not depend on how BLAS shares its work.
@@ -164,7 +175,7 @@ def set_linear_start(network: JointNetwork, X: Features, Y: csr_array, penalty: 
 
 def _random_features(regressor: Stack, codes: NDArray[np.float32], scale: float) -> tuple[Any, Any, Any]:
     """Return the last hidden layer of the regressor for codes, its mean, and its root mean square length around it."""
-    first = regressor.layers[0]
+    first: Any = regressor.layers[0]
     first.bias.copy_(-(first.weight @ torch.from_numpy(codes.mean(axis=0))))  # Half of the units are on for each row.
     first.weight /= scale
     parts = [
@@ -173,7 +184,7 @@ def _random_features(regressor: Stack, codes: NDArray[np.float32], scale: float)
     ]
     hidden = np.concatenate(parts)
     mean = hidden.mean(axis=0)
-    size = max(float(np.sqrt(np.square(hidden - mean).sum(axis=1).mean())), np.finfo(np.float32).tiny)
+    size = max(float(np.sqrt(np.square(hidden - mean).sum(axis=1).mean())), float(np.finfo(np.float32).tiny))
     return hidden, mean, np.float32(size)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +20,10 @@ Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
 
 POWER_ITERATIONS = 4
-MOST_ROWS, MOST_SCORES = 1024, 2**23  # Choices, each among few, are made by at most so many rows and scores.
+MOST_ROWS, MOST_SCORES = 2048, 2**23  # Choices, each among few, are made by at most so many rows and scores.
 SMALLEST = 1e-3  # Share of a row's residual that the row keeps at least when it is left out.
-PENALTIES = (1.0, 3.0, 10.0)
-WEIGHTS = (0.3, 1.0)
+PENALTIES = (3.0, 1.0, 10.0)
+WEIGHTS = (1.0, 0.3)
 POWERS = (0.0, 0.1, 0.2, 0.3, 0.4)
 BOUNDS = [(0.1, 100), (-20, 20)]
 
@@ -55,7 +56,8 @@ def ridge_start(codes: Array, n_own: int, Y: csr_array, k: int, penalty: float |
 
     These are :math:`a (s + p) p^{-\gamma} + b`, as ridge regression shrinks rare labels most, with the least
     cross-entropy. Of the penalties, of the weights of all but the first `n_own` codes, and of the powers
-    :math:`\gamma` those are taken by which rows rank best that are left out of the regression.
+    :math:`\gamma` those are taken by which rows rank best that are left out of the regression; each must beat what is
+    listed before it by twice the standard error.
     """
     share = np.bincount(Y.indices, minlength=Y.shape[1]) / Y.shape[0]
     gram = gram_matrix(codes, 0.0, of_rows=False)
@@ -64,17 +66,20 @@ def ridge_start(codes: Array, n_own: int, Y: csr_array, k: int, penalty: float |
     rows = np.linspace(0, Y.shape[0] - 1, n_rows).astype(np.int64)
     some, truth = codes[rows], Y[rows].toarray()
     powers = [share**-power for power in POWERS]
-    best: tuple[float, Any] = (-1.0, None)
+    chosen: Any = None
     rounding = float(np.finfo(np.float32).eps * np.trace(gram))  # Below it the matrix may not be positive definite.
-    for number in sorted({max(rounding, number) for number in ((penalty,) if penalty else PENALTIES)}):
-        for weight in WEIGHTS if n_own < codes.shape[1] else (1.0,):
-            weights = np.where(np.arange(codes.shape[1]) < n_own, 1, weight).astype(np.float32)
-            weighted = gram * np.outer(weights, weights), products * weights[:, None], some * weights
-            scores = left_out(*weighted, truth - share, number)
-            ranked = [mean_precision((scores + share) * power, truth) for power in powers]
-            if max(ranked) > best[0]:
-                best = max(ranked), (number, weights, powers[int(np.argmax(ranked))], scores)
-    number, weights, power, scores = best[1]
+    for number, weight in product(
+        [max(rounding, number) for number in ((penalty,) if penalty else PENALTIES)],
+        WEIGHTS if n_own < codes.shape[1] else (1.0,),
+    ):
+        weights = np.where(np.arange(codes.shape[1]) < n_own, 1, weight).astype(np.float32)
+        weighted = gram * np.outer(weights, weights), products * weights[:, None], some * weights
+        scores = left_out(*weighted, truth - share, number)
+        for power in powers:
+            precision = mean_precision((scores + share) * power, truth)
+            if chosen is None or is_better(precision, chosen[0]):
+                chosen = precision, number, weights, power, scores
+    _, number, weights, power, scores = chosen
     a, b = calibration((scores + share) * power, truth)
     regressor, decoder = of_rank(gram * np.outer(weights, weights), products * weights[:, None], k, number)
     decoder *= a * power
@@ -119,9 +124,15 @@ def calibration(scores: Array, truth: Array) -> tuple[float, float]:
     return float(a), float(b)
 
 
-def mean_precision(scores: Array, truth: Array) -> float:
-    """Return the mean of P@1, P@3 and P@5."""
+def is_better(precision: Wide, other: Wide) -> bool:
+    """Return whether the mean is higher by twice its standard error."""
+    gain = precision - other
+    return bool(gain.mean() > 2 * gain.std() / np.sqrt(gain.size))
+
+
+def mean_precision(scores: Array, truth: Array) -> Wide:
+    """Return the mean of P@1, P@3 and P@5 of each row."""
     best = np.argpartition(-scores, min(5, scores.shape[1] - 1), axis=1)[:, :5]
     order = np.take_along_axis(best, np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1), axis=1)
     hits = np.take_along_axis(truth, order, axis=1)
-    return float(np.mean([hits[:, :k].sum(axis=1).mean() / k for k in (1, 3, 5)]))
+    return np.mean([hits[:, :k].sum(axis=1) / k for k in (1, 3, 5)], axis=0, dtype=np.float64)
