@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xclassic.networks.batches import Ints
-from xclassic.neural.label_network import Body
+from xclassic.neural.label_network import Body, LabelNetwork
 from xclassic.neural.texts import Texts
 from xclassic.neural.words import PAD, SPECIAL, UNKNOWN
 
@@ -89,6 +89,16 @@ class TextCNN(Body):
 
     def key_parts(self, X: Texts) -> list[NDArray[Any]]:
         return [X.flat, X.starts, *([] if self.table is None else [self.table])]
+
+
+class SummedNetwork(LabelNetwork):
+    """A body below a layer of labels, with the sum of the binary cross-entropy over labels as its loss.
+
+    Of tens of thousands of labels the mean has gradients below the epsilon of AdamW, which then hardly moves a weight.
+    """
+
+    def loss(self, inputs: Any, targets: Tensor) -> Tensor:
+        return super().loss(inputs, targets) * targets.shape[1]
 
 
 def padded(lengths: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -89,7 +89,8 @@ def latent_vectors(
     Returns
     -------
     ndarray of float32, shape (n_words, width)
-        Vectors of mean squared length one. What the rank of the texts does not fill is zero.
+        Vectors of unit length, so that rare words speak as loudly as frequent ones. What the rank of the texts does not
+        fill is zero.
     """
     shape = (starts.size - 1, SPECIAL + n_words)
     counts = csr_array((np.ones(flat.size, np.float32), flat, starts), shape=shape)[:, SPECIAL:]
@@ -99,7 +100,8 @@ def latent_vectors(
     _, values, right = randomized_svd(texts, rank, random_state=seed)
     vectors = np.zeros((n_words, width), np.float32)
     vectors[:, :rank] = right.T * values
-    return vectors / np.float32(np.sqrt(np.square(vectors).sum() / n_words))
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
 
 
 def given_vectors(table: Any, words: Sequence[str] | NDArray[Any], width: int, seed: int) -> NDArray[np.float32]:

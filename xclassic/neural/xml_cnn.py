@@ -47,8 +47,8 @@ class XMLCNN(NetworkClassifier):
     .. math:: P_f = \Big[\max_{i \in \text{chunk } 1} c_{f,i}, \dots, \max_{i \in \text{chunk } p} c_{f,i}\Big],\qquad
         s = W_o \, \mathrm{ReLU}\big(W_h \, \mathrm{ReLU}(P) + b_h\big) + b_o .
 
-    One chunk is the global maximum of Kim's network [2]_. Training minimizes the mean binary cross-entropy of all
-    labels by AdamW, with dropout of the bottleneck and of words.
+    One chunk is the global maximum of Kim's network [2]_. Training minimizes the binary cross-entropy, summed over
+    labels, by AdamW, with dropout of the bottleneck and of words.
 
     Parameters
     ----------
@@ -253,6 +253,8 @@ class XMLCNN(NetworkClassifier):
         )
 
     def _training_network(self, body: Any, X: Any, Y: csr_array) -> Any:
+        from xclassic.neural.text_cnn import SummedNetwork
+
         n_words, width, seed = self.words_.size, self.n_dimensions, self.random_state
         if self.embeddings is None:
             body.start_from(latent_vectors(X.flat, X.starts, n_words, width, seed))
@@ -261,7 +263,7 @@ class XMLCNN(NetworkClassifier):
         else:
             body.table = given_vectors(self.embeddings, self.words_, width, seed)
             body.start_from(body.table)
-        return super()._training_network(body, X, Y)
+        return SummedNetwork(body, Y)
 
     def estimate_memory(self, X: Any, y: Any) -> int:
         """Return the number of bytes that ``fit(X, y)`` will need at its peak, beyond `X` and `y` themselves.
