@@ -71,8 +71,8 @@ class TreeEmbedding(ExplainableClassifier):
     Parameters
     ----------
     n_components : int or sequence of int, default=200
-        Width of the vectors of labels; each level above has half of the one below. A sequence gives the width of each
-        level, from the one below the root, and may not descend. No level is wider than it has nodes.
+        Width of the vectors of labels; a level has half of the width two levels below. A sequence gives the width of
+        each level, from the one below the root, and may not descend. No level is wider than it has nodes.
     loss : {"squared", "logistic"}, default="squared"
         Squared loss has closed forms and takes seconds. Logistic loss is trained on PyTorch (the extra ``neural``),
         takes minutes, starts from the squared solution, and gives probabilities.
@@ -107,7 +107,7 @@ class TreeEmbedding(ExplainableClassifier):
     sparse : float or "auto", default=0.0
         Share of sparse one-vs-rest models, those of `DiSMEC`, in the scores of labels, in [0, 1]. "auto" takes 0, 0.3
         or 0.6, whichever ranks the labels of held-out rows best, at the cost of three more fits.
-    beam : int or None, default=20
+    beam : int or None, default=100
         Nodes kept on each level of a search. More is a little more accurate and slower; None gives the exactly best
         labels.
     epochs : int, default=20
@@ -213,7 +213,7 @@ class TreeEmbedding(ExplainableClassifier):
         rounds: int = 5,
         path: float = 0.2,
         sparse: float | str = 0.0,
-        beam: int | None = 20,
+        beam: int | None = 100,
         epochs: int = 20,
         batch_size: int = 128,
         learning_rate: float = 0.003,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,8 +76,8 @@ def even_tree(tree: LabelTree, labels: NDArray[np.int64]) -> LabelTree:
 def level_widths(tree: LabelTree, n_components: int | Sequence[int]) -> list[int]:
     """Return the width of each level below the root.
 
-    One number is the width of the leaves, and each level above has half of that below it, rounded up. No level is wider
-    than it has nodes, or than the level below it.
+    One number is the width of the leaves, and each level has half of the width two levels below, rounded up. No level
+    is wider than it has nodes.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def level_widths(tree: LabelTree, n_components: int | Sequence[int]) -> list[int
     """
     n_nodes = np.diff(tree.level_ptr)[1:].tolist()
     if isinstance(n_components, int):
-        n_components = [-(-n_components // 2 ** (tree.depth - level)) for level in range(1, tree.depth + 1)]
+        n_components = [ceil(n_components / 2 ** (above / 2)) for above in reversed(range(tree.depth))]
     if len(n_components) != tree.depth:
         raise ValueError(
             f"n_components has {len(n_components)} widths, and the tree {tree.depth} levels below its root; pass one "
