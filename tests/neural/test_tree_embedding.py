@@ -9,10 +9,20 @@ from scipy.sparse import csr_array
 
 from tests.helpers.naive.tree_embedding import SlowTree
 from xclassic import LEML, DiSMEC, LabelTree, ModelFileError, TreeEmbedding, datasets, load
+from xclassic.features import PoincareEmbedding
 from xclassic.linalg.low_rank import alternate, random_map
 from xclassic.metrics import precision_at_k
 from xclassic.neural import tree_embedding
-from xclassic.neural.tree_levels import even_tree, level_weights, level_widths, new_levels, random_start
+from xclassic.neural.tree_levels import (
+    HYPERBOLIC,
+    PASSES,
+    even_tree,
+    hyperbolic_start,
+    level_weights,
+    level_widths,
+    new_levels,
+    random_start,
+)
 from xclassic.neural.tree_squares import coupling, fit_encoder, fit_nodes, fit_projections
 from xclassic.parallel import RUNNING, spawn_seeds
 
@@ -237,6 +247,34 @@ def test_explain_adds_up_by_levels(bibtex):
     for step in explanation.steps:
         effects = sum(effect.contribution for effect in step.features)
         assert step.bias + effects == pytest.approx(step.margin, abs=1e-5)
+
+
+def test_hyperbolic_start_fits_encoders_to_points_of_the_tree():
+    X, Y = problem()
+    tree = LabelTree.from_codes([(i // 4, i // 2 % 2, i % 2) for i in range(Y.shape[1])])
+    levels = new_levels(tree, Y, [0.25, 0.5, 1.0])
+    random_start(levels, [2, 4, 12], X.shape[1], 0)
+    rest = [level.encoder[:, HYPERBOLIC:].copy() for level in levels]
+    hyperbolic_start(X, levels, tree, 0.5, 3)
+    points = PoincareEmbedding(HYPERBOLIC, epochs=PASSES, random_state=3).fit(tree).tangent_
+    axes = np.linalg.svd(points, full_matrices=False)[2]
+    for depth, level in enumerate(levels, 1):
+        width = min(HYPERBOLIC, level.encoder.shape[1])
+        vectors = (points[tree.level_ptr[depth] : tree.level_ptr[depth + 1]] @ axes.T)[:, :width]
+        codes = np.asarray(X @ level.encoder[:, :width], np.float64)
+        errors = level.weight * (level.targets @ vectors - codes @ (vectors.T @ vectors))
+        slopes = 0.5 * level.encoder[:, :width] - X.T @ errors
+        assert np.abs(slopes).max() < 1e-3 * np.abs(X.T @ (level.targets @ vectors)).max()
+        np.testing.assert_array_equal(level.encoder[:, HYPERBOLIC:], rest[depth - 1])
+
+
+def test_hyperbolic_start_leads_to_the_same_precision(bibtex):
+    X, Y, X_test, Y_test = bibtex.X, bibtex.Y, bibtex.X_test, bibtex.Y_test
+    found = []
+    for geometry in ("flat", "hyperbolic"):
+        clf = TreeEmbedding(mu=2.0, geometry=geometry).fit(X, Y)
+        found.append(precision_at_k(Y_test, clf.predict_topk(X_test, 1), 1))
+    assert abs(found[0] - found[1]) < 0.01
 
 
 def test_auto_takes_what_ranks_held_out_rows_best(bibtex, monkeypatch):

@@ -28,7 +28,15 @@ from xclassic.linear.dismec import DiSMEC
 from xclassic.metrics.ranking import precision_at_k
 from xclassic.networks.batches import split_rows
 from xclassic.networks.torch_support import import_torch, memory_errors
-from xclassic.neural.tree_levels import Level, even_tree, level_weights, level_widths, new_levels, random_start
+from xclassic.neural.tree_levels import (
+    Level,
+    even_tree,
+    hyperbolic_start,
+    level_weights,
+    level_widths,
+    new_levels,
+    random_start,
+)
 from xclassic.neural.tree_squares import alternate_levels, coupling, scoring_vectors
 from xclassic.neural.tree_weights import FeatureWeights, node_weights
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
@@ -87,6 +95,9 @@ class TreeEmbedding(ExplainableClassifier):
     level_weights : float or sequence of float, default=0.5
         Weights :math:`\lambda_h`: the weight of a level as a share of that of the level below, in [0.01, 1], with 1
         for the labels; or a weight above 0 for each level, from the one below the root.
+    geometry : {"flat", "hyperbolic"}, default="flat"
+        Start of the vectors: at random, or for the first ten columns of each level from a `PoincareEmbedding` of the
+        tree, so that related nodes begin near each other.
     mu : float or "auto", default="auto"
         Weight :math:`\mu` of the coupling of children to their parent, at least 0. 0 makes the levels independent.
         "auto" takes 0, 0.2, 2 or 20, whichever ranks the labels of held-out rows best, at the cost of four more
@@ -207,6 +218,7 @@ class TreeEmbedding(ExplainableClassifier):
         branching: int = 2,
         max_leaf: int = 16,
         level_weights: float | tuple[float, ...] = 0.5,
+        geometry: str = "flat",
         mu: float | str = "auto",
         rho: float | None = None,
         nu: float | None = None,
@@ -233,6 +245,7 @@ class TreeEmbedding(ExplainableClassifier):
         self.branching = branching
         self.max_leaf = max_leaf
         self.level_weights = level_weights
+        self.geometry = geometry
         self.mu = mu
         self.rho = rho
         self.nu = nu
@@ -274,6 +287,7 @@ class TreeEmbedding(ExplainableClassifier):
             check_number("nu", self.nu, minimum=0, inclusive=False)
         check_number("rounds", self.rounds, minimum=1, integer=True)
         check_choice("loss", self.loss, tuple(SCORES))
+        check_choice("geometry", self.geometry, ("flat", "hyperbolic"))
         for name, least in (("epochs", 0), ("batch_size", 1), ("patience", 1)):
             check_number(name, getattr(self, name), minimum=least, integer=True)
         check_number("learning_rate", self.learning_rate, minimum=0, inclusive=False)
@@ -330,9 +344,12 @@ class TreeEmbedding(ExplainableClassifier):
         """Fit the encoders, and return vectors and biases of the nodes of each level."""
         widths, weights = level_widths(tree, self.n_components), level_weights(tree, self.level_weights)
         levels = new_levels(tree, Y, weights)
-        random_start(levels, widths, X.shape[1], start)
         kappa = coupling(self.mu_, self.mu_ if self.rho is None else self.rho)
         nu = NU[self.loss] if self.nu is None else self.nu
+        random_start(levels, widths, X.shape[1], start)
+        if self.geometry == "hyperbolic":
+            with blas_threads(1):
+                hyperbolic_start(X, levels, tree, nu, seed)
         fit = partial(alternate_levels, X, kappa=kappa, nu=nu, rounds=self.rounds)
         with blas_threads(1):  # The model must not depend on how BLAS shares its work.
             (levels,) = run_tasks(partial(_fit_levels, fit), [levels], description="fitting", verbose=self.verbose)

@@ -10,8 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from xclassic.features.poincare import PoincareEmbedding
 from xclassic.label_tree.tree import LabelTree
-from xclassic.linalg.low_rank import Array, random_map
+from xclassic.linalg.low_rank import Array, least_squares_features, random_map
+from xclassic.parallel import RUNNING
+from xclassic.validation.features import Features
+
+HYPERBOLIC = 10  # Dimensions of the hyperbolic vectors of a start.
+PASSES = 30  # Over the pairs of a node and a node above it.
 
 
 @dataclass
@@ -125,12 +131,27 @@ def new_levels(tree: LabelTree, Y: csr_array, weights: list[float]) -> list[Leve
 def random_start(levels: list[Level], widths: list[int], n_features: int, seed: int) -> None:
     """Give each level a random encoder, from which the first half-step computes vectors.
 
-    The encoders share the columns that they have in common, since the projections start as the identity. A start that
-    has vectors instead fits the encoders to these.
+    The encoders share the columns that they have in common, since the projections start as the identity.
     """
     start = random_map(n_features, widths[-1], seed)
     for level, width in zip(levels, widths, strict=True):
-        level.encoder = np.ascontiguousarray(start[:, :width])
+        level.encoder = start[:, :width].copy()
+
+
+def hyperbolic_start(X: Features, levels: list[Level], tree: LabelTree, penalty: float, seed: int) -> None:
+    """Fit the first columns of each encoder to hyperbolic vectors of the nodes of its level.
+
+    The vectors are those of the tree in the Poincaré ball, under the logarithm at 0 and turned to their principal axes,
+    of which a level takes as many as it has columns.
+    """
+    points = PoincareEmbedding(HYPERBOLIC, epochs=PASSES, random_state=seed).fit(tree).tangent_
+    placed = (points @ np.linalg.svd(points, full_matrices=False)[2].T).astype(np.float32)
+    for depth, level in enumerate(levels, 1):
+        width = min(HYPERBOLIC, level.encoder.shape[1])
+        vectors = np.ascontiguousarray(placed[tree.level_ptr[depth] : tree.level_ptr[depth + 1], :width])
+        image = np.asarray(level.targets @ vectors)
+        nothing = np.zeros((X.shape[1], width), np.float32)
+        level.encoder[:, :width] = least_squares_features(X, image, vectors, nothing, penalty / level.weight, RUNNING)
 
 
 def _targets(tree: LabelTree, Y: csr_array, depth: int) -> csr_array:
