@@ -110,6 +110,8 @@ def test_loss_of_the_transfer_layer_equals_that_of_the_slow_twin(shortlist):
     shortlists = csr_array((ranks < shortlist).astype(np.float32))
     network = ShortlistNetwork(Residual(8, 0.0), Y, shortlists).eval()
     rows = np.array([3, 1, 20])
+    judged = network.scores_of(Z, rows).isfinite().numpy()
+    np.testing.assert_array_equal(judged, (Y + shortlists)[rows].toarray() > 0)
     found = network.loss_of(Z, Y, rows)
     with torch.no_grad():
         scores = network.output(network.body(torch.from_numpy(Z[rows]))).numpy().astype(float)

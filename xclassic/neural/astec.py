@@ -111,3 +111,8 @@ class ShortlistNetwork(LabelNetwork):
         scores = torch.nn.functional.linear(hidden, self.output.weight[used], self.output.bias[used])
         scores = scores.float().flatten()[at]
         return torch.nn.functional.binary_cross_entropy_with_logits(scores, target, weight, reduction="sum")
+
+    def scores_of(self, X: Any, rows: Ints) -> Tensor:
+        """Return the scores of the labels that are positives or on the shortlist; others were never pushed down."""
+        listed = to_device(self.pairs[rows].toarray() > 0, self.device)
+        return super().scores_of(X, rows).masked_fill(~listed, -torch.inf)

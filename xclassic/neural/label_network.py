@@ -99,6 +99,11 @@ class LabelNetwork(torch.nn.Module):
         targets = to_device(Y[rows].toarray(), self.device)
         return self.loss(self.body.inputs(X, rows, self.device), targets)
 
+    def scores_of(self, X: Any, rows: Ints) -> Tensor:
+        """Return the scores of all labels for some rows of the data, of which the best is judged in validation."""
+        scores: Tensor = self.output(self.body(self.body.inputs(X, rows, self.device)))
+        return scores
+
     def output_arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the weights, shape (width, n_labels), and biases of the layer of labels."""
         weight, bias = (p.detach().cpu().numpy() for p in (self.output.weight, self.output.bias))
@@ -170,11 +175,8 @@ def precision_at_1(network: LabelNetwork, X: Any, Y: csr_array, rows: Ints) -> f
     network.eval()
     lengths = network.body.lengths(X)
     rows = rows if lengths is None else rows[np.argsort(lengths[rows], kind="stable")]
-    best = []
     with torch.inference_mode():
-        for part in cut(rows, VALIDATED_AT_ONCE):
-            hidden = network.body(network.body.inputs(X, part, network.device))
-            best.append(network.output(hidden).argmax(dim=1).cpu().numpy())
+        best = [network.scores_of(X, part).argmax(dim=1).cpu().numpy() for part in cut(rows, VALIDATED_AT_ONCE)]
     return float(np.mean(Y[rows, np.concatenate(best)]))
 
 
