@@ -109,8 +109,8 @@ class TrainedModel:
         """Return the best `k` records of each row as positions among all that are predicted, and these."""
         top, records = self.estimator.rank_fields(self.check(X), k)  # type: ignore[attr-defined]
         shown = np.empty(len(records), object)
-        shown[:] = self.estimator._target.encode(records) if as_text and records else records  # type:
-        ignore[attr-defined] return top, shown.astype(str) if as_text else shown
+        shown[:] = self.estimator._target.encode(records) if as_text and records else records  # type: ignore[attr-defined]
+        return top, shown.astype(str) if as_text else shown
 
     def labels(self, *, by_id: bool) -> NDArray[Any]:
         """Return what stands for each label id in the output."""
