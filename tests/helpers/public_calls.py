@@ -74,6 +74,10 @@ def encoder():
     return features.Autoencoder(2, epochs=0).fit(X)
 
 
+def poincare():
+    return features.PoincareEmbedding(2, epochs=2)
+
+
 def call(function, value, folder):
     if len(inspect.signature(function).parameters) == 2 and "folder" in inspect.signature(function).parameters:
         return function(value, folder)
@@ -166,6 +170,8 @@ MATRICES = {
     "FeatureAgglomeration.transform X": (lambda m: features.FeatureAgglomeration(2).fit(X, Y).transform(m), X),
     "FourierFeatures.fit X": (lambda m: features.FourierFeatures(8, gamma=1.0).fit(m).transform(X), X),
     "FourierFeatures.transform X": (lambda m: features.FourierFeatures(8, gamma=1.0).fit(X).transform(m), X),
+    "PoincareEmbedding.fit X": (lambda m: poincare().fit(m).tangent_, SIMILARITY),
+    "PoincareEmbedding.fit_transform X": (lambda m: poincare().fit_transform(m), SIMILARITY),
     "evaluate Y_true": (lambda m: list(metrics.evaluate(m, TOP, ks=(1, 3)).values()), Y),
     "evaluate top": (lambda m: list(metrics.evaluate(Y, m, ks=(1, 3)).values()), SCORES),
     "evaluate_sets Y_true": (lambda m: list(metrics.evaluate_sets(m, Y).values()), Y),

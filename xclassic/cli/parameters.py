@@ -24,7 +24,7 @@ SPELLINGS = {
 }  # fmt: skip
 ANNOTATIONS = {
     "pairs": r"\bMapping\[str, str\]",
-    "names": r"\bSequence\[str\]",
+    "names": r"(?:^|\| )(?:[\w.]*\.)?Sequence\[str\]",  # not that of a tuple
 }  # Where the outer type tells too little.
 
 

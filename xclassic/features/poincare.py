@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
@@ -15,7 +15,7 @@ from xclassic.features.poincare_steps import descend
 from xclassic.label_tree.tree import LabelTree
 from xclassic.linalg.hyperbolic import Points, logarithm_map
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
-from xclassic.validation.features import check_rows
+from xclassic.validation.features import canonical
 from xclassic.validation.parameters import check_common, check_number
 
 AT_ONCE = 2**16  # Pairs whose negatives are drawn together.
@@ -201,18 +201,16 @@ def ancestors(tree: LabelTree) -> csr_array:
 
 
 def _checked(X: Any) -> csr_array:
-    graph = csr_array(X if issparse(X) else check_rows(X, "X"))
+    graph = canonical(X, "X")
     if graph.shape[0] != graph.shape[1]:
         raise ValueError(
             f"X has shape {graph.shape}; pass a LabelTree, or a square matrix such as Y.T @ Y, a row and a column for "
             "each label."
         )
-    graph = graph.astype(np.float64)
     if not (np.isfinite(graph.data) & (graph.data >= 0)).all():
-        raise ValueError("X has entries that are negative, NaN or infinite; an entry is how often a pair is taken.")
+        raise ValueError("X has entries that are below zero, NaN or infinite; an entry is how often a pair is taken.")
     graph = graph.tocoo()
     apart = (graph.coords[0] != graph.coords[1]) & (graph.data > 0)
-    graph = csr_array((graph.data[apart], tuple(part[apart] for part in graph.coords)), shape=graph.shape)
-    if graph.nnz == 0:
+    if not apart.any():
         raise ValueError("X relates no two nodes, so there is nothing to learn.")
-    return graph
+    return csr_array((graph.data[apart], tuple(part[apart] for part in graph.coords)), shape=graph.shape)
