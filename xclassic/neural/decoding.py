@@ -140,7 +140,8 @@ def search(
         length, width = wanted[..., LENGTH], wanted[..., COUNT].max()
         # The host waits for these numbers only.
         sizes = torch.stack([finished.sum(), width, length.max(), length.sum()]).tolist()
-        n_left, width, n_tokens, n_filled = len(rows) - sizes[0], *sizes[1:]
+        n_done, width, n_tokens, n_filled = sizes
+        n_left = len(rows) - n_done
         if n_left * 2 <= len(rows):  # Moving the others together costs as much as half a step.
             order = finished.long().argsort(stable=True)  # Positions, since a mask would make the host wait each time.
             left, gone = order[:n_left], order[n_left:]
