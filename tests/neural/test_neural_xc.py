@@ -31,7 +31,7 @@ def test_fit_without_torch_names_the_extra(monkeypatch):
 @pytest.mark.parametrize(
     ("parameter", "value", "message"),
     [
-        ("input_layers", (), r"input_layers is \(\); it needs at least one layer"),
+        ("input_layers", (), "input_layers is empty; it must hold a number"),
         ("input_layers", (8, 0), "input_layers is 0"),
         ("regressor_layers", "two", "regressor_layers is 'two'"),
         ("label_layers", 2.5, "label_layers is 2.5"),

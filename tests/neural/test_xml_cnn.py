@@ -185,7 +185,7 @@ def test_resumed_training_ends_with_the_same_bits(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             halted.fit(texts, labels)
     assert_same_arrays(halted.fit(texts, labels), whole)
-    for other in ({"n_chunks": 3}, {"embeddings": {"word1": np.ones(16)}}):
+    for other in ({"n_chunks": 3}, {"embeddings": "random"}, {"embeddings": {"word1": np.ones(16)}}):
         with pytest.raises(ValueError, match="other data or other parameters"):
             small(epochs=4, validation=0.2, checkpoint=tmp_path).set_params(**other).fit(texts, labels)
 
@@ -294,12 +294,6 @@ def test_fit_rejects_a_vocabulary_without_words():
 def test_bad_parameters_name_themselves(options):
     with pytest.raises((TypeError, ValueError), match=f"^{next(iter(options))} is"):
         small(**options).fit(*problem())
-
-
-def test_windows_may_be_written_as_the_command_line_reads_them():
-    texts, labels = problem(8)
-    one, other = (small(epochs=0, windows=windows).fit(texts, labels) for windows in ((2, 3), (2.0, 3.0)))
-    assert_same_predictions(one.predict_topk(texts), other.predict_topk(texts))
 
 
 def test_estimate_memory_counts_words_and_labels():

@@ -38,41 +38,14 @@ class ContrastiveTuning(Tuning):
         a label matrix. By default the labels themselves, if they are strings.
     negatives : int, default=2
         Hard negatives of each text, at least 0; without them the only negatives are the labels of other pairs.
-    epochs : int, default=5
-        Passes over the texts, at least 1.
     batch_size : int, default=64
         Pairs per step. More of them make more negatives.
     accumulate : int, default=1
         Number of pieces of a batch that are computed one after another to save memory. The negatives of a pair are
         those of its piece.
-    learning_rate : float, default=0.0001
-        Peak learning rate of AdamW, above 0. It rises during the share `warmup` of the steps, then falls linearly to 0.
-    warmup : float, default=0.1
-        Share of the steps during which the learning rate rises, in [0, 1).
-    weight_decay : float, default=0.01
-        Weight decay of AdamW, at least 0.
     temperature : float, default=0.05
         What products are divided by, :math:`\tau`, above 0. Lower ones make labels near the best one count more.
-    token_dropout : float, default=0.0
-        Share of the tokens of each text that training leaves out, drawn anew each time, in [0, 1). It keeps an encoder
-        from learning few or short texts by heart.
-    layers : int, optional
-        Train only so many upper layers; by default all weights learn.
-    lora_rank : int, optional
-        Train only low-rank corrections of this rank to queries and values, and merge them at the end; this needs the
-        package peft. By default weights learn themselves.
-    max_length : int, optional
-        Most tokens of a text in training; by default that of the encoder.
-    validation : float, default=0.0
-        Share of the texts that are held out to choose the best epoch by the share of them whose nearest label is right,
-        in [0, 1). By default all texts train for all epochs.
-    patience : int, default=3
-        Epochs without improvement after which training ends, if there is a validation.
-    checkpoint : str or path, optional
-        Folder for the state of training, after each epoch, every 1,000 steps and at Ctrl-C. A fit that finds one of
-        the same data and parameters continues from it, to the same encoder.
-    random_state : int, default=0
-        Seed of pairs, batches, dropout and validation rows.
+    {shared}
 
     See Also
     --------

@@ -35,19 +35,11 @@ class LabelTuning(Tuning):
 
     Parameters
     ----------
-    epochs : int, default=5
-        Passes over the texts, at least 1.
     batch_size : int, default=32
         Texts per step.
     accumulate : int, default=1
         Number of pieces of a batch that are computed one after another to save memory; the texts of a piece share their
         candidates.
-    learning_rate : float, default=0.0001
-        Peak learning rate of AdamW, above 0. It rises during the share `warmup` of the steps, then falls linearly to 0.
-    warmup : float, default=0.1
-        Share of the steps during which the learning rate rises, in [0, 1).
-    weight_decay : float, default=0.01
-        Weight decay of AdamW, at least 0.
     tree : LabelTree, optional
         A tree over all labels, such as a catalog; by default balanced k-means over the mean rows of labels, in groups
         of at most `max_leaf`.
@@ -60,27 +52,7 @@ class LabelTuning(Tuning):
         candidates. At least 1.
     temperature : float, default=0.1
         What scores are divided by, :math:`\tau`, above 0. Lower ones make candidates near the best one count more.
-    token_dropout : float, default=0.0
-        Share of the tokens of each text that training leaves out, drawn anew each time, in [0, 1). It keeps an encoder
-        from learning few or short texts by heart.
-    layers : int, optional
-        Train only so many upper layers. The ones below are then computed without gradients, in half of their time.
-        By default all weights learn.
-    lora_rank : int, optional
-        Train only low-rank corrections of this rank to queries and values, and merge them at the end; this needs the
-        package peft. By default weights learn themselves.
-    max_length : int, optional
-        Most tokens of a text in training; by default that of the encoder. Half of them take half the time.
-    validation : float, default=0.0
-        Share of the texts that are held out to choose the best epoch by the share of them whose best label is right, in
-        [0, 1). By default all texts train for all epochs.
-    patience : int, default=3
-        Epochs without improvement after which training ends, if there is a validation.
-    checkpoint : str or path, optional
-        Folder for the state of training, after each epoch, every 1,000 steps and at Ctrl-C. A fit that finds one of
-        the same data and parameters continues from it, to the same encoder.
-    random_state : int, default=0
-        Seed of batches, groups, dropout and validation rows.
+    {shared}
 
     See Also
     --------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,8 +13,9 @@ from sklearn.base import BaseEstimator
 from xclassic.features.encoder_network import EncoderNetwork, Texts
 from xclassic.networks.batches import Batch, BatchSampler, split_rows
 from xclassic.networks.torch_support import memory_errors
+from xclassic.shared_docs import complete
 from xclassic.validation.labels import Target
-from xclassic.validation.parameters import check_common, check_number, check_type
+from xclassic.validation.parameters import check_common, check_number, check_share, check_type
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +26,38 @@ if TYPE_CHECKING:
 Curve = list[dict[str, float]]
 
 KNOBS = "lower batch_size of the tuning or raise its accumulate, lower max_length, or train fewer layers"
+DESCRIPTIONS = {
+    "epochs": """int, default={}
+        Passes over the texts, at least 1.""",
+    "learning_rate": """float, default={}
+        Peak learning rate of AdamW, above 0. It rises during the share `warmup` of the steps, then falls linearly to
+        0.""",
+    "warmup": """float, default={}
+        Share of the steps during which the learning rate rises, in [0, 1).""",
+    "weight_decay": """float, default={}
+        Weight decay of AdamW, at least 0.""",
+    "token_dropout": """float, default={}
+        Share of the tokens of each text that training leaves out, drawn anew each time, in [0, 1). It keeps an encoder
+        from learning few or short texts by heart.""",
+    "layers": """int, optional
+        Train only so many upper layers. The ones below are then computed without gradients, in half of their time. By
+        default all weights learn.""",
+    "lora_rank": """int, optional
+        Train only low-rank corrections of this rank to queries and values, and merge them at the end; this needs the
+        package peft. By default weights learn themselves.""",
+    "max_length": """int, optional
+        Most tokens of a text in training; by default that of the encoder. Half of them take half the time.""",
+    "validation": """float, default={}
+        Share of the texts that are held out to choose the best epoch by the share of them whose best label is right, in
+        [0, 1). By default all texts train for all epochs.""",
+    "patience": """int, default={}
+        Epochs without improvement after which training ends, if there is a validation.""",
+    "checkpoint": """str or path, optional
+        Folder for the state of training, after each epoch, every 1,000 steps and at Ctrl-C. A fit that finds one of
+        the same data and parameters continues from it, to the same encoder.""",
+    "random_state": """int, default={}
+        Seed of batches, groups, dropout and validation rows.""",
+}
 NOT_IN_KEY = ("checkpoint", "tree", "label_texts")  # The key of a loss has what the latter say.
 
 
@@ -66,6 +98,10 @@ class Tuning(BaseEstimator, ABC):
     checkpoint: str | os.PathLike[str] | None
     random_state: int
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        complete(cls, DESCRIPTIONS)
+
     def _check_parameters(self) -> None:
         check_common(self)
         for name in ("epochs", "batch_size", "accumulate", "patience"):
@@ -77,9 +113,7 @@ class Tuning(BaseEstimator, ABC):
             check_number(name, getattr(self, name), minimum=0, inclusive=False)
         check_number("weight_decay", self.weight_decay, minimum=0)
         for name in ("warmup", "validation", "token_dropout"):
-            check_number(name, getattr(self, name), minimum=0)
-            if getattr(self, name) >= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be below 1.")
+            check_share(name, getattr(self, name))
         check_type("checkpoint", self.checkpoint, (str, os.PathLike), "a string or a path")
         check_number("random_state", self.random_state, minimum=0, integer=True)
         if self.layers is not None and self.lora_rank is not None:
@@ -118,18 +152,7 @@ class Tuning(BaseEstimator, ABC):
         fingerprint = network.fingerprint  # That of the weights before training.
         trained, held = split_rows(Y, self.validation, self.random_state)
         plain = {name: value for name, value in self.get_params(deep=False).items() if name not in NOT_IN_KEY}
-        plan = Plan(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            warmup=self.warmup,
-            weight_decay=self.weight_decay,
-            accumulate=self.accumulate,
-            patience=self.patience,
-            bfloat16=bfloat16,
-            seed=self.random_state,
-            checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
-            verbose=verbose,
-        )
+        plan = Plan.of(self, bfloat16=bfloat16, verbose=verbose)
         sampler = BatchSampler(
             Y,
             lengths,

@@ -25,6 +25,7 @@ from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import HEADER, Arrays, load_model, save_model
 
 CHECKPOINT_STEPS = 1000
+OWN = ("epochs", "learning_rate", "warmup", "weight_decay", "accumulate", "patience", "checkpoint", "verbose")
 
 Loss = Callable[[Any], Tensor]
 
@@ -73,6 +74,16 @@ class Plan:
     coupled: bool = False
     averaging: float = 0.0
     judges_start: bool = False
+
+    @classmethod
+    def of(cls, settings: Any, **others: Any) -> Plan:
+        """Return the plan with the parameters of an estimator that have these names, and with others before them."""
+        own = {name: getattr(settings, name) for name in OWN if hasattr(settings, name)} | others
+        own.setdefault("seed", settings.random_state)
+        checkpoint = own["checkpoint"]
+        return cls(
+            **own | {"checkpoint": None if checkpoint is None else Path(checkpoint), "verbose": bool(own["verbose"])}
+        )
 
 
 class EpochState(Protocol):

@@ -20,7 +20,7 @@ from xclassic.storage.arrays import stored_count, with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, Verify
 from xclassic.storage.models import Metadata
 from xclassic.topk import TopK
-from xclassic.validation.parameters import check_number, check_type
+from xclassic.validation.parameters import check_number, check_share, check_type
 
 LEAST = {"epochs": 0, "batch_size": 1, "patience": 1, "random_state": 0}
 LOADING = fork_safe_lock()
@@ -127,9 +127,7 @@ class NetworkClassifier(XMCClassifier):
             check_number(name, getattr(self, name), minimum=minimum, integer=True)
         check_number("learning_rate", self.learning_rate, minimum=0, inclusive=False)
         check_number("weight_decay", self.weight_decay, minimum=0)
-        check_number("validation", self.validation, minimum=0)
-        if self.validation >= 1:
-            raise ValueError(f"validation is {self.validation}; it must be below 1.")
+        check_share("validation", self.validation)
         check_type("checkpoint", self.checkpoint, (str, PathLike), "a string or a path")
 
     def _fit(self, X: Any, Y: csr_array) -> None:

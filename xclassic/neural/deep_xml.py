@@ -28,7 +28,7 @@ from xclassic.storage.folder import Arrays, Verify
 from xclassic.storage.models import Metadata
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
-from xclassic.validation.parameters import check_number
+from xclassic.validation.parameters import check_number, check_share
 
 Rows = NDArray[np.float32]
 
@@ -187,9 +187,7 @@ class DeepXML(NetworkClassifier):
                 check_number(name, getattr(self, name), minimum=1, integer=True)
         check_search(self.search)
         check_number("C", self.C, minimum=0, inclusive=False)
-        check_number("dropout", self.dropout, minimum=0)
-        if self.dropout >= 1:
-            raise ValueError(f"dropout is {self.dropout}; it must be below 1.")
+        check_share("dropout", self.dropout)
 
     def _prepare(self, X: Features) -> Features:
         """Return rows of unit length, as the networks expect them."""
@@ -320,7 +318,7 @@ class DeepXML(NetworkClassifier):
         Z = unit_rows(self._hidden(X))
         rank = partial(_ranked, self._lister, self.output_, self.mix_, self._size(self.classes_.size), self.n_neighbors)
         if len(Z) <= ROWS:
-            return rank(k, labels, Z, RUNNING)
+            return rank(k, labels, Z, stop)
         parts = [Z[start : start + ROWS] for start in range(0, len(Z), ROWS)]
         rank = partial(rank, k, labels)
         return TopK.concat(run_tasks(rank, parts, n_jobs=self.n_jobs, description="predicting", verbose=self.verbose))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,18 +51,7 @@ def fit_network(clf: T5Classifier, tokens: list[list[int]], Y: csr_array) -> lis
         tail_max=clf.tail_max,
         seed=clf.random_state,
     )
-    plan = Plan(
-        epochs=clf.epochs,
-        learning_rate=clf.learning_rate,
-        warmup=clf.warmup,
-        weight_decay=clf.weight_decay,
-        accumulate=clf.accumulate,
-        patience=clf.patience,
-        bfloat16=clf._bfloat16(model.device),
-        seed=clf.random_state,
-        checkpoint=None if clf.checkpoint is None else Path(clf.checkpoint),
-        verbose=bool(clf.verbose),
-    )
+    plan = Plan.of(clf, bfloat16=clf._bfloat16(model.device))
     plain = {name: value for name, value in clf.get_params().items() if name not in (*clf._not_saved, *UNSEEN)}
     trie, choices = clf.trie_, clf._written
     written = [part.tokens for part in choices.tries]

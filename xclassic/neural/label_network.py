@@ -146,18 +146,10 @@ def fit_network(
         The ``curve_`` of the classifier.
     """
     trained, held = split or split_rows(Y, clf.validation, clf.random_state)
-    plan = Plan(
-        epochs=clf.epochs,
-        learning_rate=clf.learning_rate,
-        warmup=WARMUP,
-        weight_decay=clf.weight_decay,
-        accumulate=1,
-        patience=clf.patience,
-        bfloat16=has_bfloat16(network.device),
-        seed=clf.random_state,
-        checkpoint=None if clf.checkpoint is None else Path(clf.checkpoint, stage),
-        verbose=bool(clf.verbose),
-        **clf._training_options(),
+    checkpoint = None if clf.checkpoint is None else Path(clf.checkpoint, stage)
+    bfloat16 = has_bfloat16(network.device)
+    plan = Plan.of(
+        clf, warmup=WARMUP, accumulate=1, bfloat16=bfloat16, checkpoint=checkpoint, **clf._training_options()
     )
 
     def loss(batch: RowBatch) -> Tensor:

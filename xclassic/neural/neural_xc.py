@@ -14,7 +14,7 @@ from xclassic.neural.base import NetworkClassifier
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.validation.features import Features
-from xclassic.validation.parameters import check_choice, check_number
+from xclassic.validation.parameters import check_choice, check_number, check_numbers, check_share
 
 MOST_CODES = 1024  # Most numbers of a code by default.
 START = ("linear", "log-odds", "random")
@@ -181,11 +181,10 @@ class NeuralXC(NetworkClassifier):
         check_choice("refit", self.refit, (True, False))
         if self.penalty is not None:
             check_number("penalty", self.penalty, minimum=0, inclusive=False)
-        for name in ("alpha", "beta", "dropout", "averaging"):
+        for name in ("alpha", "beta"):
             check_number(name, getattr(self, name), minimum=0)
         for name in ("dropout", "averaging"):
-            if getattr(self, name) >= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be below 1.")
+            check_share(name, getattr(self, name))
 
     # The network
 
@@ -261,13 +260,9 @@ class NeuralXC(NetworkClassifier):
 
 def check_layers(name: str, value: Any, *, empty: bool) -> None:
     """Raise unless a parameter is None, a width, or a tuple or list of widths."""
-    if value is None:
-        return
-    sizes = value if isinstance(value, (tuple, list)) else (value,)
-    if not sizes and not empty:
-        raise ValueError(f"{name} is {value!r}; it needs at least one layer, or None for the default.")
-    for size in sizes:
-        check_number(name, size, minimum=1, integer=True)
+    none = empty and isinstance(value, (tuple, list)) and not value
+    if value is not None and not none:
+        check_numbers(name, value, minimum=1, integer=True)
 
 
 def widths(value: int | tuple[int, ...] | None, default: int) -> list[int]:

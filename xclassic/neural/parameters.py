@@ -6,7 +6,7 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from xclassic.label_tree.tree import LabelTree
-from xclassic.validation.parameters import check_choice, check_number, check_type
+from xclassic.validation.parameters import check_choice, check_number, check_share, check_type
 from xclassic.validation.records import template_fields
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def check_t5_parameters(clf: T5Classifier) -> None:
     for name in ("warmup", "validation", "tail_share"):
         value = getattr(clf, name)
         if value is not None or name != "tail_share":
-            check_number(name, value, minimum=0)
-            if value >= 1:
-                raise ValueError(f"{name} is {value}; it must be below 1.")
+            check_share(name, value)
     if clf.lora_rank is not None:
         check_number("lora_rank", clf.lora_rank, minimum=1, integer=True)
     for name in ("tokenizer", "checkpoint"):

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from xclassic.networks.torch_support import choose_device, has_bfloat16, import_transformers, memory_errors, no_bars
 from xclassic.neural.spans import Corruption
-from xclassic.validation.parameters import check_choice, check_number
+from xclassic.validation.parameters import check_choice, check_number, check_share
 from xclassic.validation.records import check_encodable, check_texts
 
 if TYPE_CHECKING:
@@ -205,9 +205,7 @@ def _check(given: dict[str, Any]) -> None:
     check_number("span", given["span"], minimum=1)
     check_choice("dtype", given["dtype"], ("auto", "float32", "bfloat16"))
     for name in ("share", "warmup", "validation"):
-        check_number(name, given[name], minimum=0, inclusive=name != "share")
-        if given[name] >= 1:
-            raise ValueError(f"{name} is {given[name]}; it must be below 1.")
+        check_share(name, given[name], inclusive=name != "share")
 
 
 def _sentinels(tokenizer: Any) -> list[int]:

@@ -32,8 +32,8 @@ class TextCNN(Body):
 
     Attributes
     ----------
-    table : ndarray or None
-        Vectors to begin with that the user gave, which tell this training from others.
+    given : ndarray or None
+        Vectors to begin with that are not made of the texts, which tell this training from others.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class TextCNN(Body):
     ) -> None:
         super().__init__()
         self.windows, self.n_chunks, self.word_dropout, self.width = windows, n_chunks, word_dropout, bottleneck
-        self.table: NDArray[np.float32] | None = None
+        self.given: NDArray[np.float32] | None = None
         self.words = torch.nn.Embedding(SPECIAL + n_words, n_dimensions, padding_idx=PAD)
         self.convolutions = torch.nn.ModuleList(torch.nn.Conv1d(n_dimensions, n_filters, window) for window in windows)
         self.bottleneck = torch.nn.Linear(len(windows) * n_filters * n_chunks, bottleneck)
@@ -88,7 +88,7 @@ class TextCNN(Body):
         return torch.nn.functional.pad(tokens, (0, n_more), value=PAD), mask.sum(dim=1)
 
     def key_parts(self, X: Texts) -> list[NDArray[Any]]:
-        return [X.flat, X.starts, *([] if self.table is None else [self.table])]
+        return [X.flat, X.starts, *([] if self.given is None else [self.given])]
 
 
 class SummedNetwork(LabelNetwork):

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -204,18 +203,7 @@ def fit_logistic(
     sampler = BatchSampler(
         Y, lengths, rows=trained, batch_size=clf.batch_size, positives="one", tail_share=None, tail_max=0, seed=seed
     )
-    plan = Plan(
-        epochs=clf.epochs,
-        learning_rate=clf.learning_rate,
-        warmup=0.1,
-        weight_decay=0.0,
-        accumulate=1,
-        patience=clf.patience,
-        bfloat16=False,
-        seed=seed,
-        checkpoint=None if clf.checkpoint is None else Path(clf.checkpoint),
-        verbose=bool(clf.verbose),
-    )
+    plan = Plan.of(clf, warmup=0.1, weight_decay=0.0, accumulate=1, bfloat16=False, seed=seed)
     parts = [X] if isinstance(X, np.ndarray) else [X.data, X.indices, X.indptr]
     plain = {name: value for name, value in clf.get_params().items() if name not in (*clf._not_saved, *UNSEEN)}
     key = key_of(*parts, Y.indptr, Y.indices, *(level.parent for level in levels), plain, kappa, seed)

@@ -29,7 +29,7 @@ from xclassic.storage.arrays import pack_strings, stored_count, unpack_strings
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.validation.labels import check_target
-from xclassic.validation.parameters import check_choice, check_number
+from xclassic.validation.parameters import check_choice, check_number, check_numbers, check_share
 from xclassic.validation.records import check_texts
 
 LEAST = {"n_dimensions": 1, "n_filters": 1, "n_chunks": 1, "bottleneck": 1, "min_texts": 1, "max_length": 1}
@@ -192,23 +192,14 @@ class XMLCNN(NetworkClassifier):
         if self.max_words is not None:
             check_number("max_words", self.max_words, minimum=1, integer=True)
         for name in ("dropout", "word_dropout"):
-            check_number(name, getattr(self, name), minimum=0)
-            if getattr(self, name) >= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be below 1.")
-        self._window_sizes()
+            check_share(name, getattr(self, name))
+        if not isinstance(self.windows, (tuple, list)):
+            raise TypeError(f"windows is {self.windows!r}; pass a tuple of at least one number of words.")
+        check_numbers("windows", self.windows, minimum=1, maximum=WIDEST, integer=True)
         if isinstance(self.embeddings, str):
             check_choice("embeddings", self.embeddings, ("random",))
         elif self.embeddings is not None:
             check_table(self.embeddings, self.n_dimensions)
-
-    def _window_sizes(self) -> list[int]:
-        if not isinstance(self.windows, (tuple, list)) or not self.windows:
-            raise TypeError(f"windows is {self.windows!r}; pass a tuple of at least one number of words.")
-        for size in self.windows:
-            check_number("windows", size, minimum=1, maximum=WIDEST)
-            if size != int(size):
-                raise ValueError(f"windows is {self.windows!r}; numbers of words are integers.")
-        return [int(size) for size in self.windows]  # The command line reads them as floats.
 
     def _check_input(self, X: Any, *, reset: bool) -> Any:
         """Return the texts as an array of str."""
@@ -244,7 +235,7 @@ class XMLCNN(NetworkClassifier):
         return TextCNN(
             self.words_.size,
             self.n_dimensions,
-            windows=self._window_sizes(),
+            windows=self.windows,
             n_filters=self.n_filters,
             n_chunks=self.n_chunks,
             bottleneck=self.bottleneck,
@@ -258,11 +249,14 @@ class XMLCNN(NetworkClassifier):
         n_words, width, seed = self.words_.size, self.n_dimensions, self.random_state
         if self.embeddings is None:
             body.start_from(latent_vectors(X.flat, X.starts, n_words, width, seed))
-        elif isinstance(self.embeddings, str):
-            body.start_from(random_vectors(n_words, width, seed))
         else:
-            body.table = given_vectors(self.embeddings, self.words_, width, seed)
-            body.start_from(body.table)
+            drawn = isinstance(self.embeddings, str)
+            body.given = (
+                random_vectors(n_words, width, seed)
+                if drawn
+                else given_vectors(self.embeddings, self.words_, width, seed)
+            )
+            body.start_from(body.given)
         return SummedNetwork(body, Y)
 
     def estimate_memory(self, X: Any, y: Any) -> int:
@@ -282,7 +276,7 @@ class XMLCNN(NetworkClassifier):
         texts, n_labels = check_texts(X), (y if issparse(y) else check_target(y, len(y)).Y).shape[1]
         n_tokens = [min(len(words_of(text)), self.max_length) for text in texts]
         n_words, n_maps = len(vocabulary_of(texts, self.min_texts, self.max_words)), self.n_filters * len(self.windows)
-        reading = self.n_dimensions * self.n_filters * sum(self._window_sizes())
+        reading = self.n_dimensions * self.n_filters * sum(self.windows)
         n_weights = n_words * self.n_dimensions + reading + (n_maps * self.n_chunks + n_labels) * self.bottleneck
         batch = self.batch_size * max(n_tokens) * (4 * self.n_dimensions + n_maps * (2 + 2 * self.n_chunks))
         # With each weight go its gradient, two moments of AdamW, and the weight of the best epoch; a word of the

@@ -50,6 +50,13 @@ def check_number(
         raise ValueError(f"{name} is {_shown(value)}; it must be {wanted or 'finite'}.")
 
 
+def check_share(name: str, value: Any, *, inclusive: bool = True) -> None:
+    """Raise unless `value` is a number in [0, 1), or in (0, 1) if not `inclusive`."""
+    check_number(name, value, minimum=0, inclusive=inclusive)
+    if value >= 1:
+        raise ValueError(f"{name} is {_shown(value)}; it must be below 1.")
+
+
 def check_numbers(name: str, value: Any, **limits: Any) -> None:
     """Raise unless `value` is a number that `check_number` takes, or a list or tuple of at least one of them."""
     if isinstance(value, (list, tuple)):
