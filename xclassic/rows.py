@@ -24,6 +24,11 @@ def compressed_arrays(matrix: Any) -> tuple[NDArray[np.int64], NDArray[np.int32]
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False), matrix.data
 
 
+def spans(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers from each start on, as many as its size, as the places of some rows in compressed arrays."""
+    return np.repeat(starts - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+
+
 def unit_rows(X: Features) -> Features:
     """Return `X` with rows of length one; rows of zeros stay, and `X` itself is returned if nothing changes."""
     X, norms, _ = _measured(X)

@@ -14,6 +14,7 @@ from tests.helpers.neural import DEVICE  # noqa: E402
 from xclassic import LabelTree, TreeEmbedding, datasets, load  # noqa: E402
 from xclassic.metrics import precision_at_k  # noqa: E402
 from xclassic.networks import training  # noqa: E402
+from xclassic.networks.feature_rows import feature_rows  # noqa: E402
 from xclassic.neural.tree_levels import even_tree, new_levels, random_start  # noqa: E402
 from xclassic.neural.tree_logistic import TreeLoss, TreeNetwork, coupling_term  # noqa: E402
 from xclassic.neural.tree_squares import alternate_levels  # noqa: E402
@@ -49,7 +50,7 @@ def test_predictions_equal_loops(container):
     loss.X = container(loss.X)
     network = loss.network
     arrays = [[a.detach().numpy() for a in part] for part in (network.nodes, network.bias)]
-    codes = [z.detach().numpy() for z in network.codes(loss.X)]
+    codes = [z.detach().numpy() for z in network.codes(feature_rows(loss.X, np.arange(X.shape[0]), network.device))]
     rows = np.array([3, 0, 17])
     expected = logistic_loss([z[rows] for z in codes], *arrays, Y.toarray()[rows], tree, WEIGHTS)
     assert loss.predictions(rows).item() == pytest.approx(expected)

@@ -15,6 +15,7 @@ from xclassic.features.tuned_network import TunedNetwork
 from xclassic.label_tree.tree import LabelTree
 from xclassic.networks.batches import Batch
 from xclassic.networks.torch_support import to_device
+from xclassic.rows import spans
 
 Ints = NDArray[np.int64]
 
@@ -77,8 +78,7 @@ class LevelLoss:
     def children(self, nodes: Ints) -> Ints:
         """Return the children of nodes, which are ascending, as they are."""
         first = self.tree.child_ptr[nodes]
-        count = self.tree.child_ptr[nodes + 1] - first
-        return np.repeat(first - np.cumsum(count) + count, count) + np.arange(count.sum())
+        return spans(first, self.tree.child_ptr[nodes + 1] - first)
 
     def reached(self, targets: csr_array, level: int) -> Ints:
         """Return the nodes of a level that a label of some row is at or under."""

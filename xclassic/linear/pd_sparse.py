@@ -14,6 +14,7 @@ from xclassic.linalg.ridge import with_bias
 from xclassic.linear.frank_wolfe import half_square, improve_rows, keep_weights, weights_of
 from xclassic.linear.one_vs_rest import OneVsRestLinear
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
+from xclassic.rows import spans
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
@@ -232,8 +233,3 @@ class Problem:
 
     def _places_of_rivals(self) -> NDArray[np.int64]:
         return spans(self.rival_ptr[:-1], self.n_rivals)
-
-
-def spans(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the numbers from each start on, as many as its size."""
-    return np.repeat(starts - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())

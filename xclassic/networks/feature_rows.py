@@ -38,6 +38,20 @@ def feature_rows(X: csr_array | NDArray[np.float32], rows: NDArray[np.int64], de
     return SparseRows(*(to_device(array, device) for array in arrays))
 
 
+def products(rows: Tensor | SparseRows, weight: Tensor) -> Tensor:
+    """Return the products of the result of `feature_rows` with a matrix of shape (n_features, width)."""
+    if isinstance(rows, Tensor):
+        return rows @ weight
+    return torch.nn.functional.embedding_bag(
+        rows.indices, weight, rows.starts, mode="sum", per_sample_weights=rows.values
+    )
+
+
+def arrays_of(X: csr_array | NDArray[np.float32]) -> list[NDArray[Any]]:
+    """Return the arrays that tell a matrix from others of its shape."""
+    return [X] if isinstance(X, np.ndarray) else [X.indptr, X.indices, X.data]
+
+
 class FeatureLinear(torch.nn.Module):
     """A linear layer that takes the result of `feature_rows`; its cost goes by the nonzero entries.
 
@@ -55,9 +69,4 @@ class FeatureLinear(torch.nn.Module):
 
     def forward(self, rows: Tensor | SparseRows) -> Tensor:
         """Return the output for each row, shape (n_rows, width)."""
-        if isinstance(rows, Tensor):
-            return rows @ self.weight + self.bias
-        sums = torch.nn.functional.embedding_bag(
-            rows.indices, self.weight, rows.starts, mode="sum", per_sample_weights=rows.values
-        )
-        return sums + self.bias
+        return products(rows, self.weight) + self.bias

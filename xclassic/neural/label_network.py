@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from xclassic.networks.batches import Ints, RowBatch, RowSampler, cut, split_rows
-from xclassic.networks.feature_rows import SparseRows, feature_rows
+from xclassic.networks.feature_rows import SparseRows, arrays_of, feature_rows
 from xclassic.networks.torch_support import has_bfloat16, to_device
 from xclassic.networks.training import Plan, key_of, train
 from xclassic.neural.base import VALIDATED_AT_ONCE
@@ -63,7 +63,7 @@ class FeatureBody(Body):
         return feature_rows(X, rows, device)
 
     def key_parts(self, X: Features) -> list[NDArray[Any]]:
-        return [X] if isinstance(X, np.ndarray) else [X.indptr, X.indices, X.data]
+        return arrays_of(X)
 
 
 class LabelNetwork(torch.nn.Module):

@@ -22,13 +22,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 from torch.nn import Module, Parameter, ParameterList
-from torch.nn.functional import binary_cross_entropy_with_logits, embedding_bag, pad
+from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 from xclassic.linalg.low_rank import Array
 from xclassic.networks.batches import Batch, BatchSampler, split_rows
-from xclassic.networks.torch_support import choose_device
+from xclassic.networks.feature_rows import SparseRows, arrays_of, feature_rows, products
+from xclassic.networks.torch_support import choose_device, to_device
 from xclassic.networks.training import Plan, key_of, train
 from xclassic.neural.tree_levels import Level
+from xclassic.rows import spans
 from xclassic.validation.features import Features
 
 if TYPE_CHECKING:
@@ -58,21 +60,13 @@ class TreeNetwork(Module):
     def device(self) -> Any:
         return self.encoder.device
 
-    def codes(self, X: Features) -> tuple[Tensor, ...]:
-        """Return the codes of rows on each level, shape (n_rows, width)."""
-        if isinstance(X, np.ndarray):
-            codes = self._placed(X) @ self.encoder
-        else:
-            indices, starts, values = (self._placed(a) for a in (X.indices.astype(np.int64), X.indptr[:-1], X.data))
-            codes = embedding_bag(indices, self.encoder, starts.to(torch.int64), mode="sum", per_sample_weights=values)
-        return codes.split(self.widths, dim=1)
-
-    def _placed(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
+    def codes(self, rows: Tensor | SparseRows) -> tuple[Tensor, ...]:
+        """Return the codes of the result of `feature_rows` on each level, shape (n_rows, width)."""
+        return products(rows, self.encoder).split(self.widths, dim=1)
 
     def margins(self, depth: int, codes: Tensor, rows: NDArray[np.int64], nodes: NDArray[np.int64]) -> Tensor:
         """Return the margins of pairs of a row and a node of a level."""
-        at, of = self._placed(rows), self._placed(nodes)
+        at, of = to_device(rows, self.device), to_device(nodes, self.device)
         vectors, bias = self.nodes[depth], self.bias[depth]
         if len(codes) * len(vectors) <= len(rows) * vectors.shape[1]:  # All products take less memory than the pairs.
             return (codes @ vectors.T + bias)[at, of]
@@ -115,7 +109,7 @@ class TreeLoss:
 
     def predictions(self, rows: NDArray[np.int64]) -> Tensor:
         """Return the sum of the logistic losses of some rows over the children of their nodes."""
-        codes = self.network.codes(self.X[rows])
+        codes = self.network.codes(feature_rows(self.X, rows, self.network.device))
         total = torch.zeros((), device=self.network.device)
         active = csr_array(np.ones((len(rows), 1), np.float32))  # All rows are at the root.
         for depth, level in enumerate(self.levels):
@@ -175,7 +169,7 @@ def pairs_of_children(
     node, row = active.indices[several], row[several]
     sizes = n_children[node]
     rows = np.repeat(row, sizes)
-    children = np.arange(sizes.sum()) + np.repeat(first[node] - np.cumsum(sizes) + sizes, sizes)
+    children = spans(first[node], sizes)
     keys = np.repeat(np.arange(own.shape[0]), np.diff(own.indptr)) * own.shape[1] + own.indices
     return rows, children, np.isin(rows * own.shape[1] + children, keys)
 
@@ -204,9 +198,8 @@ def fit_logistic(
         Y, lengths, rows=trained, batch_size=clf.batch_size, positives="one", tail_share=None, tail_max=0, seed=seed
     )
     plan = Plan.of(clf, warmup=0.1, weight_decay=0.0, accumulate=1, bfloat16=False, seed=seed)
-    parts = [X] if isinstance(X, np.ndarray) else [X.data, X.indices, X.indptr]
     plain = {name: value for name, value in clf.get_params().items() if name not in (*clf._not_saved, *UNSEEN)}
-    key = key_of(*parts, Y.indptr, Y.indices, *(level.parent for level in levels), plain, kappa, seed)
+    key = key_of(*arrays_of(X), Y.indptr, Y.indices, *(level.parent for level in levels), plain, kappa, seed)
     curve = train(network, loss, sampler, plan, partial(_score, loss, held) if held.size else None, key)
     ends = np.cumsum([0, *network.widths])
     encoder = network.encoder.detach().cpu().numpy()
