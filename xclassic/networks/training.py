@@ -133,8 +133,9 @@ def train(
     sampler : Sampler
     plan : Plan
     validate : callable or None
-        It returns the current score of the model, where higher is better. The weights of the best epoch are kept, and
-        among equal scores the later ones, which have learned more. Without it the last weights are kept.
+        It returns the current score of the model, where higher is better, under autocast as in training. The weights of
+        the best epoch are kept, and among equal scores the later ones, which have learned more. Without it the last
+        weights are kept.
     data_key : str
         Key of the data; training continues only from a checkpoint with the same key.
     state : EpochState, optional
@@ -247,6 +248,10 @@ class _Run:
         finally:
             self.put(own)
 
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the model, some of whose weights may be in bfloat16, computes."""
+        return torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.plan.bfloat16)
+
     def put(self, weights: dict[str, Tensor]) -> None:
         """Give the model these weights."""
         with torch.no_grad():
@@ -260,10 +265,9 @@ class _Run:
         seed_generators((self.plan.seed + self.progress.step) % 2**63, self.model.device)
         n = len(batch.rows)
         self.optimizer.param_groups[0]["lr"] = self.plan.learning_rate * self.rate(self.progress.step)
-        device = self.model.device.type
         total = 0.0
         for part in pieces(batch, self.plan.accumulate):
-            with torch.autocast(device, torch.bfloat16, enabled=self.plan.bfloat16):
+            with self.autocast():
                 loss = self.loss(part) / n
             loss.backward()
             add_to_full(self.halves)
@@ -284,7 +288,7 @@ class _Run:
         """Add an entry with its score to the curve, and keep the weights if they are the best."""
         earlier = max((old["score"] for old in self.progress.curve if "score" in old), default=-np.inf)
         if validate is not None:
-            with self.averaged():
+            with self.averaged(), self.autocast():
                 entry["score"] = validate()
                 if entry["score"] >= earlier:
                     self.progress.best_epoch = int(entry["epoch"]) - 1
