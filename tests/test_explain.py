@@ -258,7 +258,7 @@ def test_pipeline_names_its_features(pipe):
     explanation = explain(pipe, "planets made of bread", "sky")
     assert explanation == explain(pipe, ["planets made of bread"], "sky")
     assert {effect.name for step in explanation.steps for effect in step.features} == {"planets", "bread", "of"}
-    effects = {effect.name: effect.contribution for effect in explanation.steps[-1].features}
+    effects = {effect.name: effect.contribution for effect in explanation.steps[0].features}
     assert effects["planets"] > 0 > effects["bread"]
     prediction = dict(xclassic.predict_topk(pipe, ["planets made of bread"], 3).named(pipe.classes_)[0])
     assert explanation.score == pytest.approx(prediction["sky"], abs=1e-6)

@@ -97,6 +97,44 @@ def test_training_takes_the_steps_of_the_plain_version(label, eps, level):
     np.testing.assert_allclose(found.work, list(plain.counts.values()), rtol=0.02)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 16])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"loss": "logistic"},
+        {"l1": 0.1},
+        {"pair_costs": True},
+        {"row_weights": np.linspace(0.5, 2, 400, dtype=np.float32)},
+    ],
+    ids=["squared hinge", "logistic", "l1", "pair costs", "row weights"],
+)
+def test_a_label_has_the_same_weights_in_every_block(level, options, size):
+    X, Y = problem_data(n=400)
+    if "pair_costs" in options:
+        shares = np.random.default_rng(0).uniform(0.1, 1, Y.nnz)
+        options = {"pair_costs": csr_array((shares, Y.indices, Y.indptr), dtype=np.float32)}
+    labels = np.random.default_rng(size).permutation(19)
+    whole = train(X, Y, np.arange(19), eps=0.01, **options).weights
+    part = train(X, Y, labels[:size], eps=0.01, **options).weights
+    expected, found = dense_weights(whole, 20), dense_weights(part, 20)
+    np.testing.assert_array_equal(found[:, labels[:size]], expected[:, labels[:size]])
+
+
+@pytest.mark.parametrize("size", [1, 3, 16])
+def test_a_ridge_regression_has_the_same_weights_in_every_block(level, size):
+    X, Y = problem_data(n=400)
+    problem = BlockProblem(X, bias=1.0)
+
+    def fit(labels):
+        options = {"alpha": 0.5, "tolerance": 0.01, "max_sweeps": 50, "prune": 0.0}
+        targets = np.linspace(1, 2, 19, dtype=np.float32)[labels]
+        return dense_weights(ridge_blocks(problem, Y, labels, targets=targets, **options).weights, 20)
+
+    labels = np.random.default_rng(size).permutation(19)[:size]
+    np.testing.assert_array_equal(fit(labels)[:, labels], fit(np.arange(19))[:, labels])
+
+
 @pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
 def test_training_equals_liblinear(loss):
     X, Y = problem_data()

@@ -269,7 +269,7 @@ def test_graded_relevance_is_the_weighted_mean_of_equal_rows():
     dense = relevance.toarray()
     mass = dense.max(axis=1)
     expected = dense.sum(axis=0) / mass.sum()
-    np.testing.assert_allclose(top.scores[0][np.argsort(top.ids[0])], expected, atol=2e-3)
+    np.testing.assert_allclose(top.scores[0][np.argsort(top.ids[0])], expected, atol=4e-3)
 
 
 def test_multinomial_nodes_are_softmax_regressions(level):

@@ -8,7 +8,7 @@ from sklearn.svm import LinearSVC
 
 from tests.helpers.blocks import problem_data
 from tests.helpers.naive import linear as naive
-from xclassic import DiSMEC, NearestCentroid, OneVsRestLeastSquares, datasets, metrics
+from xclassic import DiSMEC, NearestCentroid, OneVsRestLeastSquares, PPDSparse, datasets, metrics
 from xclassic.linalg import ridge
 from xclassic.linear import exact_ridge
 from xclassic.rows import unit_rows
@@ -175,6 +175,31 @@ def test_dismec_rejects_bad_parameters(parameters, message):
 def test_least_squares_rejects_bad_parameters(parameters, message):
     with pytest.raises((ValueError, TypeError), match=message):
         OneVsRestLeastSquares(**parameters).fit(np.eye(3), np.eye(3))
+
+
+@pytest.mark.parametrize(
+    "clf",
+    [
+        DiSMEC(), DiSMEC(loss="logistic", propensity=(0.55, 1.5)), PPDSparse(), NearestCentroid(),
+        OneVsRestLeastSquares(alpha=1.0, propensity_power=0.0, solver="exact"),
+        OneVsRestLeastSquares(alpha=1.0, propensity_power=0.0, solver="cg"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_half_of_the_labels_get_the_weights_that_all_give_them(clf, bibtex):
+    """Bit for bit: so labels can be fitted in shards, and added later."""
+    X, Y = bibtex.X[:1500], bibtex.Y[:1500]
+    half = np.sort(np.random.default_rng(0).permutation(Y.shape[1])[: Y.shape[1] // 2])
+    whole = clf.fit(X, Y)
+    expected, scores = (
+        whole.weights_.to_csc(Y.shape[1]).toarray()[:, half],
+        whole.predict_topk(bibtex.X_test, 5, labels=half),
+    )
+    part = clf.fit(X, Y[:, half])
+    np.testing.assert_array_equal(part.weights_.to_csc(half.size).toarray(), expected)
+    found = part.predict_topk(bibtex.X_test, 5)
+    np.testing.assert_array_equal(half[found.ids], scores.ids)
+    np.testing.assert_array_equal(found.scores, scores.scores)
 
 
 def test_unseen_labels_are_never_predicted():

@@ -84,6 +84,7 @@ class ActiveSetSolver {
     };
 
     void solve(int64_t label) {
+        random_ = Random(task_.seed);  // A label must not depend on those solved before it.
         for (int64_t q = task_.label_ptr[label]; q < task_.label_ptr[label + 1]; q++) activate(task_.label_rows[q], 1);
         tolerance_ = COARSE * task_.eps;
         gap_ = std::numeric_limits<double>::infinity();

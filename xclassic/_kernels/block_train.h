@@ -8,19 +8,24 @@
 // move. They begin with a sample, since from w = 0 the first rows would take all the weight that belongs to the average negative.
 //
 // Sweeps visit rows in random order. In a fixed order coordinate descent crawls here: every row carries the constant feature, so the
-// dual has one dominant direction, the worst case of cyclic descent (Sun and Ye, Math. Programming 2021). Neighbors in the list
+// dual has one dominant direction, the worst case of cyclic descent (Sun and Ye, Math. Programming 2021). Neighbors in memory
 // move together in the shuffle (GROUP), which keeps memory access nearly sequential and costs no convergence.
+//
+// What a lane becomes must not depend on the other lanes of its block, so that a label gets the same weights alone, in a shard and
+// among all labels, bit for bit. Hence all rows are shuffled, for each sweep by a state of its own, and the block visits those that
+// some lane has to move; a lane sees its own rows in that order, whatever rows come between. A lane counts sweeps as the block
+// does, since all start together, and it takes part in no sweep after it rests until the next pass.
 
 // With an l1 penalty w is the soft threshold of v = sum of t alpha x, which the kernel stores until the end; the constant feature has
 // no such penalty. Since the threshold moves by no more than v does, the step of the plain squared hinge stays an ascent.
 
 constexpr int SPARSE_HINGE = N_LOSSES;  // the squared hinge with an l1 penalty
 
-constexpr int GROUP = 8;
 constexpr int AHEAD = 6;  // rows prefetched before their visit
 constexpr int SWEEPS_PER_PASS = 5;
 constexpr int SAMPLE_SWEEPS = 3;
-constexpr int SAMPLE_SHARE = 16;  // The start uses the positives and one row in this many.
+constexpr int SAMPLE_SHARE = 16;  // The start uses a label's positives and one row in this many.
+constexpr uint64_t SAMPLE = ~0ULL >> 1;  // number of the random state that draws them; sweeps have the numbers from 0 on
 constexpr float SLACK = 0.02f;  // A row leaves the active set when its gradient exceeds this at alpha = 0 (logistic: is below it).
 constexpr float RESTING = 0.05f;  // Spread of gradients at which a lane rests until the next pass (or 10 eps, if less).
 constexpr float STILL = 0.1f;  // A gradient below this share of eps moves nothing.
@@ -33,12 +38,11 @@ struct Solver {
     F<N> positive_costs, negative_costs;
     F<N> largest, smallest;  // extremes of the projected gradients in the current sweep
     float still, resting, slack;
-    Random random;
 };
 
 template <int N>
-XC_FN Solver<N> start_solver(const TrainTask& task, uint32_t live, Random random) {
-    Solver<N> s{task, live, load<N>(task.positive_costs), load<N>(task.negative_costs), {}, {}, 0, 0, 0, random};
+XC_FN Solver<N> start_solver(const TrainTask& task, uint32_t live) {
+    Solver<N> s{task, live, load<N>(task.positive_costs), load<N>(task.negative_costs), {}, {}, 0, 0, 0};
     s.still = STILL * task.eps;
     s.resting = 10 * task.eps < RESTING ? 10 * task.eps : RESTING;
     s.slack = 4 * task.eps < SLACK ? 4 * task.eps : SLACK;
@@ -111,13 +115,15 @@ XC_FN Proposal<N> propose_logistic(const Row<N>& row, float slack, float exact) 
     const F<N> zero = {};
     const F<N> K = row.c * row.square, b = row.tm - row.alpha * row.square;
     const I<N> negative = 0.5f * K + b > zero;
-    F<N> z = -row.tm, sigmoid;
-    for (int step = 0; step <= NEWTON_STEPS; step++) {
+    F<N> z = -row.tm, sigmoid = {};
+    I<N> going = zero == zero;  // A lane that is done stays as it is, however long the others take.
+    for (int step = 0; step <= NEWTON_STEPS && bits(going); step++) {
         z = select(negative, min(z, zero), max(z, zero));
-        sigmoid = 1.f / (1.f + exponential(-z));
-        const F<N> change = (z + K * sigmoid + b) / (1.f + K * sigmoid * (1.f - sigmoid));
-        z = z - change;
-        if (!bits(absolute(change) > exact)) break;
+        const F<N> here = 1.f / (1.f + exponential(-z));
+        const F<N> change = (z + K * here + b) / (1.f + K * here * (1.f - here));
+        sigmoid = select(going, here, sigmoid);
+        z = select(going, z - change, z);
+        going = going & (absolute(change) > exact);
     }
     Proposal<N> p;
     p.next = row.c * sigmoid;
@@ -175,30 +181,44 @@ XC_FN int64_t row_at(const TrainTask& task, int64_t p) {
     return task.reading_order ? task.reading_order[p] : p;
 }
 
-// Reads all rows; measures the gaps of the live lanes and marks the rows each has to move. Returns the number of rows listed.
+// The rows that some lane has to move, in reading order, and where each group of neighbors begins among them.
+struct List {
+    int64_t n_groups;
+    int32_t *begins, *rows;  // (n_groups + 1,), (n,)
+    int32_t *groups, *visits;  // scratch: groups and rows in the order of a sweep
+};
+
+XC_FN List new_list(const TrainTask& task) {
+    const int64_t n_groups = (task.rows.n + GROUP - 1) / GROUP;
+    int32_t* rows = task.order + n_groups + 1;
+    return {n_groups, task.order, rows, rows + task.rows.n, rows + task.rows.n + n_groups};
+}
+
+// Reads all rows; measures the gaps of the live lanes, and lists the rows each has to move.
 template <int N, int LOSS>
-XC_FN int64_t pass_over_rows(const Solver<N>& s, int32_t* list) {
+XC_FN void pass_over_rows(const Solver<N>& s, List& list) {
     const TrainTask& task = s.task;
     Objective<N> objective = {};
-    int64_t listed = 0;
+    int32_t listed = 0;
     for (int64_t p = 0; p < task.rows.n; p++) {
         if (p % 256 == 0) {
-            if (*task.stop) return 0;
+            if (*task.stop) return;
             flush(objective);
         }
+        if (p % GROUP == 0) list.begins[p / GROUP] = listed;
         const int64_t i = row_at(task, p);
         if (task.reading_order && p + AHEAD < task.rows.n) prefetch_row(task.rows, row_at(task, p + AHEAD));
         const Row<N> row = read_row<N, LOSS>(s, i);
         add_objective<N, LOSS>(objective, row);
         const uint32_t active = bits(~propose<N, LOSS>(s, row).rest) & s.live;
         task.active[i] = static_cast<uint16_t>(active);
-        if (active) list[listed++] = static_cast<int32_t>(i);
+        if (active) list.rows[listed++] = static_cast<int32_t>(i);
     }
+    list.begins[list.n_groups] = listed;
     flush(objective);
     measure_gaps<N, LOSS>(s, objective);
     task.counts[0]++;
     task.counts[2] += task.rows.n;
-    return listed;
 }
 
 // One coordinate step per active lane. Returns the lanes that stay active for the row.
@@ -232,42 +252,63 @@ XC_FN void shuffle(int32_t* order, int64_t n, Random& random) {
     }
 }
 
+// The state of the random numbers of one purpose: an output of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+XC_FN Random numbered(uint64_t seed, uint64_t number) {
+    uint64_t z = seed + (number + 1) * 0x9E3779B97F4A7C15ULL;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ULL;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBULL;
+    return {(z ^ z >> 31) | 1};
+}
+
+// Puts the listed rows into the order of their groups in a shuffle of all. Returns their number.
+XC_FN int64_t order_visits(const List& list, Random random) {
+    shuffle(list.groups, list.n_groups, random);
+    int64_t n = 0;
+    for (int64_t g = 0; g < list.n_groups; g++)
+        for (int32_t p = list.begins[list.groups[g]]; p < list.begins[list.groups[g] + 1]; p++) list.visits[n++] = list.rows[p];
+    return n;
+}
+
+// Keeps the listed rows that one of some lanes still has to move.
+XC_FN void shorten(List& list, const uint16_t* active, uint32_t moving) {
+    int32_t left = 0, p = 0;
+    for (int64_t g = 0; g < list.n_groups; g++) {
+        list.begins[g] = left;
+        for (; p < list.begins[g + 1]; p++)
+            if (active[list.rows[p]] & moving) list.rows[left++] = list.rows[p];
+    }
+    list.begins[list.n_groups] = left;
+}
+
 // Sweeps the listed rows until every live lane rests or `sweeps` are done. A lane that rests is left out of the later sweeps.
 template <int N, int LOSS>
-XC_FN void sweep_rows(Solver<N>& s, int32_t* list, int64_t n, int32_t* groups, int sweeps) {
+XC_FN void sweep_rows(Solver<N>& s, List& list, int pass, int sweeps) {
     const TrainTask& task = s.task;
     uint32_t moving = s.live;
-    for (int sweep = 0; sweep < sweeps && moving && n; sweep++) {
+    for (int sweep = 0; sweep < sweeps && moving && list.begins[list.n_groups]; sweep++) {
         s.largest = all<N>(-INFINITY);
         s.smallest = all<N>(INFINITY);
-        const int64_t n_groups = (n + GROUP - 1) / GROUP;
-        shuffle(groups, n_groups, s.random);
-        for (int64_t g = 0; g < n_groups; g++) {
-            if (g % 32 == 0 && *task.stop) return;
-            const int64_t begin = int64_t{groups[g]} * GROUP, end = begin + GROUP < n ? begin + GROUP : n;
-            for (int64_t p = begin; p < end; p++) {
-                const int64_t i = list[p], ahead = list[p + AHEAD < n ? p + AHEAD : p];
-                prefetch_row(task.rows, ahead);
-                __builtin_prefetch(task.alpha + ahead * N);
-                const uint32_t active = task.active[i] & moving;
-                if (active) task.active[i] = static_cast<uint16_t>((task.active[i] & ~active) | move_row<N, LOSS>(s, i, active));
-            }
+        const int64_t n = order_visits(list, numbered(task.seed, uint64_t{SWEEPS_PER_PASS} * pass + sweep));
+        for (int64_t q = 0; q < n; q++) {
+            if (q % 256 == 0 && *task.stop) return;
+            const int64_t i = list.visits[q], ahead = list.visits[q + AHEAD < n ? q + AHEAD : q];
+            prefetch_row(task.rows, ahead);
+            __builtin_prefetch(task.alpha + ahead * N);
+            const uint32_t active = task.active[i] & moving;
+            if (active) task.active[i] = static_cast<uint16_t>((task.active[i] & ~active) | move_row<N, LOSS>(s, i, active));
         }
         task.counts[1]++;
         moving &= ~(bits(s.largest - s.smallest <= s.resting) | bits(s.largest < s.smallest));
-        int64_t left = 0;
-        for (int64_t p = 0; p < n; p++)
-            if (task.active[list[p]] & moving) list[left++] = list[p];
-        n = left;
+        shorten(list, task.active, moving);
     }
 }
 
 template <int N, int LOSS>
-XC_TARGET static void finish_block(const TrainTask& task, uint32_t live, Random random, int passes_left);
+XC_TARGET static void finish_block(const TrainTask& task, uint32_t live, int pass);
 
 // Continues the last few live lanes in a block of N / 4 lanes, whose weights take a quarter of the cache.
 template <int N, int LOSS>
-XC_TARGET static void repack(const TrainTask& task, uint32_t live, Random random, int passes_left) {
+XC_TARGET static void repack(const TrainTask& task, uint32_t live, int pass) {
     constexpr int M = N / 4;
     int from[M] = {}, used = 0;
     for (int l = 0; l < N; l++)
@@ -298,45 +339,47 @@ XC_TARGET static void repack(const TrainTask& task, uint32_t live, Random random
     narrow.lanes_used = used;
     narrow.W = task.spare;
     narrow.gaps = gaps;
-    finish_block<M, LOSS>(narrow, (1u << used) - 1, random, passes_left);
+    finish_block<M, LOSS>(narrow, (1u << used) - 1, pass);
     for (int l = 0; l < used; l++) task.gaps[from[l]] = gaps[l];
     for (int64_t f = 0; f <= task.rows.d; f++)
         for (int l = 0; l < used; l++) task.W[f * N + from[l]] = task.spare[f * M + l];
 }
 
-// Alternates a pass and its sweeps, until every lane is done.
+// Alternates passes, from the given one on, and their sweeps, until every lane is done.
 template <int N, int LOSS>
-XC_TARGET static void finish_block(const TrainTask& task, uint32_t live, Random random, int passes_left) {
-    Solver<N> s = start_solver<N>(task, live, random);
-    int32_t* groups = task.order;
-    int32_t* list = task.order + task.rows.n / GROUP + 1;
-    for (; passes_left && s.live && !*task.stop; passes_left--) {
+XC_TARGET static void finish_block(const TrainTask& task, uint32_t live, int pass) {
+    Solver<N> s = start_solver<N>(task, live);
+    List list = new_list(task);
+    for (; pass <= task.max_passes && s.live && !*task.stop; pass++) {
         if constexpr (N >= 8)
-            if (__builtin_popcount(s.live) <= N / 4) return repack<N, LOSS>(task, s.live, s.random, passes_left);
-        const int64_t listed = pass_over_rows<N, LOSS>(s, list);
+            if (__builtin_popcount(s.live) <= N / 4) return repack<N, LOSS>(task, s.live, pass);
+        pass_over_rows<N, LOSS>(s, list);
         if (*task.stop) return;
         for (int l = 0; l < N; l++)
             if (task.gaps[l] <= task.eps) s.live &= ~(1u << l);
-        sweep_rows<N, LOSS>(s, list, listed, groups, SWEEPS_PER_PASS);
+        sweep_rows<N, LOSS>(s, list, pass, SWEEPS_PER_PASS);
     }
 }
 
 template <int N, int LOSS>
 XC_TARGET static void train_block(const TrainTask& task) {
     const int64_t n = task.rows.n;
-    Solver<N> s = start_solver<N>(task, (1u << task.lanes_used) - 1, {task.seed | 1});
+    Solver<N> s = start_solver<N>(task, (1u << task.lanes_used) - 1);
+    List list = new_list(task);
+    Random random = numbered(task.seed, SAMPLE);
     std::memset(task.W, 0, sizeof(float) * N * (task.rows.d + 1));
     std::memset(task.alpha, 0, sizeof(float) * N * n);
     std::memset(task.counts, 0, sizeof(int64_t) * 4);
-    int32_t* list = task.order + n / GROUP + 1;
-    int64_t listed = 0;
+    int32_t listed = 0;
     for (int64_t p = 0; p < n; p++) {
+        if (p % GROUP == 0) list.begins[p / GROUP] = listed;
         const int64_t i = row_at(task, p);
-        task.active[i] = static_cast<uint16_t>(s.live);
-        if (task.targets[i] || below(s.random, SAMPLE_SHARE) == 0) list[listed++] = static_cast<int32_t>(i);
+        task.active[i] = static_cast<uint16_t>(below(random, SAMPLE_SHARE) == 0 ? s.live : task.targets[i]);
+        if (task.active[i]) list.rows[listed++] = static_cast<int32_t>(i);
     }
-    sweep_rows<N, LOSS>(s, list, listed, task.order, SAMPLE_SWEEPS);
-    finish_block<N, LOSS>(task, s.live, s.random, task.max_passes);
+    list.begins[list.n_groups] = listed;
+    sweep_rows<N, LOSS>(s, list, 0, SAMPLE_SWEEPS);
+    finish_block<N, LOSS>(task, s.live, 1);
     if constexpr (LOSS == SPARSE_HINGE)
         for (int64_t f = 0; f < task.rows.d; f++) store<N>(task.W + f * N, weights<N, true>(task.W + f * N, task.l1));
 }

@@ -9,11 +9,12 @@ namespace xclassic {
 // The lanes of the narrowest block that holds this many labels.
 inline int lane_width(int64_t n_labels) { return n_labels <= 2 ? 2 : n_labels <= 4 ? 4 : n_labels <= 8 ? 8 : LANES; }
 
+constexpr int GROUP = 8;  // rows of a TrainTask that are shuffled together
 constexpr int N_COUNTS = 4;  // counts of the work of a TrainTask
 
 // Sizes of the scratch arrays, in entries.
 inline int64_t spare_size(int64_t d, int width) { return (d + 1) * std::max(width / 4, 1); }
-inline int64_t order_size(int64_t n) { return n + n / 8 + 2; }
+inline int64_t order_size(int64_t n) { return 2 * (n + (n + GROUP - 1) / GROUP) + 1; }
 inline int64_t kept_size(int64_t d, int width) { return d * width + LANES; }
 
 // One block of linear models. W has d + 1 rows of `width` lanes; the last row belongs to the constant feature.

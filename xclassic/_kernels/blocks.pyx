@@ -138,6 +138,7 @@ def train_labels(
     task.width = width
     task.loss = loss
     task.max_passes = max_passes
+    task.seed = seed
     task.eps = eps
     task.l1 = l1
     task.W = &W[0]
@@ -154,7 +155,6 @@ def train_labels(
             break
         used = <int> min(<int64_t> width, n_labels - first)
         task.lanes_used = used
-        task.seed = seed + <uint64_t> first
         with nogil:
             memset(&targets[0], 0, n * sizeof(uint16_t))
             for lane in range(used):

@@ -117,7 +117,7 @@ class NodeTrainer {
         block.loss = task_.loss;
         block.max_passes = task_.max_passes;
         block.eps = task_.eps;
-        block.seed = task_.seeds[node] + static_cast<uint64_t>(first_child - task_.child_ptr[node]);
+        block.seed = task_.seeds[node];
         block.W = W;
         block.alpha = alpha_.get(n * width);
         block.spare = spare_.get(spare_size(part_.rows.d, width));

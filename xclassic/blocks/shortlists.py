@@ -68,7 +68,7 @@ def train_on_shortlists(
         problem,
         reached,
         own,
-        spawn_seeds(random_state, 1) + labels.astype(np.uint64),
+        np.full(len(labels), spawn_seeds(random_state, 1)),  # A label's order of rows must not depend on its number.
         loss=LOSSES.index("squared_hinge"),
         cost=C,
         eps=eps,

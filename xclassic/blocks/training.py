@@ -73,7 +73,7 @@ def train_blocks(
     problem : BlockProblem
     Y : csr_array, shape (n_rows_of_X, n_labels_in_all)
     labels : ndarray of int
-        Columns of `Y` to train; neighbors share a block.
+        Columns of `Y` to train. What one becomes does not depend on the others, to the last bit.
     loss : {"squared_hinge", "logistic"}
     l1 : float, optional
         From 0 on, the squared hinge has the penalty ``l1 |w|_1`` besides, without the weight of the constant feature.
@@ -109,12 +109,12 @@ def train_blocks(
         eps=eps,
         max_passes=max_passes,
         prune=prune,
+        seed=seed,
         row_weights=None if row_weights is None else np.ascontiguousarray(row_weights),
         label_shares=None if pair_costs is None else shares,
     )
     tasks = [
-        (pointers[a : b + 1], rows, positive_costs[a:b], negative_costs[a:b], (seed + a) % 2**63)
-        for a, b in label_ranges(len(labels))
+        (pointers[a : b + 1], rows, positive_costs[a:b], negative_costs[a:b]) for a, b in label_ranges(len(labels))
     ]
     return run_blocks(train, tasks, labels, problem.n_features, n_jobs, verbose)
 
@@ -180,7 +180,7 @@ def _square_sums(problem: BlockProblem) -> NDArray[np.float64]:
 
 
 def _train_task(problem: BlockProblem, task: tuple[Any, ...], stop: StopByte, **options: Any) -> Any:
-    pointers, positives, positive_costs, negative_costs, seed = task
+    pointers, positives, positive_costs, negative_costs = task
     return kernels.train_labels(
         problem.rows,
         square_norms=problem.square_norms,
@@ -190,7 +190,6 @@ def _train_task(problem: BlockProblem, task: tuple[Any, ...], stop: StopByte, **
         label_rows=positives,
         positive_costs=positive_costs,
         negative_costs=negative_costs,
-        seed=seed,
         stop=stop,
         **options,
     )

@@ -150,7 +150,7 @@ class LabelTreeClassifier(ExplainableClassifier):
         if not labels.size:
             return
         seeds = spawn_seeds(self.random_state, 2 * self.n_trees)
-        trees = self._given_trees(Y) or self._partition(X, Y, labels, seeds[: self.n_trees])
+        trees = self._given_trees(Y) or self._partition(X, Y, labels, seeds[::2])
         solver = NodeSolver(self.loss, self.C, self.eps, self.max_passes, self.prune, self.weight_dtype == "float16")
         train = partial(
             train_tree,
@@ -163,7 +163,7 @@ class LabelTreeClassifier(ExplainableClassifier):
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
-        for tree, seed in zip(trees, cycle(seeds[self.n_trees :].tolist())):
+        for tree, seed in zip(trees, cycle(seeds[1::2].tolist())):
             weights = train(tree=tree, seed=seed % 2**62).weights
             self.models_.append(TreeModel(tree, weights.astype(self.weight_dtype)))
 

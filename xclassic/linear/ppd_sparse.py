@@ -199,10 +199,9 @@ class PPDSparse(OneVsRestLinear):
             eps=self.eps,
             prune=self.prune,
             max_rounds=self.max_passes,
+            seed=int(spawn_seeds(self.random_state, 1)[0]),
         )
-        ranges = label_ranges(len(labels))
-        seeds = spawn_seeds(self.random_state, 1 + len(ranges))[1:]
-        tasks = [(pointers[a : b + 1], int(seed)) for (a, b), seed in zip(ranges, seeds, strict=True)]
+        tasks = [pointers[a : b + 1] for a, b in label_ranges(len(labels))]
         return run_blocks(solve, tasks, labels, X.shape[1], self.n_jobs, self.verbose)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
@@ -218,11 +217,12 @@ def _column_reads(
     return sums @ lengths  # type: ignore[no-any-return]
 
 
-def _solve(rows: FeatureRows, columns: FeatureRows, task: Any, stop: StopByte, **options: Any) -> Any:
+def _solve(
+    rows: FeatureRows, columns: FeatureRows, label_ptr: NDArray[np.int64], stop: StopByte, **options: Any
+) -> Any:
     """Return (cells, bias, gaps, work) of some labels, as `run_blocks` takes them."""
-    label_ptr, seed = task
     sizes, features, weights, biases, gaps, _, _, work = solve_active_sets(
-        rows, columns, label_ptr=label_ptr, seed=seed, stop=stop, **options
+        rows, columns, label_ptr=label_ptr, stop=stop, **options
     )
     ends = np.concatenate([[0], np.cumsum(sizes)])
     W = csc_array((weights, features, ends), shape=(columns.n_rows, len(sizes)))

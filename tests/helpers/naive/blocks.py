@@ -6,15 +6,18 @@ those of the kernel, so both take the same steps up to the rounding of single pr
 
 import numpy as np
 
-GROUP, SWEEPS_PER_PASS, SAMPLE_SWEEPS, SAMPLE_SHARE = 8, 5, 3, 16
+GROUP, SWEEPS_PER_PASS, SAMPLE_SWEEPS, SAMPLE_SHARE, SAMPLE = 8, 5, 3, 16, 2**63 - 1
 SLACK, RESTING, STILL = 0.02, 0.05, 0.1
 
 
 class Random:
-    """xorshift64*."""
+    """xorshift64* from a state that SplitMix64 makes of a seed and the number of what is drawn."""
 
-    def __init__(self, seed):
-        self.state = (seed | 1) % 2**64
+    def __init__(self, seed, number):
+        z = (seed + (number + 1) * 0x9E3779B97F4A7C15) % 2**64
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+        self.state = z ^ z >> 31 | 1
 
     def below(self, n):
         self.state ^= self.state >> 12
@@ -37,7 +40,7 @@ class OneLabel:
     def __init__(self, X, t, c, *, eps, seed):
         self.X, self.t, self.c, self.eps = X, t, c, eps
         self.w, self.alpha = np.zeros(X.shape[1]), np.zeros(len(X))
-        self.random, self.counts = Random(seed), {"passes": 0, "sweeps": 0, "read": 0, "moved": 0}
+        self.seed, self.counts = seed, {"passes": 0, "sweeps": 0, "read": 0, "moved": 0}
 
     def propose(self, i):
         """Return the projected gradient of the dual at a row, the optimum of its coordinate, and whether it rests."""
@@ -47,14 +50,14 @@ class OneLabel:
         best = max(self.alpha[i] - gradient / (self.X[i] @ self.X[i] + ridge), 0)
         return min(gradient, 0) if at_bound else gradient, best, at_bound and gradient > SLACK
 
-    def sweep(self, rows, sweeps):
-        """Visit the rows in random order, eight neighbors together, until the gradients of a sweep hardly differ."""
-        for _ in range(sweeps):
+    def sweep(self, rows, number, sweeps):
+        """Visit rows in a random order of all, eight neighbors together, until the gradients of a sweep hardly differ."""
+        for sweep in range(sweeps):
             if not rows:
                 return
             gradients, kept = [], set()
-            for g in shuffled(-(-len(rows) // GROUP), self.random):
-                for i in rows[g * GROUP : (g + 1) * GROUP]:
+            for g in shuffled(-(-len(self.X) // GROUP), Random(self.seed, SWEEPS_PER_PASS * number + sweep)):
+                for i in [i for i in rows if i // GROUP == g]:
                     projected, best, rests = self.propose(i)
                     if not rests:
                         gradients.append(projected)
@@ -81,11 +84,12 @@ class OneLabel:
 
     def train(self, max_passes):
         """Return the gap at the end."""
-        sample = [i for i in range(len(self.X)) if self.t[i] > 0 or self.random.below(SAMPLE_SHARE) == 0]
-        self.sweep(sample, SAMPLE_SWEEPS)
-        for _ in range(max_passes):
+        random = Random(self.seed, SAMPLE)
+        drawn = [random.below(SAMPLE_SHARE) == 0 for _ in self.X]
+        self.sweep([i for i in range(len(self.X)) if drawn[i] or self.t[i] > 0], 0, SAMPLE_SWEEPS)
+        for number in range(1, max_passes + 1):
             gap, rows = self.look()
             if gap <= self.eps:
                 break
-            self.sweep(rows, SWEEPS_PER_PASS)
+            self.sweep(rows, number, SWEEPS_PER_PASS)
         return gap
