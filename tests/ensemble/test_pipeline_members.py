@@ -210,7 +210,7 @@ def test_errors_of_predictions_name_the_member():
     blend = agglomerated().fit(X, Y)
     with pytest.raises(ValueError, match="X has 59 features, but Blend is expecting 60"):
         blend.predict_topk(X[:, :59])
-    with pytest.raises(ValueError, match="Member 'seed[0-9]': X holds text"):
+    with pytest.raises(ValueError, match=r"Member 'seed[0-9]': X holds text"):
         blend.predict_topk(["a text"])
     with pytest.raises(TypeError, match="Member 'words': X"):
         of_texts().fit(TITLES, LABELS).predict_topk(X)

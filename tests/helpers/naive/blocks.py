@@ -51,7 +51,7 @@ class OneLabel:
         return min(gradient, 0) if at_bound else gradient, best, at_bound and gradient > SLACK
 
     def sweep(self, rows, number, sweeps):
-        """Visit rows in a random order of all, eight neighbors together, until the gradients of a sweep hardly differ."""
+        """Visit rows in a random order of all, by groups of eight, until the gradients of a sweep hardly differ."""
         for sweep in range(sweeps):
             if not rows:
                 return
