@@ -49,7 +49,8 @@ def solve(
     Notes
     -----
     Cost: ``m^3 / 3 + 2 m^2 L`` operations with m the smaller of rows and features. Memory: ``4 m^2`` bytes, and per
-    worker 4 bytes for each feature and label of a task; no array of all features by all labels.
+    worker 4 bytes for each feature and label of a task and 256 for each row or feature; no array of all features by all
+    labels.
     """
     of_rows = X.shape[0] < X.shape[1]
     factor = factorize(gram_matrix(X, alpha, of_rows))
