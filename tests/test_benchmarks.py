@@ -292,6 +292,13 @@ def test_revealed_labels_are_worth_something():
     assert rows["SwiftXML", 0.8] > rows["PfastreXML", 0.8]
 
 
+def test_models_that_grow_are_compared_with_a_fit_on_all_rows():
+    lines = printed("further_rows.py", "--method", "KNN", "XRLinear", "--batches", "3").splitlines()
+    assert [line.split("|")[2].strip() for line in lines[2:]] == ["KNN", "XRLinear"]
+    half, grown, whole = (float(cell.split("/")[0]) for cell in lines[3].split("|")[3:6])
+    assert half < grown <= whole + 0.5
+
+
 def test_neighbors_are_measured_against_scikit_learn():
     command = [sys.executable, str(BENCHMARKS / "neighbors.py"), "--rounds", "1", "--threads", "1"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()

@@ -19,7 +19,22 @@ BELONGS_TO_OTHERS = {  # their own tests cover what they take for a matrix: text
 }  # fmt: skip
 POINCARE = ("PoincareEmbedding.fit", "PoincareEmbedding.fit_transform")
 # Parameters that hold matrices or rankings.
-NAMED = {"X", "y", "Y", "Y_true", "Y_pred", "top", "tops", "vectors", "similarity", "scores", "revealed"}
+NAMED = {
+    "X",
+    "y",
+    "Y",
+    "Y_true",
+    "Y_pred",
+    "top",
+    "tops",
+    "vectors",
+    "similarity",
+    "scores",
+    "revealed",
+    "X_known",
+    "y_known",
+    "Y_new",
+}
 
 
 def public_functions():

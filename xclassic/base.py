@@ -16,6 +16,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from xclassic.changing import ChangingLabels
 from xclassic.parallel import RUNNING, StopByte, run_tasks
 from xclassic.rows import rows_in_range, unit_rows, warn_of_scale
 from xclassic.shared_docs import complete
@@ -50,7 +51,7 @@ def _has_weights(estimator: XMCClassifier) -> bool:
     return True
 
 
-class XMCClassifier(ClassifierMixin, BaseEstimator):
+class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
     """Base class of all extreme multi-label classifiers.
 
     It owns validation, label names, the containers of the predictions, chunked prediction and persistence. A method
@@ -80,6 +81,8 @@ class XMCClassifier(ClassifierMixin, BaseEstimator):
         Raise for bad hyper-parameters. It runs before ``_fit`` and at load. Call ``super()._check_parameters()``.
     ``_prune(threshold)``
         Drop the weights at or below `threshold` in absolute value. Only methods with weights define it.
+    ``_renumber(ids, n_labels)``, ``_learn_labels(X, Y, new)``
+        Take other labels: see `ChangingLabels`. Only methods that can define them.
 
     Attributes
     ----------

@@ -82,12 +82,14 @@ def test_partial_fit_moves_the_means_of_leaves(forest, bibtex):
 
 
 @every_forest
-def test_partial_fit_needs_known_labels(forest):
-    clf = new(forest, n_trees=1).fit(np.eye(3), [["a"], ["b"], ["a"]])
-    with pytest.raises(ValueError, match="'c'"):
-        clf.partial_fit(np.eye(3), [["a"], ["c"], ["b"]])
+def test_partial_fit_takes_further_labels(forest):
+    clf = new(forest, n_trees=1).fit(np.eye(3), [["a"], ["c"], ["a"]])
     clf.partial_fit(np.eye(3), [["b"], ["b"], []])
+    assert clf.classes_.tolist() == ["a", "b", "c"]
     assert clf.trees_[0].n_points.sum() == 6
+    assert clf.predict_topk(np.eye(3), 3).counts.max() == 3
+    with pytest.raises(ValueError, match="5"):
+        clf.partial_fit(np.eye(3), [[5], [5], []])
 
 
 @every_forest

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
+from xclassic.changing import moved_rows
 from xclassic.parallel import StopByte
 from xclassic.storage.arrays import stored_table
 from xclassic.storage.folder import ModelFileError
@@ -70,6 +71,13 @@ class Popularity(XMCClassifier):
         seen = np.flatnonzero(shares)
         row = csr_array((shares[seen], seen, [0, len(seen)]), shape=(1, shares.size))
         return _repeated(TopK.from_csr(row, k), X.shape[0])
+
+    def _renumber(self, ids: NDArray[np.int32], n_labels: int) -> None:
+        self.shares_ = moved_rows(self.shares_, ids, n_labels)
+
+    def _learn_labels(self, X: Features, Y: csr_array, new: NDArray[np.int32]) -> None:
+        shares = (np.bincount(Y.indices, minlength=Y.shape[1]) / Y.shape[0]).astype(np.float32)
+        self.shares_[new] = shares[new]
 
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
         return {"shares": self.shares_}, {}

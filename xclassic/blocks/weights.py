@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from typing import Any, Self
 
 import numpy as np
@@ -264,13 +265,8 @@ class BlockWeights:
 
     def to_csc(self, n_labels: int) -> csc_array:
         """Return the weights as a matrix of shape (n_features, n_labels), without the bias."""
-        cells_per_row = np.diff(self.feature_cell_ptr)  # Differences wrap modulo 2**32, as the pointers do.
-        cell, lane = np.nonzero(self._lanes())
-        row = np.repeat(np.arange(len(self.features)), cells_per_row)
-        chunk = np.repeat(np.arange(len(self.chunk_feature_ptr) - 1), np.diff(self.chunk_feature_ptr))
-        group = self.cell_groups + self.chunk_group_ptr[chunk[row]]
-        columns = self.labels[group[cell] * LANES + lane]
-        return csc_array((self._floats(), (self.features[row[cell]], columns)), shape=(self.n_features, n_labels))
+        columns = self.labels[self._lanes_of_values()]
+        return csc_array((self._floats(), (self._features_of_values(), columns)), shape=(self.n_features, n_labels))
 
     def weights_at(
         self, chunk: int, features: NDArray[np.int32]
@@ -303,10 +299,97 @@ class BlockWeights:
         lane += LANES * self.cell_groups[cells][cell].astype(np.int64)
         return np.repeat(found, n_values), lane, self.values[places].astype(np.float32) * self.chunk_scales[chunk]
 
+    def entries(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]:
+        """Return the weights one by one, as they are stored.
+
+        Returns
+        -------
+        lanes : ndarray of int64, shape (n_values,)
+            Lane of each weight, counted over all groups.
+        features : ndarray of int32, shape (n_values,)
+        values : ndarray, shape (n_values,)
+            Multiples of the scale of the chunk.
+        """
+        return self._lanes_of_values(), self._features_of_values(), self.values[:-LANES]
+
+    @classmethod
+    def from_entries(
+        cls,
+        lanes: NDArray[np.int64],
+        features: NDArray[np.int32],
+        values: NDArray[Any],
+        *,
+        labels: NDArray[np.int32],
+        bias: NDArray[np.float32],
+        chunk_group_ptr: NDArray[np.int64],
+        chunk_scales: NDArray[np.float32],
+        n_features: int,
+    ) -> BlockWeights:
+        """Store weights that are listed one by one, in any order; the other arguments are attributes.
+
+        Notes
+        -----
+        Cost: a sort of the weights, and some 60 bytes for each meanwhile.
+        """
+        group = lanes // LANES
+        chunk = np.searchsorted(chunk_group_ptr, group, side="right") - 1
+        order = _sorting(chunk, features, lanes - LANES * chunk_group_ptr[chunk])
+        lane, group, chunk, feature = lanes[order] % LANES, group[order], chunk[order], features[order]
+        first_of_row = _changes(chunk, feature)
+        first_of_cell = first_of_row | _changes(group)
+        cells, rows = np.flatnonzero(first_of_cell), np.flatnonzero(first_of_row)
+        bits = np.left_shift(1, lane).astype(np.uint16)
+        row_of_cell = np.cumsum(first_of_row)[cells] - 1
+        n_chunks = len(chunk_group_ptr) - 1
+
+        def starts(of: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+            return np.concatenate([[0], np.cumsum(np.bincount(of, minlength=n))])
+
+        return cls(
+            chunk_group_ptr=chunk_group_ptr,
+            chunk_feature_ptr=starts(chunk[rows], n_chunks),
+            labels=labels,
+            bias=bias,
+            features=feature[rows],
+            chunk_cell_ptr=starts(chunk[cells], n_chunks),
+            chunk_value_ptr=starts(chunk, n_chunks),
+            feature_cell_ptr=starts(row_of_cell, len(rows)).astype(np.uint32),
+            feature_value_ptr=np.append(rows, len(lane)).astype(np.uint32),
+            cell_groups=(group[cells] - chunk_group_ptr[chunk[cells]]).astype(np.uint16),
+            cell_masks=np.bitwise_or.reduceat(bits, cells) if len(cells) else bits,
+            values=np.concatenate([values[order], np.zeros(LANES, values.dtype)]),
+            chunk_scales=chunk_scales,
+            n_features=n_features,
+        )
+
     def pruned(self, threshold: float) -> BlockWeights:
         """Return the weights whose absolute value exceeds `threshold`, in the same chunks."""
+        return self._with_values(np.abs(self._floats()) > threshold)
+
+    def relabeled(self, ids: NDArray[np.int32]) -> BlockWeights:
+        """Return the models under other label ids, in the same lanes.
+
+        Parameters
+        ----------
+        ids : ndarray of int32, shape (n_labels,)
+            What the id of each label becomes; -1 drops its model.
+
+        Returns
+        -------
+        BlockWeights
+        """
+        if not self.verified:
+            self.verify()
+        used = self.labels >= 0
+        labels = np.where(used, ids[self.labels], np.int32(-1))
+        bias = np.where(labels >= 0, self.bias, np.float32(0))
+        weights = replace(self, labels=labels, bias=bias)
+        return weights if (used == (labels >= 0)).all() else weights._with_values(labels[self._lanes_of_values()] >= 0)
+
+    def _with_values(self, wanted: NDArray[np.bool_]) -> BlockWeights:
+        """Return the weights with only those values that are wanted, in the same chunks."""
         lanes = self._lanes()
-        lanes[lanes] = np.abs(self._floats()) > threshold
+        lanes[lanes] = wanted
         masks = np.packbits(lanes, axis=1, bitorder="little").view("<u2").ravel().astype(np.uint16)
         kept = masks > 0
         row = np.repeat(np.arange(len(self.features)), np.diff(self.feature_cell_ptr))
@@ -316,7 +399,6 @@ class BlockWeights:
         filled = cells > 0
         rows_before = np.concatenate([[0], np.cumsum(filled)])
         cells_before, weights_before = (np.concatenate([[0], np.cumsum(count)]) for count in (cells, weights))
-        values = self.values[:-LANES][lanes[self._lanes()]]
         return replace(
             self,
             chunk_feature_ptr=rows_before[self.chunk_feature_ptr],
@@ -327,7 +409,7 @@ class BlockWeights:
             feature_value_ptr=np.append(weights_before[:-1][filled], weights_before[-1]).astype(np.uint32),
             cell_groups=self.cell_groups[kept],
             cell_masks=masks[kept],
-            values=np.concatenate([values, np.zeros(LANES, self.values.dtype)]),
+            values=np.concatenate([self.values[:-LANES][wanted], np.zeros(LANES, self.values.dtype)]),
         )
 
     def astype(self, dtype: str) -> BlockWeights:
@@ -363,6 +445,18 @@ class BlockWeights:
     def _lanes(self) -> NDArray[np.bool_]:
         """Return which lanes carry a weight, for each cell; shape (n_cells, 16)."""
         return _lanes_of(self.cell_masks)
+
+    def _lanes_of_values(self) -> NDArray[np.int64]:
+        """Return the lane of each weight, counted over all groups."""
+        cells_of_chunk = np.diff(self.chunk_cell_ptr)
+        group = self.cell_groups + np.repeat(self.chunk_group_ptr[:-1], cells_of_chunk)
+        cell, lane = np.nonzero(self._lanes())
+        return group[cell] * LANES + lane
+
+    def _features_of_values(self) -> NDArray[np.int32]:
+        """Return the feature of each weight."""
+        n_values = np.diff(self.feature_value_ptr).astype(np.int64)  # Differences wrap modulo 2**32, as pointers do.
+        return np.repeat(self.features, n_values)
 
     # Persistence
 
@@ -461,6 +555,21 @@ _ATTRIBUTES = {
     "row_cells": "feature_cell_ptr",
     "row_values": "feature_value_ptr",
 }
+
+
+def _sorting(*keys: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the order of entries by integers from 0, the first key first; it is fast if parts are in order already."""
+    sizes = [int(key.max(initial=0)) + 1 for key in keys]
+    if prod(sizes) >= 2**63:
+        return np.lexsort(keys[::-1])
+    return np.argsort(np.ravel_multi_index(keys, sizes), kind="stable")
+
+
+def _changes(*keys: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where one of the keys differs from the one before it; the first place counts as different."""
+    changes = np.ones(len(keys[0]), np.bool_)
+    changes[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
+    return changes
 
 
 def _lanes_of(masks: NDArray[np.uint16]) -> NDArray[np.bool_]:

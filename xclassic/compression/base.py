@@ -116,6 +116,9 @@ class LinearCompression(XMCClassifier):
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         return self.decoder_.ranked(self._codes(X), k, labels, stop=stop)
 
+    def _renumber(self, ids: NDArray[np.int32], n_labels: int) -> None:
+        self.decoder_ = self.decoder_.relabeled(ids)
+
     def _codes(self, X: Features) -> NDArray[np.float32]:
         """Return the codes that the regression predicts, shape (n_rows, n_components)."""
         rows = csr_array(self._prepare(X))  # BLAS rounds the product of dense rows by the size of their batch.

@@ -93,6 +93,8 @@ class CompressedSensing(LinearCompression):
 
     codes_: NDArray[np.float32]
 
+    _joint_labels = True  # Whether a label is recovered depends on the codes of all.
+
     def __init__(
         self,
         n_components: int = 200,

@@ -8,10 +8,12 @@ from typing import Any, Self
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
+from xclassic.changing import only_columns, stacked
+from xclassic.instance_tree.changing import refilled, renumbered, trees_due, with_further
 from xclassic.instance_tree.ensemble import Ensemble
 from xclassic.instance_tree.growing import Splitter, grow_tree
 from xclassic.instance_tree.tree import InstanceTree
@@ -122,33 +124,26 @@ class ForestClassifier(XMCClassifier):
         self.n_trees = len(self.trees_)
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """Add points to the leaves that they reach; the trees stay as they are. The first call is a fit.
+    def _add_rows(self, X: Features, Y: csr_array, known: tuple[Features, csr_array] | None) -> None:
+        self._fill(self._prepare(X), Y)
+        if known is not None:
+            rows, truth = stacked(known[0], X), csr_array(vstack([known[1], Y]))
+            due = trees_due(len(self.trees_), known[0].shape[0], rows.shape[0])
+            seeds = spawn_seeds(self.random_state, len(self.trees_))[due]
+            trees = list(self.trees_)
+            for number, tree in zip(due.tolist(), self._grown(rows, truth, seeds), strict=True):
+                trees[number] = tree
+            self.trees_ = trees
 
-        Parameters
-        ----------
-        X, y
-            New points, with the features and labels of the fit.
-        classes : array-like, optional
-            Ignored: the labels are those of the first call.
+    def _renumber(self, ids: NDArray[np.int32], n_labels: int) -> None:
+        self._ensemble.prepared()  # This checks what was loaded.
+        self.trees_ = [renumbered(ids, n_labels, tree) for tree in self.trees_]
 
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If `X` or `y` do not fit the fitted model, or as for ``fit``.
-
-        Notes
-        -----
-        A leaf knows only the labels that it kept, `leaf_labels` of them; the mean of the others starts from 0.
-        """
-        if not self._fitted:
-            return self.fit(X, y)
-        X, Y = self._further(X, y)
-        return self._fill(self._prepare(X), Y)
+    def _learn_labels(self, X: Features, Y: csr_array, new: NDArray[np.int32]) -> None:
+        add = partial(with_further, self._prepare(X), self._leaf_labels(only_columns(Y, new)), self.leaf_labels)
+        self.trees_ = run_tasks(
+            add, self.trees_, n_jobs=self.n_jobs, description="filling leaves", verbose=self.verbose
+        )
 
     def _fill(self, rows: Features, Y: csr_array) -> Self:
         add = partial(refilled, rows, self._leaf_labels(Y), self.leaf_labels)
@@ -200,26 +195,3 @@ def _grow(
         max_labels=forest.leaf_labels,
         n_features=X.shape[1],
     )
-
-
-def refilled(X: Features, labels: csr_array, max_labels: int, tree: InstanceTree, stop: StopByte) -> InstanceTree:
-    """Return the tree with leaves that average old and new points."""
-    n_new = np.bincount(leaves := tree._route(X, stop), minlength=tree.n_nodes)
-    place = csr_array(
-        (np.ones(len(leaves), np.float32), (leaves, np.arange(len(leaves)))), shape=(tree.n_nodes, len(leaves))
-    )
-    old = csr_array((tree.shares, tree.labels, tree.label_ptr), shape=(tree.n_nodes, tree.n_labels))
-    n_points = tree.n_points + n_new
-    both = csr_array(old * tree.n_points[:, None] + place @ labels)
-    both = csr_array(both / np.maximum(n_points, 1)[:, None])
-    both.data = both.data.astype(np.float16).astype(np.float32)  # A saved model has half precision.
-    both.eliminate_zeros()
-    kept = TopK.from_csr(both, max_labels).to_csr(tree.n_labels)
-    kept.sort_indices()
-    arrays = tree.arrays() | {
-        "label_ptr": kept.indptr.astype(np.int64),
-        "labels": kept.indices.astype(np.int32),
-        "shares": kept.data.astype(np.float32),
-        "n_points": n_points,
-    }
-    return InstanceTree(n_features=tree.n_features, n_labels=tree.n_labels, **arrays)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Metadata, Verify
+from xclassic.changing import moved_rows, only_columns
 from xclassic.instance_tree.fastxml import FastXML
 from xclassic.instance_tree.reranking import TailReranker
 from xclassic.metrics.propensity import check_constants, inverse_propensities
@@ -174,6 +175,23 @@ class PfastreXML(FastXML):
             return super()._topk(X, k, labels, stop)
         found = self._ensemble.rank(self._prepare(X), min(max(k, self.candidates), n_labels), labels, stop)
         return self.reranker_._reranked(X, found, stop).head(k)
+
+    def _renumber(self, ids: NDArray[np.int32], n_labels: int) -> None:
+        super()._renumber(ids, n_labels)
+        rarest = self.label_weights_.max()
+        self.label_weights_ = moved_rows(self.label_weights_, ids, n_labels, rarest)
+        self.reranker_ = self.reranker_._renumbered(ids, n_labels)
+
+    def _learn_labels(self, X: Features, Y: csr_array, new: NDArray[np.int32]) -> None:
+        if self.propensity is not None:
+            self.label_weights_[new] = inverse_propensities(self.propensity, Y)[new]
+        super()._learn_labels(X, Y, new)
+        self.reranker_ = self.reranker_._with_labels(X, only_columns(Y, new))
+
+    def _add_rows(self, X: Features, Y: csr_array, known: tuple[Features, csr_array] | None) -> None:
+        super()._add_rows(X, Y, known)
+        without_mean = np.flatnonzero(~self.reranker_._trained).astype(np.int32)
+        self.reranker_ = self.reranker_._with_labels(X, only_columns(Y, without_mean))
 
     # Persistence
 

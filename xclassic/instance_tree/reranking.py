@@ -8,10 +8,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 import xclassic._kernels.centroids as kernels
+from xclassic.changing import moved_columns, moved_rows
 from xclassic.parallel import StopByte, run_tasks
 from xclassic.rows import kernel_rows, unit_rows
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
@@ -111,6 +112,20 @@ class TailReranker(BaseEstimator):
         self.n_features_in_ = X.shape[1]
         self._set(sums, np.diff(by_label.indptr) > 0)
         return self
+
+    def _renumbered(self, ids: NDArray[np.int32], n_labels: int) -> TailReranker:
+        """Return a re-ranker whose label ``ids[i]`` is label i of this one."""
+        other = clone(self)
+        other.n_features_in_ = self.n_features_in_
+        centroids = csr_array(moved_columns(csr_array(self.centroids_.T), ids, n_labels).T)
+        other._set(centroids, moved_rows(self._trained, ids, n_labels, False))
+        return other
+
+    def _with_labels(self, X: Features, Y: csr_array) -> TailReranker:
+        """Return a re-ranker that knows the means of the labels of `Y` too, which this one does not."""
+        further = clone(self)._average(X, Y)
+        further._set(csr_array(self.centroids_ + further.centroids_), self._trained | further._trained)
+        return further
 
     def _set(self, centroids: csr_array, trained: NDArray[np.bool_]) -> None:
         self.centroids_ = centroids

@@ -30,6 +30,8 @@ class RevealedLabelsForest(ForestClassifier):
     the features of a row (see ``_parted``). It defines ``_add_points(X, Y, given)``, which ``partial_fit`` calls.
     """
 
+    _joint_labels = True  # Labels are features too.
+
     def _add_points(self, X: Features, Y: csr_array, given: csr_array | None) -> Self:
         """Add points to the leaves that they reach with the labels given, or with some that are drawn."""
         raise NotImplementedError
@@ -75,7 +77,9 @@ class RevealedLabelsForest(ForestClassifier):
         """
         return self._add_trees(n, X, y, revealed=revealed)
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, revealed: Any = None) -> Self:
+    def partial_fit(  # type: ignore[override]
+        self, X: Any, y: Any, classes: Any = None, revealed: Any = None
+    ) -> Self:
         """Add points to the leaves that they reach, as `FastXML.partial_fit` does. The first call is a fit.
 
         Parameters

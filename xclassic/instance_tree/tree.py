@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 import xclassic._kernels.forest as kernels
 from xclassic._version import __version__
@@ -270,6 +271,35 @@ class InstanceTree:
         lines.append(describe(0))
         add(0, 1, "")
         return "\n".join(lines)
+
+    def with_labels(self, labels: csr_array) -> InstanceTree:
+        """Return the tree with other labels in its leaves.
+
+        Parameters
+        ----------
+        labels : csr_array, shape (n_nodes, n_labels)
+            Canonical: the mean weight of each label over the points of each leaf, above 0.
+
+        Returns
+        -------
+        InstanceTree
+        """
+        arrays = self.arrays() | {
+            "label_ptr": labels.indptr.astype(np.int64),
+            "labels": labels.indices.astype(np.int32),
+            "shares": labels.data.astype(np.float32),
+        }
+        return InstanceTree(n_features=self.n_features, n_labels=labels.shape[1], **arrays)
+
+    def leaf_labels(self) -> csr_array:
+        """Return the mean weight of each label over the points of each leaf.
+
+        Returns
+        -------
+        csr_array of float32, shape (n_nodes, n_labels)
+            Empty rows for inner nodes.
+        """
+        return csr_array((self.shares, self.labels, self.label_ptr), shape=(self.n_nodes, self.n_labels))
 
     # Persistence
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import cycle
 from typing import Any, ClassVar
@@ -16,7 +16,9 @@ from xclassic._kernels.arguments import LANES, VALUE_TYPES
 from xclassic.base import Arrays, Metadata, Verify
 from xclassic.blocks.explaining import ExplainableClassifier, Row
 from xclassic.blocks.problem import BlockProblem
+from xclassic.blocks.training import Trained
 from xclassic.explanation import Names, Step
+from xclassic.label_tree.changing import hang, nodes_above, nodes_grown, relabeled, with_retrained, with_siblings
 from xclassic.label_tree.explaining import explain_path
 from xclassic.label_tree.nodes import LOSSES, Matcher, NodeSolver, train_tree
 from xclassic.label_tree.partition import kmeans_tree
@@ -149,23 +151,30 @@ class LabelTreeClassifier(ExplainableClassifier):
         labels = np.unique(Y.indices)
         if not labels.size:
             return
-        seeds = spawn_seeds(self.random_state, 2 * self.n_trees)
-        trees = self._given_trees(Y) or self._partition(X, Y, labels, seeds[::2])
-        solver = NodeSolver(self.loss, self.C, self.eps, self.max_passes, self.prune, self.weight_dtype == "float16")
-        train = partial(
+        trees = self._given_trees(Y) or self._partition(X, Y, labels, self._seeds()[::2])
+        train = self._trainer(X, Y, graded=relevance is not None, matcher=self._matcher(X))
+        for tree, seed in zip(trees, cycle(self._node_seeds())):
+            self.models_.append(TreeModel(tree, train(tree=tree, seed=seed).weights.astype(self.weight_dtype)))
+
+    def _seeds(self) -> NDArray[np.uint64]:
+        """Return two seeds for each tree, of its labels and of its nodes."""
+        return spawn_seeds(self.random_state, 2 * self.n_trees)
+
+    def _node_seeds(self) -> list[int]:
+        return [seed % 2**62 for seed in self._seeds()[1::2].tolist()]
+
+    def _trainer(self, X: Features, Y: csr_array, **options: Any) -> Callable[..., Trained]:
+        """Return `train_tree` for prepared rows, which takes a tree and a seed."""
+        return partial(
             train_tree,
             BlockProblem(X, bias=self.bias),
             Y,
-            solver=solver,
-            graded=relevance is not None,
+            solver=NodeSolver(self.loss, self.C, self.eps, self.max_passes, self.prune, self.weight_dtype == "float16"),
             all_rows=self._all_rows,
-            matcher=self._matcher(X),
             n_jobs=self.n_jobs,
             verbose=self.verbose,
+            **options,
         )
-        for tree, seed in zip(trees, cycle(seeds[1::2].tolist())):
-            weights = train(tree=tree, seed=seed % 2**62).weights
-            self.models_.append(TreeModel(tree, weights.astype(self.weight_dtype)))
 
     def _given_trees(self, Y: csr_array) -> list[LabelTree]:
         """Return the trees of the parameter `tree`, checked against the labels."""
@@ -173,6 +182,52 @@ class LabelTreeClassifier(ExplainableClassifier):
         for tree in trees:
             check_labels_of(tree, Y, self.classes_)
         return trees
+
+    _learns_from_known = True
+
+    def _renumber(self, ids: NDArray[np.int32], n_labels: int) -> None:
+        changed = [relabeled(model, ids, n_labels) for model in self.models_]
+        self.models_ = [model for model in changed if model is not None]
+
+    def _learn_labels(self, X: Features, Y: csr_array, new: NDArray[np.int32]) -> None:
+        self._relearn(X, Y, new, lambda tree: with_siblings(tree, nodes_above(tree, new)))
+
+    def _learn_rows(self, X: Features, Y: csr_array, labels: NDArray[np.int32], n_known: int) -> None:
+        def due(tree: LabelTree) -> NDArray[np.int64]:
+            nodes = nodes_grown(tree, Y, n_known, labels)
+            return with_siblings(tree, nodes) if self.loss == "softmax" else nodes  # Siblings share their sum.
+
+        self._relearn(X, Y, labels, due)
+
+    def _relearn(
+        self, X: Features, Y: csr_array, labels: NDArray[np.int32], due: Callable[[LabelTree], NDArray[np.int64]]
+    ) -> None:
+        """Hang those of `labels` that are in no tree, and learn the models of the nodes that are `due`."""
+        if not self.models_:
+            self._fit(X, Y)
+            return
+        X = self._prepare(X)
+        if self._matcher(X) is not None:
+            raise ValueError(
+                "With matcher_negatives a node learns from the rows that all levels above send to it, so a part of "
+                "them cannot learn alone; fit anew with all rows and labels."
+            )
+        labels = np.intersect1d(labels, Y.indices)  # Labels without rows are in no tree.
+        train = self._trainer(X, Y)
+        known, self.models_ = self.models_, []
+        for model, seed in zip(known, cycle(self._node_seeds())):
+            new = np.setdiff1d(labels, model.tree.labels)
+            tree, number = hang(model.tree, self._vectors_to_hang(X, Y, new), new)
+            nodes = due(tree)
+            trained = train(tree=tree, seed=seed, children=nodes).weights
+            self.models_.append(with_retrained(model, tree, number, nodes, trained))
+
+    def _vectors_to_hang(self, X: Features, Y: csr_array, new: NDArray[np.int32]) -> Features:
+        """Return the vectors by which new labels find their place; zeros if there are none."""
+        if not new.size:
+            return csr_array((Y.shape[1], X.shape[1]), dtype=np.float32)
+        vectors: Features = label_vectors(X, Y, n_jobs=self.n_jobs, verbose=self.verbose)
+        return vectors
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         if not self.models_:

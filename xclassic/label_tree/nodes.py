@@ -145,6 +145,7 @@ def train_tree(
     graded: bool = False,
     all_rows: bool = False,
     matcher: Matcher | None = None,
+    children: NDArray[np.int64] | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
     verbose: int = 0,
@@ -166,6 +167,9 @@ def train_tree(
         Train the root on rows without labels too, as negatives of all its children.
     matcher : Matcher, optional
         Train each node also on the rows that the trained levels above send to it.
+    children : ndarray of int64, optional
+        The only nodes whose models are trained, ascending; by default all but the root. Not with a matcher, which needs
+        the levels above.
     seed : int
     n_jobs, verbose
         See `run_tasks`.
@@ -173,8 +177,8 @@ def train_tree(
     Returns
     -------
     Trained
-        Weights with a chunk for each inner node, whose "labels" are the numbers of its children, and a residual for
-        each node but the root.
+        Weights with a chunk for each inner node that has such children, whose "labels" are their numbers, and a
+        residual for each child.
 
     Notes
     -----
@@ -186,6 +190,8 @@ def train_tree(
         raise ValueError(f"A node has {widest} children; loss='softmax' takes {LANES} at most. Use loss='logistic'.")
     if widest > MAX_CHILDREN:
         raise ValueError(f"A node has {widest} children; {MAX_CHILDREN} is the most. Group them below further nodes.")
+    if children is not None and matcher is not None:
+        raise ValueError("A matcher follows the levels above a node, so all nodes are trained.")
     if graded and (all_rows or matcher is not None):
         raise ValueError("graded=True weighs rows by their relevance to a node; all_rows and matcher add rows without.")
     levels = rows_by_level(Y, tree, graded)
@@ -198,18 +204,19 @@ def train_tree(
         description="training nodes",
         verbose=verbose,
     )
-    tasks = [_tasks_of_level(tree, depth, levels[depth], levels, seed) for depth in range(tree.depth)]
+    trained = np.arange(1, tree.n_nodes) if children is None else children
+    tasks = [_tasks_of_level(tree, depth, levels[depth], levels, seed, trained) for depth in range(tree.depth)]
     if matcher is None:
         parts = run([task for level in tasks for task in level])
     else:
         parts = run(tasks[0])
         for depth in range(1, tree.depth):
             top = _truncated(tree, depth)
-            weights = _gather([dict(part) for part in parts], top, problem.n_features)
+            weights = _gather([dict(part) for part in parts], top, np.arange(1, top.n_nodes), problem.n_features)
             reached = matcher.reached(TreeModel(top, weights), n_jobs)
-            parts += run(_tasks_of_level(tree, depth, _united(levels[depth], reached), levels, seed))
+            parts += run(_tasks_of_level(tree, depth, _united(levels[depth], reached), levels, seed, trained))
     residuals = np.concatenate([part.pop("residuals") for part in parts])
-    return Trained(_gather(parts, tree, problem.n_features), residuals, np.zeros(1, np.int64))
+    return Trained(_gather(parts, tree, trained, problem.n_features), residuals, np.zeros(1, np.int64))
 
 
 @dataclass(frozen=True)
@@ -275,14 +282,20 @@ def _tasks_of_level(
     reach: NodeRows,
     levels: list[NodeRows],
     seed: int,
+    trained: NDArray[np.int64],
 ) -> list[_NodesTask]:
-    """Cut the inner nodes of a level, whose rows are `reach`, into tasks of about equal work, by the data alone."""
+    """Cut the children of a level that are trained, in nodes of rows `reach`, into tasks of about equal work.
+
+    The cut depends on the data alone.
+    """
     first, last = int(tree.level_ptr[depth]), int(tree.level_ptr[depth + 1])
-    nodes = first + np.flatnonzero(tree.label[first:last] < 0)
-    if not len(nodes):
+    end = int(tree.level_ptr[depth + 2])
+    children = trained[np.searchsorted(trained, last) : np.searchsorted(trained, end)]
+    if not len(children):
         return []
+    nodes, n_children = np.unique(tree.parent[children], return_counts=True)
+    first_child = np.concatenate([[0], np.cumsum(n_children)])
     reaching = np.diff(reach.ptr)[nodes - first]
-    n_children = np.diff(tree.child_ptr)[nodes]
     work = np.cumsum(reaching * -(-n_children // LANES) + 50)
     n_tasks = min(len(nodes), max(1, TASKS // tree.depth))
     cuts = np.searchsorted(work, work[-1] * np.arange(1, n_tasks) / n_tasks)
@@ -290,9 +303,9 @@ def _tasks_of_level(
     tasks = []
     for a, b in itertools.pairwise(bounds):
         inner = nodes[a:b]
-        children = slice(int(tree.child_ptr[inner[0]]), int(tree.child_ptr[inner[-1] + 1]))
-        child_ptr = np.concatenate([tree.child_ptr[inner], [children.stop]]) - children.start
-        positive = levels[depth + 1].of(children.start - last, children.stop - last)
+        own = slice(first_child[a], first_child[b])
+        positive = _selected(levels[depth + 1], children[own] - last)
+        child_ptr = first_child[a : b + 1] - own.start
         tasks.append(_NodesTask(_selected(reach, inner - first), child_ptr, positive, seed + inner))
     return tasks
 
@@ -333,12 +346,12 @@ def _train_task(problem: BlockProblem, solver: NodeSolver, task: _NodesTask, sto
     return part
 
 
-def _gather(parts: list[dict[str, Any]], tree: LabelTree, n_features: int) -> BlockWeights:
-    """Join the chunks of all tasks; `parts` is emptied meanwhile."""
-    labels = lanes_of_children(tree)
+def _gather(parts: list[dict[str, Any]], tree: LabelTree, children: NDArray[np.int64], n_features: int) -> BlockWeights:
+    """Join the chunks of all tasks, which trained `children`; `parts` is emptied meanwhile."""
+    labels = lanes_of_children(tree, children)
     bias = np.zeros(len(labels), np.float32)
     bias[labels >= 0] = np.concatenate([part.pop("bias") for part in parts])
-    n_groups = -(-np.diff(tree.child_ptr)[tree.inner] // LANES)
+    n_groups = -(-np.unique(tree.parent[children], return_counts=True)[1] // LANES)
 
     def joined(name: str, padding: int = 0) -> Any:
         arrays = [part.pop(name) for part in parts]
@@ -369,6 +382,6 @@ def _gather(parts: list[dict[str, Any]], tree: LabelTree, n_features: int) -> Bl
         cell_groups=joined("cell_groups"),
         cell_masks=joined("cell_masks"),
         values=joined("values", padding=LANES),
-        chunk_scales=np.ones(len(tree.inner), np.float32),
+        chunk_scales=np.ones(len(n_groups), np.float32),
         n_features=n_features,
     )

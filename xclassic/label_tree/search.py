@@ -144,15 +144,17 @@ def contributions(score: str, margins: NDArray[np.float64]) -> NDArray[np.float6
             return np.minimum(margins - np.logaddexp.reduce(margins), 0)
 
 
-def lanes_of_children(tree: LabelTree) -> NDArray[np.int32]:
-    """Return the node of each lane: the children of each inner node, padded with -1 to whole groups."""
-    n_children = np.diff(tree.child_ptr)[tree.inner]
+def lanes_of_children(tree: LabelTree, children: NDArray[np.int64] | None = None) -> NDArray[np.int32]:
+    """Return the node of each lane: `children`, by default all nodes but the root, those of a node padded to groups.
+
+    Lanes without a node hold -1.
+    """
+    children = np.arange(1, tree.n_nodes) if children is None else children
+    n_children = np.unique(tree.parent[children], return_counts=True)[1]
     first_lane = LANES * np.concatenate([[0], np.cumsum(-(-n_children // LANES))])
-    first_child = np.concatenate([[0], np.cumsum(n_children)])
+    first_child = np.cumsum(n_children) - n_children
     lanes = np.full(first_lane[-1], -1, np.int32)
-    lanes[np.arange(first_child[-1]) + np.repeat(first_lane[:-1] - first_child[:-1], n_children)] = np.arange(
-        1, tree.n_nodes
-    )
+    lanes[np.arange(len(children)) + np.repeat(first_lane[:-1] - first_child, n_children)] = children
     return lanes
 
 

@@ -7,14 +7,14 @@ from scipy.sparse import csr_array
 
 from xclassic.blocks.problem import BlockProblem, by_descending_count
 from xclassic.blocks.training import LOSSES, train_blocks
-from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
+from xclassic.linear.one_vs_rest import IndependentLabels, memory_of_blocks
 from xclassic.metrics.propensity import check_constants, inverse_propensities
 from xclassic.parallel import spawn_seeds
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
 
-class DiSMEC(OneVsRestLinear):
+class DiSMEC(IndependentLabels):
     r"""One-vs-rest linear classifiers, L2-regularized, with small weights dropped after training.
 
     For each label, with :math:`t_i = 1` on its rows and :math:`-1` on all others,
@@ -77,6 +77,8 @@ class DiSMEC(OneVsRestLinear):
     >>> clf.predict_topk(bibtex.X_test[:1], k=3).ids.shape
     (1, 3)
     """
+
+    _of_fit = ("gaps_",)
 
     def __init__(
         self,

@@ -6,23 +6,26 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from xclassic.base import Arrays, Metadata, Verify
 from xclassic.blocks.problem import BlockProblem, by_descending_count
 from xclassic.blocks.training import ridge_blocks
 from xclassic.linalg import ridge
 from xclassic.linear import exact_ridge
-from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
+from xclassic.linear.one_vs_rest import IndependentLabels, memory_of_blocks
 from xclassic.metrics.propensity import check_constants, inverse_propensities
 from xclassic.parallel import blas_threads, spawn_seeds
+from xclassic.storage.folder import ModelFileError
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
 POWERS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 ALPHAS = (0.3, 1.0, 3.0)
+CHOSEN = ("alpha", "propensity_power", "solver")  # Parameters that a fit may choose; a model keeps what it chose.
 # Operations of one core per second, dense by BLAS and sparse on blocks of labels. They only decide between solvers.
 DENSE_RATE, SPARSE_RATE = 6e10, 2e10
 
 
-class OneVsRestLeastSquares(OneVsRestLinear):
+class OneVsRestLeastSquares(IndependentLabels):
     r"""One-vs-rest ridge regression, with targets scaled by inverse propensities.
 
     For each label l, with p_l its propensity and y_l its column of `Y`,
@@ -100,6 +103,8 @@ class OneVsRestLeastSquares(OneVsRestLinear):
     >>> clf.propensity_power_
     1.0
     """
+
+    _of_fit = ("residuals_",)
 
     def __init__(
         self,
@@ -182,6 +187,27 @@ class OneVsRestLeastSquares(OneVsRestLinear):
         self.weights_ = trained.weights
         self.residuals_ = trained.residuals
 
+    def _learn_labels(self, X: Features, Y: csr_array, new: NDArray[np.int32]) -> None:
+        if not hasattr(self, "alpha_"):
+            raise ValueError(
+                "This model was saved before models kept the values that a fit chose, with which new labels are "
+                "learned; fit it anew."
+            )
+        given = {name: getattr(self, name) for name in CHOSEN}
+        self.__dict__.update({name: getattr(self, f"{name}_") for name in CHOSEN})
+        super()._learn_labels(X, Y, new)
+        self.__dict__.update(given)
+
+    def _get_arrays(self) -> tuple[Arrays, Metadata]:
+        arrays, metadata = super()._get_arrays()
+        return arrays, metadata | {name: getattr(self, f"{name}_") for name in CHOSEN if hasattr(self, f"{name}_")}
+
+    def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
+        super()._set_arrays(arrays, metadata, verify)
+        if metadata.keys() & set(CHOSEN):
+            checked_choice(metadata)
+            self.__dict__.update({f"{name}_": metadata[name] for name in CHOSEN})
+
     def _choose(
         self, X: Features, Y: csr_array, labels: NDArray[np.int64], inverse: NDArray[np.float64], seed: int
     ) -> tuple[float, float]:
@@ -212,3 +238,11 @@ class OneVsRestLeastSquares(OneVsRestLinear):
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         exact = 8 * min(n, d) ** 2 if self._choose_solver(n, d, L, nnz_x) == "exact" else 0
         return exact + memory_of_blocks(n, d, L, nnz_x, self.n_jobs, arrays_per_feature=4)
+
+
+def checked_choice(metadata: Metadata) -> None:
+    """Raise unless the metadata of a model say what its fit chose."""
+    alpha, power, solver = (metadata.get(name) for name in CHOSEN)
+    is_valid = isinstance(alpha, float) and isinstance(power, float) and 0 < alpha < np.inf and 0 <= power <= 1
+    if not is_valid or solver not in ("exact", "cg"):
+        raise ModelFileError(f"The model was fitted with alpha {alpha!r}, power {power!r} and solver {solver!r}.")

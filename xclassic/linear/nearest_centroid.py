@@ -7,12 +7,12 @@ from scipy.sparse import csc_array, csr_array
 
 from xclassic.blocks.weights import BlockWeights
 from xclassic.linalg.label_vectors import label_vectors
-from xclassic.linear.one_vs_rest import OneVsRestLinear
+from xclassic.linear.one_vs_rest import IndependentLabels
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
 
 
-class NearestCentroid(OneVsRestLinear):
+class NearestCentroid(IndependentLabels):
     r"""Rank labels by the cosine between a row and the centroid of the label's training rows.
 
     .. math:: \text{score}(x, l) = \frac{x}{\|x\|} \cdot \frac{\sum_{i \in l} x_i}{\| \sum_{i \in l} x_i \|}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from xclassic._kernels.arguments import LANES
 from xclassic.base import Arrays, Metadata, Verify
 from xclassic.blocks.explaining import ExplainableClassifier, FullReading, Row
 from xclassic.blocks.weights import BlockWeights
+from xclassic.changing import only_columns
 from xclassic.explanation import Names, Step
 from xclassic.parallel import StopByte
 from xclassic.storage.arrays import with_prefix, without_prefix
@@ -51,12 +53,30 @@ class OneVsRestLinear(ExplainableClassifier):
     def _prune(self, threshold: float) -> None:
         self.weights_ = self.weights_.pruned(threshold)
 
+    def _renumber(self, ids: NDArray[np.int32], n_labels: int) -> None:
+        self.weights_ = self.weights_.relabeled(ids)
+
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
         return with_prefix("weights.", self.weights_.arrays()), {}
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         parts, n_labels = without_prefix("weights.", arrays), self.classes_.size
         self.weights_ = BlockWeights.from_arrays(parts, self.n_features_in_, n_labels, full=verify == "full")
+
+
+class IndependentLabels(OneVsRestLinear):
+    """Base of the one-vs-rest methods in which nothing that a label learns depends on another label."""
+
+    def _learn_labels(self, X: Features, Y: csr_array, new: NDArray[np.int32]) -> None:
+        known = self.weights_
+        self._fit(X, only_columns(Y, new))
+        self.weights_ = BlockWeights.concatenated([known, self.weights_])
+
+    def _learn_rows(self, X: Features, Y: csr_array, labels: NDArray[np.int32], n_known: int) -> None:
+        ids = np.arange(Y.shape[1], dtype=np.int32)
+        ids[labels] = -1
+        self._renumber(ids, Y.shape[1])
+        self._learn_labels(X, Y, labels)
 
 
 def label_steps(weights: BlockWeights, row: Row, label: int, name: str, share: float = 1.0) -> list[Step]:

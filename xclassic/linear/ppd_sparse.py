@@ -15,7 +15,7 @@ from xclassic._kernels.arguments import FeatureRows
 from xclassic.blocks.problem import BlockProblem, by_descending_count, label_ranges, positives
 from xclassic.blocks.training import Trained, run_blocks, train_blocks
 from xclassic.blocks.weights import BlockWeights, sparse_cells
-from xclassic.linear.one_vs_rest import OneVsRestLinear, memory_of_blocks
+from xclassic.linear.one_vs_rest import IndependentLabels, memory_of_blocks
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.rows import kernel_rows
 from xclassic.validation.features import Features
@@ -28,7 +28,7 @@ SHARE = 1 / 6
 COLUMN_READS, ROW_READS = 2, 1000
 
 
-class PPDSparse(OneVsRestLinear):
+class PPDSparse(IndependentLabels):
     r"""One-vs-rest linear classifiers whose weights are sparse by an L1 penalty.
 
     For each label, with :math:`t_i = 1` on its rows and :math:`-1` on all others,
@@ -106,6 +106,8 @@ class PPDSparse(OneVsRestLinear):
 
     gaps_: NDArray[np.float64]
     gap_labels_: NDArray[np.int64]
+
+    _of_fit = ("gaps_", "gap_labels_")
 
     def __init__(
         self,

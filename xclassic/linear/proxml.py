@@ -11,14 +11,14 @@ from scipy.sparse import csc_array, csr_array
 
 from xclassic.blocks.problem import by_descending_count, label_ranges
 from xclassic.blocks.weights import BlockWeights
-from xclassic.linear.one_vs_rest import OneVsRestLinear
+from xclassic.linear.one_vs_rest import IndependentLabels
 from xclassic.parallel import StopByte, run_tasks
 from xclassic.rows import compressed_arrays
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
 
 
-class ProXML(OneVsRestLinear):
+class ProXML(IndependentLabels):
     r"""One-vs-rest linear classifiers with an L1 penalty, robust where the rows of a label shift between fit and use.
 
     For each label, with :math:`t_i = 1` on its rows and :math:`-1` on all others,
@@ -83,6 +83,8 @@ class ProXML(OneVsRestLinear):
     >>> clf.weights_.n_values < 2_000
     True
     """
+
+    _of_fit = ("gaps_",)
 
     def __init__(
         self,

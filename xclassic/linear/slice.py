@@ -210,6 +210,10 @@ class Slice(OneVsRestLinear):
 
     # Prediction
 
+    def _renumber(self, ids: NDArray[np.int32], n_labels: int) -> None:
+        super()._renumber(ids, n_labels)
+        self.centroids_ = self.centroids_.relabeled(ids)
+
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         X = self._prepare(X)
         listed = self.centroids_.ranked(X, min(self.shortlist, self.classes_.size), labels, stop=stop)

@@ -45,6 +45,10 @@ class GraphIndex:
             graph.add(np.arange(start, start + len(part)), part, threads=1)  # More threads would change the graph.
         return graph
 
+    @property
+    def n_rows(self) -> int:
+        return len(self.rows)
+
     def nearest(self, X: Features, k: int, stop: StopByte = RUNNING) -> TopK:
         queries, k = np.ascontiguousarray(dense(X)), min(k, len(self.rows))
         with self._lock:

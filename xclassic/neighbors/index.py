@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.sparse import csc_array, csr_array
 
 import xclassic._kernels.neighbors as kernels
 from xclassic.blocks.weights import BlockWeights
+from xclassic.changing import only_columns, stacked
 from xclassic.neighbors.graph import GraphIndex
 from xclassic.parallel import RUNNING, StopByte
 from xclassic.rows import kernel_rows
@@ -21,7 +23,7 @@ from xclassic.storage.arrays import (
     with_prefix,
     without_prefix,
 )
-from xclassic.storage.folder import Arrays
+from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 
@@ -32,11 +34,72 @@ class NeighborIndex(Protocol):
     def nearest(self, X: Features, k: int, stop: StopByte = RUNNING) -> TopK:
         """Return for each query in `X` the `k` rows with the largest products above 0; ``ids`` are row numbers."""
 
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+
+    @property
+    def rows(self) -> Features:
+        """Return the rows."""
+
     def verify(self) -> None:
         """Raise ModelFileError if stored arrays are damaged."""
 
     def arrays(self) -> Arrays:
         """Return the arrays that `stored_index` takes."""
+
+
+class JoinedIndex:
+    """Indexes of consecutive ranges of rows, so that rows can be added without listing all of them anew."""
+
+    def __init__(self, parts: list[NeighborIndex]) -> None:
+        self.parts = parts
+
+    @property
+    def n_rows(self) -> int:
+        return sum(part.n_rows for part in self.parts)
+
+    def nearest(self, X: Features, k: int, stop: StopByte = RUNNING) -> TopK:
+        found = [part.nearest(X, min(k, part.n_rows), stop) for part in self.parts]
+        starts = np.cumsum([0, *(part.n_rows for part in self.parts[:-1])], dtype=np.int32)
+        ids = np.concatenate([top.ids + start for top, start in zip(found, starts, strict=True)], axis=1)
+        scores = np.concatenate([top.scores for top in found], axis=1)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]  # Equally near rows stay in the order of rows.
+        counts = np.minimum(sum(top.counts for top in found), k).astype(np.int32)
+        filled = np.arange(best.shape[1]) < counts[:, None]
+        ids, scores = (np.take_along_axis(array, best, axis=1) for array in (ids, scores))
+        return TopK(np.where(filled, ids, np.int32(-1)), scores, counts)
+
+    def verify(self) -> None:
+        for part in self.parts:
+            part.verify()
+
+    @property
+    def rows(self) -> Features:
+        return reduce(stacked, [part.rows for part in self.parts])
+
+    def arrays(self) -> Arrays:
+        arrays: Arrays = {"part_rows": np.array([part.n_rows for part in self.parts])}
+        for number, part in enumerate(self.parts):
+            arrays |= with_prefix(f"part{number}.", part.arrays())
+        return arrays
+
+
+def with_rows(index: NeighborIndex, rows: Features, search: str) -> NeighborIndex:
+    """Return an index that has further rows behind its own.
+
+    Parts that are not twice as large as those behind them are listed anew with them, so that there are few parts and a
+    row is listed only some times, however many it comes with.
+    """
+    parts = index.parts if isinstance(index, JoinedIndex) else [index]
+    kept = len(parts)
+    n_behind = rows.shape[0]
+    while kept and parts[kept - 1].n_rows < 2 * n_behind:
+        kept -= 1
+        n_behind += parts[kept].n_rows
+    behind = reduce(stacked, [*(part.rows for part in parts[kept:]), rows])
+    last = build_index(behind, search)
+    return JoinedIndex([*parts[:kept], last]) if kept else last
 
 
 def build_index(rows: Features, search: str = "exact") -> NeighborIndex:
@@ -54,6 +117,14 @@ def stored_index(arrays: Arrays, n_rows: int, n_features: int) -> NeighborIndex:
     ModelFileError
         If an array is missing or does not fit the others.
     """
+    if "part_rows" in arrays:
+        sizes = stored_array(arrays, "part_rows", np.int64, (None,), (1, n_rows))
+        if sizes.sum() != n_rows:
+            raise ModelFileError(
+                f"The parts of the index have {sizes.sum()} rows in all, but {n_rows} rows have labels."
+            )
+        parts = enumerate(sizes.tolist())
+        return JoinedIndex([stored_index(without_prefix(f"part{i}.", arrays), n, n_features) for i, n in parts])
     if "postings.indptr" in arrays:
         return InvertedIndex(stored_matrix(arrays, "postings", (n_features, n_rows)), verified=False)
     if "graph_rows" in arrays:
@@ -72,6 +143,15 @@ class InvertedIndex:
     @classmethod
     def build(cls, rows: csr_array) -> InvertedIndex:
         return cls(csr_array(csc_array(rows).T))
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.postings.shape[1])
+
+    @property
+    def rows(self) -> Features:
+        self.verify()
+        return csr_array(self.postings.T.tocsr())
 
     def nearest(self, X: Features, k: int, stop: StopByte = RUNNING) -> TopK:
         self.verify()
@@ -107,6 +187,15 @@ class DenseIndex:
     def build(cls, rows: NDArray[np.float32]) -> DenseIndex:
         n = len(rows)
         return cls(BlockWeights.from_dense(rows.T, np.zeros(n, np.float32), np.arange(n), prune=0))
+
+    @property
+    def n_rows(self) -> int:
+        return int(np.count_nonzero(self.blocks.labels >= 0))
+
+    @property
+    def rows(self) -> Features:
+        self.blocks.verify()
+        return np.ascontiguousarray(self.blocks.to_csc(self.n_rows).toarray().T)
 
     def nearest(self, X: Features, k: int, stop: StopByte = RUNNING) -> TopK:
         return self.blocks.ranked(X, k, stop=stop).above(float(np.finfo(np.float32).smallest_subnormal))
@@ -173,6 +262,24 @@ def vote(
 def label_shares(Y: csr_array) -> NDArray[np.float32]:
     """Return the share of the rows with each label."""
     return (np.bincount(Y.indices, minlength=Y.shape[1]) / Y.shape[0]).astype(np.float32)
+
+
+def with_columns(known: csr_array, Y: csr_array, new: NDArray[np.int32]) -> csr_array:
+    """Return the labels of the training rows with the columns `new` of `Y`, for the same rows.
+
+    Raises
+    ------
+    ValueError
+        If there are other rows.
+    """
+    if Y.shape[0] != known.shape[0]:
+        raise ValueError(
+            f"There are labels for {Y.shape[0]} rows, but {known.shape[0]} rows vote; pass the rows of the fit, in "
+            "their order."
+        )
+    both = csr_array(known + only_columns(Y, new))
+    both.sort_indices()
+    return both
 
 
 def vote_weights(products: NDArray[np.float32], power: float) -> NDArray[np.float32]:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
+from xclassic.changing import moved_columns, moved_rows
 from xclassic.neighbors.graph import check_search
-from xclassic.neighbors.index import NeighborIndex, build_index, label_shares, stored_index, vote, vote_weights
+from xclassic.neighbors.index import (
+    NeighborIndex,
+    build_index,
+    label_shares,
+    stored_index,
+    vote,
+    vote_weights,
+    with_columns,
+    with_rows,
+)
 from xclassic.parallel import StopByte
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.storage.folder import ModelFileError
@@ -47,7 +59,7 @@ class KNN(XMCClassifier):
 
     Attributes
     ----------
-    index_ : InvertedIndex, DenseIndex or GraphIndex
+    index_ : InvertedIndex, DenseIndex, GraphIndex or JoinedIndex
         The training rows.
     labels_ : csr_array, shape (n_rows, n_labels)
         Their labels.
@@ -120,13 +132,30 @@ class KNN(XMCClassifier):
         self._labels_verified = True
         self.label_shares_ = label_shares(Y)
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+    def _renumber(self, ids: NDArray[np.int32], n_labels: int) -> None:
+        self.labels_ = moved_columns(self._verified_labels(), ids, n_labels)
+        self.label_shares_ = moved_rows(self.label_shares_, ids, n_labels)
+
+    def _learn_labels(self, X: Features, Y: csr_array, new: NDArray[np.int32]) -> None:
+        self.labels_ = with_columns(self.labels_, Y, new)
+        self.label_shares_ = label_shares(self.labels_)
+
+    def _add_rows(self, X: Features, Y: csr_array, known: Any) -> None:
+        self.index_ = with_rows(self.index_, self._prepare(X), self.search)
+        self.labels_ = csr_array(vstack([self._verified_labels(), Y]))
+        self.label_shares_ = label_shares(self.labels_)
+
+    def _verified_labels(self) -> csr_array:
         if not self._labels_verified:
             verify_matrix("labels", self.labels_)
             self._labels_verified = True
+        return self.labels_
+
+    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+        labels_of_rows = self._verified_labels()
         neighbors = self.index_.nearest(self._prepare(X), min(self.n_neighbors, self.labels_.shape[0]), stop)
         weights = vote_weights(neighbors.scores, self.power)
-        return vote(neighbors.ids, weights, self.labels_, self.label_shares_, k, labels)
+        return vote(neighbors.ids, weights, labels_of_rows, self.label_shares_, k, labels)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         graph = 16 * 2 * 8 * n if self.search == "graph" else 0

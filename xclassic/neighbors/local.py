@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
+from xclassic.changing import moved_columns, moved_rows
 from xclassic.neighbors.clusters import nearest_centroid
 from xclassic.neighbors.feature_map import FeatureMap, used_columns
 from xclassic.neighbors.graph import GraphIndex
-from xclassic.neighbors.index import DenseIndex, label_shares, vote, vote_weights
+from xclassic.neighbors.index import DenseIndex, label_shares, vote, vote_weights, with_columns
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.storage.arrays import FINITE, check_within, matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.storage.folder import ModelFileError
@@ -149,6 +150,16 @@ class LocalEmbeddings(XMCClassifier):
                 description="fitting",
                 verbose=self.verbose,
             )
+
+    def _renumber(self, ids: NDArray[np.int32], n_labels: int) -> None:
+        if not self._verified:
+            self._verify()
+        self.labels_ = moved_columns(self.labels_, ids, n_labels)
+        self.label_shares_ = moved_rows(self.label_shares_, ids, n_labels)
+
+    def _learn_labels(self, X: Features, Y: csr_array, new: NDArray[np.int32]) -> None:
+        self.labels_ = with_columns(self.labels_, Y, new)
+        self.label_shares_ = label_shares(self.labels_)
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         if not self._verified:

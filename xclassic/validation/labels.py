@@ -246,7 +246,7 @@ def _sorted_labels(ids: dict[Any, int]) -> tuple[NDArray[Any], NDArray[np.intp]]
 def class_array(classes: Any) -> NDArray[Any]:
     """Return the classes of a fitted estimator, or an array of them."""
     array = _without_blanks(np.asarray(getattr(classes, "classes_", classes)))
-    if array.ndim != 1 or array.dtype.kind not in "iufbUS" or np.unique(array).size != array.size:
+    if array.ndim != 1 or array.dtype.kind not in "iufbUS" or not _distinct(array):
         raise ValueError(
             f"classes is an array of {array.dtype} with {array.ndim} dimensions; pass a fitted estimator, or its "
             "classes_: one distinct label for each column."
@@ -254,9 +254,13 @@ def class_array(classes: Any) -> NDArray[Any]:
     return array
 
 
+def _distinct(labels: NDArray[Any]) -> bool:
+    return bool((labels[:-1] < labels[1:]).all()) or np.unique(labels).size == labels.size
+
+
 def renumber(Y: csr_array, labels: NDArray[Any], classes: NDArray[Any], name: str) -> tuple[csr_array, NDArray[Any]]:
     """Return `Y` with a column per class, followed by one per label that is not among them, and all these labels."""
-    _check_kinds(labels, classes, name)
+    check_kinds(labels, classes, name)
     order = np.argsort(classes, kind="stable")
     ids = find_labels(labels, classes[order])
     unseen = ids < 0
@@ -268,7 +272,7 @@ def renumber(Y: csr_array, labels: NDArray[Any], classes: NDArray[Any], name: st
     return renumbered, np.concatenate([classes, labels[unseen]]) if unseen.any() else classes
 
 
-def _check_kinds(labels: NDArray[Any], classes: NDArray[Any], name: str) -> None:
+def check_kinds(labels: NDArray[Any], classes: NDArray[Any], name: str) -> None:
     """Refuse texts where the classes are numbers and the reverse: not one of them would be found."""
     if labels.size and classes.size and (labels.dtype.kind in "US") != (classes.dtype.kind in "US"):
         raise ValueError(
@@ -493,13 +497,13 @@ def check_restriction(
     """
     if labels is None and exclude is None:
         return None
-    allowed = np.arange(classes.size, dtype=np.int32) if labels is None else _label_ids(labels, "labels", classes)
+    allowed = np.arange(classes.size, dtype=np.int32) if labels is None else label_ids(labels, "labels", classes)
     if exclude is None:
         return allowed
-    return np.setdiff1d(allowed, _label_ids(exclude, "exclude", classes), assume_unique=True)
+    return np.setdiff1d(allowed, label_ids(exclude, "exclude", classes), assume_unique=True)
 
 
-def _label_ids(labels: ArrayLike, name: str, classes: NDArray[Any]) -> NDArray[np.int32]:
+def label_ids(labels: ArrayLike, name: str, classes: NDArray[Any]) -> NDArray[np.int32]:
     if isinstance(labels, (str, bytes)):
         raise ValueError(f"{name} is the string {labels!r}; pass a list of labels.")
     listed = None if isinstance(labels, np.ndarray) else items_of(labels)

@@ -1,0 +1,213 @@
+"""Label trees whose labels come and go, with the models of their nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array
+
+from xclassic._kernels.arguments import LANES
+from xclassic.blocks.weights import BlockWeights
+from xclassic.label_tree.search import TreeModel, allowed_nodes, lanes_of_children
+from xclassic.label_tree.tree import LabelTree
+from xclassic.rows import unit_rows
+from xclassic.validation.features import Features
+
+GROWTH = 1.1  # The rows of an inner node at which it is learned anew, as a multiple of those at the time before.
+
+
+def relabeled(model: TreeModel, ids: NDArray[np.int32], n_labels: int) -> TreeModel | None:
+    """Return a tree with other label ids and its models; nodes without labels are dropped.
+
+    Parameters
+    ----------
+    model : TreeModel
+    ids : ndarray of int32, shape (n_old_labels,)
+        What the id of each label becomes; -1 drops it.
+    n_labels : int
+
+    Returns
+    -------
+    TreeModel or None
+        None if no label of the tree remains.
+    """
+    model.prepared()  # This checks what was loaded.
+    tree = model.tree
+    label = np.where(tree.label >= 0, ids[tree.label], np.int32(-1))
+    kept = allowed_nodes(tree, np.flatnonzero(ids >= 0).astype(np.int32)) > 0
+    if not kept.any():
+        return None
+    if kept.all():
+        return TreeModel(LabelTree(tree.child_ptr, label, n_labels, tree.names), model.weights)
+    place = np.cumsum(kept) - 1
+    parent = np.where(tree.parent[kept] >= 0, place[tree.parent[kept]], -1)
+    names = None if tree.names is None else tree.names[kept]
+    smaller, number = _in_level_order(parent, label[kept], n_labels, names)
+    node_of = np.full(tree.n_nodes + 1, -1)  # The last entry is for lanes without a child.
+    node_of[:-1][kept] = number
+    return TreeModel(smaller, _assembled(smaller, [(model.weights, node_of[lanes_of_children(tree)])]))
+
+
+def hang(tree: LabelTree, vectors: Features, new: NDArray[np.int32]) -> tuple[LabelTree, NDArray[np.int64]]:
+    """Return a tree with further labels, each in the lowest group whose centroid is near.
+
+    Parameters
+    ----------
+    tree : LabelTree
+    vectors : csr_array or ndarray, shape (n_labels, n_features)
+        A vector of unit length for each label of the tree, and for those that are new.
+    new : ndarray of int32, shape (n_new,)
+        Labels that are not in the tree.
+
+    Returns
+    -------
+    tree : LabelTree
+        The new leaves are the last children of their nodes.
+    number : ndarray of int64, shape (n_old_nodes,)
+        What the number of each node becomes.
+    """
+    parents = np.concatenate([tree.parent, _nearest_groups(tree, vectors, new)])
+    label = np.concatenate([tree.label, new])
+    names = tree.names
+    if names is not None:
+        names = np.concatenate([names, np.full(len(new), "", np.str_)])
+    larger, number = _in_level_order(parents, label, tree.n_labels, names)
+    return larger, number[: tree.n_nodes]
+
+
+def nodes_above(tree: LabelTree, labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the nodes on the paths to some labels, without the root, ascending; the leaves are among them."""
+    return np.flatnonzero(allowed_nodes(tree, labels)[1:]) + 1
+
+
+def nodes_grown(tree: LabelTree, Y: csr_array, n_known: int, labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the nodes above some labels that have so many more rows that their models have to be learned anew.
+
+    A label always has. An inner node has each time that its rows have become a tenth more, however many come at a
+    time: half of the labels are below each child of the root, whose models a few rows more hardly change.
+
+    Parameters
+    ----------
+    tree : LabelTree
+    Y : csr_array, shape (n_rows, n_labels)
+    n_known : int
+        The rows of `Y` from which the models have learned, which are its first ones.
+    labels : ndarray of int32
+        The labels of the further rows.
+    """
+    nodes = nodes_above(tree, labels)
+    reached = tree.node_targets(Y)
+    before, after = (np.bincount(reached.indices[: reached.indptr[n]], minlength=tree.n_nodes) for n in (n_known, -1))
+    steps = [np.floor(np.log(np.maximum(counts[nodes], 1)) / np.log(GROWTH)) for counts in (before, after)]
+    return nodes[(tree.label[nodes] >= 0) | (steps[0] < steps[1])]
+
+
+def with_siblings(tree: LabelTree, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return all children of the parents of some nodes, ascending."""
+    is_parent = np.zeros(tree.n_nodes, np.bool_)
+    is_parent[tree.parent[nodes]] = True
+    return np.flatnonzero(is_parent[tree.parent[1:]]) + 1
+
+
+def with_retrained(
+    model: TreeModel, tree: LabelTree, number: NDArray[np.int64], children: NDArray[np.int64], trained: BlockWeights
+) -> TreeModel:
+    """Return the models of a larger tree: `trained` for some nodes, and those of a smaller tree for all others.
+
+    Parameters
+    ----------
+    model : TreeModel
+        The smaller tree.
+    tree, number
+        What `hang` returned for it.
+    children : ndarray of int64
+        Nodes of the larger tree, ascending; all that the smaller one does not have are among them.
+    trained : BlockWeights
+        Models of these, a chunk for each node that has some of them as children.
+    """
+    node_of: NDArray[np.int64] = np.append(number, -1)[lanes_of_children(model.tree)]
+    node_of[np.isin(node_of, children)] = -1
+    return TreeModel(tree, _assembled(tree, [(model.weights, node_of), (trained, lanes_of_children(tree, children))]))
+
+
+def _nearest_groups(tree: LabelTree, vectors: Features, new: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return for each new label the group that it reaches by following the nearest centroid down the tree."""
+    paths = tree.paths()
+    at = np.zeros(len(new), np.int64)
+    own = vectors[new]
+    for depth in range(1, tree.depth):
+        first, last = tree.level_ptr[depth : depth + 2]
+        labels = np.flatnonzero(paths[:, depth] >= 0)
+        under = (paths[labels, depth] - first, labels)
+        members = csr_array((np.ones(len(labels), np.float32), under), shape=(last - first, tree.n_labels))
+        centroids = unit_rows(members @ vectors)
+        nearness = coo_array(own @ centroids.T)
+        label, node, near = nearness.row, nearness.col + first, nearness.data
+        is_group = (tree.parent[node] == at[label]) & (tree.label[node] < 0)
+        best = np.lexsort((node[is_group], -near[is_group], label[is_group]))
+        label, node = label[is_group][best], node[is_group][best]
+        found, position = np.unique(label, return_index=True)
+        at[found] = node[position]
+        apart = np.setdiff1d(np.arange(len(new)), found)  # These share nothing with any group and go to the first.
+        children = tree.child_ptr[at[apart]]
+        goes_on = (tree.child_ptr[at[apart] + 1] > children) & (children >= first)
+        groups = children[goes_on]
+        at[apart[goes_on]] = np.where(tree.label[groups] < 0, groups, at[apart[goes_on]])
+    return at
+
+
+def _in_level_order(
+    parent: NDArray[np.int64], label: NDArray[np.int32], n_labels: int, names: NDArray[Any] | None
+) -> tuple[LabelTree, NDArray[np.int64]]:
+    """Return the tree of nodes that are in any order, the root first, and the number of each; siblings keep theirs."""
+    n_children = np.bincount(parent[1:], minlength=len(parent))
+    by_parent = np.argsort(parent, kind="stable")  # The root, whose parent is -1, comes first.
+    first_child = 1 + np.cumsum(n_children) - n_children
+    levels = [np.zeros(1, np.int64)]
+    while levels[-1].size:
+        counts = n_children[levels[-1]]
+        ends = np.cumsum(counts)
+        levels.append(by_parent[np.repeat(first_child[levels[-1]] - ends + counts, counts) + np.arange(ends[-1])])
+    nodes = np.concatenate(levels)
+    child_ptr = 1 + np.concatenate([[0], np.cumsum(n_children[nodes])])
+    number = np.empty(len(nodes), np.int64)
+    number[nodes] = np.arange(len(nodes))
+    return LabelTree(child_ptr, label[nodes], n_labels, None if names is None else names[nodes]), number
+
+
+def _assembled(tree: LabelTree, parts: list[tuple[BlockWeights, NDArray[Any]]]) -> BlockWeights:
+    """Return the weights of a tree from parts, each with the node of the tree that each of its lanes belongs to.
+
+    Chunks of one part stay as they are stored; those of two get a new scale if they are stored as multiples of one.
+    """
+    nodes = lanes_of_children(tree)
+    lane_of = np.full(tree.n_nodes + 1, -1)  # The last entry is for lanes without a node.
+    lane_of[nodes[nodes >= 0]] = np.flatnonzero(nodes >= 0)
+    chunk_of = np.full(tree.n_nodes, -1)
+    chunk_of[tree.inner] = np.arange(len(tree.inner))
+    bias, scales = np.zeros(len(nodes), np.float32), np.ones(len(tree.inner), np.float32)
+    entries = []
+    for weights, node in parts:
+        used = np.flatnonzero(node >= 0)
+        target = lane_of[node]
+        bias[target[used]] = weights.bias[used]
+        lanes, features, values = weights.entries() if len(parts) == 1 else weights.astype("float32").entries()
+        if len(parts) == 1:
+            chunk_of_lane = np.repeat(np.arange(len(weights.chunk_scales)), LANES * np.diff(weights.chunk_group_ptr))
+            scales[chunk_of[tree.parent[node[used]]]] = weights.chunk_scales[chunk_of_lane[used]]
+        kept = target[lanes] >= 0
+        entries.append((target[lanes[kept]], features[kept], values[kept]))
+    lanes, features, values = (np.concatenate(arrays) for arrays in zip(*entries, strict=True))
+    n_groups = -(-np.diff(tree.child_ptr)[tree.inner] // LANES)
+    return BlockWeights.from_entries(
+        lanes,
+        features,
+        values,
+        labels=nodes,
+        bias=bias,
+        chunk_group_ptr=np.concatenate([[0], np.cumsum(n_groups)]),
+        chunk_scales=scales,
+        n_features=parts[0][0].n_features,
+    ).astype(parts[0][0].values.dtype.name)
