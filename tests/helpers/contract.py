@@ -258,6 +258,32 @@ class Contract:
             assert np.argsort(-row, kind="stable")[:count].tolist() == ids[:count].tolist()
             assert (np.delete(row, ids[:count]) < row[ids[:count]].min(initial=0)).all()
 
+    @pytest.mark.parametrize("form", ["matrix", "lists"])
+    def test_each_row_may_have_labels_of_its_own(self, form):
+        X, Y = noisy()
+        own = csr_array(np.random.default_rng(0).random(Y.shape) < 0.2)
+        own = csr_array(own[np.repeat(np.arange(0, 150, 3), 3)])  # Some neighbors share theirs.
+        lists = [own.indices[a:b].tolist() for a, b in pairwise(own.indptr)]
+        lists[4:6] = [[], []]
+        own = encode_labels(lists, np.arange(37))[0]
+        given = own if form == "matrix" else lists
+        common = [label for label in range(37) if label != 7]
+        candidates = self.fitted.predict_topk(X, 5, labels=common, candidates=given)
+        excluded = self.fitted.predict_topk(X, 5, labels=common, exclude=given)
+        scores = self.fitted.decision_function(X, pairs=given)
+        assert scores.shape == (150, 37)
+        for row in (0, 1, 4, 50, 149):
+            one, mine = X[[row]], [label for label in lists[row] if label != 7]
+            expected = self.fitted.predict_topk(one, 5, labels=mine)
+            assert_same_predictions([array[[row]] for array in candidates], expected)
+            expected = self.fitted.predict_topk(one, 5, labels=common, exclude=lists[row])
+            assert_same_predictions([array[[row]] for array in excluded], expected)
+            expected = self.fitted.predict_topk(one, 37, labels=lists[row])
+            found = scores[[row]]
+            assert dict(zip(found.indices, found.data, strict=True)) == dict(
+                zip(expected.ids[0, : expected.counts[0]], expected.scores[0, : expected.counts[0]], strict=True)
+            )
+
     @pytest.mark.parametrize("wanted", [[3], [0, 5, 6, 36], list(range(37)), []])
     def test_restriction_keeps_allowed_labels_and_scores(self, wanted):
         X, _ = noisy()

@@ -253,14 +253,26 @@ class BlockWeights:
             chunk_scales=self.chunk_scales,
         )
 
+    @cached_property
+    def _lane_of_label(self) -> NDArray[np.int64]:
+        """The lane of each label up to the largest that has one; for others the one past the last."""
+        used = np.flatnonzero(self.labels >= 0)
+        lane_of = np.full(int(self.labels.max(initial=-1)) + 1, len(self.labels))
+        lane_of[self.labels[used]] = used
+        return lane_of
+
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "stored"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("stored", "_lane_of_label")}
 
     def _allowed(self, labels: NDArray[np.int32] | None) -> NDArray[np.uint16]:
         """Return for each group the lanes that may be predicted."""
-        allowed = self.labels >= 0
-        if labels is not None:
-            allowed &= np.isin(self.labels, labels)
+        if labels is None:
+            allowed = self.labels >= 0
+        else:
+            allowed = np.zeros(len(self.labels) + 1, np.bool_)
+            places = self._lane_of_label
+            allowed[places[labels[labels < len(places)]]] = True
+            allowed = allowed[:-1]  # The last one is that of labels without a lane.
         return np.packbits(allowed.reshape(-1, LANES), axis=1, bitorder="little").view("<u2").ravel().astype(np.uint16)
 
     def to_csc(self, n_labels: int) -> csc_array:

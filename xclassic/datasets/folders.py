@@ -16,7 +16,7 @@ from scipy.sparse import csr_array, load_npz
 
 from xclassic.datasets._files import COMPRESSED_SUFFIXES, DataFileError, read_lines
 from xclassic.datasets._points import check_features, check_labels
-from xclassic.datasets.xmc import read_points, read_split
+from xclassic.datasets.xmc import read_filter, read_points, read_split
 
 _Path = str | os.PathLike[str]
 _Part = tuple[Any, Any]
@@ -53,6 +53,8 @@ class Dataset:
         Points held out, with the same columns.
     label_names, feature_names : list of str or None
         Names of the columns of ``Y`` and of ``X``.
+    exclude, exclude_test : as Y and Y_test, or None
+        Pairs of a point and a label that do not count, for ``exclude=`` of predictions and metrics.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Dataset:
     Y_test: csr_array | None = None
     label_names: list[str] | None = field(default=None, repr=False)
     feature_names: list[str] | None = field(default=None, repr=False)
+    exclude: csr_array | None = field(default=None, repr=False)
+    exclude_test: csr_array | None = field(default=None, repr=False)
 
 
 def load_bibtex() -> Dataset:
@@ -105,6 +109,7 @@ def load(path_or_name: _Path, *, zero_based: bool | None = None, split_column: i
         * ``X.npz``, ``Y.npz``, ``X_test.npz``, ``Y_test.npz``, also ``X.trn.npz``: see `read_npz`.
         * ``label_names.txt`` (line i names label i) or ``labels.tsv`` (its last column does); ``feature_names.txt`` or
           ``vocab.txt``.
+        * ``filter_labels_train.txt``, ``filter_labels_test.txt``: see `read_filter`.
     zero_based : bool, optional
         Whether feature ids start at 0. It must be given for text files without a header. The sizes of two such files
         follow from their largest ids, so the files are widened to the same size.
@@ -167,7 +172,11 @@ def load(path_or_name: _Path, *, zero_based: bool | None = None, split_column: i
     label_names = _read_names(files.get("label names"), "labels", Y.shape[1])
     _warn_of_namesakes(files.get("label names"), label_names or [])
     feature_names = _read_names(files.get("feature names"), "features", X.shape[1])
-    return Dataset(folder.resolve().name, X, Y, X_test, Y_test, label_names, feature_names)
+    excluded = [
+        None if part is None or role not in files else read_filter(files[role], *part.shape)
+        for role, part in (("train filter", Y), ("test filter", Y_test))
+    ]
+    return Dataset(folder.resolve().name, X, Y, X_test, Y_test, label_names, feature_names, *excluded)
 
 
 def read_npz(X_path: _Path, Y_path: _Path | None = None) -> tuple[Any, csr_array | None]:
@@ -287,6 +296,8 @@ def _role(name: str) -> str | None:
     if suffix in ("npz", "npy"):
         matrix = next((word.upper() for word in words if word in ("x", "y")), None)
         return matrix and f"{part or 'train'} {matrix}"
+    if suffix == "txt" and words[:2] == ["filter", "labels"]:
+        return part and f"{part} filter"
     if suffix in ("txt", "svm", "libsvm"):
         other = {"data": "data", "trsplit": "train rows", "tstsplit": "test rows"}
         return part or next((other[word] for word in words if word in other), None)

@@ -358,6 +358,47 @@ def _quote(text: bytes) -> str:
     return repr(line[:40].decode("utf-8", "backslashreplace")) + ("..." if len(line) > 40 else "")
 
 
+def read_filter(path: _Path, n_points: int, n_labels: int) -> csr_array:
+    """Read the pairs of a point and a label that do not count, as ``filter_labels_test.txt`` lists them.
+
+    In data sets of the Extreme Classification Repository whose labels are points too, such as products, a point may be
+    its own label; these files name such pairs.
+
+    Parameters
+    ----------
+    path : path
+        The file, plain or compressed: each line has the number of a point and a label id, both counted from 0,
+        separated by blanks.
+    n_points, n_labels : int
+        Shape of the label matrix.
+
+    Returns
+    -------
+    csr_array of float32, shape (n_points, n_labels)
+        Ones, for ``exclude=`` of predictions and metrics.
+
+    Raises
+    ------
+    DataFileError
+        If a line is not two numbers, or one is out of range.
+    """
+    pairs: tuple[list[int], list[int]] = [], []
+    for number, line in enumerate(read_lines(path), 1):
+        cells = line.split()
+        if not cells:
+            continue
+        if len(cells) != 2 or not all(cell.isascii() and cell.isdigit() for cell in cells):
+            raise DataFileError(path, f"expected a point and a label, found {_quote(line.encode())}", number)
+        for what, cell, size, found in zip(("point", "label"), cells, (n_points, n_labels), pairs, strict=True):
+            if _number(cell) >= size:
+                raise DataFileError(path, f"{what} {cell[:20]} is out of range: there are {size}", number)
+            found.append(_number(cell))
+    matrix = csr_array((np.ones(len(pairs[0]), np.float32), pairs), shape=(n_points, n_labels))
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    return matrix
+
+
 def read_split(path: _Path, column: int = 0, *, n_points: int | None = None) -> NDArray[np.int64]:
     """Read the rows of one side of a train/test split from a file of row numbers.
 

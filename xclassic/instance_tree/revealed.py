@@ -119,14 +119,16 @@ class RevealedLabelsForest(ForestClassifier):
         X: Any,
         k: int = 5,
         labels: ArrayLike | None = None,
-        exclude: ArrayLike | None = None,
+        exclude: Any = None,
         revealed: Any = None,
+        *,
+        candidates: Any = None,
     ) -> TopK:
         """Return the best `k` labels of each row, without those revealed.
 
         Parameters
         ----------
-        X, k, labels, exclude
+        X, k, labels, exclude, candidates
             See `XMCClassifier.predict_topk`.
         revealed : sparse or dense 0-1 matrix, or list of label collections, optional
             Labels of each row that are known, in the form of ``fit``; none by default. Names that are not among
@@ -136,16 +138,16 @@ class RevealedLabelsForest(ForestClassifier):
         -------
         TopK
         """
-        return super().predict_topk(self._joined(X, revealed), k, labels, exclude)
+        return super().predict_topk(self._joined(X, revealed), k, labels, exclude, candidates=candidates)
 
     def decision_function(
-        self, X: Any, *, max_scores: int = MAX_SCORES, revealed: Any = None
+        self, X: Any, *, max_scores: int = MAX_SCORES, pairs: Any = None, revealed: Any = None
     ) -> csr_array | NDArray[np.float32]:
         """Return label scores, as `XMCClassifier.decision_function`; revealed labels have none.
 
         Parameters
         ----------
-        X, max_scores
+        X, max_scores, pairs
             See there.
         revealed
             See ``predict_topk``.
@@ -154,7 +156,7 @@ class RevealedLabelsForest(ForestClassifier):
         -------
         csr_array or ndarray of float32, shape (n_rows, n_labels)
         """
-        return super().decision_function(self._joined(X, revealed), max_scores=max_scores)
+        return super().decision_function(self._joined(X, revealed), max_scores=max_scores, pairs=pairs)
 
     def predict(
         self, X: Any, *, threshold: float | None = None, k_predict: int | None = None, revealed: Any = None

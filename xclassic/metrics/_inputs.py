@@ -84,14 +84,41 @@ class Judged(NamedTuple):
         return Judged(truth, self.ids, self.hits & mask[self.ids], sizes, sizes > 0)
 
 
-def judge(Y_true: Any, top: Any, k: int | None, labels: ArrayLike | None = None, classes: Any = None) -> Judged:
+def judge(
+    Y_true: Any,
+    top: Any,
+    k: int | None,
+    labels: ArrayLike | None = None,
+    classes: Any = None,
+    exclude: Any = None,
+) -> Judged:
     """Compare a ranking with the truth down to slot `k`, or all of it if None."""
-    truth = read_pairs(Y_true, "Y_true", classes)
-    ranking = read_ranking(top, truth, k)
+    truth, ranking = read_both(Y_true, top, k, classes, exclude)
     keys = np.arange(truth.n_rows, dtype=np.int64)[:, None] * truth.n_labels + ranking.ids
     hits = truth.contain(keys) & ranking.filled()
     ids = np.where(hits, ranking.ids, 0)
     return Judged(truth, ids, hits, _sizes(truth), np.ones(truth.n_rows, np.bool_)).restricted(labels)
+
+
+def read_both(Y_true: Any, top: Any, k: int | None, classes: Any, exclude: Any) -> tuple[Pairs, TopK]:
+    """Return the truth and the ranking down to slot `k`, both without the pairs excluded."""
+    truth = read_pairs(Y_true, "Y_true", classes)
+    if exclude is None:
+        return truth, read_ranking(top, truth, k)
+    excluded = _as_wide(read_pairs(exclude, "exclude", classes), truth, classes)
+    if excluded[1:] != truth[1:]:
+        raise ValueError(f"exclude has shape {tuple(excluded[1:])} but Y_true has {tuple(truth[1:])}.")
+    ones = (np.ones(excluded.keys.size, np.float32), (excluded.rows, excluded.labels))
+    matrix = csr_array(ones, shape=(truth.n_rows, truth.n_labels))
+    truth = truth._replace(keys=truth.keys[~excluded.contain(truth.keys)])
+    return truth, read_ranking(read_ranking(top, truth, None).without(matrix), truth, k)
+
+
+def _as_wide(pairs: Pairs, truth: Pairs, classes: Any) -> Pairs:
+    """Return pairs of the classes as pairs of all labels of the truth, which has unknown labels behind them."""
+    if classes is None or pairs.n_labels != class_array(classes).size:
+        return pairs
+    return Pairs(pairs.rows * truth.n_labels + pairs.labels, pairs.n_rows, truth.n_labels)
 
 
 def _sizes(truth: Pairs) -> NDArray[np.int64]:
@@ -187,9 +214,7 @@ def read_sets(Y_pred: Any, truth: Pairs, classes: Any = None) -> Pairs:
         Y_pred = read_ranking(Y_pred, truth, None).to_csr(truth.n_labels)
         Y_pred = csr_array((np.ones(Y_pred.nnz, np.bool_), Y_pred.indices, Y_pred.indptr), shape=Y_pred.shape)
     predicted = read_pairs(Y_pred, "Y_pred", None if isinstance(Y_pred, csr_array) else classes)
-    if classes is not None and predicted.n_labels == class_array(classes).size:  # and of no label behind them
-        keys = predicted.rows * truth.n_labels + predicted.labels
-        predicted = Pairs(keys, predicted.n_rows, truth.n_labels)
+    predicted = _as_wide(predicted, truth, classes)
     if predicted[1:] != truth[1:]:
         raise ValueError(f"Y_pred has shape {tuple(predicted[1:])} but Y_true has {tuple(truth[1:])}.")
     return predicted

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xclassic.metrics._inputs import Pairs, for_all_labels, read_pairs, read_ranking
+from xclassic.metrics._inputs import Pairs, for_all_labels, read_both
 from xclassic.topk import TopK
 from xclassic.validation.parameters import check_k
 
@@ -20,6 +20,7 @@ def prefix_credit(
     k: int = 1,
     labels: ArrayLike | None = None,
     classes: Any = None,
+    exclude: Any = None,
 ) -> float:
     r"""Prefix credit: how far the codes of the first `k` predictions agree with the code of a true label.
 
@@ -43,6 +44,8 @@ def prefix_credit(
         Labels to look at: only they count as true. Predictions stay, and so does the divisor.
     classes : fitted estimator, or array-like, optional
         See `precision_at_k`. A label that is not among them has no code.
+    exclude : sparse or dense matrix, optional
+        See `precision_at_k`.
 
     Returns
     -------
@@ -70,9 +73,9 @@ def prefix_credit(
     >>> prefix_credit([[0, 1, 0]], [[0.9, 0.2, 0.1]], [[0, 0], [0, 1], [1, -1]])
     0.5
     """
-    truth = read_pairs(Y_true, "Y_true", classes).restricted(labels)
+    truth, ranking = read_both(Y_true, top, check_k(k), classes, exclude)
+    truth = truth.restricted(labels)
     digits = _check_codes(codes, truth, classes)
-    ranking = read_ranking(top, truth, check_k(k))
     if truth.keys.size == 0:
         return 0.0
     starts = np.flatnonzero(np.diff(truth.rows, prepend=-1))

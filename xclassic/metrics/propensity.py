@@ -89,7 +89,14 @@ def _constants(preset: str | None, A: float | None, B: float | None) -> tuple[fl
 
 
 def psp_at_k(
-    Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, labels: ArrayLike | None = None, classes: Any = None
+    Y_true: Any,
+    top: Any,
+    k: int,
+    propensities: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    classes: Any = None,
+    exclude: Any = None,
 ) -> float:
     """Propensity-scored precision at k, as a ratio of sums.
 
@@ -108,6 +115,8 @@ def psp_at_k(
         Labels to look at, in both sums.
     classes : fitted estimator, or array-like, optional
         See `precision_at_k`. A label that is not among them gets the least of `propensities`.
+    exclude : sparse or dense matrix, optional
+        See `precision_at_k`.
 
     Returns
     -------
@@ -121,12 +130,19 @@ def psp_at_k(
     TypeError
         See `precision_at_k`.
     """
-    judged = judge(Y_true, top, k, labels, classes)
+    judged = judge(Y_true, top, k, labels, classes, exclude)
     return _psp(judged, k, check_propensities(propensities, judged.truth, classes))
 
 
 def psndcg_at_k(
-    Y_true: Any, top: Any, k: int, propensities: ArrayLike, *, labels: ArrayLike | None = None, classes: Any = None
+    Y_true: Any,
+    top: Any,
+    k: int,
+    propensities: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    classes: Any = None,
+    exclude: Any = None,
 ) -> float:
     """Propensity-scored nDCG at k, as a ratio of sums.
 
@@ -140,6 +156,7 @@ def psndcg_at_k(
     propensities : array-like, shape (n_labels,)
     labels : array-like of int or of bool, optional
     classes : fitted estimator, or array-like, optional
+    exclude : sparse or dense matrix, optional
         See `psp_at_k`.
 
     Returns
@@ -152,7 +169,7 @@ def psndcg_at_k(
     ValueError, TypeError
         See `psp_at_k`.
     """
-    judged = judge(Y_true, top, k, labels, classes)
+    judged = judge(Y_true, top, k, labels, classes, exclude)
     return _psndcg(judged, k, check_propensities(propensities, judged.truth, classes))
 
 

@@ -21,7 +21,9 @@ from xclassic.metrics._inputs import Judged, judge
 from xclassic.validation.parameters import check_k
 
 
-def precision_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None) -> float:
+def precision_at_k(
+    Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None, exclude: Any = None
+) -> float:
     """Precision at k: the share of the first `k` slots that hold a true label.
 
     Parameters
@@ -38,6 +40,9 @@ def precision_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = 
     classes : fitted estimator, or array-like of its ``classes_``, optional
         With it `Y_true` may also be a list of label collections or a class vector, as ``fit`` takes them. True labels
         that are not among the classes count as missed.
+    exclude : sparse or dense matrix, shape (n_rows, n_labels), optional
+        Pairs of a row and a label that do not count, neither as true nor as predicted, such as labels that are known
+        already: predictions behind move up. Rank deeper by as many, or predict with the same ``exclude=``.
 
     Returns
     -------
@@ -57,10 +62,12 @@ def precision_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = 
     >>> precision_at_k([[1, 0, 1], [0, 1, 0]], [[0.9, 0.2, 0.1], [0.3, 0.2, 0.1]], k=2)
     0.5
     """
-    return _precision(judge(Y_true, top, k, labels, classes), k)
+    return _precision(judge(Y_true, top, k, labels, classes, exclude), k)
 
 
-def recall_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None) -> float:
+def recall_at_k(
+    Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None, exclude: Any = None
+) -> float:
     """Recall at k: the share of a row's true labels that are among the first `k`, averaged over rows.
 
     Parameters
@@ -72,6 +79,7 @@ def recall_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = Non
     labels : array-like of int or of bool, optional
         Labels to look at; the mean is over the rows that have one of them.
     classes : fitted estimator, or array-like, optional
+    exclude : sparse or dense matrix, optional
         See `precision_at_k`.
 
     Returns
@@ -84,10 +92,12 @@ def recall_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = Non
     ValueError, TypeError
         See `precision_at_k`.
     """
-    return _recall(judge(Y_true, top, k, labels, classes), k)
+    return _recall(judge(Y_true, top, k, labels, classes, exclude), k)
 
 
-def ndcg_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None) -> float:
+def ndcg_at_k(
+    Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None, exclude: Any = None
+) -> float:
     """Normalized discounted cumulative gain at k, averaged over rows.
 
     A true label in slot j gains 1 / log(1 + j). The sum is divided by the sum of a ranking which puts all true labels
@@ -102,6 +112,7 @@ def ndcg_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None,
     labels : array-like of int or of bool, optional
         Labels to look at; the mean is over the rows that have one of them.
     classes : fitted estimator, or array-like, optional
+    exclude : sparse or dense matrix, optional
         See `precision_at_k`.
 
     Returns
@@ -119,10 +130,12 @@ def ndcg_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None,
     .. [1] K. Järvelin and J. Kekäläinen, "Cumulated gain-based evaluation of IR techniques", ACM Transactions on
        Information Systems 20(4), 2002.
     """
-    return _ndcg(judge(Y_true, top, k, labels, classes), k)
+    return _ndcg(judge(Y_true, top, k, labels, classes, exclude), k)
 
 
-def hit_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None) -> float:
+def hit_at_k(
+    Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None, exclude: Any = None
+) -> float:
     """Hit rate at k: the share of rows with at least one true label among the first `k`.
 
     Parameters
@@ -134,6 +147,7 @@ def hit_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, 
     labels : array-like of int or of bool, optional
         Labels to look at; the mean is over the rows that have one of them.
     classes : fitted estimator, or array-like, optional
+    exclude : sparse or dense matrix, optional
         See `precision_at_k`.
 
     Returns
@@ -146,10 +160,12 @@ def hit_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, 
     ValueError, TypeError
         See `precision_at_k`.
     """
-    return _hit(judge(Y_true, top, k, labels, classes), k)
+    return _hit(judge(Y_true, top, k, labels, classes, exclude), k)
 
 
-def coverage_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None) -> float:
+def coverage_at_k(
+    Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = None, classes: Any = None, exclude: Any = None
+) -> float:
     """Coverage at k: the share of labels that are found at least once.
 
     It is the share, of the labels that are true in some row, that are a hit among the first `k` of at least one row.
@@ -164,6 +180,7 @@ def coverage_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = N
     labels : array-like of int or of bool, optional
         Labels to look at.
     classes : fitted estimator, or array-like, optional
+    exclude : sparse or dense matrix, optional
         See `precision_at_k`.
 
     Returns
@@ -181,10 +198,12 @@ def coverage_at_k(Y_true: Any, top: Any, k: int, *, labels: ArrayLike | None = N
     .. [1] E. Schultheis et al., "Generalized test utilities for long-tail performance in extreme multi-label
        classification", NeurIPS 2023. (It divides by all labels, including those that are never true.)
     """
-    return _coverage(judge(Y_true, top, k, labels, classes), k)
+    return _coverage(judge(Y_true, top, k, labels, classes, exclude), k)
 
 
-def r_precision(Y_true: Any, top: Any, *, labels: ArrayLike | None = None, classes: Any = None) -> float:
+def r_precision(
+    Y_true: Any, top: Any, *, labels: ArrayLike | None = None, classes: Any = None, exclude: Any = None
+) -> float:
     """R-precision: for a row of R true labels the share of its first R slots that are hits, averaged over rows.
 
     Parameters
@@ -195,6 +214,7 @@ def r_precision(Y_true: Any, top: Any, *, labels: ArrayLike | None = None, class
     labels : array-like of int or of bool, optional
         Labels to look at; R counts only them, and the mean is over the rows that have one of them.
     classes : fitted estimator, or array-like, optional
+    exclude : sparse or dense matrix, optional
         See `precision_at_k`.
 
     Returns
@@ -209,7 +229,7 @@ def r_precision(Y_true: Any, top: Any, *, labels: ArrayLike | None = None, class
     TypeError
         See `precision_at_k`.
     """
-    judged = judge(Y_true, top, None, labels, classes)
+    judged = judge(Y_true, top, None, labels, classes, exclude)
     depth, deepest = judged.ids.shape[1], int(judged.sizes.max())
     if deepest > depth:
         raise ValueError(

@@ -23,6 +23,7 @@ def evaluate(
     propensities: ArrayLike | None = None,
     train_counts: ArrayLike | None = None,
     classes: Any = None,
+    exclude: Any = None,
 ) -> dict[str, float]:
     """Return every metric of a ranking.
 
@@ -42,6 +43,8 @@ def evaluate(
     classes : fitted estimator, or array-like of its ``classes_``, optional
         With it labels may also be given by name; see `precision_at_k` and `precision`. `propensities` and
         `train_counts` are then those of the classes.
+    exclude : sparse or dense matrix, shape (n_rows, n_labels), optional
+        Pairs of a row and a label that do not count; see `precision_at_k`.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def evaluate(
     depths = sorted({check_k(k) for k in ks})
     if not depths:
         raise ValueError("ks is empty; name at least one depth, as in ks=(1, 3, 5).")
-    judged = judge(Y_true, top, depths[-1], classes=classes)
+    judged = judge(Y_true, top, depths[-1], classes=classes, exclude=exclude)
     if propensities is not None:
         propensities = check_propensities(propensities, judged.truth, classes)
     results = _at_depths(judged, depths, propensities)
