@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csc_array
 
 import xclassic
 from tests.helpers.contract import assert_same_predictions, block_diagonal, noisy, quick
 from xclassic import KNN, DiSMEC, FastXML, OneVsRestLeastSquares, Parabel, PfastreXML, XRLinear, datasets
+from xclassic._kernels.arguments import LANES
 from xclassic.blocks.weights import BlockWeights
 from xclassic.instance_tree.changing import trees_due
 from xclassic.label_tree.changing import nodes_grown
@@ -362,15 +364,45 @@ def test_a_new_label_of_a_forest_that_reranks_has_a_mean():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
-def test_weights_are_the_same_after_they_were_listed(dtype):
-    weights = DiSMEC(prune=0.01).fit(X, Y).weights_.astype(dtype)
-    shuffled = np.random.default_rng(0).permutation(weights.n_values)
-    lanes, features, values = (array[shuffled] for array in weights.entries())
-    names = ("labels", "bias", "chunk_group_ptr", "chunk_scales", "n_features")
-    again = BlockWeights.from_entries(lanes, features, values, **{name: getattr(weights, name) for name in names})
-    for name, array in weights.arrays().items():
-        np.testing.assert_array_equal(again.arrays()[name], array, err_msg=name)
-    again.verify()
+@pytest.mark.parametrize("chunk_groups", [1, 2, 256])
+def test_lanes_move_with_their_weights(dtype, chunk_groups):
+    rng = np.random.default_rng(0)
+    W = csc_array(rng.normal(size=(50, 37)) * (rng.random((50, 37)) < 0.3), dtype=np.float32)
+    bias = rng.normal(size=37).astype(np.float32)
+    weights = BlockWeights.from_csc(W, bias, np.arange(37), chunk_groups).astype(dtype)
+    expected = weights.to_csc(37).toarray()
+    ends = LANES * weights.chunk_group_ptr
+    lanes = np.concatenate([rng.permutation(np.arange(a, b)) for a, b in pairwise(ends)])  # within their chunks
+    lanes[[3, 20]] = -1
+    labels = np.full(len(weights.labels), -1, np.int32)
+    labels[lanes[lanes >= 0]] = weights.labels[lanes >= 0]
+    moved = BlockWeights.moved([(weights, lanes)], labels=labels, chunk_group_ptr=weights.chunk_group_ptr)
+    moved.verify()
+    kept = np.setdiff1d(np.arange(37), [3, 20])
+    np.testing.assert_array_equal(moved.to_csc(37).toarray()[:, kept], expected[:, kept])
+    assert not moved.to_csc(37).toarray()[:, [3, 20]].any()
+    assert dict(zip(moved.labels.tolist(), moved.bias.tolist(), strict=True)) | {-1: 0} == {
+        label: 0 if label == -1 else bias[label] for label in [-1, *kept]
+    }
+
+
+def test_lanes_of_two_parts_share_a_chunk():
+    rng = np.random.default_rng(1)
+    W = csc_array(rng.normal(size=(50, 20)) * (rng.random((50, 20)) < 0.3), dtype=np.float32)
+    first, second = (
+        BlockWeights.from_csc(csc_array(W[:, part]), np.arange(10, dtype=np.float32), np.arange(10))
+        for part in (slice(0, 10), slice(10, 20))
+    )
+    lanes = rng.permutation(20)
+    places = [np.concatenate([part, np.full(6, -1)]) for part in (lanes[:10], lanes[10:])]
+    labels = np.full(32, -1, np.int32)
+    labels[lanes] = np.arange(20)
+    whole = BlockWeights.moved(
+        list(zip((first, second), places, strict=True)), labels=labels, chunk_group_ptr=np.array([0, 2])
+    )
+    whole.verify()
+    np.testing.assert_array_equal(whole.to_csc(20).toarray(), W.toarray())
+    assert whole.bias[lanes].tolist() == 2 * list(range(10))
 
 
 def test_models_of_labels_that_go_leave_no_weights():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array
 
 import xclassic._kernels.blocks as kernels
+import xclassic._kernels.lanes as lane_kernels
 from xclassic._kernels.arguments import LANES, VALUE_TYPES, StoredWeights
 from xclassic.parallel import RUNNING, StopByte
 from xclassic.rows import kernel_rows
@@ -311,68 +311,67 @@ class BlockWeights:
         lane += LANES * self.cell_groups[cells][cell].astype(np.int64)
         return np.repeat(found, n_values), lane, self.values[places].astype(np.float32) * self.chunk_scales[chunk]
 
-    def entries(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]:
-        """Return the weights one by one, as they are stored.
-
-        Returns
-        -------
-        lanes : ndarray of int64, shape (n_values,)
-            Lane of each weight, counted over all groups.
-        features : ndarray of int32, shape (n_values,)
-        values : ndarray, shape (n_values,)
-            Multiples of the scale of the chunk.
-        """
-        return self._lanes_of_values(), self._features_of_values(), self.values[:-LANES]
-
     @classmethod
-    def from_entries(
+    def moved(
         cls,
-        lanes: NDArray[np.int64],
-        features: NDArray[np.int32],
-        values: NDArray[Any],
+        parts: list[tuple[BlockWeights, NDArray[np.int64]]],
         *,
         labels: NDArray[np.int32],
-        bias: NDArray[np.float32],
         chunk_group_ptr: NDArray[np.int64],
-        chunk_scales: NDArray[np.float32],
-        n_features: int,
     ) -> BlockWeights:
-        """Store weights that are listed one by one, in any order; the other arguments are attributes.
+        """Return weights whose lanes come from one or several others.
+
+        Parameters
+        ----------
+        parts : list of (BlockWeights, ndarray of int64)
+            Weights, and the new lane of each of their lanes, counted over all groups, or -1. Those of a chunk go to one
+            new chunk, and no two to the same lane. Values of several parts have one dtype, float32 or float16.
+        labels, chunk_group_ptr
+            Attributes of the result.
 
         Notes
         -----
-        Cost: a sort of the weights, and some 60 bytes for each meanwhile.
+        Cost: one pass over the weights of all parts, some nanoseconds for each.
         """
-        group = lanes // LANES
-        chunk = np.searchsorted(chunk_group_ptr, group, side="right") - 1
-        order = _sorting(chunk, features, lanes - LANES * chunk_group_ptr[chunk])
-        lane, group, chunk, feature = lanes[order] % LANES, group[order], chunk[order], features[order]
-        first_of_row = _changes(chunk, feature)
-        first_of_cell = first_of_row | _changes(group)
-        cells, rows = np.flatnonzero(first_of_cell), np.flatnonzero(first_of_row)
-        bits = np.left_shift(1, lane).astype(np.uint16)
-        row_of_cell = np.cumsum(first_of_row)[cells] - 1
         n_chunks = len(chunk_group_ptr) - 1
-
-        def starts(of: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-            return np.concatenate([[0], np.cumsum(np.bincount(of, minlength=n))])
-
+        chunk_of_lane = np.repeat(np.arange(n_chunks), LANES * np.diff(chunk_group_ptr))
+        bias, scales = np.zeros(len(labels), np.float32), np.ones(n_chunks, np.float32)
+        sources = []
+        for weights, lanes in parts:
+            used = np.flatnonzero(lanes >= 0)
+            to, within = chunk_of_lane[lanes[used]], np.full(len(lanes), -1, np.int32)
+            own = np.repeat(np.arange(len(weights.chunk_scales)), LANES * np.diff(weights.chunk_group_ptr))[used]
+            within[used] = lanes[used] - LANES * chunk_group_ptr[to]
+            comes_from = np.full(n_chunks, -1)
+            comes_from[to] = own
+            bias[lanes[used]], scales[to] = weights.bias[used], weights.chunk_scales[own]
+            sources.append((*weights._sources(), within, comes_from))
+        dtype = parts[0][0].values.dtype
+        chunk_rows, chunk_cells, chunk_values, row_cells, row_values, features, groups, masks, values = (
+            lane_kernels.moved_lanes(sources, n_chunks=n_chunks, width=dtype.itemsize, stop=RUNNING)
+        )
         return cls(
             chunk_group_ptr=chunk_group_ptr,
-            chunk_feature_ptr=starts(chunk[rows], n_chunks),
+            chunk_feature_ptr=_starts(chunk_rows),
             labels=labels,
             bias=bias,
-            features=feature[rows],
-            chunk_cell_ptr=starts(chunk[cells], n_chunks),
-            chunk_value_ptr=starts(chunk, n_chunks),
-            feature_cell_ptr=starts(row_of_cell, len(rows)).astype(np.uint32),
-            feature_value_ptr=np.append(rows, len(lane)).astype(np.uint32),
-            cell_groups=(group[cells] - chunk_group_ptr[chunk[cells]]).astype(np.uint16),
-            cell_masks=np.bitwise_or.reduceat(bits, cells) if len(cells) else bits,
-            values=np.concatenate([values[order], np.zeros(LANES, values.dtype)]),
-            chunk_scales=chunk_scales,
-            n_features=n_features,
+            features=features,
+            chunk_cell_ptr=_starts(chunk_cells),
+            chunk_value_ptr=_starts(chunk_values),
+            feature_cell_ptr=_starts(row_cells).astype(np.uint32),
+            feature_value_ptr=_starts(row_values).astype(np.uint32),
+            cell_groups=groups,
+            cell_masks=masks,
+            values=np.concatenate([values.view(dtype), np.zeros(LANES, dtype)]),
+            chunk_scales=scales,
+            n_features=parts[0][0].n_features,
         )
+
+    def _sources(self) -> tuple[NDArray[Any], ...]:
+        """Return the arrays that lanes are taken from."""
+        pointers = (self.chunk_group_ptr, self.chunk_feature_ptr, self.chunk_cell_ptr, self.chunk_value_ptr)
+        rows = (self.features, self.feature_cell_ptr)
+        return (*pointers, *rows, self.cell_groups, self.cell_masks, self.values.view(np.uint8))
 
     def pruned(self, threshold: float) -> BlockWeights:
         """Return the weights whose absolute value exceeds `threshold`, in the same chunks."""
@@ -569,19 +568,9 @@ _ATTRIBUTES = {
 }
 
 
-def _sorting(*keys: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the order of entries by integers from 0, the first key first; it is fast if parts are in order already."""
-    sizes = [int(key.max(initial=0)) + 1 for key in keys]
-    if prod(sizes) >= 2**63:
-        return np.lexsort(keys[::-1])
-    return np.argsort(np.ravel_multi_index(keys, sizes), kind="stable")
-
-
-def _changes(*keys: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return where one of the keys differs from the one before it; the first place counts as different."""
-    changes = np.ones(len(keys[0]), np.bool_)
-    changes[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
-    return changes
+def _starts(counts: NDArray[Any]) -> NDArray[np.int64]:
+    """Return where each of consecutive ranges of these sizes begins, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
 def _lanes_of(masks: NDArray[np.uint16]) -> NDArray[np.bool_]:

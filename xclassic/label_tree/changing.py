@@ -15,7 +15,7 @@ from xclassic.label_tree.tree import LabelTree
 from xclassic.rows import unit_rows
 from xclassic.validation.features import Features
 
-GROWTH = 1.1  # The rows of an inner node at which it is learned anew, as a multiple of those at the time before.
+GROWTH = 1.25  # The rows of an inner node at which it is learned anew, as a multiple of those at the time before.
 
 
 def relabeled(model: TreeModel, ids: NDArray[np.int32], n_labels: int) -> TreeModel | None:
@@ -85,7 +85,7 @@ def nodes_above(tree: LabelTree, labels: NDArray[np.int32]) -> NDArray[np.int64]
 def nodes_grown(tree: LabelTree, Y: csr_array, n_known: int, labels: NDArray[np.int32]) -> NDArray[np.int64]:
     """Return the nodes above some labels that have so many more rows that their models have to be learned anew.
 
-    A label always has. An inner node has each time that its rows have become a tenth more, however many come at a
+    A label always has. An inner node has each time that its rows have become a quarter more, however many come at a
     time: half of the labels are below each child of the root, whose models a few rows more hardly change.
 
     Parameters
@@ -178,36 +178,15 @@ def _in_level_order(
 
 
 def _assembled(tree: LabelTree, parts: list[tuple[BlockWeights, NDArray[Any]]]) -> BlockWeights:
-    """Return the weights of a tree from parts, each with the node of the tree that each of its lanes belongs to.
-
-    Chunks of one part stay as they are stored; those of two get a new scale if they are stored as multiples of one.
-    """
+    """Return the weights of a tree from parts, each with the node of the tree that each of its lanes belongs to."""
     nodes = lanes_of_children(tree)
     lane_of = np.full(tree.n_nodes + 1, -1)  # The last entry is for lanes without a node.
     lane_of[nodes[nodes >= 0]] = np.flatnonzero(nodes >= 0)
-    chunk_of = np.full(tree.n_nodes, -1)
-    chunk_of[tree.inner] = np.arange(len(tree.inner))
-    bias, scales = np.zeros(len(nodes), np.float32), np.ones(len(tree.inner), np.float32)
-    entries = []
-    for weights, node in parts:
-        used = np.flatnonzero(node >= 0)
-        target = lane_of[node]
-        bias[target[used]] = weights.bias[used]
-        lanes, features, values = weights.entries() if len(parts) == 1 else weights.astype("float32").entries()
-        if len(parts) == 1:
-            chunk_of_lane = np.repeat(np.arange(len(weights.chunk_scales)), LANES * np.diff(weights.chunk_group_ptr))
-            scales[chunk_of[tree.parent[node[used]]]] = weights.chunk_scales[chunk_of_lane[used]]
-        kept = target[lanes] >= 0
-        entries.append((target[lanes[kept]], features[kept], values[kept]))
-    lanes, features, values = (np.concatenate(arrays) for arrays in zip(*entries, strict=True))
     n_groups = -(-np.diff(tree.child_ptr)[tree.inner] // LANES)
-    return BlockWeights.from_entries(
-        lanes,
-        features,
-        values,
-        labels=nodes,
-        bias=bias,
-        chunk_group_ptr=np.concatenate([[0], np.cumsum(n_groups)]),
-        chunk_scales=scales,
-        n_features=parts[0][0].n_features,
-    ).astype(parts[0][0].values.dtype.name)
+    dtype = parts[0][0].values.dtype.name
+    if len(parts) > 1:  # Values that are multiples of a scale need a common one.
+        stored = "float32" if dtype == "int8" else dtype
+        parts = [(weights.astype(stored), node) for weights, node in parts]
+    moved = [(weights, lane_of[node]) for weights, node in parts]
+    starts = np.concatenate([[0], np.cumsum(n_groups)])
+    return BlockWeights.moved(moved, labels=nodes, chunk_group_ptr=starts).astype(dtype)
