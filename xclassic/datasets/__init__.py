@@ -2,6 +2,7 @@
 
 from xclassic.datasets._files import DataFileError
 from xclassic.datasets.folders import Dataset, load, load_bibtex, read_npz
+from xclassic.datasets.reservoir import Reservoir
 from xclassic.datasets.split import reveal_labels, stratified_split
 from xclassic.datasets.texts import products_file, read_records, read_texts
 from xclassic.datasets.xmc import read_filter, read_split, read_xmc, write_xmc
@@ -9,6 +10,7 @@ from xclassic.datasets.xmc import read_filter, read_split, read_xmc, write_xmc
 __all__ = [
     "DataFileError",
     "Dataset",
+    "Reservoir",
     "load",
     "load_bibtex",
     "products_file",
