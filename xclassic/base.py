@@ -598,10 +598,12 @@ def predict_topk(
         A fitted model; of a `GridSearchCV` and similar searches, the ``best_estimator_`` predicts.
     X : array-like
         The input of the first step, for instance a list of texts.
-    k, labels, exclude, candidates
+    k, labels, exclude
         See `XMCClassifier.predict_topk`.
     revealed : sparse or dense 0-1 matrix, or list of label collections, optional
         Labels of each row that are known already, for a model that takes them: see `SwiftXML.predict_topk`.
+    candidates : sparse matrix, or list of label collections, one for each row, optional
+        See `XMCClassifier.predict_topk`.
 
     Returns
     -------

@@ -16,6 +16,7 @@ from xclassic import (
     LabelAugmentation,
     LabelHierarchy,
     LabelTree,
+    NearestCentroid,
     Parabel,
     SwiftXML,
     TailReranker,
@@ -65,6 +66,14 @@ def tail():
     return TailReranker().fit(X, Y)
 
 
+def centroids():
+    return NearestCentroid().fit(X, Y)
+
+
+def grown(X_known=X, y_known=Y):
+    return centroids().partial_fit(X, Y, X_known=X_known, y_known=y_known).predict_topk(X)
+
+
 def reported(truth, top, folder):
     xclassic.write_report(folder / "report.html", truth, top, label_names=list("abcde"), ks=(1, 3))
     return (folder / "report.html").read_text("utf-8")
@@ -102,17 +111,13 @@ MATRICES = {
     "ForestClassifier.add_trees y": (lambda m: FastXML(n_trees=1).fit(X, Y).add_trees(1, X, m).predict_topk(X), Y),
     "ChangingLabels.partial_fit X": (lambda m: FastXML(n_trees=1).fit(X, Y).partial_fit(m, Y).predict_topk(X), X),
     "ChangingLabels.partial_fit y": (lambda m: FastXML(n_trees=1).fit(X, Y).partial_fit(X, m).predict_topk(X), Y),
-    "ChangingLabels.partial_fit X_known": (
-        lambda m: DiSMEC().fit(X, Y).partial_fit(X, Y, X_known=m, y_known=Y).predict_topk(X),
-        X,
-    ),
-    "ChangingLabels.partial_fit y_known": (
-        lambda m: DiSMEC().fit(X, Y).partial_fit(X, Y, X_known=X, y_known=m).predict_topk(X),
-        Y,
-    ),
-    "ChangingLabels.add_labels X": (lambda m: DiSMEC().fit(X, Y).add_labels(m, Y).predict_topk(X), X),
-    "ChangingLabels.add_labels Y_new": (lambda m: DiSMEC().fit(X, Y).add_labels(X, m).predict_topk(X), Y),
+    "ChangingLabels.partial_fit X_known": (lambda m: grown(X_known=m), X),
+    "ChangingLabels.partial_fit y_known": (lambda m: grown(y_known=m), Y),
+    "ChangingLabels.add_labels X": (lambda m: centroids().add_labels(m, Y).predict_topk(X).scores, X),
+    "ChangingLabels.add_labels Y_new": (lambda m: centroids().add_labels(X, m).predict_topk(X), Y),
     "ChangingLabels.add_labels Y": (lambda m: Parabel().fit(X, Y).add_labels(X, Y, Y=m).predict_topk(X), Y),
+    "Reservoir.add X": (lambda m: datasets.Reservoir(2).add(m, Y).y, X),
+    "Reservoir.add y": (lambda m: datasets.Reservoir(2).add(X, m).X, Y),
     "predict_topk X": (lambda m: xclassic.predict_topk(linear(), m), X),
     "predict_topk revealed": (lambda m: xclassic.predict_topk(swift(), X, revealed=m), REVEALED),
     "explain X": (lambda m: [xclassic.explain(linear(), m, 1).score], ROW),

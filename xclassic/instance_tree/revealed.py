@@ -128,11 +128,13 @@ class RevealedLabelsForest(ForestClassifier):
 
         Parameters
         ----------
-        X, k, labels, exclude, candidates
+        X, k, labels, exclude
             See `XMCClassifier.predict_topk`.
         revealed : sparse or dense 0-1 matrix, or list of label collections, optional
             Labels of each row that are known, in the form of ``fit``; none by default. Names that are not among
             ``classes_`` are ignored.
+        candidates
+            See `XMCClassifier.predict_topk`.
 
         Returns
         -------
