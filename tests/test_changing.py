@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csc_array
+from scipy.sparse import csc_array, csr_array
 
 import xclassic
 from tests.helpers.contract import assert_same_predictions, block_diagonal, noisy, quick
@@ -264,6 +264,27 @@ def test_a_failure_leaves_the_model_as_it_was(monkeypatch):
         clf.partial_fit(X, [[*row, "late"] for row in LISTS], X_known=X, y_known=LISTS)
     assert clf.classes_ is classes
     assert by_name(clf) == before
+
+
+@pytest.mark.parametrize("name", LEARN_LABELS)
+def test_labels_and_rows_without_each_other_change_nothing(name):
+    clf = new(name).fit(X, Y)
+    before = clf.predict_topk(X_TEST, 5)
+    clf.add_labels(X, np.zeros((150, 2)), Y=Y)
+    assert clf.classes_.size == 39
+    assert_same_predictions(clf.predict_topk(X_TEST, 5), before)
+    if name in (*INDEPENDENT, *TREES):
+        clf.partial_fit(X[:5], csr_array((5, 39)), X_known=X[5:], y_known=csr_array((145, 39)))
+        assert_same_predictions(clf.predict_topk(X_TEST, 5), before)
+
+
+@pytest.mark.parametrize("name", LEARN_LABELS)
+def test_a_model_may_begin_without_labels_and_end_with_one(name):
+    clf = new(name).fit(X, csr_array((150, 2)))
+    clf.add_labels(X, Y, Y=csr_array((150, 2)))
+    assert clf.predict_topk(X_TEST, 5).counts.max() > 0
+    clf.remove_labels(clf.classes_[:-1])
+    assert clf.predict_topk(X_TEST, 5).ids.max() <= 0
 
 
 def test_class_vectors_grow():

@@ -322,7 +322,7 @@ def stacked(first: Features, second: Features) -> Features:
 
 
 def moved_columns(Y: csr_array, ids: NDArray[np.int32], n_labels: int) -> csr_array:
-    """Return a matrix whose column i is column ``ids[i]`` of another with `n_labels`, or nowhere if that is -1.
+    """Return a matrix of `n_labels` columns, in which column i of `Y` is column ``ids[i]``, or nowhere if that is -1.
 
     Parameters
     ----------

@@ -213,6 +213,8 @@ class LabelTreeClassifier(ExplainableClassifier):
                 "them cannot learn alone; fit anew with all rows and labels."
             )
         labels = np.intersect1d(labels, Y.indices)  # Labels without rows are in no tree.
+        if not labels.size:
+            return
         train = self._trainer(X, Y)
         known, self.models_ = self.models_, []
         for model, seed in zip(known, cycle(self._node_seeds())):
