@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -23,28 +23,28 @@ from xclassic.validation.labels import (
 )
 
 
-def _renumbers(estimator: ChangingLabels) -> bool:
-    if estimator._joint_labels or not hasattr(estimator, "_renumber"):
-        raise AttributeError(
-            f"{type(estimator).__name__} builds its labels into everything that it learns, so they cannot change after "
-            "a fit; fit it anew."
-        )
-    return True
+def _defined(*hooks: str, otherwise: str) -> Callable[[Any], bool]:
+    """Return a check that a method defines one of these hooks; its error ends in the words `otherwise`."""
+
+    def check(estimator: ChangingLabels) -> bool:
+        if estimator._joint_labels or not any(hasattr(estimator, hook) for hook in hooks):
+            raise AttributeError(f"{type(estimator).__name__} {otherwise}")
+        return True
+
+    return check
 
 
-def _learns_labels(estimator: ChangingLabels) -> bool:
-    if estimator._joint_labels or not hasattr(estimator, "_learn_labels"):
-        raise AttributeError(
-            f"{type(estimator).__name__} learns all its labels together, so none can be added after a fit; fit it anew "
-            "with all of them."
-        )
-    return True
-
-
-def _learns_rows(estimator: ChangingLabels) -> bool:
-    if estimator._joint_labels or not (hasattr(estimator, "_learn_rows") or hasattr(estimator, "_add_rows")):
-        raise AttributeError(f"{type(estimator).__name__} cannot learn from further rows; fit it anew with all rows.")
-    return True
+_renumbers = _defined(
+    "_renumber",
+    otherwise="builds its labels into everything that it learns, so they cannot change after a fit; fit it anew.",
+)
+_learns_labels = _defined(
+    "_learn_labels",
+    otherwise="learns all its labels together, so none can be added after a fit; fit it anew with all of them.",
+)
+_learns_rows = _defined(
+    "_add_rows", "_learn_rows", otherwise="cannot learn from further rows; fit it anew with all rows."
+)
 
 
 class ChangingLabels:
