@@ -16,7 +16,18 @@ FLOORS = [
     {"taxonomy", "neural", "features"},
     FAMILIES,
     {"blocks", "linalg", "networks", "metrics", "datasets"},
-    {"base", "storage", "validation", "topk", "parallel", "rows", "explanation", "shared_docs", "changing"},
+    {
+        "base",
+        "storage",
+        "validation",
+        "topk",
+        "parallel",
+        "rows",
+        "explanation",
+        "shared_docs",
+        "changing",
+        "pipelines",
+    },
     {"_kernels", "_version", "_versions"},
 ]
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

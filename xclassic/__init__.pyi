@@ -8,7 +8,6 @@ from . import metrics as metrics
 from ._version import __version__ as __version__
 from ._versions import show_versions as show_versions
 from .base import XMCClassifier as XMCClassifier
-from .base import predict_topk as predict_topk
 from .baselines.popularity import Popularity as Popularity
 from .baselines.random_order import RandomOrder as RandomOrder
 from .blocks.explaining import explain as explain
@@ -58,6 +57,7 @@ from .neural.pretraining import pretrain_t5 as pretrain_t5
 from .neural.t5 import T5Classifier as T5Classifier
 from .neural.tree_embedding import TreeEmbedding as TreeEmbedding
 from .neural.xml_cnn import XMLCNN as XMLCNN
+from .pipelines import predict_topk as predict_topk
 from .storage.folder import ModelFileError as ModelFileError
 from .storage.models import load as load
 from .storage.models import save as save

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from inspect import signature
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -11,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -575,74 +573,3 @@ def _normalized(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Make the rows sum to one; rows of zeros become uniform."""
     totals = scores.sum(axis=1, keepdims=True)
     return np.divide(scores, totals, out=np.full_like(scores, 1 / scores.shape[1]), where=totals > 0)
-
-
-def predict_topk(
-    model: Any,
-    X: Any,
-    k: int = 5,
-    labels: ArrayLike | None = None,
-    exclude: Any = None,
-    revealed: Any = None,
-    *,
-    candidates: Any = None,
-) -> TopK:
-    """Return the best `k` labels of each row from an estimator, a `Pipeline` or a fitted search.
-
-    A scikit-learn pipeline passes on only the methods it knows; this function transforms `X` by all steps but the last
-    and passes the result to the last one.
-
-    Parameters
-    ----------
-    model : XMCClassifier, Pipeline that ends in one, or a search over either
-        A fitted model; of a `GridSearchCV` and similar searches, the ``best_estimator_`` predicts.
-    X : array-like
-        The input of the first step, for instance a list of texts.
-    k, labels, exclude
-        See `XMCClassifier.predict_topk`.
-    revealed : sparse or dense 0-1 matrix, or list of label collections, optional
-        Labels of each row that are known already, for a model that takes them: see `SwiftXML.predict_topk`.
-    candidates : sparse matrix, or list of label collections, one for each row, optional
-        See `XMCClassifier.predict_topk`.
-
-    Returns
-    -------
-    TopK
-
-    Raises
-    ------
-    TypeError
-        If the model does not end in an estimator of xclassic, or is told labels and takes none.
-
-    Examples
-    --------
-    >>> from sklearn.feature_extraction.text import TfidfVectorizer
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from xclassic import DiSMEC, predict_topk
-    >>> texts = ["stars and planets", "bread and butter", "planets and moons"]
-    >>> pipe = make_pipeline(TfidfVectorizer(), DiSMEC()).fit(texts, [["astronomy"], ["food"], ["astronomy"]])
-    >>> predict_topk(pipe, ["a planet of bread"], k=1).named(pipe.classes_)[0][0][0]
-    'food'
-    """
-    model = getattr(model, "best_estimator_", model)
-    if isinstance(model, Pipeline):
-        X = model[:-1].transform(X) if len(model) > 1 else X
-        return predict_topk(model[-1], X, k, labels, exclude, revealed, candidates=candidates)
-    if not isinstance(model, XMCClassifier):
-        raise TypeError(
-            f"{type(model).__name__} ranks no labels; pass an estimator of xclassic or a pipeline that ends in one."
-        )
-    if revealed is None:
-        return model.predict_topk(X, k, labels=labels, exclude=exclude, candidates=candidates)
-    if not takes_revealed(model):
-        raise TypeError(
-            f"{type(model).__name__} cannot be told labels that are known; SwiftXML can. Leave revealed out, and drop "
-            "these labels from a deeper ranking with TopK.without."
-        )
-    options: dict[str, Any] = {"labels": labels, "exclude": exclude, "revealed": revealed, "candidates": candidates}
-    return model.predict_topk(X, k, **options)
-
-
-def takes_revealed(estimator: XMCClassifier) -> bool:
-    """Return whether an estimator can be told labels of the rows that it predicts."""
-    return "revealed" in signature(estimator.predict_topk).parameters

@@ -121,9 +121,9 @@ def read_revealed(
     trained: TrainedModel, source: Source, path: str | None, field: str | None, quiet: bool
 ) -> csr_array | None:
     """Return the labels that are known of the rows of `source`, None if the command names none."""
-    from xclassic.base import takes_revealed
     from xclassic.cli.data import STDIN, Source
     from xclassic.cli.measure import align_labels
+    from xclassic.pipelines import takes_revealed
 
     if path is None and field is None:
         return None

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _BaseComposition
 
-from xclassic.base import XMCClassifier, predict_topk
+from xclassic.base import XMCClassifier
 from xclassic.datasets import stratified_split
 from xclassic.ensemble.members import (
     MemberRows,
@@ -28,6 +28,7 @@ from xclassic.ensemble.members import (
 )
 from xclassic.metrics._inputs import read_pairs
 from xclassic.parallel import StopByte, default_workers
+from xclassic.pipelines import predict_topk
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata, packed, unpacked

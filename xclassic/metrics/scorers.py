@@ -59,7 +59,7 @@ class TopKScorer:
         float
             Greater is better.
         """
-        from xclassic.base import predict_topk  # Metrics alone do not need estimators.
+        from xclassic.pipelines import predict_topk  # Metrics alone do not need estimators.
 
         top = predict_topk(estimator, X, self.k)
         return self.metric(align_labels(y, estimator, "y"), top, self.k, **self.options)

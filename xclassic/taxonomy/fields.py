@@ -12,9 +12,9 @@ from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from xclassic.base import predict_topk
 from xclassic.metrics import label_groups
 from xclassic.metrics.groups import accuracy_of_groups, first_predictions, group_topk
+from xclassic.pipelines import predict_topk
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata, packed, save, unpacked
