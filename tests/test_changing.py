@@ -12,6 +12,7 @@ import xclassic
 from tests.helpers.contract import assert_same_predictions, block_diagonal, noisy, quick
 from xclassic import KNN, DiSMEC, FastXML, OneVsRestLeastSquares, Parabel, PfastreXML, XRLinear, datasets
 from xclassic._kernels.arguments import LANES
+from xclassic.blocks.moving import move_lanes
 from xclassic.blocks.weights import BlockWeights
 from xclassic.instance_tree.changing import trees_due
 from xclassic.label_tree.changing import nodes_grown
@@ -397,7 +398,7 @@ def test_lanes_move_with_their_weights(dtype, chunk_groups):
     lanes[[3, 20]] = -1
     labels = np.full(len(weights.labels), -1, np.int32)
     labels[lanes[lanes >= 0]] = weights.labels[lanes >= 0]
-    moved = BlockWeights.moved([(weights, lanes)], labels=labels, chunk_group_ptr=weights.chunk_group_ptr)
+    moved = move_lanes([(weights, lanes)], labels=labels, chunk_group_ptr=weights.chunk_group_ptr)
     moved.verify()
     kept = np.setdiff1d(np.arange(37), [3, 20])
     np.testing.assert_array_equal(moved.to_csc(37).toarray()[:, kept], expected[:, kept])
@@ -418,9 +419,7 @@ def test_lanes_of_two_parts_share_a_chunk():
     places = [np.concatenate([part, np.full(6, -1)]) for part in (lanes[:10], lanes[10:])]
     labels = np.full(32, -1, np.int32)
     labels[lanes] = np.arange(20)
-    whole = BlockWeights.moved(
-        list(zip((first, second), places, strict=True)), labels=labels, chunk_group_ptr=np.array([0, 2])
-    )
+    whole = move_lanes(list(zip((first, second), places, strict=True)), labels=labels, chunk_group_ptr=np.array([0, 2]))
     whole.verify()
     np.testing.assert_array_equal(whole.to_csc(20).toarray(), W.toarray())
     assert whole.bias[lanes].tolist() == 2 * list(range(10))

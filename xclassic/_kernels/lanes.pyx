@@ -1,6 +1,6 @@
 """Chunks of stored weights made of the lanes of other chunks.
 
-Arguments are trusted: ``blocks/weights.py`` makes them of weights that are checked.
+Arguments are trusted: ``blocks/moving.py`` makes them of weights that are checked.
 """
 
 import numpy as np

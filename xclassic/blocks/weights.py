@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array
 
 import xclassic._kernels.blocks as kernels
-import xclassic._kernels.lanes as lane_kernels
 from xclassic._kernels.arguments import LANES, VALUE_TYPES, StoredWeights
 from xclassic.parallel import RUNNING, StopByte
 from xclassic.rows import kernel_rows
@@ -311,68 +310,6 @@ class BlockWeights:
         lane += LANES * self.cell_groups[cells][cell].astype(np.int64)
         return np.repeat(found, n_values), lane, self.values[places].astype(np.float32) * self.chunk_scales[chunk]
 
-    @classmethod
-    def moved(
-        cls,
-        parts: list[tuple[BlockWeights, NDArray[np.int64]]],
-        *,
-        labels: NDArray[np.int32],
-        chunk_group_ptr: NDArray[np.int64],
-    ) -> BlockWeights:
-        """Return weights whose lanes come from one or several others.
-
-        Parameters
-        ----------
-        parts : list of (BlockWeights, ndarray of int64)
-            Weights, and the new lane of each of their lanes, counted over all groups, or -1. Those of a chunk go to one
-            new chunk, and no two to the same lane. Values of several parts have one dtype, float32 or float16.
-        labels, chunk_group_ptr
-            Attributes of the result.
-
-        Notes
-        -----
-        Cost: one pass over the weights of all parts, some nanoseconds for each.
-        """
-        n_chunks = len(chunk_group_ptr) - 1
-        chunk_of_lane = np.repeat(np.arange(n_chunks), LANES * np.diff(chunk_group_ptr))
-        bias, scales = np.zeros(len(labels), np.float32), np.ones(n_chunks, np.float32)
-        sources = []
-        for weights, lanes in parts:
-            used = np.flatnonzero(lanes >= 0)
-            to, within = chunk_of_lane[lanes[used]], np.full(len(lanes), -1, np.int32)
-            own = np.repeat(np.arange(len(weights.chunk_scales)), LANES * np.diff(weights.chunk_group_ptr))[used]
-            within[used] = lanes[used] - LANES * chunk_group_ptr[to]
-            comes_from = np.full(n_chunks, -1)
-            comes_from[to] = own
-            bias[lanes[used]], scales[to] = weights.bias[used], weights.chunk_scales[own]
-            sources.append((*weights._sources(), within, comes_from))
-        dtype = parts[0][0].values.dtype
-        chunk_rows, chunk_cells, chunk_values, row_cells, row_values, features, groups, masks, values = (
-            lane_kernels.moved_lanes(sources, n_chunks=n_chunks, width=dtype.itemsize, stop=RUNNING)
-        )
-        return cls(
-            chunk_group_ptr=chunk_group_ptr,
-            chunk_feature_ptr=_starts(chunk_rows),
-            labels=labels,
-            bias=bias,
-            features=features,
-            chunk_cell_ptr=_starts(chunk_cells),
-            chunk_value_ptr=_starts(chunk_values),
-            feature_cell_ptr=_starts(row_cells).astype(np.uint32),
-            feature_value_ptr=_starts(row_values).astype(np.uint32),
-            cell_groups=groups,
-            cell_masks=masks,
-            values=np.concatenate([values.view(dtype), np.zeros(LANES, dtype)]),
-            chunk_scales=scales,
-            n_features=parts[0][0].n_features,
-        )
-
-    def _sources(self) -> tuple[NDArray[Any], ...]:
-        """Return the arrays that lanes are taken from."""
-        pointers = (self.chunk_group_ptr, self.chunk_feature_ptr, self.chunk_cell_ptr, self.chunk_value_ptr)
-        rows = (self.features, self.feature_cell_ptr)
-        return (*pointers, *rows, self.cell_groups, self.cell_masks, self.values.view(np.uint8))
-
     def pruned(self, threshold: float) -> BlockWeights:
         """Return the weights whose absolute value exceeds `threshold`, in the same chunks."""
         return self._with_values(np.abs(self._floats()) > threshold)
@@ -566,11 +503,6 @@ _ATTRIBUTES = {
     "row_cells": "feature_cell_ptr",
     "row_values": "feature_value_ptr",
 }
-
-
-def _starts(counts: NDArray[Any]) -> NDArray[np.int64]:
-    """Return where each of consecutive ranges of these sizes begins, and where the last one ends."""
-    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
 def _lanes_of(masks: NDArray[np.uint16]) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
 from xclassic._kernels.arguments import LANES
+from xclassic.blocks.moving import move_lanes
 from xclassic.blocks.weights import BlockWeights
 from xclassic.label_tree.search import TreeModel, allowed_nodes, lanes_of_children
 from xclassic.label_tree.tree import LabelTree
@@ -189,4 +190,4 @@ def _assembled(tree: LabelTree, parts: list[tuple[BlockWeights, NDArray[Any]]]) 
         parts = [(weights.astype(stored), node) for weights, node in parts]
     moved = [(weights, lane_of[node]) for weights, node in parts]
     starts = np.concatenate([[0], np.cumsum(n_groups)])
-    return BlockWeights.moved(moved, labels=nodes, chunk_group_ptr=starts).astype(dtype)
+    return move_lanes(moved, labels=nodes, chunk_group_ptr=starts).astype(dtype)
