@@ -22,6 +22,7 @@ FLOORS = [
         "validation",
         "topk",
         "parallel",
+        "cluster",
         "rows",
         "explanation",
         "shared_docs",

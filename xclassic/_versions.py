@@ -23,6 +23,7 @@ DEPENDENCIES = (
     "typer",
     "rich",
     "torch",
+    "distributed",
 )
 
 
@@ -46,6 +47,13 @@ def show_versions(file: TextIO | None = None) -> None:
     }
     width = max(map(len, metadata))
     (file or sys.stdout).writelines(f"{name:>{width}}: {value}\n" for name, value in metadata.items())
+
+
+def versions_that_count() -> dict[str, str]:
+    """Return the versions of what decides on the bits of a model."""
+    packages = ("numpy", "scipy", "scikit-learn", "numba")
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return {"xclassic": __version__, "python": python, **{name: _version_of(name) for name in packages}}
 
 
 def _blas_libraries() -> list[str]:

@@ -6,8 +6,9 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
 import numpy as np
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from threadpoolctl import ThreadpoolController
 from tqdm.auto import tqdm
+
+from xclassic.cluster import cluster_of
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -33,12 +36,13 @@ def run_tasks(
     n_jobs: int | None = None,
     description: str | None = None,
     verbose: int = 0,
+    pieces: bool = False,
 ) -> list[Result]:
     """Call ``function(task, stop)`` for every task through joblib and return the results in the order of the tasks.
 
-    Threads are preferred and a surrounding ``joblib.parallel_config`` is respected, so that the same call can run on
-    processes or on a cluster. Results do not depend on `n_jobs` if tasks are cut by the data alone, return what they
-    compute and write into no shared array.
+    Threads are preferred and a surrounding ``joblib.parallel_config`` or `on_cluster` is respected, so that the same
+    call can run on processes or on a cluster. Results do not depend on `n_jobs` if tasks are cut by the data alone,
+    return what they compute and write into no shared array.
 
     Parameters
     ----------
@@ -53,6 +57,9 @@ def run_tasks(
         Text before the progress bar.
     verbose : int, default=0
         Above 0, show a progress bar with the time left on standard error.
+    pieces : bool, default=False
+        The results are pieces of a model, long in the making, so that a surrounding `keeping` keeps each when it is
+        ready. They are then what `xclassic.storage.pieces` can write.
 
     Returns
     -------
@@ -69,14 +76,75 @@ def run_tasks(
     Python delivers Ctrl-C to the main thread only, between two instructions, so a compiled kernel that runs there
     cannot be interrupted. Tasks therefore never run in the main thread, which waits for them in short spells.
     """
+    run = partial(_run, n_jobs=n_jobs, description=description, verbose=verbose)
+    keeper = _surroundings.keeper
+    return run(function, tasks) if keeper is None or not pieces else keeper.run(run, function, tasks)
+
+
+def _run(
+    function: Callable[[Task, StopByte], Result],
+    tasks: Sequence[Task],
+    *,
+    n_jobs: int | None,
+    description: str | None,
+    verbose: int,
+) -> list[Result]:
     stop = np.zeros(1, np.uint8)
     backend, n_configured = get_active_backend(prefer="threads")
+    cluster = _surroundings.cluster or cluster_of(backend)
     with _Bar(total=len(tasks), desc=description, leave=False) if verbose else nullcontext() as bar:
-        if not isinstance(backend, (ThreadingBackend, SequentialBackend)):
+        if cluster is not None and len(tasks) > 1:
+            return cluster.run(function, tasks, None if bar is None else bar.update)
+        if cluster is None and not isinstance(backend, (ThreadingBackend, SequentialBackend)):
             return _Parallel(bar, n_jobs=n_jobs)(delayed(_run_one)(function, task, stop) for task in tasks)
         # joblib looks for results every 10 ms, as long as a whole fit or prediction may take. So threads go without it.
-        workers = backend.effective_n_jobs((n_configured or 1) if n_jobs is None else n_jobs)
+        threads = backend if cluster is None else ThreadingBackend()
+        workers = threads.effective_n_jobs((n_configured or 1) if n_jobs is None else n_jobs)
         return _run_in_threads(function, tasks, stop, workers, bar)
+
+
+class Keeper(Protocol):
+    """What keeps the pieces of a model that is in the making."""
+
+    def run(self, run: Callable[..., list[Any]], function: Callable[..., Any], tasks: Sequence[Any]) -> list[Any]:
+        """Return the results of all tasks, which ``run(function, tasks)`` computes where they are not kept yet."""
+
+
+class Cluster(Protocol):
+    """What runs tasks on other machines."""
+
+    def run(self, function: Callable[..., Any], tasks: Sequence[Any], progress: Callable[[], Any] | None) -> list[Any]:
+        """Return the results of all tasks; `progress` is called after each."""
+
+
+class _Surroundings(threading.local):
+    """What the calls of `run_tasks` in a thread find around them; calls within tasks, in other threads, find none."""
+
+    keeper: Keeper | None = None
+    cluster: Cluster | None = None
+
+
+_surroundings = _Surroundings()
+
+
+@contextmanager
+def keeping(keeper: Keeper) -> Iterator[None]:
+    """Let the fits inside the ``with`` block keep the pieces of their models."""
+    before, _surroundings.keeper = _surroundings.keeper, keeper
+    try:
+        yield
+    finally:
+        _surroundings.keeper = before
+
+
+@contextmanager
+def on_cluster(cluster: Cluster) -> Iterator[None]:
+    """Let the tasks inside the ``with`` block run on a cluster."""
+    before, _surroundings.cluster = _surroundings.cluster, cluster
+    try:
+        yield
+    finally:
+        _surroundings.cluster = before
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]

@@ -78,7 +78,7 @@ def train_on_shortlists(
     cuts = np.searchsorted(reached.indptr, np.linspace(0, reached.nnz, TASKS + 1))
     cuts = np.unique(np.concatenate([[0], cuts[1:-1], [len(labels)]]))
     tasks = list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
-    parts = run_tasks(train, tasks, n_jobs=n_jobs, description="training", verbose=verbose)
+    parts = run_tasks(train, tasks, n_jobs=n_jobs, description="training", verbose=verbose, pieces=True)
     features = np.concatenate([np.zeros(0, np.int32), *(part["features"] for part in parts)])
     values = np.concatenate([np.zeros(0, np.float32), *(part["values"] for part in parts)])
     biases = np.concatenate([np.zeros(0, np.float32), *(part["bias"] for part in parts)])

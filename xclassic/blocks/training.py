@@ -217,7 +217,7 @@ def run_blocks(
     verbose: int,
 ) -> Trained:
     """Run tasks, each of which returns (cells, bias, residuals, work) of the next `labels`, and join their blocks."""
-    results = run_tasks(function, tasks, n_jobs=n_jobs, description="training", verbose=verbose)
+    results = run_tasks(function, tasks, n_jobs=n_jobs, description="training", verbose=verbose, pieces=True)
     bias = np.concatenate([np.zeros(0, np.float32), *(result[1] for result in results)])
     residuals = np.concatenate([np.zeros(0), *(result[2] for result in results)])
     work = sum((result[3] for result in results), np.zeros(1, np.int64))

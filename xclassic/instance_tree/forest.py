@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Self
 
@@ -89,7 +90,7 @@ class ForestClassifier(XMCClassifier):
         """Grow a tree for each seed. A method whose ``fit`` takes more is handed it as options."""
         X = self._prepare(X)
         grow = partial(_grow, self, X, Y, self._leaf_labels(Y))
-        return run_tasks(grow, seeds.tolist(), n_jobs=self.n_jobs, description="growing trees", verbose=self.verbose)
+        return grown_trees(self, grow, seeds, Y.shape[1])
 
     def add_trees(self, n: int, X: Any, y: Any) -> Self:
         """Grow further trees on the data of the fit.
@@ -183,8 +184,8 @@ def _grow(
     labels: csr_array,
     seed: int,
     stop: StopByte,
-) -> InstanceTree:
-    return grow_tree(
+) -> Arrays:
+    tree = grow_tree(
         forest._rows_of_tree(X.shape[0], seed),
         labels,
         forest._splitter(X, Y, seed),
@@ -195,3 +196,19 @@ def _grow(
         max_labels=forest.leaf_labels,
         n_features=X.shape[1],
     )
+    return tree.arrays()
+
+
+def grown_trees(
+    forest: ForestClassifier, grow: Callable[..., Arrays], seeds: NDArray[np.uint64], n_labels: int
+) -> list[InstanceTree]:
+    """Return the trees whose arrays `grow` returns, one for each seed."""
+    parts = run_tasks(
+        grow,
+        seeds.tolist(),
+        n_jobs=forest.n_jobs,
+        description="growing trees",
+        verbose=forest.verbose,
+        pieces=True,
+    )
+    return [InstanceTree.from_arrays(part, forest._n_columns(), n_labels) for part in parts]

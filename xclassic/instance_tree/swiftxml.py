@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from xclassic.base import Arrays, Metadata, Verify
 from xclassic.datasets.split import reveal_labels
 from xclassic.instance_tree.fastxml import mean_length, nearest_power
-from xclassic.instance_tree.forest import refilled
+from xclassic.instance_tree.forest import grown_trees, refilled
 from xclassic.instance_tree.growing import grow_tree
 from xclassic.instance_tree.label_sets import LabelSets
 from xclassic.instance_tree.pfastrexml import PfastreXML
@@ -22,7 +22,7 @@ from xclassic.instance_tree.reranking import TailReranker
 from xclassic.instance_tree.revealed import RevealedLabelsForest
 from xclassic.instance_tree.tree import InstanceTree
 from xclassic.instance_tree.two_views import TwoViewSplitter
-from xclassic.parallel import StopByte, run_tasks
+from xclassic.parallel import StopByte
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
@@ -206,7 +206,7 @@ class SwiftXML(RevealedLabelsForest, PfastreXML):
     def _grown(self, X: Features, Y: csr_array, seeds: NDArray[np.uint64], **options: Any) -> list[InstanceTree]:
         X = self._prepare(X)
         grow = partial(_grow, self, X, csr_array(X), Y, self._given(options["revealed"], Y))
-        return run_tasks(grow, seeds.tolist(), n_jobs=self.n_jobs, description="growing trees", verbose=self.verbose)
+        return grown_trees(self, grow, seeds, Y.shape[1])
 
     def _add_points(self, X: Features, Y: csr_array, given: csr_array | None) -> Self:
         for known in _ways(Y, given, check_random_state(self.random_state)):
@@ -256,7 +256,7 @@ def _grow(
     given: csr_array | None,
     seed: int,
     stop: StopByte,
-) -> InstanceTree:
+) -> Arrays:
     own = np.random.SeedSequence(seed).spawn(1)[0]  # Other numbers than those of the sides.
     known, *others = _ways(Y, given, np.random.RandomState(np.random.MT19937(own)))
     view, labels = forest._view, forest._leaf_labels(Y)
@@ -274,7 +274,7 @@ def _grow(
     )
     for known in others:
         tree = refilled(view.beside(sparse_X, known), labels, forest.leaf_labels, tree, stop)
-    return tree
+    return tree.arrays()
 
 
 def _ways(Y: csr_array, given: csr_array | None, random: np.random.RandomState) -> list[csr_array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import cycle
+from itertools import cycle, islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,11 +16,10 @@ from xclassic._kernels.arguments import LANES, VALUE_TYPES
 from xclassic.base import Arrays, Metadata, Verify
 from xclassic.blocks.explaining import ExplainableClassifier, Row
 from xclassic.blocks.problem import BlockProblem
-from xclassic.blocks.training import Trained
 from xclassic.explanation import Names, Step
 from xclassic.label_tree.changing import hang, nodes_above, nodes_grown, relabeled, with_retrained, with_siblings
 from xclassic.label_tree.explaining import explain_path
-from xclassic.label_tree.nodes import LOSSES, Matcher, NodeSolver, train_tree
+from xclassic.label_tree.nodes import LOSSES, Matcher, NodeSolver, train_tree, train_trees
 from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.search import TreeModel, search
 from xclassic.label_tree.shared_docs import NOTES, PARAMETERS
@@ -152,9 +151,15 @@ class LabelTreeClassifier(ExplainableClassifier):
         if not labels.size:
             return
         trees = self._given_trees(Y) or self._partition(X, Y, labels, self._seeds()[::2])
-        train = self._trainer(X, Y, graded=relevance is not None, matcher=self._matcher(X))
-        for tree, seed in zip(trees, cycle(self._node_seeds())):
-            self.models_.append(TreeModel(tree, train(tree=tree, seed=seed).weights.astype(self.weight_dtype)))
+        seeds = list(islice(cycle(self._node_seeds()), len(trees)))
+        matcher = self._matcher(X)
+        if matcher is None:
+            trained = self._trainer(train_trees, X, Y, graded=relevance is not None)(trees=trees, seeds=seeds)
+        else:
+            train = self._trainer(train_tree, X, Y, matcher=matcher)
+            trained = [train(tree=tree, seed=seed) for tree, seed in zip(trees, seeds, strict=True)]
+        for tree, own in zip(trees, trained, strict=True):
+            self.models_.append(TreeModel(tree, own.weights.astype(self.weight_dtype)))
 
     def _seeds(self) -> NDArray[np.uint64]:
         """Return two seeds for each tree, of its labels and of its nodes."""
@@ -163,10 +168,10 @@ class LabelTreeClassifier(ExplainableClassifier):
     def _node_seeds(self) -> list[int]:
         return [seed % 2**62 for seed in self._seeds()[1::2].tolist()]
 
-    def _trainer(self, X: Features, Y: csr_array, **options: Any) -> Callable[..., Trained]:
-        """Return `train_tree` for prepared rows, which takes a tree and a seed."""
+    def _trainer(self, train: Callable[..., Any], X: Features, Y: csr_array, **options: Any) -> Callable[..., Any]:
+        """Return `train_tree` or `train_trees` for prepared rows, which takes trees and seeds."""
         return partial(
-            train_tree,
+            train,
             BlockProblem(X, bias=self.bias),
             Y,
             solver=NodeSolver(self.loss, self.C, self.eps, self.max_passes, self.prune, self.weight_dtype == "float16"),
@@ -215,7 +220,7 @@ class LabelTreeClassifier(ExplainableClassifier):
         labels = np.intersect1d(labels, Y.indices)  # Labels without rows are in no tree.
         if not labels.size:
             return
-        train = self._trainer(X, Y)
+        train = self._trainer(train_tree, X, Y)
         known, self.models_ = self.models_, []
         for model, seed in zip(known, cycle(self._node_seeds())):
             new = np.setdiff1d(labels, model.tree.labels)

@@ -185,38 +185,80 @@ def train_tree(
     Memory in addition to the finished weights: per worker the rows of the largest node, with ``64`` bytes for each row
     and each feature that occurs there; and 4 bytes for each pair of a row and a node that it reaches.
     """
+    if children is not None and matcher is not None:
+        raise ValueError("A matcher follows the levels above a node, so all nodes are trained.")
+    if graded and (all_rows or matcher is not None):
+        raise ValueError("graded=True weighs rows by their relevance to a node; all_rows and matcher add rows without.")
+    if matcher is None:
+        options: dict[str, Any] = {"graded": graded, "all_rows": all_rows, "n_jobs": n_jobs, "verbose": verbose}
+        return train_trees(problem, Y, [tree], solver, children=children, seeds=[seed], **options)[0]
+    _refuse_wide(tree, solver)
+    trained = np.arange(1, tree.n_nodes)
+    levels = _levels(Y, tree, graded, all_rows)
+    parts = _run(problem, solver, _tasks_of_level(tree, 0, levels[0], levels, seed, trained), n_jobs, verbose)
+    for depth in range(1, tree.depth):
+        top = _truncated(tree, depth)
+        weights = _gather([dict(part) for part in parts], top, np.arange(1, top.n_nodes), problem.n_features)
+        reached = _united(levels[depth], matcher.reached(TreeModel(top, weights), n_jobs))
+        tasks = _tasks_of_level(tree, depth, reached, levels, seed, trained)
+        parts += _run(problem, solver, tasks, n_jobs, verbose)
+    return _trained(parts, tree, trained, problem.n_features)
+
+
+def train_trees(
+    problem: BlockProblem,
+    Y: csr_array,
+    trees: list[LabelTree],
+    solver: NodeSolver,
+    *,
+    graded: bool = False,
+    all_rows: bool = False,
+    children: NDArray[np.int64] | None = None,
+    seeds: list[int],
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> list[Trained]:
+    """Train the nodes of several trees, all at once, so that no worker waits for the last nodes of a tree.
+
+    Parameters and memory are those of `train_tree`, with a seed for each of `trees`.
+    """
+    tasks: list[list[_NodesTask]] = []
+    trained = [np.arange(1, tree.n_nodes) if children is None else children for tree in trees]
+    for tree, nodes, seed in zip(trees, trained, seeds, strict=True):
+        _refuse_wide(tree, solver)
+        levels = _levels(Y, tree, graded, all_rows)
+        by_level = (_tasks_of_level(tree, depth, levels[depth], levels, seed, nodes) for depth in range(tree.depth))
+        tasks.append(list(itertools.chain.from_iterable(by_level)))
+    parts = iter(_run(problem, solver, list(itertools.chain.from_iterable(tasks)), n_jobs, verbose))
+    parts_of = [list(itertools.islice(parts, len(own))) for own in tasks]
+    return [_trained(*own, problem.n_features) for own in zip(parts_of, trees, trained, strict=True)]
+
+
+def _refuse_wide(tree: LabelTree, solver: NodeSolver) -> None:
     widest = int(np.diff(tree.child_ptr).max())
     if solver.loss == "softmax" and widest > LANES:
         raise ValueError(f"A node has {widest} children; loss='softmax' takes {LANES} at most. Use loss='logistic'.")
     if widest > MAX_CHILDREN:
         raise ValueError(f"A node has {widest} children; {MAX_CHILDREN} is the most. Group them below further nodes.")
-    if children is not None and matcher is not None:
-        raise ValueError("A matcher follows the levels above a node, so all nodes are trained.")
-    if graded and (all_rows or matcher is not None):
-        raise ValueError("graded=True weighs rows by their relevance to a node; all_rows and matcher add rows without.")
+
+
+def _levels(Y: csr_array, tree: LabelTree, graded: bool, all_rows: bool) -> list[NodeRows]:
     levels = rows_by_level(Y, tree, graded)
     if all_rows:
         levels[0] = NodeRows(np.array([0, Y.shape[0]]), np.arange(Y.shape[0], dtype=np.int32), None)
-    run = partial(
-        run_tasks,
-        partial(_train_task, problem, solver),
-        n_jobs=n_jobs,
-        description="training nodes",
-        verbose=verbose,
-    )
-    trained = np.arange(1, tree.n_nodes) if children is None else children
-    tasks = [_tasks_of_level(tree, depth, levels[depth], levels, seed, trained) for depth in range(tree.depth)]
-    if matcher is None:
-        parts = run([task for level in tasks for task in level])
-    else:
-        parts = run(tasks[0])
-        for depth in range(1, tree.depth):
-            top = _truncated(tree, depth)
-            weights = _gather([dict(part) for part in parts], top, np.arange(1, top.n_nodes), problem.n_features)
-            reached = matcher.reached(TreeModel(top, weights), n_jobs)
-            parts += run(_tasks_of_level(tree, depth, _united(levels[depth], reached), levels, seed, trained))
+    return levels
+
+
+def _run(
+    problem: BlockProblem, solver: NodeSolver, tasks: list[_NodesTask], n_jobs: int | None, verbose: int
+) -> list[dict[str, Any]]:
+    train = partial(_train_task, problem, solver)
+    return run_tasks(train, tasks, n_jobs=n_jobs, description="training nodes", verbose=verbose, pieces=True)
+
+
+def _trained(parts: list[dict[str, Any]], tree: LabelTree, children: NDArray[np.int64], n_features: int) -> Trained:
     residuals = np.concatenate([part.pop("residuals") for part in parts])
-    return Trained(_gather(parts, tree, trained, problem.n_features), residuals, np.zeros(1, np.int64))
+    return Trained(_gather(parts, tree, children, n_features), residuals, np.zeros(1, np.int64))
 
 
 @dataclass(frozen=True)

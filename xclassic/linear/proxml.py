@@ -128,7 +128,7 @@ class ProXML(IndependentLabels):
             _train_task, (*compressed_arrays(rows), *compressed_arrays(columns), *statistics, float(self.bias)), options
         )
         tasks = [compressed_arrays(positives[:, a:b])[:2] for a, b in label_ranges(len(labels))]
-        parts = run_tasks(train, tasks, n_jobs=self.n_jobs, description="training", verbose=self.verbose)
+        parts = run_tasks(train, tasks, n_jobs=self.n_jobs, description="training", verbose=self.verbose, pieces=True)
         ends = np.cumsum(np.concatenate([np.zeros(1, np.int64), *(np.diff(part[0]) for part in parts)]))
         features, weights, biases, self.gaps_ = (
             np.concatenate([np.zeros(0, dtype), *(part[i] for part in parts)])

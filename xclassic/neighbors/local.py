@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,18 @@ class Learner:
             clusters.append(Cluster(members.astype(np.int32), own_map, own_map.images(X[members]).astype(np.float16)))
         return cls(scorers[filled], clusters)
 
+    def parts(self) -> tuple[NDArray[np.float32], list[Any]]:
+        """Return the arrays that the learner consists of, for `of_parts`."""
+        return self.scorers, [(c.rows, c.map.features, c.map.weights, c.vectors) for c in self.clusters]
+
+    @classmethod
+    def of_parts(cls, parts: tuple[NDArray[np.float32], list[Any]]) -> Learner:
+        scorers, clusters = parts
+        return cls(
+            scorers,
+            [Cluster(rows, FeatureMap(features, weights), vectors) for rows, features, weights, vectors in clusters],
+        )
+
     def find(
         self,
         X: Features,
@@ -143,13 +155,15 @@ class LocalEmbeddings(XMCClassifier):
         self.learners_ = []
         labeled = np.flatnonzero(np.diff(Y.indptr))
         if labeled.size:
-            self.learners_ = run_tasks(
-                self._trainer(self._prepare(X), Y, labeled),
+            learned = run_tasks(
+                partial(_parts_of_learner, self._trainer(self._prepare(X), Y, labeled)),
                 spawn_seeds(self.random_state, self.n_learners).tolist(),
                 n_jobs=self.n_jobs,
                 description="fitting",
                 verbose=self.verbose,
+                pieces=True,
             )
+            self.learners_ = [Learner.of_parts(parts) for parts in learned]
 
     def _renumber(self, ids: NDArray[np.int32], n_labels: int) -> None:
         if not self._verified:
@@ -235,6 +249,10 @@ class LocalEmbeddings(XMCClassifier):
             if not (np.isfinite(cluster.vectors).all() and np.isfinite(cluster.map.weights).all()):
                 raise ModelFileError("A vector of a training row, or a weight of a map, is not finite.")
         self._verified = True
+
+
+def _parts_of_learner(train: Callable[[int, StopByte], Learner], seed: int, stop: StopByte) -> Any:
+    return train(seed, stop).parts()
 
 
 def _joined(arrays: list[NDArray[Any]], none: NDArray[Any]) -> NDArray[Any]:

@@ -1,0 +1,207 @@
+"""Fits whose pieces are kept on disk: parts that run apart and are joined, and fits that go on after a failure."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any, TypeVar
+
+import joblib
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import clone
+
+from xclassic._kernels import blocks as kernels  # type: ignore[attr-defined]
+from xclassic._versions import versions_that_count
+from xclassic.base import XMCClassifier
+from xclassic.parallel import keeping
+from xclassic.storage.pieces import MissingPieces, PieceFolder, read_plan, remove_pieces
+from xclassic.validation.parameters import check_number
+
+Estimator = TypeVar("Estimator", bound=XMCClassifier)
+HOW_TO_RUN = ("n_jobs", "verbose")  # Parameters that say how to run, which no model depends on.
+
+
+def fit_shard(
+    estimator: XMCClassifier,
+    X: Any,
+    y: Any,
+    folder: str | PathLike[str],
+    *,
+    shard: int,
+    n_shards: int,
+    **fit_params: Any,
+) -> list[int]:
+    """Compute one of several parts of a fit, and keep its pieces in a folder.
+
+    The parts run in any order, on any machines that see the same folder, or whose folders are copied into one later.
+    `join_shards` makes the model of them, which is the one of a plain ``fit``, bit for bit. A part that was killed is
+    run again; what it had finished is not computed anew.
+
+    Parameters
+    ----------
+    estimator : XMCClassifier
+        Unfitted; it stays so. Its `random_state` is an int.
+    X, y
+        See ``fit``. All parts get the same data.
+    folder : str or path
+        Folder for the pieces.
+    shard : int
+        The part, from 1 to `n_shards`.
+    n_shards : int
+        Number of parts.
+    **fit_params
+        Passed to ``fit``.
+
+    Returns
+    -------
+    list of int
+        The parts that are not complete yet.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds pieces of other data, parameters, versions or instruction sets; if the fit has no pieces
+        that are independent of each other; or as ``fit`` does.
+    ModelFileError
+        If a file of the folder is damaged.
+
+    Notes
+    -----
+    What the pieces share is computed for each part again: the groups of label trees, the columns of a normalized `X`.
+    The pieces themselves are ranges of labels, nodes of label trees, trees of a forest, or learners of an ensemble.
+    """
+    check_number("n_shards", n_shards, minimum=1, integer=True)
+    check_number("shard", shard, minimum=1, maximum=n_shards, integer=True)
+    return _fit(clone(estimator), X, y, folder, n_shards, shard - 1, False, fit_params)
+
+
+def join_shards(estimator: Estimator, X: Any, y: Any, folder: str | PathLike[str], **fit_params: Any) -> Estimator:
+    """Fit an estimator from the pieces of `fit_shard`.
+
+    The pieces stay, so that a model which could not be saved is joined again.
+
+    Parameters
+    ----------
+    estimator : XMCClassifier
+        Unfitted, with the parameters of the parts.
+    X, y
+        The data of the parts.
+    folder : str or path
+        Folder with the pieces of all parts.
+    **fit_params
+        Passed to ``fit``.
+
+    Returns
+    -------
+    estimator
+
+    Raises
+    ------
+    ValueError
+        If parts are missing, which the message names, or the pieces are of another fit.
+    ModelFileError
+        If there are no pieces, or one is damaged.
+    """
+    n_shards = read_plan(folder).get("shards")
+    check_number("shards of the plan", n_shards, minimum=1, integer=True)
+    if missing := _fit(estimator, X, y, folder, n_shards, None, True, fit_params):
+        raise ValueError(
+            f"Shards {', '.join(map(str, missing))} of {n_shards} are not complete in {folder}; run them first."
+        )
+    return estimator
+
+
+def resume(estimator: Estimator, X: Any, y: Any, folder: str | PathLike[str], **fit_params: Any) -> Estimator:
+    """Fit an estimator, keeping its pieces in a folder, and go on from those that are there.
+
+    After a fit that was killed, the same call continues with what is missing. The model is that of a plain ``fit``, bit
+    for bit. The pieces are removed when the fit is complete.
+
+    Parameters
+    ----------
+    estimator : XMCClassifier
+        Its `random_state` is an int.
+    X, y
+        See ``fit``.
+    folder : str or path
+        Folder for the pieces.
+    **fit_params
+        Passed to ``fit``.
+
+    Returns
+    -------
+    estimator
+        Fitted.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds pieces of another fit, or as ``fit`` does.
+    ModelFileError
+        If a piece is damaged.
+    """
+    _fit(estimator, X, y, folder, 1, None, False, fit_params)
+    remove_pieces(folder)
+    return estimator
+
+
+def _fit(
+    estimator: XMCClassifier,
+    X: Any,
+    y: Any,
+    folder: str | PathLike[str],
+    n_shards: int,
+    shard: int | None,
+    joins: bool,
+    fit_params: dict[str, Any],
+) -> list[int]:
+    """Fit under a keeper of pieces; return the shards that are missing, in which case the estimator is unfitted."""
+    keeper = PieceFolder(folder, _plan(estimator, X, y, fit_params), n_shards, shard, joins)
+    try:
+        with keeping(keeper):
+            estimator.fit(X, y, **fit_params)
+    except MissingPieces as error:
+        return error.shards
+    if shard is not None and not keeper.n_calls:
+        remove_pieces(folder)
+        raise ValueError(
+            f"A fit of {type(estimator).__name__} has no pieces that are independent of each other; fit it as a whole."
+        )
+    return []
+
+
+def _plan(estimator: XMCClassifier, X: Any, y: Any, fit_params: dict[str, Any]) -> dict[str, Any]:
+    """Return what the pieces of a fit depend on."""
+    parameters = {name: value for name, value in estimator.get_params(deep=False).items() if name not in HOW_TO_RUN}
+    seed = parameters.get("random_state", 0)
+    if not isinstance(seed, (int, np.integer)):
+        raise ValueError(
+            f"random_state is {seed!r}, but pieces of one model that are made apart share their seed; pass an int."
+        )
+    return {
+        "estimator": type(estimator).__name__,
+        "data": _digest([_content(value) for value in (X, y, *(fit_params[name] for name in sorted(fit_params)))]),
+        "fit parameters": sorted(fit_params),
+        "instruction set": kernels.simd_level(),
+        **{f"version of {name}": version for name, version in versions_that_count().items()},
+        **{f"parameter {name}": _shown(value) for name, value in parameters.items()},
+    }
+
+
+def _content(value: Any) -> Any:
+    """Return what a matrix holds, without what it remembers of itself."""
+    if issparse(value):
+        compressed = value if value.format in ("csr", "csc") else value.tocsr()
+        return [compressed.format, value.shape, compressed.indptr, compressed.indices, compressed.data]
+    return value
+
+
+def _digest(value: Any) -> str:
+    return str(joblib.hash(value, hash_name="sha1", coerce_mmap=True))
+
+
+def _shown(value: Any) -> Any:
+    """Return a parameter as JSON can hold it."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if value is None or isinstance(value, (bool, int, float, str)) else _digest(value)
