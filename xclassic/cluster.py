@@ -217,7 +217,7 @@ class _Pickler(pickle.Pickler):
         array = np.asarray(obj) if obj.flags.f_contiguous else np.ascontiguousarray(obj)
         in_rows = array if array.flags.c_contiguous else array.T
         key = hashlib.blake2b(f"{array.dtype.str}{array.shape}{in_rows is array}".encode(), digest_size=16)
-        key.update(in_rows.reshape(-1).view(np.uint8))
+        key.update(in_rows.reshape(-1).view(np.uint8).data)
         self._found[key.hexdigest()] = array
         return key.hexdigest()
 

@@ -1,4 +1,3 @@
-from .clusters import predict_partitions as predict_partitions
 from .clusters import use_cluster as use_cluster
 from .pieces import fit_shard as fit_shard
 from .pieces import join_shards as join_shards

@@ -102,8 +102,7 @@ def join_shards(estimator: Estimator, X: Any, y: Any, folder: str | PathLike[str
     ModelFileError
         If there are no pieces, or one is damaged.
     """
-    n_shards = read_plan(folder).get("shards")
-    check_number("shards of the plan", n_shards, minimum=1, integer=True)
+    n_shards = read_plan(folder).get("shards", 1)
     if missing := _fit(estimator, X, y, folder, n_shards, None, True, fit_params):
         raise ValueError(
             f"Shards {', '.join(map(str, missing))} of {n_shards} are not complete in {folder}; run them first."

@@ -168,14 +168,14 @@ def write_piece(path: str | os.PathLike[str], result: Any) -> None:
     arrays: dict[str, list[NDArray[Any]]] = {}
     sizes: dict[str, int] = {}
     structure = _described(result, arrays, sizes)
-    members = {
+    members: dict[str, Any] = {
         dtype: np.concatenate([array.ravel() for array in parts]) if parts else np.zeros(0, dtype)
         for dtype, parts in arrays.items()
     }
-    text = np.frombuffer(json.dumps(structure).encode(), np.uint8)
+    members[STRUCTURE] = np.frombuffer(json.dumps(structure).encode(), np.uint8)
     draft = Path(f"{path}.{secrets.token_hex(8)}")
     try:
-        _write(draft, lambda stream: np.savez(stream, **{STRUCTURE: text}, **members))
+        _write(draft, lambda stream: np.savez(stream, **members))
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
