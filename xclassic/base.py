@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xclassic.changing import ChangingLabels
 from xclassic.parallel import RUNNING, StopByte, run_tasks
-from xclassic.rows import rows_in_range, unit_rows, warn_of_scale
+from xclassic.rows import ScaledRows, TrainingRows, rows_in_range, unit_rows, warn_of_scale
 from xclassic.shared_docs import complete
 from xclassic.storage.arrays import stored_count
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
@@ -25,6 +25,7 @@ from xclassic.topk import TopK
 from xclassic.validation.features import Features, check_features, refuse_text
 from xclassic.validation.labels import TargetKind, check_target, truth_matrix
 from xclassic.validation.parameters import check_common, check_k, check_n_jobs, check_number
+from xclassic.validation.pieces import first_not_finite, is_mapped
 from xclassic.validation.relevance import check_relevance
 from xclassic.validation.restrictions import Restriction, check_restrictions
 
@@ -134,6 +135,10 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
     def _prepare(self, X: Features) -> Features:
         """Return checked rows as the models see them; only for methods with the parameter `normalize`."""
         return unit_rows(X) if self.normalize else rows_in_range(X)
+
+    def _rows_to_fit(self, X: Features) -> TrainingRows:
+        """Return what `_prepare` returns; rows of a map stay there, for trainers that read them piece by piece."""
+        return ScaledRows.of(X, normalize=self.normalize) if is_mapped(X) else self._prepare(X)
 
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
         raise NotImplementedError
@@ -246,7 +251,7 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
     def _refuse_overflow(self, X: Features) -> None:
         """Raise if the fitted model cannot be used, or read from a folder."""
         for name, array in self._fitted_arrays().items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
+            if array.dtype.kind == "f" and first_not_finite(array) is not None:
                 large = _large_numbers(self, X) or "numbers that outgrew float32"
                 raise ValueError(f"The fit ended with {name} that are not all finite, because of {large}. {SCALE}")
 

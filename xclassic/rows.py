@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 from sklearn.utils.extmath import row_norms
 
-from xclassic._kernels.arguments import FeatureRows
+from xclassic._kernels.arguments import FeatureRows, MappedRows
 from xclassic.validation.features import Features
+from xclassic.validation.pieces import is_mapped, pieces_of, row_pieces, rows_of
 
 # Squares of the entries of shorter rows vanish in float32, those of longer ones overflow.
 SHORTEST, LONGEST = 1e-15, 1e18
@@ -37,8 +39,7 @@ def unit_rows(X: Features) -> Features:
         return X
     if isinstance(X, np.ndarray):
         return X / norms[:, None]
-    values = X.data / np.repeat(norms, np.diff(X.indptr))
-    return csr_array((values, X.indices, X.indptr), shape=X.shape)
+    return _divided(X, norms)
 
 
 def rows_in_range(X: Features) -> Features:
@@ -49,7 +50,12 @@ def rows_in_range(X: Features) -> Features:
     ValueError
         If they are not.
     """
-    lengths = row_lengths(X)
+    check_range(row_lengths(X))
+    return X
+
+
+def check_range(lengths: NDArray[np.float64]) -> None:
+    """Raise ValueError if products of rows of these lengths are beyond the range of float32."""
     extreme = (lengths > LONGEST) | ((lengths < SHORTEST) & (lengths > 0))
     if extreme.any():
         row = int(extreme.argmax())
@@ -58,7 +64,6 @@ def rows_in_range(X: Features) -> Features:
             f"{SHORTEST:g} to {LONGEST:g} are possible. Scale the features, for instance with "
             "sklearn.preprocessing.MaxAbsScaler, or set normalize=True."
         )
-    return X
 
 
 def warn_of_scale(X: Features) -> None:
@@ -76,8 +81,83 @@ def warn_of_scale(X: Features) -> None:
 
 def row_lengths(X: Features) -> NDArray[np.float64]:
     """Return the length of each row."""
-    _, norms, exponents = _measured(X)
-    return np.ldexp(norms.astype(np.float64), exponents)
+    parts = pieces_of(X) if is_mapped(X) else (X,)
+    measured = [_measured(part)[1:] for part in parts]
+    lengths = [np.ldexp(norms.astype(np.float64), exponents) for norms, exponents in measured]
+    return np.concatenate([np.zeros(0), *lengths])
+
+
+class ScaledRows(NamedTuple):
+    """The rows of a map as a fit sees them: of unit length, or as they are. They are scaled when they are read.
+
+    Attributes
+    ----------
+    matrix : csr_array of float32, shape (n_rows, n_features)
+        What is mapped.
+    lengths : ndarray of float32, shape (n_rows,), or None
+        What values are divided by, after `exponents`; None for 1.
+    exponents : ndarray of int32, shape (n_rows,), or None
+        Powers of two that are taken out of the values first; None for none.
+    """
+
+    matrix: csr_array
+    lengths: NDArray[np.float32] | None
+    exponents: NDArray[np.int32] | None
+
+    @classmethod
+    def of(cls, X: csr_array, *, normalize: bool) -> ScaledRows:
+        """Return the rows that `unit_rows` or `rows_in_range` would return."""
+        if not normalize:
+            check_range(row_lengths(X))
+            return cls(X, None, None)
+        measured = [_measured(piece)[1:] for piece in pieces_of(X)]
+        norms, exponents = (np.concatenate(arrays) for arrays in zip(*measured, strict=True))
+        norms[norms == 0] = 1
+        unit = (np.abs(norms - 1) < 1e-6).all()
+        return cls(X, None if unit else norms, exponents if exponents.any() else None)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of rows and features."""
+        shape: tuple[int, int] = self.matrix.shape
+        return shape
+
+    def rows(self, first: int, end: int) -> csr_array:
+        """Return consecutive rows in memory."""
+        rows = rows_of(self.matrix, first, end)
+        if self.exponents is not None:
+            rows = _times_powers_of_two(rows, -self.exponents[first:end])
+        return rows if self.lengths is None else _divided(rows, self.lengths[first:end])
+
+    def pieces(self) -> Iterator[csr_array]:
+        """Yield all rows, some at a time."""
+        for first, end in row_pieces(self.matrix.indptr):
+            yield self.rows(first, end)
+
+    def for_kernels(
+        self, *, numbers: NDArray[np.int32] | None = None, n_features: int | None = None, bias: float = 0.0
+    ) -> MappedRows:
+        """Return the rows as kernels read them, with other numbers for some of the features if they are given."""
+        matrix = self.matrix
+        return MappedRows(
+            matrix.indptr.astype(np.int64, copy=False),
+            matrix.indices,
+            matrix.data,
+            numbers=numbers,
+            lengths=self.lengths,
+            exponents=self.exponents,
+            n_rows=matrix.shape[0],
+            n_features=matrix.shape[1] if n_features is None else n_features,
+            bias=bias,
+        )
+
+
+TrainingRows: TypeAlias = Features | ScaledRows
+
+
+def _divided(X: csr_array, lengths: NDArray[np.float32]) -> csr_array:
+    values = X.data / np.repeat(lengths, np.diff(X.indptr))
+    return csr_array((values, X.indices, X.indptr), shape=X.shape)
 
 
 def _measured(X: Features) -> tuple[Features, NDArray[np.float32], NDArray[np.int32]]:

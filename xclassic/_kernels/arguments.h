@@ -28,7 +28,21 @@ constexpr float CLIP = 1e-4f;
 enum ValueType : int32_t { FLOAT32, FLOAT16, INT8, N_VALUE_TYPES };
 constexpr const char* VALUE_TYPE_NAMES[N_VALUE_TYPES] = {"float32", "float16", "int8"};
 
-// Feature rows. Sparse rows are CSR; dense rows have indices == nullptr and values of shape (n, d).
+// How rows that stay where a file holds them become those of a problem: other numbers of rows and features, and values divided by the
+// length of their row. A thread has a reader of its own, which keeps the row read last.
+struct RowReader {
+    const int32_t* ids = nullptr;  // (n,) the stored row behind each row, or nullptr for the same
+    const int32_t* numbers = nullptr;  // (n_features,) the number of each stored feature, or nullptr for the same
+    int64_t n_features = 0;  // stored features
+    const float* lengths = nullptr;  // (stored rows,) what values are divided by, or nullptr for 1
+    const int32_t* exponents = nullptr;  // (stored rows,) powers of two that are taken out of values first, or nullptr for none
+    int32_t* indices = nullptr;  // (longest row,) the row read last, as are the next two
+    float* values = nullptr;  // (longest row,)
+    int64_t last = -1;
+};
+
+// Feature rows. Sparse rows are CSR; dense rows have indices == nullptr and values of shape (n, d). Rows with a reader hold what is
+// stored; entries.h reads them.
 struct Rows {
     const int64_t* indptr = nullptr;
     const int32_t* indices = nullptr;
@@ -36,6 +50,7 @@ struct Rows {
     int64_t n = 0;  // rows
     int64_t d = 0;  // features, without the constant one
     float bias = 0;  // value of the constant feature that every row carries; 0 means no such feature
+    RowReader* reader = nullptr;  // of sparse rows
 };
 
 // Linear models as chunks of labels; see BlockWeights in blocks/weights.py for the layout.

@@ -13,6 +13,16 @@ cdef extern from "arguments.h" namespace "xclassic" nogil:
     const char* const* PATH_SCORE_NAMES
     const char* const* VALUE_TYPE_NAMES
 
+    cdef struct RowReader:
+        const int32_t* ids
+        const int32_t* numbers
+        int64_t n_features
+        const float* lengths
+        const int32_t* exponents
+        int32_t* indices
+        float* values
+        int64_t last
+
     cdef struct Rows:
         const int64_t* indptr
         const int32_t* indices
@@ -20,6 +30,7 @@ cdef extern from "arguments.h" namespace "xclassic" nogil:
         int64_t n
         int64_t d
         float bias
+        RowReader* reader
 
     cdef struct Chunks:
         int64_t n_chunks
@@ -65,7 +76,18 @@ cdef inline const Number* start(const Number[::1] array) noexcept:
 
 cdef class FeatureRows:
     cdef Rows rows
+    cdef RowReader reader
+    cdef object buffers
     cdef readonly object indptr, indices, values
+
+
+cdef class MappedRows:
+    cdef readonly object indptr, indices, values, numbers, lengths, exponents
+    cdef readonly int64_t n_rows, n_features, longest
+    cdef readonly float bias
+
+
+cdef FeatureRows opened(rows)
 
 
 cdef class StoredWeights:

@@ -29,6 +29,30 @@ class FeatureRows:
     @property
     def bias(self) -> float: ...
 
+class MappedRows:
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: NDArray[np.float32]
+    numbers: NDArray[np.int32] | None
+    lengths: NDArray[np.float32] | None
+    exponents: NDArray[np.int32] | None
+    n_rows: int
+    n_features: int
+    bias: float
+    def __init__(
+        self,
+        indptr: NDArray[np.int64],  # (n_rows + 1,)
+        indices: NDArray[np.int32],  # (nnz,)
+        values: NDArray[np.float32],  # (nnz,)
+        *,
+        numbers: NDArray[np.int32] | None,  # (n_stored_features,)
+        lengths: NDArray[np.float32] | None,  # (n_rows,)
+        exponents: NDArray[np.int32] | None,  # (n_rows,)
+        n_rows: int,
+        n_features: int,
+        bias: float = 0,
+    ) -> None: ...
+
 class StoredWeights:
     widest: int
     def __init__(

@@ -61,6 +61,55 @@ def _make_rows(indptr, indices, values, n_rows, n_features, bias):
     return FeatureRows(indptr, indices, values, n_rows=n_rows, n_features=n_features, bias=bias)
 
 
+cdef class MappedRows:
+    """The rows of a CSR matrix that kernels read where it lies, row by row, instead of a copy made for a problem.
+
+    ``numbers`` holds the number that each feature of the matrix has in the problem, or is None for the same;
+    ``lengths`` and ``exponents`` are None, or say what the values of each row are divided by: first by a power of two.
+    """
+
+    def __init__(
+        self, indptr, indices, values, *, numbers, lengths, exponents, int64_t n_rows, int64_t n_features, float bias=0
+    ):
+        self.indptr, self.indices, self.values = indptr, indices, values
+        self.numbers, self.lengths, self.exponents = numbers, lengths, exponents
+        self.n_rows, self.n_features, self.bias = n_rows, n_features, bias
+        self.longest = np.diff(indptr).max(initial=0)
+
+    def __reduce__(self):
+        arrays = (self.indptr, self.indices, self.values, self.numbers, self.lengths, self.exponents)
+        return _make_mapped, (*arrays, self.n_rows, self.n_features, self.bias)
+
+
+def _make_mapped(indptr, indices, values, numbers, lengths, exponents, n_rows, n_features, bias):
+    return MappedRows(
+        indptr, indices, values, numbers=numbers, lengths=lengths, exponents=exponents, n_rows=n_rows,
+        n_features=n_features, bias=bias,
+    )
+
+
+cdef FeatureRows opened(rows):
+    """Return rows as one thread reads them: mapped ones with a reader of its own, and others as they are."""
+    if isinstance(rows, FeatureRows):
+        return rows
+    cdef MappedRows mapped = rows
+    cdef const int32_t[::1] numbers = mapped.numbers, exponents = mapped.exponents
+    cdef const float[::1] lengths = mapped.lengths
+    cdef int64_t n_stored = mapped.n_features if numbers is None else numbers.shape[0]
+    cdef FeatureRows own = FeatureRows(
+        mapped.indptr, mapped.indices, mapped.values, n_rows=mapped.n_rows, n_features=n_stored, bias=mapped.bias
+    )
+    own.buffers = mapped, np.empty(mapped.longest + 1, np.int32), np.empty(mapped.longest + 1, np.float32)
+    cdef int32_t[::1] features = own.buffers[1]
+    cdef float[::1] values = own.buffers[2]
+    own.reader = RowReader(
+        NULL, start(numbers), n_stored, start(lengths), start(exponents), &features[0], &values[0], -1
+    )
+    own.rows.d = mapped.n_features
+    own.rows.reader = &own.reader
+    return own
+
+
 cdef class StoredWeights:
     """The arrays of a ``BlockWeights`` as the kernels read them. It keeps them alive."""
 

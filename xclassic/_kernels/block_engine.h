@@ -32,10 +32,11 @@ template <int N, bool SOFT = false>
 XC_FN F<N> margins(const Rows& rows, const float* W, int64_t i, float l1 = 0) {
     F<N> a = load<N>(W + rows.d * N) * rows.bias, b = {}, c = {}, e = {};
     if (rows.indices) {
-        const int32_t* index = rows.indices;
-        const float* x = rows.values;
-        int64_t p = rows.indptr[i];
-        const int64_t end = rows.indptr[i + 1];
+        const Entries row = entries_of(rows, i);
+        const int32_t* index = row.indices;
+        const float* x = row.values;
+        int64_t p = 0;
+        const int64_t end = row.n;
         for (int64_t q = p; q < end; q++) XC_CHECK(index[q] >= 0 && index[q] < rows.d);
 #define XC_SPARSE(p) weights<N, SOFT>(W + int64_t{index[p]} * N, l1)
         XC_DOT(XC_SPARSE)
@@ -59,9 +60,10 @@ XC_FN void add_row(const Rows& rows, float* W, int64_t i, F<N> step) {
         const float* x = rows.values + i * rows.d;
         for (int64_t f = 0; f < rows.d; f++) store<N>(W + f * N, load<N>(W + f * N) + x[f] * step);
     } else {
-        for (int64_t p = rows.indptr[i]; p < rows.indptr[i + 1]; p++) {
-            float* w = W + int64_t{rows.indices[p]} * N;
-            store<N>(w, load<N>(w) + rows.values[p] * step);
+        const Entries row = entries_of(rows, i);
+        for (int64_t p = 0; p < row.n; p++) {
+            float* w = W + int64_t{row.indices[p]} * N;
+            store<N>(w, load<N>(w) + row.values[p] * step);
         }
     }
     float* w = W + rows.d * N;
@@ -74,7 +76,7 @@ XC_FN void prefetch_row(const Rows& rows, int64_t i) {
         __builtin_prefetch(rows.values + i * rows.d);
         return;
     }
-    const int64_t p = rows.indptr[i];
+    const int64_t p = rows.indptr[rows.reader && rows.reader->ids ? rows.reader->ids[i] : i];
     __builtin_prefetch(rows.indices + p);
     __builtin_prefetch(rows.indices + p + 16);
     __builtin_prefetch(rows.values + p);

@@ -3,6 +3,7 @@
 // Compiler-made function clones would hide which one runs and could not be forced in a test; a table can. Functions of a level
 // call only each other, so that no code built for a wide instruction set can end up shared with a narrow one.
 #include "block_types.h"
+#include "entries.h"
 
 #include <cmath>
 #include <cstdio>

@@ -1,7 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from xclassic._kernels.arguments import FeatureRows, StoredWeights
+from xclassic._kernels.arguments import FeatureRows, MappedRows, StoredWeights
 
 class Cells:
     features: list[NDArray[np.int32]]  # of each block, ascending
@@ -13,7 +13,7 @@ def simd_level() -> str: ...
 def use_simd_level(name: str) -> None: ...
 def lane_width(n_labels: int) -> int: ...
 def train_labels(
-    rows: FeatureRows,
+    rows: FeatureRows | MappedRows,
     *,
     square_norms: NDArray[np.float32],  # (n_rows,)
     reading_order: NDArray[np.int32] | None,  # (n_rows,)
@@ -34,7 +34,7 @@ def train_labels(
     stop: NDArray[np.uint8],  # (1,)
 ) -> tuple[Cells, NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]: ...
 def ridge_labels(
-    rows: FeatureRows,
+    rows: FeatureRows | MappedRows,
     *,
     diagonal: NDArray[np.float32],  # (n_features + 1,)
     feature_of: NDArray[np.int32],  # (n_features,)

@@ -10,7 +10,7 @@ import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from xclassic._kernels.arguments cimport BestLabels, FeatureRows, StoredWeights, c_lanes, c_small_batch, start
+from xclassic._kernels.arguments cimport BestLabels, FeatureRows, StoredWeights, c_lanes, c_small_batch, opened, start
 
 
 cdef int _level = 0
@@ -97,7 +97,7 @@ def lane_width(int64_t n_labels):
 
 
 def train_labels(
-    FeatureRows rows, *, const float[::1] square_norms, const int32_t[::1] reading_order,
+    rows, *, const float[::1] square_norms, const int32_t[::1] reading_order,
     const int32_t[::1] feature_of, const float[::1] row_weights, const int64_t[::1] label_ptr,
     const int32_t[::1] label_rows, const float[::1] label_shares, const float[::1] positive_costs,
     const float[::1] negative_costs, int width, int loss, float l1, float eps, int max_passes, double prune,
@@ -109,10 +109,11 @@ def train_labels(
     place of ``label_shares``, or all. Returns (cells, bias weights, gaps,
     counts); see ``TrainTask`` for the arguments and the counts.
     """
-    cdef int64_t n = rows.rows.n, d = rows.rows.d, n_labels = label_ptr.shape[0] - 1, first, p
+    cdef FeatureRows own = opened(rows)
+    cdef int64_t n = own.rows.n, d = own.rows.d, n_labels = label_ptr.shape[0] - 1, first, p
     cdef int lane, used
     cdef TrainTask task
-    cdef float bias = rows.rows.bias
+    cdef float bias = own.rows.bias
     cdef float[::1] W = _aligned((d + 1) * width), alpha = _aligned(n * width)
     cdef float[::1] spare = _aligned(spare_size(d, width)), pair_costs
     cdef uint16_t[::1] targets = np.empty(n, np.uint16), active = np.empty(n, np.uint16)
@@ -125,7 +126,7 @@ def train_labels(
     all_gaps = np.zeros(n_labels)
     all_counts = np.zeros(N_COUNTS, np.int64)
 
-    task.rows = rows.rows
+    task.rows = own.rows
     task.square_norms = start(square_norms)
     task.row_weights = start(row_weights)
     task.reading_order = start(reading_order)
@@ -178,7 +179,7 @@ def train_labels(
 
 
 def ridge_labels(
-    FeatureRows rows, *, const float[::1] diagonal, const int32_t[::1] feature_of, const int64_t[::1] label_ptr,
+    rows, *, const float[::1] diagonal, const int32_t[::1] feature_of, const int64_t[::1] label_ptr,
     const int32_t[::1] label_rows, const float[::1] target_values, float ridge, int width, float tolerance,
     int max_sweeps, double prune, const uint8_t[::1] stop,
 ):
@@ -186,11 +187,12 @@ def ridge_labels(
 
     Returns (cells, bias weights, relative residuals, sweeps).
     """
-    cdef int64_t d = rows.rows.d, n_labels = label_ptr.shape[0] - 1, size = (d + 1) * width
+    cdef FeatureRows own = opened(rows)
+    cdef int64_t d = own.rows.d, n_labels = label_ptr.shape[0] - 1, size = (d + 1) * width
     cdef int64_t first, sweeps = 0
     cdef int lane, used
     cdef RidgeTask task
-    cdef float bias = rows.rows.bias
+    cdef float bias = own.rows.bias
     scratch = _aligned(4 * size)
     cdef float[::1] W = scratch[:size], residual = scratch[size:2 * size]
     cdef float[::1] direction = scratch[2 * size:3 * size], product = scratch[3 * size:]
@@ -202,7 +204,7 @@ def ridge_labels(
     bias_weights = np.zeros(n_labels, np.float32)
     all_residuals = np.zeros(n_labels)
 
-    task.rows = rows.rows
+    task.rows = own.rows
     task.diagonal = &diagonal[0]
     task.ridge = ridge
     task.width = width

@@ -1,10 +1,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from xclassic._kernels.arguments import FeatureRows
+from xclassic._kernels.arguments import FeatureRows, MappedRows
 
 def label_vectors(
-    rows: FeatureRows,
+    rows: FeatureRows | MappedRows,
     *,
     label_ptr: NDArray[np.int64],  # (n_labels + 1,)
     label_rows: NDArray[np.int32],  # (nnz,)

@@ -8,7 +8,7 @@ import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libcpp.vector cimport vector
 
-from xclassic._kernels.arguments cimport FeatureRows, Rows, check_lists, copied, start
+from xclassic._kernels.arguments cimport FeatureRows, Rows, check_lists, copied, opened, start
 from xclassic._kernels.blocks cimport Level, current_level
 
 
@@ -50,14 +50,15 @@ cdef extern from "label_vectors.h" namespace "xclassic" nogil:
 
 
 def label_vectors(
-    FeatureRows rows, *, const int64_t[::1] label_ptr, const int32_t[::1] label_rows, const float[::1] weights,
+    rows, *, const int64_t[::1] label_ptr, const int32_t[::1] label_rows, const float[::1] weights,
     int64_t max_entries, const uint8_t[::1] stop,
 ):
     """Sum the rows of labels; see ``LabelVectorsTask``. Returns (number of entries per label, indices, values)."""
+    cdef FeatureRows own = opened(rows)
     cdef LabelVectorsTask task
     cdef LabelVectors out
-    check_lists(label_ptr, label_rows, rows.rows.n)
-    task.rows = rows.rows
+    check_lists(label_ptr, label_rows, own.rows.n)
+    task.rows = own.rows
     task.n_labels = label_ptr.shape[0] - 1
     task.label_ptr = &label_ptr[0]
     task.label_rows = start(label_rows)

@@ -32,9 +32,10 @@ inline void sum_label_rows(const LabelVectorsTask& task, LabelVectors& out) {
         seen.clear();
         for (int64_t q = task.label_ptr[label]; q < task.label_ptr[label + 1]; q++) {
             const int64_t i = task.label_rows[q];
-            for (int64_t p = rows.indptr[i]; p < rows.indptr[i + 1]; p++) {
-                sum[rows.indices[p]] += task.weights[q] * rows.values[p];
-                seen.add(rows.indices[p]);
+            const Entries row = entries_of(rows, i);
+            for (int64_t p = 0; p < row.n; p++) {
+                sum[row.indices[p]] += task.weights[q] * row.values[p];
+                seen.add(row.indices[p]);
             }
         }
         seen.each([&](int64_t f) {

@@ -200,7 +200,10 @@ class NodeTrainer {
         std::fill(diagonal, diagonal + part_.rows.d, task_.cost);
         diagonal[part_.rows.d] = task_.cost + static_cast<float>(n_) * part_.rows.bias * part_.rows.bias;
         if (part_.rows.indices) {
-            for (int64_t p = 0; p < part_.rows.indptr[n_]; p++) diagonal[part_.rows.indices[p]] += part_.rows.values[p] * part_.rows.values[p];
+            for (int64_t i = 0; i < n_; i++) {
+                const Entries row = entries_of(part_.rows, i);
+                for (int64_t p = 0; p < row.n; p++) diagonal[row.indices[p]] += row.values[p] * row.values[p];
+            }
         } else {
             for (int64_t p = 0; p < n_ * part_.rows.d; p++) diagonal[p % part_.rows.d] += part_.rows.values[p] * part_.rows.values[p];
         }

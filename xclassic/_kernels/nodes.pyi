@@ -3,10 +3,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xclassic._kernels.arguments import FeatureRows
+from xclassic._kernels.arguments import FeatureRows, MappedRows
 
 def train_nodes(
-    rows: FeatureRows,
+    rows: FeatureRows | MappedRows,
     *,
     square_norms: NDArray[np.float32],  # (n_rows,)
     feature_of: NDArray[np.int32],  # (n_used_features,)

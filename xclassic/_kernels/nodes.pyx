@@ -8,7 +8,7 @@ import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
-from xclassic._kernels.arguments cimport FeatureRows, Rows, copied, start
+from xclassic._kernels.arguments cimport FeatureRows, Rows, copied, opened, start
 from xclassic._kernels.blocks cimport Level, current_level
 
 
@@ -50,16 +50,17 @@ cdef extern from "nodes.h" namespace "xclassic" nogil:
 
 
 def train_nodes(
-    FeatureRows rows, *, const float[::1] square_norms, const int32_t[::1] feature_of, int64_t n_features,
+    rows, *, const float[::1] square_norms, const int32_t[::1] feature_of, int64_t n_features,
     const int64_t[::1] row_ptr, const int32_t[::1] node_rows, const float[::1] row_mass, const int64_t[::1] child_ptr,
     const int64_t[::1] positive_ptr, const int32_t[::1] positives, const float[::1] positive_mass,
     const uint64_t[::1] seeds, int loss, float cost, float eps, int max_passes, float prune, const uint8_t[::1] stop,
 ):
     """Train the children of some nodes; see ``NodeTask``. Returns the members of ``ChunkParts`` as a dict of arrays."""
+    cdef FeatureRows own = opened(rows)
     cdef NodeTask task
     cdef ChunkParts parts
     cdef NodeTrainer* trainer
-    task.rows = rows.rows
+    task.rows = own.rows
     task.square_norms = &square_norms[0]
     task.feature_of = start(feature_of)
     task.n_features = n_features

@@ -1,6 +1,7 @@
 // Some rows of a matrix, cut out with only the features that occur in them.
 #pragma once
 #include "block_types.h"
+#include "entries.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -62,6 +63,9 @@ class RankedSet {
 };
 
 // Some rows of a matrix. The memory is reused from one cut to the next.
+//
+// Rows that have a reader are copied too, which is faster, up to 16 bytes for each row and feature of the matrix; a larger part is
+// read where it is. Features have the same numbers either way, and so what is made of the rows has the same bits.
 class SubMatrix {
   public:
     explicit SubMatrix(const Rows& all) : all_(all), number_(all.indices ? all.d : 0, -1) {}
@@ -71,13 +75,20 @@ class SubMatrix {
 
     // Cuts out n rows. `copies` is the room for repeated rows, as a multiple of n.
     void cut(const int32_t* ids, int64_t n, int copies) {
-        if (all_.indices) cut_sparse(ids, n, copies);
-        else cut_dense(ids, n, copies);
+        if (!all_.indices) return cut_dense(ids, n, copies);
+        if (all_.reader) all_.reader->last = -1;  // A view has used the same memory since.
+        const int64_t nnz = (1 + copies) * count_entries(ids, n);
+        if (all_.reader && nnz > 2 * (all_.n + all_.reader->n_features)) view(ids, n, copies);
+        else cut_sparse(ids, n, copies, nnz);
     }
 
     // Appends a copy of row i.
     void repeat(int64_t i) {
         const int64_t n = rows.n++;
+        if (rows.reader) {
+            ids_.get(0)[n] = ids_.get(0)[i];
+            return;
+        }
         float* values = values_.get(0);
         if (!rows.indices) {
             std::memcpy(values + n * rows.d, values + i * rows.d, sizeof(float) * rows.d);
@@ -91,31 +102,54 @@ class SubMatrix {
     }
 
   private:
-    // Features are numbered in order of occurrence, so that frequent ones get small numbers and lie together.
-    void cut_sparse(const int32_t* ids, int64_t n, int copies) {
+    int64_t count_entries(const int32_t* ids, int64_t n) const {
         int64_t nnz = 0;
         for (int64_t i = 0; i < n; i++) nnz += all_.indptr[ids[i] + 1] - all_.indptr[ids[i]];
+        return nnz;
+    }
+
+    void view(const int32_t* ids, int64_t n, int copies) {
+        int32_t* stored = ids_.get((1 + copies) * n);
+        std::memcpy(stored, ids, sizeof(int32_t) * n);
+        stored_number_.assign(all_.reader->n_features, -1);
+        features.clear();
+        for (int64_t i = 0; i < n; i++) {
+            for (int64_t p = all_.indptr[ids[i]]; p < all_.indptr[ids[i] + 1]; p++) {
+                int32_t& number = stored_number_[all_.indices[p]];
+                if (number >= 0) continue;
+                number = static_cast<int32_t>(features.size());
+                features.push_back(all_.reader->numbers[all_.indices[p]]);
+            }
+        }
+        reader_ = *all_.reader;
+        reader_.ids = stored;
+        reader_.numbers = stored_number_.data();
+        rows = {all_.indptr, all_.indices, all_.values, n, static_cast<int64_t>(features.size()), all_.bias, &reader_};
+    }
+
+    // Features are numbered in order of occurrence, so that frequent ones get small numbers and lie together.
+    void cut_sparse(const int32_t* ids, int64_t n, int copies, int64_t room) {
         int64_t* indptr = indptr_.get((1 + copies) * n + 1);
-        int32_t* indices = indices_.get((1 + copies) * nnz + 1);
-        float* values = values_.get((1 + copies) * nnz + 1);
+        int32_t* indices = indices_.get(room + 1);
+        float* values = values_.get(room + 1);
         features.clear();
         indptr[0] = 0;
         int64_t q = 0;
         for (int64_t i = 0; i < n; i++) {
-            const int64_t end = all_.indptr[ids[i] + 1];
-            for (int64_t p = all_.indptr[ids[i]]; p < end; p++, q++) {
-                int32_t& number = number_[all_.indices[p]];
+            const Entries row = entries_of(all_, ids[i]);
+            for (int64_t p = 0; p < row.n; p++, q++) {
+                int32_t& number = number_[row.indices[p]];
                 if (number < 0) {
                     number = static_cast<int32_t>(features.size());
-                    features.push_back(all_.indices[p]);
+                    features.push_back(row.indices[p]);
                 }
                 indices[q] = number;
-                values[q] = all_.values[p];
+                values[q] = row.values[p];
             }
             indptr[i + 1] = q;
         }
         for (int32_t f : features) number_[f] = -1;
-        rows = {indptr, indices, values, n, static_cast<int64_t>(features.size()), all_.bias};
+        rows = {indptr, indices, values, n, static_cast<int64_t>(features.size()), all_.bias, nullptr};
     }
 
     void cut_dense(const int32_t* ids, int64_t n, int copies) {
@@ -124,11 +158,14 @@ class SubMatrix {
             std::memcpy(values + i * all_.d, all_.values + int64_t{ids[i]} * all_.d, sizeof(float) * all_.d);
         features.resize(all_.d);
         for (int64_t f = 0; f < all_.d; f++) features[f] = static_cast<int32_t>(f);
-        rows = {nullptr, nullptr, values, n, all_.d, all_.bias};
+        rows = {nullptr, nullptr, values, n, all_.d, all_.bias, nullptr};
     }
 
     const Rows& all_;
     std::vector<int32_t> number_;  // number of each feature in the cut; -1 if it does not occur
+    std::vector<int32_t> stored_number_;  // the same for stored features, in a view
+    RowReader reader_;  // of a view
+    Scratch<int32_t> ids_;  // stored rows of a view
     Scratch<int64_t> indptr_;
     Scratch<int32_t> indices_;
     Scratch<float> values_;

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 from sklearn.utils.extmath import row_norms
 
-from xclassic._kernels.arguments import LANES
-from xclassic.rows import kernel_rows
-from xclassic.validation.features import Features
+from xclassic._kernels.arguments import LANES, FeatureRows, MappedRows
+from xclassic.rows import ScaledRows, TrainingRows, kernel_rows
+from xclassic.validation.pieces import counts_of
 
 TASKS = 128  # At most this many tasks per one-vs-rest fit; each is at least one group of labels.
 # Average row length above which rows are better read in the order of memory. Below it, reading rows of equal length
@@ -28,14 +28,14 @@ class BlockProblem:
 
     Parameters
     ----------
-    X : csr_array or ndarray of float32, shape (n_rows, n_features)
+    X : csr_array, ScaledRows or ndarray of float32, shape (n_rows, n_features)
         Checked features.
     bias : float
         Value of the constant feature that every row carries; 0 means no such feature.
 
     Attributes
     ----------
-    rows : FeatureRows
+    rows : FeatureRows or MappedRows
         The rows as kernels read them.
     feature_of : ndarray of int32, shape (d,)
         The feature of `X` behind each feature of the problem.
@@ -46,27 +46,40 @@ class BlockProblem:
 
     Notes
     -----
-    Memory: 4 bytes per stored entry.
+    Memory: 4 bytes per stored entry, which get other numbers of features; nothing for `ScaledRows`, whose entries do
+    when they are read. The models are the same, bit for bit.
     """
 
-    def __init__(self, X: Features, *, bias: float) -> None:
+    def __init__(self, X: TrainingRows, *, bias: float) -> None:
         self.n_features = X.shape[1]
         self.reading_order: NDArray[np.int32] | None = None
+        self.rows: FeatureRows | MappedRows
         if isinstance(X, np.ndarray):
             self.feature_of = np.arange(X.shape[1], dtype=np.int32)
             self.rows = kernel_rows(X, bias=bias)
         else:
-            frequency = np.bincount(X.indices, minlength=X.shape[1])
+            matrix = X.matrix if isinstance(X, ScaledRows) else X
+            frequency = counts_of(matrix.indices, self.n_features)
             by_frequency = np.argsort(-frequency, kind="stable")
             self.feature_of = by_frequency[: np.count_nonzero(frequency)].astype(np.int32)
-            renumbered = np.empty(X.shape[1], np.int32)
-            renumbered[by_frequency] = np.arange(X.shape[1], dtype=np.int32)
-            used = csr_array((X.data, renumbered[X.indices], X.indptr), shape=(X.shape[0], len(self.feature_of)))
-            self.rows = kernel_rows(used, bias=bias)
-            if X.nnz < SHORT_ROW * X.shape[0]:
-                window = np.arange(X.shape[0]) // WINDOW
-                self.reading_order = np.lexsort((np.diff(X.indptr), window)).astype(np.int32)
-        self.square_norms = (row_norms(X, squared=True) + bias * bias).astype(np.float32)
+            renumbered = np.empty(self.n_features, np.int32)
+            renumbered[by_frequency] = np.arange(self.n_features, dtype=np.int32)
+            self.rows = _renumbered(X, renumbered, len(self.feature_of), bias)
+            if matrix.nnz < SHORT_ROW * matrix.shape[0]:
+                window = np.arange(matrix.shape[0]) // WINDOW
+                self.reading_order = np.lexsort((np.diff(matrix.indptr), window)).astype(np.int32)
+        parts = X.pieces() if isinstance(X, ScaledRows) else (X,)
+        squares = np.concatenate([row_norms(part, squared=True) for part in parts])
+        self.square_norms = (squares + bias * bias).astype(np.float32)
+
+
+def _renumbered(
+    X: csr_array | ScaledRows, numbers: NDArray[np.int32], n_features: int, bias: float
+) -> FeatureRows | MappedRows:
+    """Return rows as kernels read them, with other numbers for the features that occur."""
+    if isinstance(X, ScaledRows):
+        return X.for_kernels(numbers=numbers, n_features=n_features, bias=bias)
+    return kernel_rows(csr_array((X.data, numbers[X.indices], X.indptr), shape=(X.shape[0], n_features)), bias=bias)
 
 
 def positives(Y: csr_array, labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:

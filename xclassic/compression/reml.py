@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -13,7 +13,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 import xclassic._kernels.blocks as block_kernels
 import xclassic._kernels.remainders as kernels
-from xclassic._kernels.arguments import LANES
+from xclassic._kernels.arguments import LANES, FeatureRows
 from xclassic.blocks.problem import BlockProblem, by_descending_count, label_ranges
 from xclassic.blocks.training import run_blocks
 from xclassic.blocks.weights import BlockWeights
@@ -196,7 +196,7 @@ class REML(LinearCompression):
             some = slice(first, min(first + LANES, labels[1]))
             within = slice(some.start - labels[0], some.stop - labels[0])
             S = kernels.fit_remainders(
-                problem.rows,
+                cast(FeatureRows, problem.rows),
                 square_norms=problem.square_norms,
                 targets=np.ascontiguousarray(Y[:, some].toarray() - codes @ V[some].T),
                 alpha=self.sparse_alpha,

@@ -26,6 +26,7 @@ from xclassic.label_tree.shared_docs import NOTES, PARAMETERS
 from xclassic.label_tree.tree import LabelTree
 from xclassic.linalg.label_vectors import label_vectors
 from xclassic.parallel import StopByte, spawn_seeds
+from xclassic.rows import TrainingRows
 from xclassic.shared_docs import complete
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
@@ -97,7 +98,7 @@ class LabelTreeClassifier(ExplainableClassifier):
 
     # Hooks of a method
 
-    def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
+    def _partition(self, X: TrainingRows, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
         """Return a tree over `labels` for each seed."""
         raise NotImplementedError
 
@@ -106,7 +107,7 @@ class LabelTreeClassifier(ExplainableClassifier):
 
     def _kmeans_trees(
         self,
-        X: Features,
+        X: TrainingRows,
         Y: csr_array,
         labels: NDArray[np.int64],
         seeds: NDArray[np.uint64],
@@ -119,7 +120,7 @@ class LabelTreeClassifier(ExplainableClassifier):
         ids: dict[str, Any] = {"labels": labels, "n_labels": Y.shape[1]}
         return [kmeans_tree(vectors, random_state=int(seed % 2**32), **ids, **options, **workers) for seed in seeds]
 
-    def _matcher(self, X: Features) -> Matcher | None:
+    def _matcher(self, X: TrainingRows) -> Matcher | None:
         """Return how rows find nodes that are not theirs but should learn from them; by default None, for no search."""
         return None
 
@@ -143,20 +144,20 @@ class LabelTreeClassifier(ExplainableClassifier):
         return self.loss in LOSSES[:2] and not self._all_rows
 
     def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None) -> None:
-        X = self._prepare(X)
+        rows = self._rows_to_fit(X)
         if relevance is not None:
             Y = relevance
         self.models_ = []
         labels = np.unique(Y.indices)
         if not labels.size:
             return
-        trees = self._given_trees(Y) or self._partition(X, Y, labels, self._seeds()[::2])
+        trees = self._given_trees(Y) or self._partition(rows, Y, labels, self._seeds()[::2])
         seeds = list(islice(cycle(self._node_seeds()), len(trees)))
-        matcher = self._matcher(X)
+        matcher = self._matcher(rows)
         if matcher is None:
-            trained = self._trainer(train_trees, X, Y, graded=relevance is not None)(trees=trees, seeds=seeds)
+            trained = self._trainer(train_trees, rows, Y, graded=relevance is not None)(trees=trees, seeds=seeds)
         else:
-            train = self._trainer(train_tree, X, Y, matcher=matcher)
+            train = self._trainer(train_tree, rows, Y, matcher=matcher)
             trained = [train(tree=tree, seed=seed) for tree, seed in zip(trees, seeds, strict=True)]
         for tree, own in zip(trees, trained, strict=True):
             self.models_.append(TreeModel(tree, own.weights.astype(self.weight_dtype)))
@@ -168,7 +169,9 @@ class LabelTreeClassifier(ExplainableClassifier):
     def _node_seeds(self) -> list[int]:
         return [seed % 2**62 for seed in self._seeds()[1::2].tolist()]
 
-    def _trainer(self, train: Callable[..., Any], X: Features, Y: csr_array, **options: Any) -> Callable[..., Any]:
+    def _trainer(
+        self, train: Callable[..., Any], X: TrainingRows, Y: csr_array, **options: Any
+    ) -> Callable[..., Any]:
         """Return `train_tree` or `train_trees` for prepared rows, which takes trees and seeds."""
         return partial(
             train,
@@ -211,8 +214,8 @@ class LabelTreeClassifier(ExplainableClassifier):
         if not self.models_:
             self._fit(X, Y)
             return
-        X = self._prepare(X)
-        if self._matcher(X) is not None:
+        rows = self._rows_to_fit(X)
+        if self._matcher(rows) is not None:
             raise ValueError(
                 "With matcher_negatives a node learns from the rows that all levels above send to it, so a part of "
                 "them cannot learn alone; fit anew with all rows and labels."
@@ -220,16 +223,16 @@ class LabelTreeClassifier(ExplainableClassifier):
         labels = np.intersect1d(labels, Y.indices)  # Labels without rows are in no tree.
         if not labels.size:
             return
-        train = self._trainer(train_tree, X, Y)
+        train = self._trainer(train_tree, rows, Y)
         known, self.models_ = self.models_, []
         for model, seed in zip(known, cycle(self._node_seeds())):
             new = np.setdiff1d(labels, model.tree.labels)
-            tree, number = hang(model.tree, self._vectors_to_hang(X, Y, new), new)
+            tree, number = hang(model.tree, self._vectors_to_hang(rows, Y, new), new)
             nodes = due(tree)
             trained = train(tree=tree, seed=seed, children=nodes).weights
             self.models_.append(with_retrained(model, tree, number, nodes, trained))
 
-    def _vectors_to_hang(self, X: Features, Y: csr_array, new: NDArray[np.int32]) -> Features:
+    def _vectors_to_hang(self, X: TrainingRows, Y: csr_array, new: NDArray[np.int32]) -> Features:
         """Return the vectors by which new labels find their place; zeros if there are none."""
         if not new.size:
             return csr_array((Y.shape[1], X.shape[1]), dtype=np.float32)

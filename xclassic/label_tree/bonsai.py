@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.tree import LabelTree
 from xclassic.linalg.label_vectors import VIEWS
-from xclassic.validation.features import Features
+from xclassic.rows import TrainingRows
 from xclassic.validation.parameters import check_choice, check_number
 
 
@@ -119,7 +119,7 @@ class Bonsai(LabelTreeClassifier):
         check_number("max_share", self.max_share, minimum=0, inclusive=False, maximum=1)
         check_choice("view", self.view, VIEWS)
 
-    def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
+    def _partition(self, X: TrainingRows, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
         return self._kmeans_trees(
             X,
             Y,

@@ -16,6 +16,7 @@ from xclassic.label_tree.agglomeration import DISTANCES, LINKAGES, cooccurrence_
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.tree import LabelTree
 from xclassic.linalg.label_vectors import label_vectors
+from xclassic.rows import TrainingRows
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.registry import find_class
 from xclassic.validation.features import Features
@@ -151,10 +152,13 @@ class HierarchicalXC(LabelTreeClassifier):
             csr_array(codes, dtype=np.float32) if sparse else np.ascontiguousarray(codes, np.float32)
         )
 
+    def _rows_to_fit(self, X: Features) -> TrainingRows:
+        return super()._rows_to_fit(X) if self.encoder_ is None else self._prepare(X)
+
     def _input_names(self, names: Names | None, n_inputs: int) -> Names | None:
         return names if self.encoder_ is None else [f"code{i}" for i in range(n_inputs)]
 
-    def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
+    def _partition(self, X: TrainingRows, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
         kinds = [(self.distance, self.linkage)]
         kinds += [kind for kind in FURTHER if kind not in kinds]
         Y = csr_array((np.ones_like(Y.data), Y.indices, Y.indptr), shape=Y.shape)

@@ -19,7 +19,7 @@ from xclassic.blocks.weights import BlockWeights, half_precision
 from xclassic.label_tree.search import TreeModel, lanes_of_children, search
 from xclassic.label_tree.tree import LabelTree
 from xclassic.parallel import StopByte, run_tasks
-from xclassic.validation.features import Features
+from xclassic.rows import ScaledRows, TrainingRows
 
 MAX_CHILDREN = LANES << 16  # At most this many children per node: the group of a cell is a 16-bit number.
 TASKS = 96  # At most this many tasks per tree; each is at least one node.
@@ -267,14 +267,14 @@ class Matcher:
 
     Attributes
     ----------
-    X : csr_array or ndarray of float32
+    X : csr_array, ScaledRows or ndarray of float32
         The rows, as a search sees them.
     score : str
     beam : int
         Nodes that a row reaches on each level.
     """
 
-    X: Features
+    X: TrainingRows
     score: str
     beam: int
 
@@ -292,7 +292,8 @@ class Matcher:
 
 
 def _match(matcher: Matcher, model: TreeModel, start: int, stop: StopByte) -> NDArray[np.int32]:
-    rows = matcher.X[start : start + 1024]
+    end = min(start + 1024, matcher.X.shape[0])
+    rows = matcher.X.rows(start, end) if isinstance(matcher.X, ScaledRows) else matcher.X[start:end]
     return search([model], rows, matcher.beam, score=matcher.score, beam=matcher.beam).ids
 
 

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.tree import LabelTree
-from xclassic.validation.features import Features
+from xclassic.rows import TrainingRows
 from xclassic.validation.parameters import check_number
 
 
@@ -103,5 +103,5 @@ class Parabel(LabelTreeClassifier):
         super()._check_parameters()
         check_number("max_leaf", self.max_leaf, minimum=1, integer=True)
 
-    def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
+    def _partition(self, X: TrainingRows, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
         return self._kmeans_trees(X, Y, labels, seeds, branching=2, max_leaf=self.max_leaf)

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.partition import huffman_tree, random_tree
 from xclassic.label_tree.tree import LabelTree
-from xclassic.validation.features import Features
+from xclassic.rows import TrainingRows
 from xclassic.validation.parameters import check_choice, check_number
 
 
@@ -114,7 +114,7 @@ class PLT(LabelTreeClassifier):
         check_choice("partition", self.partition, ("kmeans", "huffman", "random"))
         check_number("branching", self.branching, minimum=2, integer=True)
 
-    def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
+    def _partition(self, X: TrainingRows, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
         ids: dict[str, Any] = {"branching": self.branching, "labels": labels, "n_labels": Y.shape[1]}
         if self.partition == "huffman":
             counts = np.bincount(Y.indices, minlength=Y.shape[1])[labels]

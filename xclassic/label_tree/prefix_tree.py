@@ -14,7 +14,7 @@ from xclassic.label_tree.nodes import LOSSES
 from xclassic.label_tree.partition import kmeans_tree
 from xclassic.label_tree.tree import LabelTree
 from xclassic.linalg.label_vectors import label_vectors
-from xclassic.rows import unit_rows
+from xclassic.rows import TrainingRows, unit_rows
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 
@@ -129,7 +129,7 @@ class PrefixTree(LabelTreeClassifier):
                     f"embeddings has shape {found.shape} and dtype {found.dtype}; pass numbers, a row for each label."
                 )
 
-    def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
+    def _partition(self, X: TrainingRows, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
         vectors = self._vectors(X, Y)[labels]
         return [
             kmeans_tree(
@@ -146,7 +146,7 @@ class PrefixTree(LabelTreeClassifier):
             for seed in seeds
         ]
 
-    def _vectors(self, X: Features, Y: csr_array) -> Features:
+    def _vectors(self, X: TrainingRows, Y: csr_array) -> Features:
         """Return the vectors that labels are grouped by."""
         if self.view == "pifa":
             return label_vectors(X, Y, n_jobs=self.n_jobs)

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.nodes import Matcher
 from xclassic.label_tree.tree import LabelTree
-from xclassic.validation.features import Features
+from xclassic.rows import TrainingRows
 from xclassic.validation.parameters import check_number
 
 
@@ -117,11 +117,11 @@ class XRLinear(LabelTreeClassifier):
     def _takes_relevance(self) -> bool:
         return super()._takes_relevance() and not self.matcher_negatives
 
-    def _matcher(self, X: Features) -> Matcher | None:
+    def _matcher(self, X: TrainingRows) -> Matcher | None:
         return Matcher(X, self._path_score(), self.beam or 10) if self.matcher_negatives else None
 
     def _path_score(self) -> str:
         return "hinge3" if self.loss == "squared_hinge" else super()._path_score()
 
-    def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
+    def _partition(self, X: TrainingRows, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
         return self._kmeans_trees(X, Y, labels, seeds, branching=self.branching, max_leaf=self.max_leaf)

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from xclassic.label_tree.base import LabelTreeClassifier
 from xclassic.label_tree.tree import LabelTree
 from xclassic.metrics.propensity import check_constants, inverse_propensities
+from xclassic.rows import TrainingRows
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
 
@@ -141,5 +142,5 @@ class XReg(LabelTreeClassifier):
         if self.propensity is not None:
             check_constants("propensity", self.propensity)
 
-    def _partition(self, X: Features, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
+    def _partition(self, X: TrainingRows, Y: csr_array, labels: NDArray[np.int64], seeds: NDArray[np.uint64]) -> Any:
         return self._kmeans_trees(X, Y, labels, seeds, branching=2, max_leaf=self.max_leaf)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 
 import xclassic._kernels.cluster as kernels
-from xclassic._kernels.arguments import FeatureRows
+from xclassic._kernels.arguments import FeatureRows, MappedRows
 from xclassic.parallel import StopByte, run_tasks
-from xclassic.rows import kernel_rows, unit_rows
-from xclassic.validation.features import Features, check_rows
+from xclassic.rows import ScaledRows, TrainingRows, kernel_rows, unit_rows
+from xclassic.validation.features import check_rows
 from xclassic.validation.parameters import check_choice, check_number
 
 VIEWS = ("pifa", "labels", "both")
@@ -73,7 +73,7 @@ def label_vectors(
     """
     check_choice("view", view, VIEWS)
     check_number("max_entries", max_entries, minimum=1, integer=True)
-    X, Y = check_rows(X, "X"), csr_array(check_rows(Y, "Y"))
+    X, Y = X if isinstance(X, ScaledRows) else check_rows(X, "X"), csr_array(check_rows(Y, "Y"))
     if X.shape[0] != Y.shape[0]:
         raise ValueError(f"X has shape {X.shape} and Y {Y.shape}; they must have the same rows.")
     options: dict[str, Any] = {"max_entries": max_entries, "n_jobs": n_jobs, "verbose": verbose}
@@ -93,7 +93,7 @@ class _SumsTask(NamedTuple):
     weights: NDArray[np.float32]
 
 
-def _sums(rows: Features, Y: csr_array, *, max_entries: int, n_jobs: int | None, verbose: int) -> Any:
+def _sums(rows: TrainingRows, Y: csr_array, *, max_entries: int, n_jobs: int | None, verbose: int) -> Any:
     """Return the sum of the rows of each label, scaled to unit length."""
     by_label = csr_array(Y.T)
     if isinstance(rows, np.ndarray):
@@ -106,7 +106,7 @@ def _sums(rows: Features, Y: csr_array, *, max_entries: int, n_jobs: int | None,
         for a, b in pairwise(bounds)
         for part in [by_label[a:b]]
     ]
-    run = partial(_sums_task, kernel_rows(rows), max_entries)
+    run = partial(_sums_task, rows.for_kernels() if isinstance(rows, ScaledRows) else kernel_rows(rows), max_entries)
     parts = run_tasks(run, tasks, n_jobs=n_jobs, description="label vectors", verbose=verbose)
     sizes, indices, values = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     indptr = np.concatenate([[0], np.cumsum(sizes)])
@@ -115,7 +115,7 @@ def _sums(rows: Features, Y: csr_array, *, max_entries: int, n_jobs: int | None,
     return sums
 
 
-def _sums_task(rows: FeatureRows, max_entries: int, task: _SumsTask, stop: StopByte) -> Any:
+def _sums_task(rows: FeatureRows | MappedRows, max_entries: int, task: _SumsTask, stop: StopByte) -> Any:
     return kernels.label_vectors(
         rows,
         label_ptr=task.label_ptr,

@@ -124,7 +124,7 @@ class DiSMEC(IndependentLabels):
         costs = np.full(len(labels), self.C, np.float32)
         weights = 1.0 if self.propensity is None else 2 * inverse_propensities(self.propensity, Y)[labels] - 1
         trained = train_blocks(
-            BlockProblem(self._prepare(X), bias=self.bias),
+            BlockProblem(self._rows_to_fit(X), bias=self.bias),
             Y,
             labels,
             loss=self.loss,

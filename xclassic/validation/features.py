@@ -11,11 +11,11 @@ from scipy.sparse import bsr_array, coo_array, csc_array, csr_array, issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
+from xclassic.validation.pieces import INT32_MAX, csr_over, first_not_finite, pieces_of
 from xclassic.validation.records import column_names
 
 Features: TypeAlias = csr_array | NDArray[np.float32]
 
-INT32_MAX = np.iinfo(np.int32).max
 FLOAT32_MAX = np.finfo(np.float32).max
 
 _RULES: dict[str, Any] = {"accept_sparse": "csr", "dtype": "numeric", "order": "C", "ensure_all_finite": False}
@@ -25,7 +25,8 @@ _COMPRESSED = {"csr": csr_array, "csc": csc_array, "bsr": bsr_array}
 def check_features(estimator: BaseEstimator, X: Any, *, reset: bool) -> Features:
     """Return `X` as finite float32: canonical CSR for a sparse matrix, else a C-contiguous array.
 
-    Data that has this form already is not copied, and the caller's arrays are never written.
+    Data that has this form already is not copied, and the caller's arrays are never written. A matrix of
+    `datasets.open_matrix` is looked at piece by piece.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ def _as_features(X: Any, name: str) -> Features:
         return _to_float32(X, name, lambda position: np.unravel_index(position, X.shape))
     X = _sorted(X)
     data = _to_float32(X.data, name, lambda position: entry_at(X, position))
-    return X if data is X.data else csr_array((data, X.indices, X.indptr), shape=X.shape)
+    return X if data is X.data else csr_over(data, X.indices, X.indptr, X.shape)
 
 
 def _to_float32(values: NDArray[Any], name: str, locate: Any) -> NDArray[np.float32]:
@@ -130,9 +131,8 @@ def _to_float32(values: NDArray[Any], name: str, locate: Any) -> NDArray[np.floa
     _check_real(values.dtype, name)
     with np.errstate(over="ignore"):
         cast = values.astype(np.float32, copy=False)
-    finite = np.isfinite(cast)
-    if not finite.all():
-        position = int(np.argmin(finite))
+    position = first_not_finite(cast)
+    if position is not None:
         row, column = locate(position)
         value = values.flat[position]
         if np.isfinite(value):
@@ -183,10 +183,13 @@ def sound(matrix: Any, name: str) -> Any:
     try:
         if matrix.format in _COMPRESSED:
             arrays = (matrix.data, matrix.indices, matrix.indptr)
-            matrix = _COMPRESSED[matrix.format](arrays, shape=matrix.shape)
+            wide = matrix.format == "csr" and _has_wide_pointers(matrix)
+            matrix = csr_over(*arrays, matrix.shape) if wide else _COMPRESSED[matrix.format](arrays, shape=matrix.shape)
             if (np.diff(matrix.indptr) < 0).any():  # The check of scipy passes it if the last pointer is not positive.
                 raise ValueError("row or column pointers decrease")
-            matrix.check_format(full_check=True)
+            matrix.check_format(full_check=not wide)
+            for piece in pieces_of(matrix) if wide else ():
+                piece.check_format(full_check=True)
         elif matrix.format == "coo":
             matrix = coo_array((_wide(matrix.data), matrix.coords), shape=matrix.shape)
     except ValueError as error:
@@ -196,6 +199,11 @@ def sound(matrix: Any, name: str) -> Any:
     return matrix
 
 
+def _has_wide_pointers(X: Any) -> bool:
+    """Return whether a CSR matrix has pointers of 64 bits to indices of 32 bits, which most of scipy would convert."""
+    return bool(X.indptr.dtype == np.int64 and X.indices.dtype == np.int32)
+
+
 def _wide(values: NDArray[Any]) -> NDArray[Any]:
     """Return numbers whose sums do not wrap around."""
     return values.astype(np.float64) if values.dtype.kind in "iu" or values.dtype == np.float16 else values
@@ -203,6 +211,8 @@ def _wide(values: NDArray[Any]) -> NDArray[Any]:
 
 def _sorted(X: Any) -> csr_array:
     """Return CSR whose indices are within it in canonical form."""
+    if _has_wide_pointers(X) and all(piece.has_canonical_format for piece in pieces_of(X)):
+        return X
     X = csr_array((X.data, X.indices, X.indptr), shape=X.shape)
     if X.indptr.dtype != np.int32 and max(X.nnz, *X.shape) <= INT32_MAX:
         X = csr_array((X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)), shape=X.shape)
