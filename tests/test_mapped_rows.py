@@ -1,5 +1,7 @@
 """Fits that read rows from a map: the same models, bit for bit, as fits on the matrix in memory."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array, random_array
@@ -53,9 +55,7 @@ def arrays_of(estimator):
 
 
 @pytest.mark.parametrize("extreme", [False, True])
-@pytest.mark.parametrize(
-    "method", METHODS, ids=lambda method: f"{type(method).__name__}-{method.get_params().get('loss')}"
-)
+@pytest.mark.parametrize("method", METHODS, ids=repr)
 def test_a_map_gives_the_same_model_bit_for_bit(method, extreme, tmp_path, monkeypatch):
     monkeypatch.setattr(pieces, "PIECE", 5000)
     X, Y = problem(extreme)
@@ -76,11 +76,10 @@ def test_a_map_gives_the_same_model_without_normalization(method, tmp_path):
 
 def test_rows_of_a_map_learn_further_labels(tmp_path):
     X, Y = problem(False)
-    known = csr_array(Y[:, :50])
+    known, new = csr_array(Y[:, :50]), csr_array(Y[:, 50:])
     for method in (DiSMEC(max_passes=5), XRLinear(**SMALL)):
-        in_memory = clone(method).fit(X, known).add_labels(X, csr_array(Y[:, 50:]), labels=np.arange(50, 60))
-        from_map = clone(method).fit(X, known)
-        from_map.add_labels(mapped(X, tmp_path), csr_array(Y[:, 50:]), labels=np.arange(50, 60))
+        in_memory = clone(method).fit(X, known).add_labels(X, new, Y=known)
+        from_map = clone(method).fit(X, known).add_labels(mapped(X, tmp_path), new, Y=known)
         for name, array in arrays_of(in_memory).items():
             np.testing.assert_array_equal(array, arrays_of(from_map)[name])
 
@@ -109,9 +108,8 @@ def test_lengths_of_a_map_are_those_in_memory(tmp_path, monkeypatch):
     np.testing.assert_array_equal(row_lengths(rows), row_lengths(X))
     with pytest.raises(ValueError, match="products of such rows leave float32") as found:
         ScaledRows.of(rows, normalize=False)
-    with pytest.raises(ValueError) as expected:
+    with pytest.raises(ValueError, match=re.escape(str(found.value))):
         rows_in_range(X)
-    assert str(found.value) == str(expected.value)
 
 
 def test_pieces_are_whole_rows_without_gap(monkeypatch):
@@ -122,7 +120,6 @@ def test_pieces_are_whole_rows_without_gap(monkeypatch):
     assert bounds[-1][1] == 50
     assert all(X.indptr[end] - X.indptr[first] <= 10 or end == first + 1 for first, end in bounds)
     np.testing.assert_array_equal(np.concatenate([piece.toarray() for piece in pieces_of(X)]), X.toarray())
-    assert all(np.shares_memory(piece.data, X.data) for piece in pieces_of(X))
 
 
 def wide(X):

@@ -45,7 +45,7 @@ def row_pieces(indptr: NDArray[Any]) -> Iterator[tuple[int, int]]:
 
 
 def rows_of(matrix: csr_array, first: int, end: int) -> csr_array:
-    """Return consecutive rows of a CSR matrix, as views of its entries."""
+    """Return consecutive rows of a CSR matrix."""
     indptr = matrix.indptr[first : end + 1]
     entries = slice(int(indptr[0]), int(indptr[-1]))
     arrays = (matrix.data[entries], matrix.indices[entries], indptr - indptr[0])
@@ -53,7 +53,7 @@ def rows_of(matrix: csr_array, first: int, end: int) -> csr_array:
 
 
 def pieces_of(matrix: csr_array) -> Iterator[csr_array]:
-    """Yield the rows of a CSR matrix, a piece at a time, as views of its entries."""
+    """Yield the rows of a CSR matrix, a piece at a time."""
     for first, end in row_pieces(matrix.indptr):
         yield rows_of(matrix, first, end)
 
