@@ -2,6 +2,7 @@
 
 from xclassic.datasets._files import DataFileError
 from xclassic.datasets.folders import Dataset, load, load_bibtex, read_npz
+from xclassic.datasets.matrices import open_matrix, write_matrix
 from xclassic.datasets.reservoir import Reservoir
 from xclassic.datasets.split import reveal_labels, stratified_split
 from xclassic.datasets.texts import products_file, read_records, read_texts
@@ -13,6 +14,7 @@ __all__ = [
     "Reservoir",
     "load",
     "load_bibtex",
+    "open_matrix",
     "products_file",
     "read_filter",
     "read_npz",
@@ -22,5 +24,6 @@ __all__ = [
     "read_xmc",
     "reveal_labels",
     "stratified_split",
+    "write_matrix",
     "write_xmc",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy.sparse import csr_array
 from xclassic._kernels.xmc_text import Problem, count_marks, format_points, parse_points
 from xclassic.datasets._files import BYTE_ORDER_MARK, DataFileError, open_data, read_lines, write_atomically
 from xclassic.datasets._points import check_features, check_labels
+from xclassic.validation.pieces import PIECE
 
 _Path = str | os.PathLike[str]
 
@@ -172,6 +174,23 @@ def read_points(
     path: _Path, n_features: int | None = None, n_labels: int | None = None, zero_based: bool | None = None
 ) -> tuple[csr_array, csr_array, Header | None]:
     """Return X and Y as `read_xmc` does, and the header if there is one."""
+    *_, points = _parsed(path, n_features, n_labels, zero_based)
+    X, Y = points.finish(stacklevel=4)
+    return X, Y, points.header
+
+
+def point_pieces(
+    path: _Path, n_features: int | None = None, n_labels: int | None = None, zero_based: bool | None = None
+) -> Iterator[tuple[csr_array, csr_array]]:
+    """Yield X and Y of consecutive points; widths that neither a header nor a number gives grow from piece to piece."""
+    for points in _parsed(path, n_features, n_labels, zero_based):
+        if points.feature_ptr[points.row] >= PIECE:
+            yield points.take()
+    yield points.finish(stacklevel=5)
+
+
+def _parsed(path: _Path, n_features: int | None, n_labels: int | None, zero_based: bool | None) -> Iterator[_Points]:
+    """Parse a file, and yield its points after each block of text."""
     with open_data(path) as stream:
         lines_before, first = _first_line(stream)
         header = _parse_header(path, lines_before + 1, first)
@@ -194,10 +213,10 @@ def read_points(
             if cut:
                 points.parse(b"".join([*pieces, block[:cut]]))
                 pieces = []
+                yield points
             pieces.append(block[cut:])
         points.parse(b"".join(pieces))
-    X, Y = points.finish()
-    return X, Y, header
+    yield points
 
 
 class _Points:
@@ -209,9 +228,13 @@ class _Points:
         self.widths = widths
         self.first_feature = first_feature
         self.row = 0
+        self.taken = 0
         self.line = 0
         self.repeated = 0
         self.repeated_line = 0
+        self._clear()
+
+    def _clear(self) -> None:
         self.labels = np.empty(1, np.int32)
         self.features = np.empty(1, np.int32)
         self.values = np.empty(1, np.float32)
@@ -229,7 +252,7 @@ class _Points:
         self.row, lines, repeated, repeated_line, problem, at = parse_points(
             text,
             row=self.row,
-            n_points=-1 if self.header is None else self.header.n_points,
+            n_points=-1 if self.header is None else self.header.n_points - self.taken,
             n_labels=self._limit("labels"),
             n_features=self._limit("features"),
             first_feature=self.first_feature,
@@ -246,23 +269,32 @@ class _Points:
         if problem:
             raise DataFileError(self.path, self._explain(Problem(problem), text[at : at + 64]), self.line + 1)
 
-    def finish(self) -> tuple[csr_array, csr_array]:
-        """Return X and Y."""
-        if self.header is not None and self.row < self.header.n_points:
+    def take(self) -> tuple[csr_array, csr_array]:
+        """Return X and Y of the points since the last call."""
+        X = self._matrix(self.values, self.features, self.feature_ptr, self.widths["features"])
+        ones = np.ones(self.label_ptr[self.row], np.float32)
+        Y = self._matrix(ones, self.labels, self.label_ptr, self.widths["labels"])
+        self.taken += self.row
+        self.row = 0
+        self._clear()
+        return X, Y
+
+    def finish(self, *, stacklevel: int) -> tuple[csr_array, csr_array]:
+        """Return what `take` returns, at the end of the file."""
+        n_points = self.taken + self.row
+        if self.header is not None and n_points < self.header.n_points:
             raise DataFileError(
                 self.path,
-                f"the file ends after {self.row} points (line {self.line}), but its header announces "
+                f"the file ends after {n_points} points (line {self.line}), but its header announces "
                 f"{self.header.n_points}; it may be cut short",
             )
         if self.repeated:
             warnings.warn(
                 f"{self.path}: {self.repeated} labels are repeated within their row (first in line "
                 f"{self.repeated_line}); each counts once",
-                stacklevel=4,
+                stacklevel=stacklevel,
             )
-        X = self._matrix(self.values, self.features, self.feature_ptr, self.widths["features"])
-        ones = np.ones(self.label_ptr[self.row], np.float32)
-        return X, self._matrix(ones, self.labels, self.label_ptr, self.widths["labels"])
+        return self.take()
 
     def _matrix(self, data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], width: int | None) -> csr_array:
         nnz = indptr[self.row]

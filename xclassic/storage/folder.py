@@ -93,19 +93,19 @@ def save_model(
     entries = {name: _entry(_file_name(name, token), array) for name, array in checked.items()}
     content = _to_json(header, entries, folder)
     _make_folder(folder)
-    with _locked(folder):
+    with locked(folder):
         _sweep(folder)
         state = "what was there is unchanged"
         try:
             for name, array in checked.items():
                 _write_array(folder / entries[name]["file"], array)
-            _write(folder / f"{HEADER}.{token}", content)
-            _sync_folder(folder)
+            write_file(folder / f"{HEADER}.{token}", content)
+            sync_folder(folder)
             if check is not None:
                 check(*_read_model(content, folder, True, "full"))
             os.replace(folder / f"{HEADER}.{token}", folder / HEADER)
             state = "it is in place, but a power failure might bring the old one back"
-            _sync_folder(folder)
+            sync_folder(folder)
         except ModelFileError as error:
             raise ValueError(
                 f"This model could not be loaded again, so it is not saved, and {state} ({folder}): {error}"
@@ -141,7 +141,7 @@ def _to_json(header: Mapping[str, Any], entries: dict[str, Any], folder: Path) -
     if taken := set(RESERVED) & header.keys():
         raise ValueError(f"The header has the key {min(taken)!r}, which a model folder uses itself; rename it.")
     try:
-        plain = _from_json(json.dumps({**header, "format": FORMAT, "arrays": entries}, allow_nan=False))
+        plain = from_json(json.dumps({**header, "format": FORMAT, "arrays": entries}, allow_nan=False))
         content = json.dumps({**plain, "crc32": header_checksum(plain)}, indent=1).encode()
     except (TypeError, ValueError, RecursionError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -172,7 +172,8 @@ def foreign_files(folder: Path) -> list[str]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, so that its writers take turns."""
     lock = folder / LOCK
     if lock.is_symlink():  # The library refuses it too, in words that name no way out.
         raise FileExistsError(errno.EEXIST, "is a link, which cannot be a lock; remove it and save again", str(lock))
@@ -183,7 +184,7 @@ def _locked(folder: Path) -> Iterator[None]:
 def _sweep(folder: Path) -> None:
     """Remove the files of a replaced model and of killed or failed saves, or nothing if the header cannot be read."""
     try:
-        with _opened(folder / HEADER) as stream:
+        with opened(folder / HEADER) as stream:
             header = _parse(stream.read(HEADER_LIMIT), folder)
         current = {entry["file"] for entry in header["arrays"].values()}
     except FileNotFoundError:
@@ -202,7 +203,7 @@ def _write_array(file: Path, array: NDArray[Any]) -> None:
         if file.suffix == ".npy":
             npy.write_array_header_1_0(stream, npy.header_data_from_array_1_0(array))
         stream.write(_bytes(array))  # ndarray.tofile would not report a full disk.
-        _flush(stream)
+        flush(stream)
 
 
 def _checksum(array: NDArray[Any]) -> int:
@@ -213,18 +214,21 @@ def _bytes(array: NDArray[Any]) -> memoryview:
     return array.reshape(-1).view(np.uint8).data if array.nbytes else memoryview(b"")
 
 
-def _write(file: Path, content: bytes) -> None:
+def write_file(file: Path, content: bytes) -> None:
+    """Write a new file to the disk."""
     with open(file, "xb") as stream:
         stream.write(content)
-        _flush(stream)
+        flush(stream)
 
 
-def _flush(stream: BinaryIO) -> None:
+def flush(stream: BinaryIO) -> None:
+    """Bring to the disk what was written to a file."""
     stream.flush()
     os.fsync(stream.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names of the files of a folder to the disk."""
     if os.name != "posix":  # Other systems cannot open a folder.
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -291,7 +295,7 @@ def _read_model(content: bytes, folder: Path, mmap: bool, verify: Verify) -> tup
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
+def opened(file: Path) -> Iterator[BinaryIO]:
     """Open a regular file, also one behind a link; touch no device and wait for no pipe."""
     _check_regular(file, os.stat(file))  # Opening a device may already do something.
     with open(file, "rb", opener=_open_at_once) as stream:
@@ -317,7 +321,7 @@ def _missing(file: Path) -> str:
 
 def _read_header(folder: Path) -> bytes:
     try:
-        with _opened(folder / HEADER) as stream:
+        with opened(folder / HEADER) as stream:
             content = stream.read(HEADER_LIMIT + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelFileError(f"There is no model in {folder}: {_missing(folder / HEADER)}.") from error
@@ -331,7 +335,7 @@ def _parse(content: bytes, folder: Path) -> dict[str, Any]:
     if len(content) > HEADER_LIMIT:
         raise ModelFileError(f"{folder / HEADER} is larger than {HEADER_LIMIT} bytes; no model has such a header.")
     try:
-        header = _from_json(content.decode("utf-8"))
+        header = from_json(content.decode("utf-8"))
         found = header_checksum(header)  # This raises for lone surrogates.
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{folder / HEADER} is not valid JSON: {error}.") from error
@@ -354,7 +358,8 @@ def _parse(content: bytes, folder: Path) -> dict[str, Any]:
     return header
 
 
-def _from_json(text: str) -> Any:
+def from_json(text: str) -> Any:
+    """Return what JSON says, without numbers that are not finite and without repeated keys."""
     return json.loads(text, object_pairs_hook=_no_duplicates, parse_float=_finite, parse_constant=_finite)
 
 
@@ -398,7 +403,7 @@ def _check_entry(name: str, entry: Any, folder: Path) -> None:
 def _read_array(folder: Path, entry: dict[str, Any], mmap: bool, verify: Verify) -> NDArray[Any]:
     file = folder / entry["file"]
     try:
-        with _opened(file) as stream:
+        with opened(file) as stream:
             array = _map_or_read(stream, entry, mmap)
     except FileNotFoundError:
         raise

@@ -22,11 +22,13 @@ def is_mapped(matrix: Any) -> bool:
 
 
 def csr_over(data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], shape: tuple[int, int]) -> csr_array:
-    """Return a matrix over these very arrays, with pointers of 32 bits where they fit.
+    """Return a matrix over these very arrays, with pointers of 32 bits where they fit and indices have them too.
 
-    The constructor of scipy would copy indices of 32 bits to 64 bits where there are more than 2^31 entries.
+    The constructor of scipy copies indices of 32 bits to 64 bits where pointers have 64.
     """
-    if len(data) <= INT32_MAX or indices.dtype == indptr.dtype:
+    if len(data) <= INT32_MAX and indices.dtype == np.int32:
+        indptr = indptr.astype(np.int32, copy=False)
+    if indices.dtype == indptr.dtype:
         return csr_array((data, indices, indptr), shape=shape)
     matrix = csr_array(shape, dtype=data.dtype)
     matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
@@ -48,8 +50,8 @@ def rows_of(matrix: csr_array, first: int, end: int) -> csr_array:
     """Return consecutive rows of a CSR matrix."""
     indptr = matrix.indptr[first : end + 1]
     entries = slice(int(indptr[0]), int(indptr[-1]))
-    arrays = (matrix.data[entries], matrix.indices[entries], indptr - indptr[0])
-    return csr_array(arrays, shape=(end - first, matrix.shape[1]))
+    shape = (end - first, matrix.shape[1])
+    return csr_over(matrix.data[entries], matrix.indices[entries], indptr - indptr[0], shape)
 
 
 def pieces_of(matrix: csr_array) -> Iterator[csr_array]:
