@@ -17,14 +17,13 @@ from xclassic.datasets._files import DataFileError, read_lines
 from xclassic.datasets._matrix_folder import HEADER, Stored, read_header, read_matrix, writing
 from xclassic.datasets._matrix_folder import verify as verify_entries
 from xclassic.datasets._points import check_features
-from xclassic.datasets.texts import suffix_of
+from xclassic.datasets.texts import RECORDS, suffix_of
 from xclassic.datasets.xmc import MAX_IDS, point_pieces
 
 _Path = str | os.PathLike[str]
 _Piece = tuple[csr_array, Any]
 FORMATS = ("xmc", "jsonl", "parquet")
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
-RECORDS = 1024  # Rows of JSON lines and Parquet that are read at a time.
 RETRIES = 50  # Attempts of a reader whose matrix is replaced while it is opened.
 
 

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
+from itertools import islice
 from math import isfinite
 from pathlib import Path
 from tokenize import STRING, TokenError, generate_tokens
@@ -18,6 +19,7 @@ from xclassic.datasets._files import COMPRESSED_SUFFIXES, DataFileError, read_li
 
 _Path = str | os.PathLike[str]
 _Record = tuple[int, Mapping[str, Any]]
+RECORDS = 1024  # Rows that are read at a time where a file need not fit into memory.
 
 
 def read_texts(
@@ -117,6 +119,16 @@ def read_records(path: _Path, *, format: str | None = None) -> list[dict[str, An
     'Fern Knitted Midi Dress - Green'
     """
     return [dict(record) for _, record in _records(path, format)]
+
+
+def record_pieces(path: _Path, *, needed: str | None = None) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield what `read_records` reads, some at a time, once each record has the field that is needed."""
+    records = _records(path, None)
+    while piece := list(islice(records, RECORDS)):
+        if needed is not None:
+            for line, record in piece:
+                _field(path, line, record, needed)
+        yield [record for _, record in piece]
 
 
 def read_ids(path: _Path, field: str, *, format: str | None = None) -> list[str | int | float]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from math import inf, isinf, sqrt
-from typing import Any, NamedTuple, Self
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import sqrt
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from xclassic.datasets.matrices import write_matrix
+from xclassic.datasets.texts import record_pieces
+from xclassic.features.number_bins import bin_names, find_edges, one_hot, read_numbers
+from xclassic.features.term_counts import TermCounts, fit_terms
+from xclassic.features.text_parameters import PRESETS, Preset, check_lengths, fields_of, is_list
 from xclassic.storage.arrays import pack_strings, stored_array, unpack_strings
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
@@ -26,27 +31,6 @@ KINDS = ("word", "char_wb")
 # What counts as a word. Models stored before the words of one character counted have the pattern "long".
 WORDS = {"any": r"(?u)\w+(?:\+\+|[+#](?!\w))?", "long": r"(?u)\b\w\w+\b"}
 IDF = (1, 100)  # The weight of a term is 1 + log((1 + n) / (1 + df)) for n texts, of which df have it.
-LONGEST = 100  # Words or characters of a term. The terms of a text take memory of its length times this.
-
-
-class Preset(NamedTuple):
-    """The settings for texts of one kind.
-
-    Attributes
-    ----------
-    ngram_range, char_ngrams : tuple of int
-        Shortest and longest length; empty for no such terms.
-    min_df : int
-    sublinear_tf : bool
-    """
-
-    ngram_range: tuple[int, ...]
-    char_ngrams: tuple[int, ...]
-    min_df: int
-    sublinear_tf: bool
-
-
-PRESETS = {"title": Preset((1, 2), (4, 4), 1, True), "abstract": Preset((1, 1), (), 2, False)}
 
 
 # Its output is never wrapped in a table, which cannot hold sparse rows.
@@ -177,20 +161,20 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def _check_parameters(self) -> None:
         check_common(self)
-        fields, numeric = _fields("text", self.text), _fields("numeric", self.numeric)
+        fields, numeric = fields_of("text", self.text), fields_of("numeric", self.numeric)
         if self.text is not None and not fields:
             raise ValueError("text names no field; pass at least one, or None to read texts.")
         if numeric and self.text is None:
             raise ValueError(f"numeric names {', '.join(numeric)}, but text none; name the text fields as well.")
         if overlap := set(fields) & set(numeric):
             raise ValueError(f"The field {min(overlap)!r} is in text and in numeric; it can be in one of them.")
-        presets = [self.preset] if isinstance(self.preset, str) or not _is_list(self.preset) else list(self.preset)
+        presets = [self.preset] if isinstance(self.preset, str) or not is_list(self.preset) else list(self.preset)
         for preset in presets:
             check_choice("preset", preset, PRESETS)
         if not isinstance(self.preset, str) and len(presets) != max(1, len(fields)):
             raise ValueError(f"preset has {len(presets)} entries for {max(1, len(fields))} text fields; pass one each.")
         for name in ("ngram_range", "char_ngrams"):
-            _check_range(name, getattr(self, name))
+            check_lengths(name, getattr(self, name))
         if not all(_kinds(choices) for choices in self._choices()):
             raise ValueError("ngram_range and char_ngrams are both empty; at least one of them must be a pair.")
         if isinstance(self.min_df, float):
@@ -202,7 +186,7 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         if isinstance(self.stop_words, str):
             check_choice("stop_words", self.stop_words, ("english",))
         elif self.stop_words is not None and not (
-            _is_list(self.stop_words) and all(isinstance(word, str) for word in self.stop_words)
+            is_list(self.stop_words) and all(isinstance(word, str) for word in self.stop_words)
         ):
             raise TypeError(f"stop_words is {self.stop_words!r}; pass 'english', a list of str, or None.")
         if not isinstance(self.sublinear_tf, (bool, type(None))):
@@ -212,7 +196,7 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def _choices(self) -> list[Preset]:
         """Return the settings of each text field: its parameters, or its preset where they are None."""
-        n_fields = max(1, len(_fields("text", self.text)))
+        n_fields = max(1, len(fields_of("text", self.text)))
         presets = [self.preset] * n_fields if isinstance(self.preset, str) else self.preset
         given = {name: getattr(self, name) for name in Preset._fields if getattr(self, name) is not None}
         return [PRESETS[preset]._replace(**given) for preset in presets]
@@ -225,12 +209,12 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             if is_records(X):
                 raise TypeError("X holds records, not texts; name the fields to read, as in TextFeatures('title').")
             return {WHOLE: check_texts(X)}, {}
-        fields, numeric = _fields("text", self.text), _fields("numeric", self.numeric)
+        fields, numeric = fields_of("text", self.text), fields_of("numeric", self.numeric)
         if isinstance(X, Mapping) and any(isinstance(X.get(field), str) for field in fields):
             raise TypeError("X is one record; pass a list of records, [record] for a single one.")
         columns = check_columns(X, [*fields, *numeric], fitted=fitted)
         texts = {field: check_texts(columns[field], f"X[{field!r}]") for field in fields}
-        return texts, {field: _numbers(columns[field], f"X[{field!r}]") for field in numeric}
+        return texts, {field: read_numbers(columns[field], f"X[{field!r}]") for field in numeric}
 
     # Fitting and transforming
 
@@ -278,8 +262,8 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         parts = []
         for (field, column), choices in zip(texts.items(), self._choices(), strict=True):
             vectorizers[field] = [self._vectorizer(kind, lengths, choices, "any") for kind, lengths in _kinds(choices)]
-            parts.append([_fit_terms(vectorizer, column, field) for vectorizer in vectorizers[field]])
-        self.edges_ = {field: _edges(values, self.n_bins, field) for field, values in numbers.items()}
+            parts.append([fit_terms(vectorizer, column, field) for vectorizer in vectorizers[field]])
+        self.edges_ = {field: find_edges(values, self.n_bins, field) for field, values in numbers.items()}
         self.vectorizers_ = vectorizers
         return self._joined(parts, numbers)
 
@@ -312,6 +296,84 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         ]
         return self._joined(parts, numbers)
 
+    def fit_to_matrix(self, source: Any, folder: str | os.PathLike[str]) -> Self:
+        """Learn from texts that do not fit into memory, and write their features to a folder.
+
+        The result is that of ``fit``, and the folder holds what ``fit_transform`` returns, bit for bit.
+
+        Parameters
+        ----------
+        source : path, or iterable of pieces
+            A file that `xclassic.datasets.read_texts` reads, whose field ``"text"`` holds the texts unless `text`
+            names fields; or pieces of rows, each as ``fit`` takes them, that can be iterated over twice.
+        folder : path
+            Where `xclassic.datasets.write_matrix` writes the features, for `xclassic.datasets.open_matrix`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataFileError
+            If a file cannot be read.
+        ValueError, TypeError
+            As in ``fit``, or if `source` is an iterator, which ends after the first pass.
+        FileExistsError, OSError
+            If the folder cannot be written.
+
+        Notes
+        -----
+        `source` is read twice. Memory: some 200 bytes for each different term, 8 bytes for each row and numeric field,
+        and one piece.
+        """
+        self._check_parameters()
+        if iter(_pieces(self, source)) is source:
+            raise TypeError(
+                "source is an iterator, which ends after the first pass; pass a file, a list, or an object "
+                "whose __iter__ begins anew."
+            )
+        fields = [WHOLE] if self.text is None else fields_of("text", self.text)
+        counts = {
+            field: [TermCounts(self._vectorizer(kind, lengths, choices, "any")) for kind, lengths in _kinds(choices)]
+            for field, choices in zip(fields, self._choices(), strict=True)
+        }
+        values: dict[str, list[NDArray[np.float64]]] = {field: [] for field in fields_of("numeric", self.numeric)}
+        for number, piece in enumerate(_pieces(self, source)):
+            texts, numbers = self._read(piece, fitted=number > 0)
+            for field, column in texts.items():
+                for count in counts[field]:
+                    count.add(column)
+            for field, column_of_numbers in numbers.items():
+                values[field].append(column_of_numbers)
+        self.edges_ = {
+            field: find_edges(np.concatenate(columns), self.n_bins, field) for field, columns in values.items()
+        }
+        self.vectorizers_ = {field: [count.finish(field) for count in counted] for field, counted in counts.items()}
+        return self.transform_to_matrix(source, folder)
+
+    def transform_to_matrix(self, source: Any, folder: str | os.PathLike[str]) -> Self:
+        """Write the features of texts that do not fit into memory to a folder.
+
+        Parameters
+        ----------
+        source, folder
+            As in ``fit_to_matrix``, which raises the same errors; an iterator will do.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If ``fit`` was not called.
+        """
+        check_is_fitted(self)
+        rows = (self.transform(piece) for piece in _pieces(self, source))
+        write_matrix(folder, rows, n_columns=self._n_features_out)
+        return self
+
     def _vectorizer(self, kind: str, lengths: Sequence[int], choices: Preset, words: str) -> TfidfVectorizer:
         stop_words = (
             self.stop_words if self.stop_words is None or isinstance(self.stop_words, str) else [*self.stop_words]
@@ -332,7 +394,7 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         length = sqrt(len(parts) + len(numbers) * self.numeric_weight**2)
         blocks = [block * np.float32(1 / (sqrt(len(part)) * length)) for part in parts for block in part]
         for field, values in numbers.items():
-            blocks.append(_one_hot(values, self.edges_[field], np.float32(self.numeric_weight / length)))
+            blocks.append(one_hot(values, self.edges_[field], np.float32(self.numeric_weight / length)))
         joined = csr_array(hstack(blocks, format="csr"))
         joined.sort_indices()  # The indices of a vectorizer's fit_transform are not sorted.
         return joined
@@ -359,7 +421,7 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                 quote = "'" if vectorizer.analyzer == "char_wb" else ""
                 names += [f"{prefix}{quote}{term}{quote}" for term in vectorizer.get_feature_names_out()]
         for field, edges in self.edges_.items():
-            names += _bin_names(field, edges.tolist())
+            names += bin_names(field, edges.tolist())
         return np.array(names, object)
 
     # Persistence
@@ -377,12 +439,12 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return arrays, {"blocks": blocks}
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
-        fields = [WHOLE] if self.text is None else _fields("text", self.text)
+        fields = [WHOLE] if self.text is None else fields_of("text", self.text)
         choices = dict(zip(fields, self._choices(), strict=True))
         self.vectorizers_ = {field: [] for field in fields}
         for i, (field, kind, (shortest, longest), sublinear_tf, *words) in enumerate(metadata["blocks"]):
             check_choice("analyzer", kind, KINDS)
-            _check_range("ngram_range", (shortest, longest))
+            check_lengths("ngram_range", (shortest, longest))
             # A preset may have changed since the fit; the fitted settings are in the metadata.
             settings = choices[field]._replace(sublinear_tf=sublinear_tf is True)
             vectorizer = self._vectorizer(kind, (shortest, longest), settings, words[0] if words else "long")
@@ -396,101 +458,25 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         if not all(self.vectorizers_.values()):
             raise ModelFileError(f"The model lacks the vocabulary of one of the fields {', '.join(fields)}.")
         self.edges_ = {}
-        for i, field in enumerate(_fields("numeric", self.numeric)):
+        for i, field in enumerate(fields_of("numeric", self.numeric)):
             self.edges_[field] = edges = stored_array(arrays, f"edges{i}", np.float64, (None,))
             if not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
                 raise ModelFileError(f"The edges of the bins of {field!r} in the model do not ascend.")
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple, set, frozenset))
+def _pieces(features: TextFeatures, source: Any) -> Iterable[Any]:
+    """Return the pieces of a source of rows."""
+    if not isinstance(source, (str, os.PathLike)):
+        return source  # type: ignore[no-any-return]
+    return _texts_of_file(source) if features.text is None else record_pieces(source)
 
 
-def _fields(name: str, value: Any) -> list[str]:
-    """Return a parameter that names fields as a list."""
-    if value is None or isinstance(value, str):
-        return [] if value is None else [value]
-    if not isinstance(value, Sequence) or not all(isinstance(field, str) for field in value):
-        raise TypeError(f"{name} is {value!r}; pass the name of a field, or a list of names.")
-    if len(set(value)) < len(value):
-        raise ValueError(f"{name} is {value!r}; name each field once.")
-    return list(value)
-
-
-def _check_range(name: str, value: Any) -> None:
-    """Raise an error unless a range is None, empty, or two lengths."""
-    if value is None or (isinstance(value, Sequence) and len(value) == 0 and not isinstance(value, str)):
-        return
-    valid = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(length) is int for length in value)
-    if not valid or not 1 <= value[0] <= value[1] <= LONGEST:
-        raise ValueError(
-            f"{name} is {value!r}; pass the shortest and longest length, as in (1, 2), at most {LONGEST}, or () for "
-            "none."
-        )
+def _texts_of_file(path: str | os.PathLike[str]) -> Iterator[list[Any]]:
+    for records in record_pieces(path, needed=WHOLE):
+        yield [record[WHOLE] for record in records]
 
 
 def _kinds(choices: Preset) -> list[tuple[str, Sequence[int]]]:
     """Return the analyzers that a text field needs, with the lengths of their terms."""
     lengths = (choices.ngram_range, choices.char_ngrams)
     return [(kind, pair) for kind, pair in zip(KINDS, lengths, strict=True) if len(pair)]
-
-
-def _fit_terms(vectorizer: TfidfVectorizer, texts: NDArray[np.object_], field: str) -> Any:
-    try:
-        return vectorizer.fit_transform(texts)
-    except ValueError as error:
-        if not any(text.strip() for text in texts):
-            raise ValueError(
-                f"All {texts.size} texts of the field {field!r} are empty. Name the field that holds the text or leave "
-                "this one out."
-            ) from error
-        if not any(map(vectorizer.build_analyzer(), texts)):  # A text has n-grams of characters unless it is empty.
-            raise ValueError(
-                f"Not one of the {texts.size} texts of the field {field!r} has words for ngram_range="
-                f"{vectorizer.ngram_range} that are not in stop_words; the first is {texts[0][:60]!r}. Choose shorter "
-                "sequences, or ngram_range=() for no words."
-            ) from error
-        what, name = ("words", "ngram_range") if vectorizer.analyzer == "word" else ("character n-grams", "char_ngrams")
-        raise ValueError(
-            f"No {what} are in min_df={vectorizer.min_df} of the {texts.size} texts of the field {field!r}. Lower "
-            f"min_df (1 keeps all), or leave them out by {name}=()."
-        ) from error
-
-
-def _numbers(values: list[Any], name: str) -> NDArray[np.float64]:
-    """Return numbers, and NaN where they are missing."""
-    numbers = np.full(len(values), np.nan)
-    for i, value in enumerate(values):
-        if value is None or (isinstance(value, str) and not value.strip()):
-            continue
-        try:
-            numbers[i] = float(value)
-        except (TypeError, ValueError, OverflowError):
-            numbers[i] = inf
-        if isinf(numbers[i]):
-            raise ValueError(
-                f"{name}[{i}] is {value!r}, no finite number. Write it as 1299.5, without unit or separators; leave it "
-                "empty (None, NaN, '') where it is missing."
-            )
-    return numbers
-
-
-def _edges(values: NDArray[np.float64], n_bins: int, field: str) -> NDArray[np.float64]:
-    """Return the quantiles that divide the values into bins, fewer than `n_bins` needs if many values are equal."""
-    known = values[~np.isnan(values)]
-    if not known.size:
-        raise ValueError(f"All {values.size} values of the field {field!r} are missing; leave it out of numeric.")
-    edges: NDArray[np.float64] = np.unique(np.quantile(known, np.arange(1, n_bins) / n_bins))
-    return edges
-
-
-def _one_hot(values: NDArray[np.float64], edges: NDArray[np.float64], weight: np.float32) -> csr_array:
-    """Return one entry per row, in the column of its bin, or in the last column if its value is missing."""
-    columns = np.where(np.isnan(values), edges.size + 1, np.searchsorted(edges, values, side="right"))
-    entries = (np.full(values.size, weight), columns.astype(np.int32), np.arange(values.size + 1, dtype=np.int32))
-    return csr_array(entries, shape=(values.size, edges.size + 2))
-
-
-def _bin_names(field: str, edges: list[float]) -> list[str]:
-    inner = [f"{low} <= {field} < {high}" for low, high in pairwise(edges)]
-    return [f"{field} < {edges[0]}", *inner, f"{field} >= {edges[-1]}", f"{field} missing"]

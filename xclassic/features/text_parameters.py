@@ -1,0 +1,56 @@
+"""Parameters of texts as features: presets, and checks of fields and lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+LONGEST = 100  # Words or characters of a term. The terms of a text take memory of its length times this.
+
+
+class Preset(NamedTuple):
+    """The settings for texts of one kind.
+
+    Attributes
+    ----------
+    ngram_range, char_ngrams : tuple of int
+        Shortest and longest length; empty for no such terms.
+    min_df : int
+    sublinear_tf : bool
+    """
+
+    ngram_range: tuple[int, ...]
+    char_ngrams: tuple[int, ...]
+    min_df: int
+    sublinear_tf: bool
+
+
+PRESETS = {"title": Preset((1, 2), (4, 4), 1, True), "abstract": Preset((1, 1), (), 2, False)}
+
+
+def is_list(value: Any) -> bool:
+    """Return whether a parameter holds several values."""
+    return isinstance(value, (list, tuple, set, frozenset))
+
+
+def fields_of(name: str, value: Any) -> list[str]:
+    """Return a parameter that names fields as a list."""
+    if value is None or isinstance(value, str):
+        return [] if value is None else [value]
+    if not isinstance(value, Sequence) or not all(isinstance(field, str) for field in value):
+        raise TypeError(f"{name} is {value!r}; pass the name of a field, or a list of names.")
+    if len(set(value)) < len(value):
+        raise ValueError(f"{name} is {value!r}; name each field once.")
+    return list(value)
+
+
+def check_lengths(name: str, value: Any) -> None:
+    """Raise an error unless a range is None, empty, or two lengths."""
+    if value is None or (isinstance(value, Sequence) and len(value) == 0 and not isinstance(value, str)):
+        return
+    valid = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(length) is int for length in value)
+    if not valid or not 1 <= value[0] <= value[1] <= LONGEST:
+        raise ValueError(
+            f"{name} is {value!r}; pass the shortest and longest length, as in (1, 2), at most {LONGEST}, or () for "
+            "none."
+        )
