@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from functools import reduce
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +15,11 @@ from scipy.sparse import csc_array, csr_array
 import xclassic._kernels.neighbors as kernels
 from xclassic.blocks.weights import BlockWeights
 from xclassic.changing import only_columns, stacked
+from xclassic.datasets._matrix_folder import writing
+from xclassic.datasets.matrices import open_matrix
 from xclassic.neighbors.graph import GraphIndex
 from xclassic.parallel import RUNNING, StopByte
-from xclassic.rows import kernel_rows
+from xclassic.rows import ScaledRows, kernel_rows, spans
 from xclassic.storage.arrays import (
     matrix_arrays,
     stored_array,
@@ -26,6 +31,7 @@ from xclassic.storage.arrays import (
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
+from xclassic.validation.pieces import counts_of
 
 
 class NeighborIndex(Protocol):
@@ -144,6 +150,16 @@ class InvertedIndex:
     def build(cls, rows: csr_array) -> InvertedIndex:
         return cls(csr_array(csc_array(rows).T))
 
+    @classmethod
+    def write(cls, rows: ScaledRows, folder: str | os.PathLike[str]) -> InvertedIndex:
+        """Write the lists to a folder, some rows at a time, and return an index over maps of its files."""
+        n_rows, n_features = rows.shape
+        indptr = np.concatenate([[0], np.cumsum(counts_of(rows.matrix.indices, n_features))])
+        with writing(Path(os.path.expanduser(folder)), append=False) as writer:
+            writer.scatter(indptr, _entries_by_feature(rows, indptr[:-1].copy()))
+            writer.n_columns = n_rows
+        return cls(open_matrix(folder))
+
     @property
     def n_rows(self) -> int:
         return int(self.postings.shape[1])
@@ -175,6 +191,17 @@ class InvertedIndex:
 
     def arrays(self) -> Arrays:
         return matrix_arrays("postings", self.postings)
+
+
+def _entries_by_feature(rows: ScaledRows, places: NDArray[np.int64]) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Yield places, rows and values of the entries of consecutive rows; `places` are the next free ones, and move."""
+    first = 0
+    for piece in rows.pieces():
+        by_feature = csc_array(piece)
+        sizes = np.diff(by_feature.indptr).astype(np.int64)
+        yield spans(places, sizes), by_feature.indices + first, by_feature.data
+        places += sizes
+        first += piece.shape[0]
 
 
 class DenseIndex:

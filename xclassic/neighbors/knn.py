@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Any, ClassVar
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -13,6 +14,7 @@ from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
 from xclassic.changing import moved_columns, moved_rows
 from xclassic.neighbors.graph import check_search
 from xclassic.neighbors.index import (
+    InvertedIndex,
     NeighborIndex,
     build_index,
     label_shares,
@@ -23,6 +25,7 @@ from xclassic.neighbors.index import (
     with_rows,
 )
 from xclassic.parallel import StopByte
+from xclassic.rows import ScaledRows
 from xclassic.storage.arrays import matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
@@ -52,6 +55,11 @@ class KNN(XMCClassifier):
     normalize : bool, default=True
         Scale rows to unit length. Otherwise neighbors are the rows with the largest inner product, and votes are powers
         of it.
+    index_folder : str or path, optional
+        Write the index of sparse rows to this folder, some rows at a time, and read it from there, for training rows
+        larger than memory (`datasets.open_matrix`). The folder must be empty or hold an index or matrix, which is
+        replaced, and must stay as long as the model is used; ``save`` writes the model with its index to a folder of
+        its own. By default the index is in memory.
     n_jobs : int, optional
         Workers, as joblib counts them. The predictions do not depend on it.
     verbose : int, default=0
@@ -80,7 +88,8 @@ class KNN(XMCClassifier):
 
     Cost of a row: sparse, for each of its features the number of training rows with that feature; dense,
     ``n_rows n_features``; and a pass over all rows. With the graph, products with some thousand rows. Memory: 8 bytes
-    for each entry of `X` (dense: 4) and of `Y`, and per worker 4 for each row; for the graph, 256 for each row.
+    for each entry of `X` (dense: 4; none with `index_folder`) and of `Y`, and per worker 4 for each row; for the graph,
+    256 for each row.
 
     References
     ----------
@@ -98,6 +107,7 @@ class KNN(XMCClassifier):
 
     _probabilistic = True
     _scale_free = True
+    _not_saved: ClassVar[tuple[str, ...]] = ("index_folder",)
 
     index_: NeighborIndex
     labels_: csr_array
@@ -110,6 +120,7 @@ class KNN(XMCClassifier):
         power: float = 3.0,
         search: str = "exact",
         normalize: bool = True,
+        index_folder: str | os.PathLike[str] | None = None,
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
@@ -117,6 +128,7 @@ class KNN(XMCClassifier):
         self.power = power
         self.search = search
         self.normalize = normalize
+        self.index_folder = index_folder
         self.n_jobs = n_jobs
         self.verbose = verbose
 
@@ -125,9 +137,16 @@ class KNN(XMCClassifier):
         check_number("n_neighbors", self.n_neighbors, minimum=1, integer=True)
         check_number("power", self.power, minimum=0)
         check_search(self.search)
+        if not isinstance(self.index_folder, (str, os.PathLike, type(None))):
+            raise TypeError(f"index_folder is {self.index_folder!r}; pass the path of a folder, or None.")
 
     def _fit(self, X: Features, Y: csr_array) -> None:
-        self.index_ = build_index(self._prepare(X), self.search)
+        if self.index_folder is None:
+            self.index_ = build_index(self._prepare(X), self.search)
+        elif isinstance(X, np.ndarray):
+            raise ValueError("index_folder is for sparse rows, but X is dense; leave it None.")
+        else:
+            self.index_ = InvertedIndex.write(ScaledRows.of(X, normalize=self.normalize), self.index_folder)
         self.labels_ = Y
         self._labels_verified = True
         self.label_shares_ = label_shares(Y)
@@ -159,7 +178,8 @@ class KNN(XMCClassifier):
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         graph = 16 * 2 * 8 * n if self.search == "graph" else 0
-        return graph + 3 * 8 * nnz_x + 4 * L + effective_n_jobs(self.n_jobs) * 4 * n
+        index = 3 * 8 * nnz_x if self.index_folder is None else 16 * (n + d)
+        return graph + index + 4 * L + effective_n_jobs(self.n_jobs) * 4 * n
 
     # Persistence
 

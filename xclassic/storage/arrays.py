@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.storage.folder import Arrays, ModelFileError
+from xclassic.validation.pieces import first_not_finite
 
 FINITE = (-float(np.finfo(np.float32).max), float(np.finfo(np.float32).max))  # The range of float32.
 
@@ -153,7 +154,7 @@ def verify_matrix(name: str, matrix: csr_array) -> None:
         raise ModelFileError(f"The offsets of {name} descend.")
     if matrix.nnz and not 0 <= matrix.indices.min() <= matrix.indices.max() < matrix.shape[1]:
         raise ModelFileError(f"An index of {name} is not below {matrix.shape[1]}.")
-    if not np.isfinite(matrix.data).all():
+    if first_not_finite(matrix.data) is not None:
         raise ModelFileError(f"A value of {name} is not finite.")
 
 
