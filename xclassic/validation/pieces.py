@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 INT32_MAX = np.iinfo(np.int32).max
-PIECE = 1 << 20  # Entries of a piece; a row that has more is a piece of its own.
+PIECE = 1 << 18  # Entries of a piece; a row that has more is a piece of its own.
 
 
 def is_mapped(matrix: Any) -> bool:
@@ -73,6 +73,7 @@ def first_not_finite(values: NDArray[Any]) -> int | None:
 def counts_of(indices: NDArray[Any], size: int) -> NDArray[np.int64]:
     """Return how often each number below `size` occurs."""
     counts = np.zeros(size, np.int64)
-    for start in range(0, len(indices), PIECE):
-        counts += np.bincount(indices[start : start + PIECE], minlength=size)
+    step = max(PIECE, size)
+    for start in range(0, len(indices), step):
+        counts += np.bincount(indices[start : start + step], minlength=size)
     return counts
