@@ -98,6 +98,14 @@ def train(
     label_matrix: LabelMatrix = None,
     zero_based: ZeroBased = None,
     data_format: DataFormat = None,
+    on_disk: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write features to this folder, some rows at a time, and train from there: for data beyond memory.",
+            callback=in_home,
+        ),
+    ] = None,
     numeric_field: Annotated[
         list[str], typer.Option(help="Field that holds a number, such as a price.", rich_help_panel=TEXT_PANEL)
     ] = [],  # noqa: B006
@@ -150,6 +158,7 @@ def train(
     from xclassic.cli.data import Source
     from xclassic.cli.measure import count_labels, labels_of
     from xclassic.cli.models import TrainedModel
+    from xclassic.cli.on_disk import read_on_disk
     from xclassic.cli.outputs import write_line
     from xclassic.features import TextFeatures
     from xclassic.validation.records import template_fields
@@ -191,7 +200,13 @@ def train(
         data_format=data_format, as_records=is_record,
         record_fields=[*fields, *numeric_field] if prompt is None else template_fields(prompt), target_fields=written,
     )  # fmt: skip
-    points = read(source, "train", quiet)
+    if on_disk is not None and reads_text:
+        raise typer.BadParameter(f"--on-disk is for features, but {type(estimator).__name__} reads texts; leave it out")
+    if on_disk is None:
+        points = read(source, "train", quiet)
+    else:
+        with step(f"writing {on_disk}", quiet):
+            points = read_on_disk(source, encoder, on_disk)
     X, training = points.X, {"data": printable(data), "n_rows": len(points.ids)}
     size = f"{len(points.ids):,} points"
     if points.is_text:
@@ -203,7 +218,7 @@ def train(
         if value is not None and value != [] and not weighs_terms:
             raise typer.BadParameter(f"{option} is for TF-IDF of texts, which has no part in this; leave it out")
     if not reads_text:
-        if points.is_text:
+        if isinstance(X, list):
             with step("weighing terms", quiet):
                 X = encoder.fit_transform(points.X)
         size += f", {X.shape[1]:,} features"

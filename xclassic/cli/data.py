@@ -99,6 +99,8 @@ class Points:
         Of the columns of `Y`, if the data names them.
     feature_names : list of str or None
         Of the columns of `X`, if the data names them.
+    of_text : bool
+        Whether `X` is features made of texts or records.
     """
 
     X: Any
@@ -106,11 +108,12 @@ class Points:
     ids: Sequence[int | str | float]
     label_names: list[str] | None = None
     feature_names: list[str] | None = None
+    of_text: bool = False
 
     @property
     def is_text(self) -> bool:
-        """Whether `X` is texts or records."""
-        return isinstance(self.X, list)
+        """Whether `X` is texts or records, or made of them."""
+        return self.of_text or isinstance(self.X, list)
 
 
 def read_points(
@@ -135,10 +138,10 @@ def read_points(
     strict : bool, default=True
         Whether to refuse options that do not speak of this kind of data.
     """
-    with _regular(source.path) as path, _errors_of_options(source, path):
-        form = _form(source, path)
+    with regular(source.path) as path, errors_of_options(source, path):
+        form = form_of(source, path)
         if strict:
-            _check_options(source, form)
+            check_options(source, form)
         if form == "folder":
             points = _read_folder(source, part)
         elif form in TEXTS:
@@ -158,7 +161,7 @@ def read_points(
 
 
 @contextmanager
-def _regular(path: str) -> Iterator[Path]:
+def regular(path: str) -> Iterator[Path]:
     """Yield a path that can be read more than once: what a pipe delivers is stored meanwhile."""
     given = Path(path)
     if path != STDIN and (given.is_file() or given.is_dir() or not given.exists()):
@@ -177,7 +180,7 @@ def _regular(path: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _errors_of_options(source: Source, stored: Path) -> Iterator[None]:
+def errors_of_options(source: Source, stored: Path) -> Iterator[None]:
     """Say of errors what was named on the command line, and advise options rather than arguments."""
     try:
         yield
@@ -189,7 +192,7 @@ def _errors_of_options(source: Source, stored: Path) -> Iterator[None]:
         raise datasets.DataFileError(name, problem, error.line) from error
 
 
-def _form(source: Source, path: Path) -> str:
+def form_of(source: Source, path: Path) -> str:
     """Return "folder" or one of `FORMATS`."""
     if source.data_format is not None:
         if source.data_format not in FORMATS:
@@ -224,7 +227,7 @@ def _form_of_content(source: Source, path: Path) -> str:
     )
 
 
-def _check_options(source: Source, form: str) -> None:
+def check_options(source: Source, form: str) -> None:
     for attribute, option, speaks_of, forms in OPTIONS:
         if getattr(source, attribute) is not None and form not in forms:
             found = "a folder of points" if form == "folder" else f"read as {form}"

@@ -121,13 +121,15 @@ def read_records(path: _Path, *, format: str | None = None) -> list[dict[str, An
     return [dict(record) for _, record in _records(path, format)]
 
 
-def record_pieces(path: _Path, *, needed: str | None = None) -> Iterator[list[Mapping[str, Any]]]:
-    """Yield what `read_records` reads, some at a time, once each record has the field that is needed."""
-    records = _records(path, None)
+def record_pieces(
+    path: _Path, *, fields: Sequence[str] = (), format: str | None = None
+) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield what `read_records` reads, some at a time, once each record has text or null in the fields."""
+    records = _records(path, format)
     while piece := list(islice(records, RECORDS)):
-        if needed is not None:
-            for line, record in piece:
-                _field(path, line, record, needed)
+        for line, record in piece:
+            for field in fields:
+                _text(path, line, record, field)
         yield [record for _, record in piece]
 
 

@@ -472,7 +472,7 @@ def _pieces(features: TextFeatures, source: Any) -> Iterable[Any]:
 
 
 def _texts_of_file(path: str | os.PathLike[str]) -> Iterator[list[Any]]:
-    for records in record_pieces(path, needed=WHOLE):
+    for records in record_pieces(path, fields=[WHOLE]):
         yield [record[WHOLE] for record in records]
 
 
