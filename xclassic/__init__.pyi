@@ -1,6 +1,7 @@
 """The public names, each with the module it comes from; a name is imported when it is first used."""
 
 from . import datasets as datasets
+from . import distributed as distributed
 from . import features as features
 from . import instance_tree as instance_tree
 from . import label_tree as label_tree
@@ -20,6 +21,7 @@ from .compression.leml import LEML as LEML
 from .compression.plst import PLST as PLST
 from .compression.rembrandt import Rembrandt as Rembrandt
 from .compression.reml import REML as REML
+from .distributed.clusters import use_cluster as use_cluster
 from .ensemble.blend import Blend as Blend
 from .ensemble.blend import blend_topk as blend_topk
 from .explanation import Explanation as Explanation

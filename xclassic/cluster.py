@@ -56,6 +56,8 @@ class DaskCluster:
     def __init__(self, client: Any, folder: str | os.PathLike[str] | None = None) -> None:
         self.client = client
         self.folder = None if folder is None else Path(folder)
+        if self.folder is not None:
+            _check_shared(client, self.folder)
         self.level = _common_level(client)
         self._direct = True  # Whether workers are reached without the scheduler, where the traffic would double.
         self._sent: dict[str, Any] = {}  # Of each array: its path, or the Dask future that holds it.
@@ -144,7 +146,7 @@ class DaskCluster:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(draft, file)
-        return str(file)
+        return str(file.absolute())
 
     def _forget_futures(self) -> None:
         self._sent = {key: place for key, place in self._sent.items() if isinstance(place, str)}
@@ -172,6 +174,22 @@ def cluster_of(backend: Any) -> DaskCluster | None:
 def facts() -> dict[str, Any]:
     """Return what a process must have in common with others that make pieces of the same model."""
     return {"versions": versions_that_count(), "levels": kernels.simd_levels()}
+
+
+def _check_shared(client: Any, folder: Path) -> None:
+    """Raise unless all workers see the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / f"{secrets.token_hex(16)}.npy"
+    mark.touch()
+    try:
+        blind = [worker for worker, there in client.run(os.path.exists, str(mark.absolute())).items() if not there]
+    finally:
+        mark.unlink()
+    if blind:
+        raise ClusterError(
+            f"Worker {blind[0]} does not see {folder.absolute()}; name a folder on storage that all workers share, or "
+            "none."
+        )
 
 
 def _is_there(client: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The command line: ``xclassic train | predict | evaluate | report | explain | info``.
+"""The command line: ``xclassic train | join | predict | evaluate | report | explain | info``.
 
 `commands` says what each command does, and reads like a script of the Python interface. Beside it, `parameters` turns
 the constructor of an estimator into options, `data` reads points, `models` keeps with a fitted estimator what a script
@@ -19,11 +19,14 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any, NoReturn, TextIO
 
 FAILED = 1
 INTERRUPTED = 130  # Exit code by which shells report a program that Ctrl-C ended.
 BROKEN_PIPE = 141  # Exit code by which shells report a program that wrote to a closed pipe.
+
+given: ContextVar[list[str]] = ContextVar("given")  # The arguments of the command that runs.
 
 
 def app(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -40,7 +43,7 @@ def app(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
-            code = _run([argument for argument in arguments if argument != "--debug"])
+            code = run([argument for argument in arguments if argument != "--debug"])
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as error:
@@ -52,11 +55,13 @@ def app(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
+    """Run a command and return its exit code; what it raises is not reported yet."""
     import typer
 
     from xclassic.cli.commands import commands
 
+    given.set(arguments)
     try:
         return typer.main.get_command(commands)(arguments, prog_name="xclassic", standalone_mode=False) or 0
     except typer.Abort:  # Typer turns Ctrl-C into this.

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from xclassic._version import __version__
+from xclassic.cli.in_pieces import Cluster, InPieces, Resume, Shard, join
 from xclassic.cli.options import (
     Data,
     DataFormat,
@@ -34,6 +35,7 @@ from xclassic.cli.options import (
     load_trained,
     read,
     read_revealed,
+    row_range,
     shows_progress,
     source_for,
     step,
@@ -53,7 +55,7 @@ def _with_hyphens(name: str) -> str:
 
 class _InOrder(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(self.commands, key=["train", "predict", "evaluate", "report", "explain", "info"].index)
+        return sorted(self.commands, key=["train", "join", "predict", "evaluate", "report", "explain", "info"].index)
 
 
 commands = typer.Typer(
@@ -89,6 +91,9 @@ def train(
     model: Annotated[str, typer.Option("--model", "-m", help="Folder to write.", callback=in_home)],
     force: Force = False,
     quiet: Quiet = False,
+    shard: Shard = None,
+    resume: Resume = False,
+    cluster: Cluster = None,
     text_field: Annotated[
         list[str] | None,
         typer.Option(help="Field that holds the text; several have vocabularies of their own.", show_default="text"),
@@ -164,6 +169,7 @@ def train(
     from xclassic.validation.records import template_fields
 
     _check_model_folder(model, force)
+    in_pieces = InPieces.of_options(model, data, shard, resume, cluster)
     reads_text = get_tags(estimator).input_tags.string
     fields, presets = text_field or ["text"], preset or ["title"]
     prompt = getattr(estimator, "prompt", None)
@@ -228,14 +234,19 @@ def train(
         mebibytes = estimator.estimate_memory(X, points.Y) / 2**20
         typer.echo(f"{size}; needs about {mebibytes:,.0f} MiB more", err=True)
     start = time.perf_counter()
-    estimator.fit(X, points.Y)
+    missing = in_pieces.fit(estimator, X, points.Y)
     training["seconds"] = time.perf_counter() - start
+    if missing is not None:
+        rest = f"missing are {', '.join(map(str, missing))}" if missing else f"xclassic join {model} makes the model"
+        write_line(f"{model}: part {shard} of {type(estimator).__name__}, {training['seconds']:.1f} s; {rest}")
+        return
     # Whoever loads the model chooses how to run it.
     estimator.set_params(n_jobs=None, verbose=0)
     whole = make_pipeline(encoder, estimator) if points.is_text and not reads_text else estimator
     counts = count_labels(labels_of(estimator, points.Y), estimator.classes_)
     with step(f"writing {model}", quiet):
         TrainedModel(whole, counts, points.label_names, training).save(model)
+        in_pieces.remove()
     write_line(
         f"{model}: {type(estimator).__name__}, {size}, "
         f"{estimator.classes_.size:,} labels, trained in {training['seconds']:.1f} s"
@@ -272,6 +283,10 @@ def predict(
     ] = None,
     label_ids: Annotated[bool, typer.Option("--label-ids", help="Write ids of labels that have names.")] = False,
     id_field: IdField = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(metavar="A:B", help="Only rows A to B - 1, counted from 0.", show_default="all"),
+    ] = None,
     force: Force = False,
     quiet: Quiet = False,
     n_jobs: Jobs = -1,
@@ -294,6 +309,9 @@ def predict(
     source = source_for(trained, data, text_field, id_field=id_field, zero_based=zero_based, data_format=data_format)
     known = read_revealed(trained, source, revealed, revealed_field, quiet)
     points = read(source, "test", quiet, n_features=trained.n_features, labels=False)
+    if rows is not None:
+        part = row_range(rows, len(points.ids))
+        points, known = points.rows(part), None if known is None else known[part]
     if trained.fields:
         top, labels = trained.rank_fields(points.X, k, as_text=form != "jsonl")
     else:
@@ -371,6 +389,7 @@ def evaluate(
     write_line(to_json({**summary, "metrics": results}))
 
 
+commands.command()(join)
 commands.command()(report)
 
 

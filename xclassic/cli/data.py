@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -109,6 +109,10 @@ class Points:
     label_names: list[str] | None = None
     feature_names: list[str] | None = None
     of_text: bool = False
+
+    def rows(self, part: slice) -> Points:
+        """Return some of the points."""
+        return replace(self, X=self.X[part], Y=None if self.Y is None else self.Y[part], ids=self.ids[part])
 
     @property
     def is_text(self) -> bool:

@@ -157,6 +157,18 @@ def whole_numbers(option: str, text: str) -> list[int]:
     return numbers
 
 
+def row_range(text: str, n_rows: int) -> slice:
+    """Return the rows that ``A:B`` names; either may be left out, and B may be beyond the last."""
+    first, colon, end = text.partition(":")
+    try:
+        rows = slice(int(first or 0), int(end or n_rows))
+    except ValueError:
+        rows = slice(-1, 0)
+    if not colon or not 0 <= rows.start <= rows.stop:
+        raise typer.BadParameter(f"--rows is {text!r}; accepted is A:B with 0 <= A <= B, such as 0:1000")
+    return rows
+
+
 def shows_progress(quiet: bool) -> bool:
     return not quiet and sys.stderr.isatty()
 

@@ -72,7 +72,7 @@ def fit_shard(
     """
     check_number("n_shards", n_shards, minimum=1, integer=True)
     check_number("shard", shard, minimum=1, maximum=n_shards, integer=True)
-    return _fit(clone(estimator), X, y, folder, n_shards, shard - 1, False, fit_params)
+    return fit_pieces(clone(estimator), X, y, folder, fit_params, n_shards=n_shards, shard=shard)
 
 
 def join_shards(estimator: Estimator, X: Any, y: Any, folder: str | PathLike[str], **fit_params: Any) -> Estimator:
@@ -103,9 +103,9 @@ def join_shards(estimator: Estimator, X: Any, y: Any, folder: str | PathLike[str
         If there are no pieces, or one is damaged.
     """
     n_shards = read_plan(folder).get("shards", 1)
-    if missing := _fit(estimator, X, y, folder, n_shards, None, True, fit_params):
+    if missing := fit_pieces(estimator, X, y, folder, fit_params, n_shards=n_shards, joins=True):
         raise ValueError(
-            f"Shards {', '.join(map(str, missing))} of {n_shards} are not complete in {folder}; run them first."
+            f"In {folder} {shards_in_words(missing, n_shards)} not complete; run what is missing, and join again."
         )
     return estimator
 
@@ -139,23 +139,29 @@ def resume(estimator: Estimator, X: Any, y: Any, folder: str | PathLike[str], **
     ModelFileError
         If a piece is damaged.
     """
-    _fit(estimator, X, y, folder, 1, None, False, fit_params)
+    fit_pieces(estimator, X, y, folder, fit_params)
     remove_pieces(folder)
     return estimator
 
 
-def _fit(
+def fit_pieces(
     estimator: XMCClassifier,
     X: Any,
     y: Any,
     folder: str | PathLike[str],
-    n_shards: int,
-    shard: int | None,
-    joins: bool,
     fit_params: dict[str, Any],
+    *,
+    n_shards: int = 1,
+    shard: int | None = None,
+    joins: bool = False,
 ) -> list[int]:
-    """Fit under a keeper of pieces; return the shards that are missing, in which case the estimator is unfitted."""
-    keeper = PieceFolder(folder, _plan(estimator, X, y, fit_params), n_shards, shard, joins)
+    """Fit on pieces that are kept in a folder; return the shards that are missing, without which nothing is fitted.
+
+    All that is missing is computed, or with `shard` what belongs to this one, or with `joins` nothing.
+    """
+    keeper = PieceFolder(
+        folder, _plan(estimator, X, y, fit_params), n_shards, None if shard is None else shard - 1, joins
+    )
     try:
         with keeping(keeper):
             estimator.fit(X, y, **fit_params)
@@ -167,6 +173,13 @@ def _fit(
             f"A fit of {type(estimator).__name__} has no pieces that are independent of each other; fit it as a whole."
         )
     return []
+
+
+def shards_in_words(shards: list[int], n_shards: int) -> str:
+    """Return a subject and its verb for a sentence."""
+    if len(shards) == 1:
+        return f"shard {shards[0]} of {n_shards} is"
+    return f"shards {', '.join(map(str, shards))} of {n_shards} are"
 
 
 def _plan(estimator: XMCClassifier, X: Any, y: Any, fit_params: dict[str, Any]) -> dict[str, Any]:

@@ -169,9 +169,7 @@ class LabelTreeClassifier(ExplainableClassifier):
     def _node_seeds(self) -> list[int]:
         return [seed % 2**62 for seed in self._seeds()[1::2].tolist()]
 
-    def _trainer(
-        self, train: Callable[..., Any], X: TrainingRows, Y: csr_array, **options: Any
-    ) -> Callable[..., Any]:
+    def _trainer(self, train: Callable[..., Any], X: TrainingRows, Y: csr_array, **options: Any) -> Callable[..., Any]:
         """Return `train_tree` or `train_trees` for prepared rows, which takes trees and seeds."""
         return partial(
             train,

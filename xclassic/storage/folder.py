@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 FORMAT = 2
 HEADER = "model.json"
 LOCK = ".lock"
+PIECES = "unfinished.pieces"  # Folder of the pieces of a model in the making: see `xclassic.storage.pieces`.
 MARKS = (".DS_Store", ".gitkeep", ".keep", "Thumbs.db", "desktop.ini")  # left in folders that count as empty
 HEADER_LIMIT = 1 << 23  # At most this many bytes of JSON are parsed; they may take 25 times as much memory.
 RESERVED = ("format", "arrays", "crc32")  # Keys of the header that are not the caller's.
@@ -168,7 +169,7 @@ def foreign_files(folder: Path) -> list[str]:
     names = {entry.name for entry in os.scandir(folder)}
     if HEADER in names:
         return []
-    return sorted(name for name in names - {LOCK, *MARKS} if not OUR_FILES.fullmatch(name))
+    return sorted(name for name in names - {LOCK, PIECES, *MARKS} if not OUR_FILES.fullmatch(name))
 
 
 @contextmanager
@@ -324,7 +325,8 @@ def _read_header(folder: Path) -> bytes:
         with opened(folder / HEADER) as stream:
             content = stream.read(HEADER_LIMIT + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ModelFileError(f"There is no model in {folder}: {_missing(folder / HEADER)}.") from error
+        pieces = f" There are pieces of one: see xclassic join {folder}." if (folder / PIECES).is_dir() else ""
+        raise ModelFileError(f"There is no model in {folder}: {_missing(folder / HEADER)}.{pieces}") from error
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{folder / HEADER} cannot be read: {error}.") from error
     return content

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
-import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -27,11 +27,16 @@ from xclassic._kernels.blocks import Cells
 from xclassic.storage.folder import ModelFileError
 
 PLAN = "plan.json"
+COMMAND = "command.json"  # What the command line keeps beside them.
 STRUCTURE = "structure"
+DAMAGE = (  # What a damaged archive makes the standard library and numpy raise.
+    OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+OUR_FILES = re.compile(r"(\d{3}-\d{5}\.npz|plan\.json|command\.json)(\.[0-9a-f]{16})?|[0-9a-f]{32}\.(npy|[0-9a-f]{16})")
 
 
-class MissingPieces(ValueError):
-    """Error for a model some pieces of which are not there yet.
+class MissingPieces(Exception):
+    """What ends a fit that needs pieces of other shards.
 
     Attributes
     ----------
@@ -39,8 +44,8 @@ class MissingPieces(ValueError):
         The shards, counted from 1, whose pieces are missing.
     """
 
-    def __init__(self, message: str, shards: list[int]) -> None:
-        super().__init__(message)
+    def __init__(self, shards: list[int]) -> None:
+        super().__init__(f"The pieces of shards {shards} are missing.")
         self.shards = shards
 
 
@@ -90,12 +95,7 @@ class PieceFolder:
         own = [n for n in sorted(missing) if not self.joins and self.shard in (None, n % self.n_shards)]
         run(partial(_keep, function), [(str(files[number]), tasks[number]) for number in own])
         if missing := missing.difference(own):
-            shards = sorted({number % self.n_shards + 1 for number in missing})
-            raise MissingPieces(
-                f"{len(missing)} of {len(tasks)} pieces are not in {self.path}: those of {_shards(shards)} of "
-                f"{self.n_shards}. Run {'it' if len(shards) == 1 else 'them'}, and then join.",
-                shards,
-            )
+            raise MissingPieces(sorted({number % self.n_shards + 1 for number in missing}))
         return [read_piece(file) for file in files]
 
     def _agree(self, plan: dict[str, Any]) -> None:
@@ -138,15 +138,17 @@ def read_plan(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def remove_pieces(path: str | os.PathLike[str]) -> None:
-    """Remove a folder of pieces, its plan first: what is then left if the process is killed counts as nothing."""
-    with suppress(FileNotFoundError):
-        (Path(path) / PLAN).unlink()
-    shutil.rmtree(path, ignore_errors=True)
+    """Remove the pieces of a folder, their plan first, and then the folder if nothing else is in it.
 
-
-def _shards(shards: list[int]) -> str:
-    listed = ", ".join(map(str, shards[:10])) + (", ..." if len(shards) > 10 else "")
-    return f"shard {listed}" if len(shards) == 1 else f"shards {listed}"
+    What is left if the process is killed meanwhile counts as nothing.
+    """
+    folder = Path(path)
+    (folder / PLAN).unlink(missing_ok=True)
+    with suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            if OUR_FILES.fullmatch(entry.name):
+                os.unlink(entry)
+        folder.rmdir()
 
 
 def _keep(function: Callable[..., Any], task: tuple[str, Any], stop: NDArray[np.uint8]) -> None:
@@ -179,6 +181,13 @@ def write_piece(path: str | os.PathLike[str], result: Any) -> None:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a file, or replace it, at once."""
+    draft = Path(f"{path}.{secrets.token_hex(8)}")
+    _write(draft, lambda stream: stream.write(text.encode()))
+    os.replace(draft, path)
 
 
 def _write(file: Path, write: Callable[[Any], Any]) -> None:
@@ -221,7 +230,7 @@ def read_piece(path: str | os.PathLike[str]) -> Any:
             structure = json.loads(archive[STRUCTURE].tobytes())
             arrays = {name: archive[name] for name in archive.files if name != STRUCTURE}
         return _rebuilt(structure, arrays)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise ModelFileError(
             f"{path} is damaged: {error}. Remove it, and run the shard again or resume the training."
         ) from error
