@@ -371,3 +371,12 @@ def test_decoding_is_compared_with_transformers(tmp_path, t5_tokenizer):
     lines = printed("decoding.py", *options, "--d-model", "64", "--layers", "1", "--beam", "3").splitlines()
     assert len(lines) == 2
     assert all("the same best label in 100.0 % of rows" in line for line in lines)
+
+
+def test_beyond_memory_reports_each_method():
+    program = [sys.executable, str(BENCHMARKS / "beyond_memory.py")]
+    sizes = ["--rows", "300", "--features", "50", "--labels", "5", "--per-row", "6", "--allowed", "200"]
+    done = subprocess.run([*program, *sizes], capture_output=True, text=True, timeout=HANG, check=True)
+    rows = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert [row[2] for row in rows] == ["XRLinear", "DiSMEC", "KNN"]
+    assert all(float(number) >= 0 for row in rows for number in (*row[:2], *row[3:]))

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from scipy.sparse import csr_array, random_array
 from sklearn.base import clone
 
@@ -163,3 +164,34 @@ def test_entries_out_of_order_are_put_into_order(tmp_path, monkeypatch):
     checked = check_rows(wide(mapped(turned, tmp_path)), "X")
     np.testing.assert_array_equal(checked.toarray(), X.toarray()[::-1])
     assert checked.has_canonical_format
+
+
+@pytest.mark.parametrize("method", [DiSMEC(), XRLinear()])
+def test_the_memory_of_a_fit_on_a_map_is_estimated_without_its_entries(method, tmp_path):
+    X, Y = problem(False)
+    dense = csr_array(np.ones(X.shape, np.float32))
+    in_memory = method.estimate_memory(dense, Y) - method.estimate_memory(X, Y)
+    sparse, full = tmp_path / "sparse", tmp_path / "full"
+    sparse.mkdir()
+    full.mkdir()
+    assert in_memory > 0
+    assert method.estimate_memory(mapped(dense, full), Y) == method.estimate_memory(mapped(X, sparse), Y)
+
+
+def test_processes_read_the_map_too(tmp_path):
+    X, Y = problem(False)
+    expected = arrays_of(XRLinear(**SMALL).fit(X, Y))
+    with parallel_config("loky", n_jobs=2):
+        found = arrays_of(XRLinear(**SMALL).fit(mapped(X, tmp_path), Y))
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_rows_with_wide_pointers_are_predicted(tmp_path, monkeypatch):
+    X, Y = problem(False)
+    clf = DiSMEC(max_passes=5).fit(X, Y)
+    expected = clf.predict_topk(X, 3)
+    monkeypatch.setattr(pieces, "INT32_MAX", 1000)
+    found = clf.predict_topk(wide(mapped(X, tmp_path)), 3)
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    np.testing.assert_array_equal(found.scores, expected.scores)

@@ -99,6 +99,7 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
     _scale_free: ClassVar[bool] = False  # Whether fits on X and on 1000 X are alike, also without normalization.
     _blind: ClassVar[bool] = False  # Whether predictions say nothing of the features, as those of some baselines.
     _rows_per_task: ClassVar[int] = ROWS_PER_TASK
+    _reads_maps: ClassVar[bool] = False  # Whether a fit reads the rows of a map where they are, by `_rows_to_fit`.
     _not_saved: ClassVar[tuple[str, ...]] = ()  # Parameters that a fitted model does not need and a folder cannot hold.
 
     n_jobs: int | None
@@ -278,6 +279,8 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
             raise ValueError(f"X has {X.ndim} dimensions; pass features, one row for each data point.")
         n, d = X.shape
         nnz_x = X.nnz if issparse(X) else n * d
+        if self._reads_maps and is_mapped(X):
+            nnz_x = min(nnz_x, 2 * (n + d))  # What a tree node copies at most.
         entry_bytes = 8 if issparse(X) else 4
         as_needed = X.dtype == np.float32 and (not issparse(X) or X.format == "csr")
         converted = (0 if as_needed else nnz_x * entry_bytes) + (0 if y.dtype == np.float32 else y.nnz * 8)

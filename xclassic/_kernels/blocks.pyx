@@ -67,19 +67,22 @@ cdef class Cells:
     def __init__(self):
         self.features, self.masks, self.values = [], [], []
 
-    cdef add_block(self, const float[::1] W, int width, int lanes_used, float prune, const int32_t[::1] feature_of):
+    cdef add_block(
+        self, const float[::1] W, int width, int lanes_used, float prune, const int32_t[::1] feature_of,
+        float[::1] values,
+    ):
+        """Add a block; ``values`` is scratch of ``kept_size()``."""
         cdef int64_t d = feature_of.shape[0], n_values
-        masks, values = np.empty(d + 1, np.uint16), np.empty(kept_size(d, width), np.float32)
+        masks = np.empty(d + 1, np.uint16)
         cdef uint16_t[::1] masks_view = masks
-        cdef float[::1] values_view = values
         with nogil:
             n_values = current_level().keep(
-                KeepTask(&W[0], d, width, lanes_used, prune, &masks_view[0], &values_view[0])
+                KeepTask(&W[0], d, width, lanes_used, prune, &masks_view[0], &values[0])
             )
         kept = np.flatnonzero(masks[:d])
         self.features.append(np.asarray(feature_of)[kept])
         self.masks.append(masks[kept])
-        self.values.append(values[:n_values].copy())
+        self.values.append(np.asarray(values)[:n_values].copy())
 
     def __reduce__(self):
         return _restore_cells, (self.features, self.masks, self.values)
@@ -114,7 +117,7 @@ def train_labels(
     cdef int lane, used
     cdef TrainTask task
     cdef float bias = own.rows.bias
-    cdef float[::1] W = _aligned((d + 1) * width), alpha = _aligned(n * width)
+    cdef float[::1] W = _aligned((d + 1) * width), alpha = _aligned(max(n * width, kept_size(d, width)))
     cdef float[::1] spare = _aligned(spare_size(d, width)), pair_costs
     cdef uint16_t[::1] targets = np.empty(n, np.uint16), active = np.empty(n, np.uint16)
     cdef int32_t[::1] order = np.empty(order_size(n), np.int32)
@@ -170,7 +173,7 @@ def train_labels(
                     for p in range(label_ptr[first + lane], label_ptr[first + lane + 1]):
                         pair_costs[label_rows[p] * width + lane] = positive[lane] * label_shares[p]
             current_level().train(task)
-        (<Cells> cells).add_block(W, width, used, prune, feature_of)
+        (<Cells> cells).add_block(W, width, used, prune, feature_of, alpha)
         for lane in range(used):
             bias_weights[first + lane] = bias * W[d * width + lane]
             all_gaps[first + lane] = gaps[lane]
@@ -193,9 +196,9 @@ def ridge_labels(
     cdef int lane, used
     cdef RidgeTask task
     cdef float bias = own.rows.bias
-    scratch = _aligned(4 * size)
+    scratch = _aligned(max(4 * size, size + kept_size(d, width)))
     cdef float[::1] W = scratch[:size], residual = scratch[size:2 * size]
-    cdef float[::1] direction = scratch[2 * size:3 * size], product = scratch[3 * size:]
+    cdef float[::1] direction = scratch[2 * size:3 * size], product = scratch[3 * size:4 * size]
     cdef int64_t[::1] ptr = np.zeros(width + 1, np.int64)
     cdef float[::1] target = np.zeros(width, np.float32)
     cdef double[::1] residuals = np.zeros(width)
@@ -232,7 +235,7 @@ def ridge_labels(
         with nogil:
             current_level().ridge(task)
         sweeps += counts[0]
-        (<Cells> cells).add_block(W, width, used, prune, feature_of)
+        (<Cells> cells).add_block(W, width, used, prune, feature_of, scratch[size:])
         for lane in range(used):
             bias_weights[first + lane] = bias * W[d * width + lane]
             all_residuals[first + lane] = residuals[lane]
@@ -243,7 +246,7 @@ def dense_cells(const float[:, ::1] weights, *, double prune):
     """Return the Cells of dense weights of shape (n_features, n_labels), 16 labels a block."""
     cdef int64_t d = weights.shape[0], n_labels = weights.shape[1], first, f
     cdef int lane, used
-    cdef float[::1] W = np.zeros(d * c_lanes, np.float32)
+    cdef float[::1] W = np.zeros(d * c_lanes, np.float32), values = np.empty(kept_size(d, c_lanes), np.float32)
     cdef const int32_t[::1] feature_of = np.arange(d, dtype=np.int32)
     cells = Cells()
     for first in range(0, n_labels, c_lanes):
@@ -251,7 +254,7 @@ def dense_cells(const float[:, ::1] weights, *, double prune):
         for f in range(d):
             for lane in range(used):
                 W[f * c_lanes + lane] = weights[f, first + lane]
-        (<Cells> cells).add_block(W, c_lanes, used, prune, feature_of)
+        (<Cells> cells).add_block(W, c_lanes, used, prune, feature_of, values)
     return cells
 
 

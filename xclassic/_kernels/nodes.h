@@ -212,7 +212,7 @@ class NodeTrainer {
     void keep_cells(const float* W, int width, int used, uint16_t group) {
         const int64_t d = part_.rows.d, first = static_cast<int64_t>(node_values_.size());
         uint16_t* masks = masks_.get(d);
-        float* values = values_.get(kept_size(d, width));
+        float* values = alpha_.get(kept_size(d, width));  // The dual variables have done their work.
         const int64_t n_values = task_.level->keep({W, d, width, used, task_.prune, masks, values});
         node_values_.insert(node_values_.end(), values, values + n_values);
         for (int64_t f = 0, value = first; f < d; f++) {
@@ -261,7 +261,7 @@ class NodeTrainer {
     std::vector<float> node_values_;
     std::vector<int64_t> first_;
     int64_t n_ = 0;  // rows of the node; rows that enter twice count once
-    Scratch<float> W_, alpha_, spare_, norms_, costs_, diagonal_, values_;
+    Scratch<float> W_, alpha_, spare_, norms_, costs_, diagonal_;
     Scratch<int32_t> order_, twin_;
     Scratch<uint16_t> targets_, active_, masks_;
 };

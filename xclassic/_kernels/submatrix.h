@@ -11,14 +11,16 @@
 
 namespace xclassic {
 
-// Memory that starts at a multiple of 64 bytes and only grows.
+constexpr int64_t SPARE = 1 << 16;  // At most this many entries of room to grow.
+
+// Memory that starts at a multiple of 64 bytes and only grows. What it held is lost then.
 template <typename T>
 class Scratch {
   public:
     T* get(int64_t size) {
         if (size > size_) {
             std::free(raw_);
-            size_ = size + size / 4;
+            size_ = size + std::min(size / 4, SPARE);
             raw_ = std::malloc(sizeof(T) * size_ + 64);
             if (!raw_) throw std::bad_alloc();
         }

@@ -54,6 +54,7 @@ class LabelTreeClassifier(ExplainableClassifier):
 
     _rows_per_task: ClassVar[int] = 1024  # The weights of a node are read once for this many rows.
     _not_saved: ClassVar[tuple[str, ...]] = ("tree",)
+    _reads_maps = True
     _all_rows: ClassVar[bool] = False  # Whether rows without labels are negatives at the root.
     _losses: ClassVar[tuple[str, ...]] = LOSSES[:3]
 

@@ -182,8 +182,9 @@ def train_tree(
 
     Notes
     -----
-    Memory in addition to the finished weights: per worker the rows of the largest node, with ``64`` bytes for each row
-    and each feature that occurs there; and 4 bytes for each pair of a row and a node that it reaches.
+    Memory in addition to the finished weights: per worker the rows of the largest node, or of a map at most 16 bytes
+    for each of its rows and features, with ``64`` bytes for each row and each feature that occurs there; and 4 bytes
+    for each pair of a row and a node that it reaches.
     """
     if children is not None and matcher is not None:
         raise ValueError("A matcher follows the levels above a node, so all nodes are trained.")

@@ -35,4 +35,5 @@ NOTES = """Labels without a training row are never predicted; rows without label
     all belong to one child is a constant. Scores lie in [0, 1].
 
     Cost: each row is trained on in the nodes that its labels pass, ``O(log L)`` of them. Memory: the label vectors, a
-    copy of the rows of one node for each worker, and the finished model."""
+    copy of the rows of one node for each worker (of a map of `datasets.open_matrix` at most 16 bytes for each row and
+    feature), and the finished model."""

@@ -55,7 +55,8 @@ class DiSMEC(IndependentLabels):
     Scores are margins :math:`w \cdot x`, not probabilities. Labels without a training row are never predicted. Rows
     without labels are negatives of every label; rows without features see only the bias.
 
-    Cost: a few passes over the rows for every 16 labels. Memory: a copy of `X`, the finished sparse model, and
+    Cost: a few passes over the rows for every 16 labels. Memory: a copy of `X`, unless it is a map of
+    `datasets.open_matrix`, from which rows are read; the finished sparse model; and
     ``64 (n_rows + n_features)`` bytes per worker.
 
     Training is dual coordinate descent on 16 labels at a time [2]_; see ``docs/design.md``.
@@ -106,6 +107,8 @@ class DiSMEC(IndependentLabels):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+
+    _reads_maps = True
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
