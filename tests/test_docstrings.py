@@ -13,7 +13,7 @@ import pytest
 from numpydoc.validate import validate
 
 import xclassic
-from xclassic import datasets, features, label_tree, metrics
+from xclassic import datasets, distributed, features, label_tree, metrics
 
 # What numpydoc may ask for and we do not, with the reason.
 NOT_ASKED = {
@@ -30,7 +30,7 @@ NOT_ASKED = {
 
 
 def public_names() -> Iterator[str]:
-    for module in (xclassic, datasets, features, label_tree, metrics):
+    for module in (xclassic, datasets, distributed, features, label_tree, metrics):
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.isclass(value) or inspect.isfunction(value):

@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 import xclassic
 from tests.helpers.odd_matrices import BROKEN, FORMS, ODD, replaced
 from tests.helpers.public_calls import COUNTED, COUNTS, MATRICES, RANKINGS, TAKE_VECTORS, TOP, X, call, linear
-from xclassic import TopK, datasets, features, instance_tree, label_tree, metrics
+from xclassic import TopK, datasets, distributed, features, instance_tree, label_tree, metrics
 
 BELONGS_TO_OTHERS = {  # their own tests cover what they take for a matrix: texts, records, tables
     "T5Classifier", "FieldPrediction", "XMLCNN", "FieldsClassifier", "BertEncoder", "TextFeatures", "write_xmc",
@@ -45,7 +45,7 @@ def public_functions():
     ]
     found += [
         getattr(module, name)
-        for module in (datasets, features, instance_tree, label_tree, metrics)
+        for module in (datasets, distributed, features, instance_tree, label_tree, metrics)
         for name in module.__all__
     ]
     for thing in found:

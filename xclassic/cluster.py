@@ -227,6 +227,11 @@ class _Pickler(pickle.Pickler):
         super().__init__(stream, protocol=5)
         self._found, self._only = found, only
 
+    def reducer_override(self, obj: Any) -> Any:
+        """Let workers make anew what is made of arrays that travel anyway."""
+        remake = getattr(type(obj), "_remake", None)
+        return NotImplemented if remake is None else remake(obj)
+
     def persistent_id(self, obj: Any) -> str | None:
         if not isinstance(obj, np.ndarray) or obj.dtype.hasobject or obj.nbytes < LARGE:
             return None

@@ -16,7 +16,7 @@ def stored(folder):
 
 @pytest.fixture
 def texts(tmp_path):
-    rows = [{"text": f"word{i % 7} of part{i % 3}", "labels": [f"label{i % 7}", f"group{i % 3}"]} for i in range(60)]
+    rows = [{"text": f"word{i % 7} of part{i % 3}", "labels": [f"label{i % 53}", f"group{i % 3}"]} for i in range(60)]
     file = tmp_path / "texts.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file

@@ -51,10 +51,10 @@ def test_cluster_gives_the_model_of_threads(name, shared, client, tmp_path):
 
 def test_backend_of_joblib_takes_the_same_way(client):
     with joblib.parallel_config(backend="dask"), on_workers(client) as submitted:
-        clf = Parabel().fit(X, Y)
+        clf = Parabel().fit(BIBTEX.X, BIBTEX.Y)
     assert submitted.call_count > 1
-    assert all(len(pickle.dumps(call.args[1])) < X.data.nbytes for call in submitted.call_args_list)
-    assert bits(clf) == bits(Parabel().fit(X, Y))
+    assert sum(len(pickle.dumps(call.args[1:3])) for call in submitted.call_args_list) < BIBTEX.X.data.nbytes
+    assert bits(clf) == bits(Parabel().fit(BIBTEX.X, BIBTEX.Y))
 
 
 def test_predictions_run_on_workers(client):
@@ -65,7 +65,7 @@ def test_predictions_run_on_workers(client):
     assert submitted.call_count > 1
 
 
-@pytest.mark.parametrize(("clf", "share"), [(DiSMEC(), 1.05), (FastXML(n_trees=4), 1.1), (Parabel(), 1.6)])
+@pytest.mark.parametrize(("clf", "share"), [(DiSMEC(), 1.05), (FastXML(n_trees=4), 1.1), (Parabel(), 1.2)])
 def test_data_travel_once(clf, share, client):
     sent = []
     scattered, send = DaskCluster._scattered, DaskCluster._send
@@ -101,8 +101,6 @@ def test_workers_map_what_lies_in_a_shared_folder(client, tmp_path):
 
 
 def test_errors_of_tasks_reach_the_caller(client):
-    with use_cluster(client), pytest.raises(ValueError, match="children"):
-        xclassic.XReg(max_leaf=5, loss="softmax").fit(X, Y)
     with use_cluster(client), pytest.raises(ZeroDivisionError):
         xclassic.parallel.run_tasks(_divide, [1, 0])
 
@@ -210,8 +208,9 @@ def test_bags_and_arrays_are_ranked_where_they_lie(client, tmp_path):
 
     pipe = make_pipeline(TextFeatures(), DiSMEC()).fit(TEXTS, [["sky"], ["food"], ["sky"], ["food"]])
     save(pipe, tmp_path / "texts")
-    ranked = predict_partitions(tmp_path / "texts", bag.from_sequence(TEXTS, npartitions=3), k=2)
-    assert ranked.npartitions == 3
+    texts = bag.from_sequence(TEXTS, npartitions=2)
+    ranked = predict_partitions(tmp_path / "texts", texts, k=2)
+    assert ranked.npartitions == texts.npartitions == 2
     assert ranked.compute() == predict_topk(pipe, TEXTS, 2).named(pipe.classes_)
     rows = np.random.default_rng(0).normal(size=(20, X.shape[1])).astype(np.float32)
     clf = DiSMEC().fit(X, Y)

@@ -15,13 +15,14 @@ from xclassic._versions import versions_that_count
 from xclassic import DiSMEC, FastXML, ModelFileError, Parabel, encode_labels
 from xclassic.distributed import fit_shard, join_shards, resume
 from xclassic.storage import pieces, registry
+from xclassic.storage.pieces import write_piece
 
 X, Y = noisy()
 WHOLE = {  # of one task, or of none
     "CPLST", "CompressedSensing", "KNN", "LEML", "M3L", "NearestCentroid", "PDSparse", "PLST", "Popularity",
     "RandomOrder", "Rembrandt", "TreeEmbedding",
 }  # fmt: skip
-ROUNDS = {"PPDSparse": 2}  # times that all shards run, where some pieces need others
+ROUNDS = {"PPDSparse": 2, "REML": 2}  # times that all shards run, where some pieces need others
 
 
 def shards_of(name):
@@ -151,6 +152,21 @@ def test_damaged_piece_is_named(tmp_path):
     number = int(victim.stem.split("-")[1])
     assert fit_shard(Parabel(), X, Y, tmp_path, shard=number % 2 + 1, n_shards=2) == []
     assert bits(join_shards(Parabel(), X, Y, tmp_path)) == bits(Parabel().fit(X, Y))
+
+
+@pytest.mark.parametrize(("name", "field"), [("DiSMEC", "features"), ("DiSMEC", "values"), ("FastXML", "labels")])
+def test_pieces_with_content_of_another_model_are_refused(name, field, tmp_path):
+    for shard in (1, 2):
+        fit_shard(quick(name), X, Y, tmp_path, shard=shard, n_shards=2)
+    file = sorted(tmp_path.glob("*.npz"))[0]
+    piece = pieces.read_piece(file)
+    if name == "DiSMEC":
+        getattr(piece[0], field)[0] = np.full_like(getattr(piece[0], field)[0], 10**6)[: -1 if field == "values" else None]
+    else:
+        piece[field] = piece[field] + 10**6
+    write_piece(file, piece)
+    with pytest.raises(ModelFileError):
+        join_shards(quick(name), X, Y, tmp_path)
 
 
 def test_errors_of_a_fit_are_raised_as_they_are(tmp_path):

@@ -2,6 +2,7 @@
 
 import inspect
 from functools import cache
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -23,6 +24,7 @@ from xclassic import (
     TopK,
     XReg,
     datasets,
+    distributed,
     features,
     label_tree,
     metrics,
@@ -36,7 +38,7 @@ SCORES = csr_array((1 + RANDOM.permutation(60).reshape(12, 5) / 64).astype(np.fl
 SIMILARITY = csr_array(Y.T @ Y)
 TOP = TopK.from_csr(SCORES, 3)
 COUNTS = np.array([4, 5, 1, 7, 9])
-ROW = X[:1]
+ROW, ROWS = X[:1], X
 HIERARCHY = LabelHierarchy.from_paths(["a > 1", "a > 2", "b > 1", "b > 2", "c > 1"])
 TREE = LabelTree.from_codes([(0, 0), (0, 1), (1, 0), (1, 1), (2,)])
 CODES = TREE.codes()
@@ -95,6 +97,22 @@ def call(function, value, folder):
 
 
 # For each parameter the call that passes it, and what is passed. A call may take a folder too.
+def sharded(X, y):
+    with TemporaryDirectory() as folder:
+        return distributed.fit_shard(DiSMEC(), X, y, folder, shard=1, n_shards=1)
+
+
+def joined(X, y):
+    with TemporaryDirectory() as folder:
+        distributed.fit_shard(DiSMEC(), X, y, folder, shard=1, n_shards=1)
+        return distributed.join_shards(DiSMEC(), X, y, folder).predict_topk(ROWS)
+
+
+def resumed(X, y):
+    with TemporaryDirectory() as folder:
+        return distributed.resume(DiSMEC(), X, y, folder).predict_topk(ROWS)
+
+
 MATRICES = {
     "XMCClassifier.fit X": (lambda m: KNN(4).fit(m, Y).predict_topk(X), X),
     "XMCClassifier.fit y": (lambda m: DiSMEC().fit(X, m).predict_topk(X), Y),
@@ -105,6 +123,12 @@ MATRICES = {
     "XMCClassifier.predict X": (lambda m: linear().predict(m), X),
     "XMCClassifier.score X": (lambda m: linear().score(m, Y), X),
     "XMCClassifier.score y": (lambda m: linear().score(X, m), Y),
+    "fit_shard X": (lambda m: sharded(m, Y), X),
+    "fit_shard y": (lambda m: sharded(X, m), Y),
+    "join_shards X": (lambda m: joined(m, Y), X),
+    "join_shards y": (lambda m: joined(X, m), Y),
+    "resume X": (lambda m: resumed(m, Y), X),
+    "resume y": (lambda m: resumed(X, m), Y),
     "XReg.fit X": (lambda m: XReg(max_leaf=2).fit(m, Y).predict_topk(X), X),
     "XReg.fit y": (lambda m: XReg(max_leaf=2).fit(X, m).predict_topk(X), Y),
     "ForestClassifier.add_trees X": (lambda m: FastXML(n_trees=1).fit(X, Y).add_trees(1, m, Y).predict_topk(X), X),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class BlockProblem:
     """
 
     def __init__(self, X: TrainingRows, *, bias: float) -> None:
+        self._made_of = X, bias
         self.n_features = X.shape[1]
         self.reading_order: NDArray[np.int32] | None = None
         self.rows: FeatureRows | MappedRows
@@ -71,6 +73,18 @@ class BlockProblem:
         parts = X.pieces() if isinstance(X, ScaledRows) else (X,)
         squares = np.concatenate([row_norms(part, squared=True) for part in parts])
         self.square_norms = (squares + bias * bias).astype(np.float32)
+
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_made_of"}
+
+    def _remake(self) -> tuple[Callable[..., BlockProblem], tuple[TrainingRows, float]]:
+        """Return how a worker of a cluster makes the problem of the rows, which it has from other tasks too."""
+        return _problem, self._made_of
+
+
+def _problem(X: TrainingRows, bias: float) -> BlockProblem:
+    return BlockProblem(X, bias=bias)
 
 
 def _renumbered(

@@ -20,6 +20,7 @@ from xclassic._kernels.arguments import LOSSES as kernel_losses
 from xclassic.blocks.problem import BlockProblem, label_ranges, positives
 from xclassic.blocks.weights import BlockWeights
 from xclassic.parallel import StopByte, run_tasks
+from xclassic.storage.folder import ModelFileError
 
 LOSSES = kernel_losses[:2]  # Losses that a single label can be fitted by; the others are for the children of a node.
 
@@ -208,6 +209,14 @@ def _ridge_task(problem: BlockProblem, task: tuple[Any, ...], stop: StopByte, **
     )
 
 
+def _check_cells(cells: Any, n_features: int) -> None:
+    """Raise for what the merging kernel would trip over, since results may come from files."""
+    for features, masks, values in zip(cells.features, cells.masks, cells.values, strict=True):
+        inside = not len(features) or 0 <= features.min() <= features.max() < n_features
+        if not inside or len(features) != len(masks) or int(np.bitwise_count(masks).sum()) != len(values):
+            raise ModelFileError(f"A piece of a model holds weights that are none of {n_features} features.")
+
+
 def run_blocks(
     function: Callable[..., Any],
     tasks: list[Any],
@@ -223,4 +232,6 @@ def run_blocks(
     work = sum((result[3] for result in results), np.zeros(1, np.int64))
     cells = [result[0] for result in results]
     del results
+    for part in cells:
+        _check_cells(part, n_features)
     return Trained(BlockWeights.from_cells(cells, bias, labels, n_features), residuals, work)

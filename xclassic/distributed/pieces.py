@@ -14,6 +14,7 @@ from xclassic._kernels import blocks as kernels  # type: ignore[attr-defined]
 from xclassic._versions import versions_that_count
 from xclassic.base import XMCClassifier
 from xclassic.parallel import keeping
+from xclassic.storage.models import packed, unpacked
 from xclassic.storage.pieces import MissingPieces, PieceFolder, read_plan, remove_pieces
 from xclassic.validation.parameters import check_number
 
@@ -172,6 +173,7 @@ def fit_pieces(
         raise ValueError(
             f"A fit of {type(estimator).__name__} has no pieces that are independent of each other; fit it as a whole."
         )
+    unpacked(*packed(estimator), "full")  # Pieces come from files, so what they make is checked as a loaded model is.
     return []
 
 
