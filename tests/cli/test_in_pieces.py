@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from xclassic.cli import commands, in_pieces
+from xclassic.cli import commands
+from xclassic.storage.folder import PIECES
 
 
 def stored(folder):
@@ -55,7 +56,7 @@ def test_training_that_failed_to_save_goes_on(texts, run, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr("xclassic.cli.models.TrainedModel.save", full_disk)
         run("train FastXML texts.jsonl --model kept --n-trees 4 --resume", code=1)
-    pieces = Path("kept", in_pieces.PIECES)
+    pieces = Path("kept", PIECES)
     assert len(list(pieces.glob("*.npz"))) == 4
     begun = {file: file.stat().st_mtime_ns for file in pieces.glob("*.npz")}
     next(iter(begun)).unlink()
@@ -98,7 +99,7 @@ def test_standard_input_cannot_be_shared_out(run):
 @pytest.mark.parametrize("content", ["{", "{}", '{"folder": 1, "arguments": []}', '{"folder": "", "arguments": ["rm"]}'])
 def test_damaged_command_is_refused(content, texts, run):
     run("train DiSMEC texts.jsonl --model parts --shard 1/1")
-    Path("parts", in_pieces.PIECES, "command.json").write_text(content)
+    Path("parts", PIECES, "command.json").write_text(content)
     assert "command" in run("join parts", code=1).err
 
 

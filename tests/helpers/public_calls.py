@@ -99,18 +99,18 @@ def call(function, value, folder):
 # For each parameter the call that passes it, and what is passed. A call may take a folder too.
 def sharded(X, y):
     with TemporaryDirectory() as folder:
-        return distributed.fit_shard(DiSMEC(), X, y, folder, shard=1, n_shards=1)
+        return distributed.fit_shard(FastXML(n_trees=2), X, y, folder, shard=1, n_shards=1)
 
 
 def joined(X, y):
     with TemporaryDirectory() as folder:
-        distributed.fit_shard(DiSMEC(), X, y, folder, shard=1, n_shards=1)
-        return distributed.join_shards(DiSMEC(), X, y, folder).predict_topk(ROWS)
+        distributed.fit_shard(FastXML(n_trees=2), X, y, folder, shard=1, n_shards=1)
+        return distributed.join_shards(FastXML(n_trees=2), X, y, folder).predict_topk(ROWS)
 
 
 def resumed(X, y):
     with TemporaryDirectory() as folder:
-        return distributed.resume(DiSMEC(), X, y, folder).predict_topk(ROWS)
+        return distributed.resume(FastXML(n_trees=2), X, y, folder).predict_topk(ROWS)
 
 
 MATRICES = {

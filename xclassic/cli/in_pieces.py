@@ -13,7 +13,6 @@ import typer
 
 from xclassic import cli
 from xclassic.cli.options import Model
-from xclassic.storage.folder import PIECES
 
 Shard = Annotated[
     str | None,
@@ -61,7 +60,7 @@ class InPieces(NamedTuple):
 
     @classmethod
     def of_options(cls, model: str, data: str, shard: str | None, resume: bool, cluster: str | None) -> InPieces:
-        folder = Path(model) / PIECES
+        folder = _pieces_of(model)
         if shard == JOINS:
             from xclassic.storage.pieces import read_plan
 
@@ -114,6 +113,12 @@ class InPieces(NamedTuple):
             remove_pieces(self.folder)
 
 
+def _pieces_of(model: str) -> Path:
+    from xclassic.storage.folder import PIECES  # A mere --help must not wait for this import.
+
+    return Path(model) / PIECES
+
+
 def _shard(text: str) -> tuple[int, int]:
     """Return the part and the number of parts that ``I/N`` names."""
     first, _, last = text.partition("/")
@@ -124,7 +129,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 def join(model: Model) -> None:
     """Make the model of the parts that train --shard wrote."""
-    folder, arguments = _kept_command(Path(model) / PIECES)
+    folder, arguments = _kept_command(_pieces_of(model))
     target = str(Path(model).absolute())
     with chdir(folder) if Path(folder).is_dir() else nullcontext():
         cli.run([*arguments, "--model", target, "--shard", JOINS, "--force"])

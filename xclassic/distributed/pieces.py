@@ -204,10 +204,12 @@ def _plan(estimator: XMCClassifier, X: Any, y: Any, fit_params: dict[str, Any]) 
 
 def _content(value: Any) -> Any:
     """Return what a matrix holds, without what it remembers of itself."""
-    if issparse(value):
-        compressed = value if value.format in ("csr", "csc") else value.tocsr()
-        return [compressed.format, value.shape, compressed.indptr, compressed.indices, compressed.data]
-    return value
+    if not issparse(value):
+        return value
+    if value.format == "coo":  # Its numbers are not checked yet, and a conversion would follow them.
+        return ["coo", value.shape, value.row, value.col, value.data]
+    compressed = value if value.format in ("csr", "csc") else value.tocsr()
+    return [compressed.format, value.shape, compressed.indptr, compressed.indices, compressed.data]
 
 
 def _digest(value: Any) -> str:
