@@ -74,4 +74,4 @@ $(VENV)/bin/python:
 clean:
 	rm -rf $(VENV) build dist docs/_build docs/api/generated *.egg-info
 	rm -f xclassic/_kernels/*.so xclassic/_kernels/*.pyd
-	rm -f $(patsubst %.pyx,%.cpp,$(wildcard xclassic/_kernels/*.pyx))
+	rm -f xclassic/_kernels/_memoryviews.c $(patsubst %.pyx,%.cpp,$(wildcard xclassic/_kernels/*.pyx))

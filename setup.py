@@ -10,12 +10,12 @@ from setuptools import Extension, setup
 
 KERNELS = Path("xclassic/_kernels")
 CHECKED = os.environ.get("XCLASSIC_BOUNDSCHECK") == "1"  # a slow build whose kernels check every index
+MEMORYVIEWS = "xclassic._kernels._memoryviews"
 
-CXXFLAGS = (
-    ["/O2"]
-    if sys.platform == "win32"
-    else ["-O3", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-Wno-unused-function"]
-)
+WINDOWS = sys.platform == "win32"
+# Debugging information would be a fifth of the compiler's work and nine tenths of the files.
+CFLAGS = ["/O2"] if WINDOWS else ["-O1" if CHECKED else "-O3", "-g0", "-Wno-unused-function"]
+CXXFLAGS = CFLAGS if WINDOWS else [*CFLAGS, "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 # Sources besides the .pyx itself. The block engine holds all its instruction-set levels in one file.
 EXTRA_SOURCES = {"blocks": [str(KERNELS / "block_levels.cpp")]}
 
@@ -35,10 +35,21 @@ def kernel(path: Path) -> Extension:
     )
 
 
+def memoryviews() -> Extension:
+    """Return the module of what Cython needs for memoryviews; each kernel would hold a copy otherwise."""
+    return Extension(
+        MEMORYVIEWS,
+        [str(KERNELS / "_memoryviews.c")],
+        define_macros=[("CYTHON_FREETHREADING_COMPATIBLE", "1")],  # no directive reaches it
+        extra_compile_args=CFLAGS,
+    )
+
+
 setup(
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
     ext_modules=cythonize(
-        [kernel(path) for path in sorted(KERNELS.glob("*.pyx"))],
+        [*map(kernel, sorted(KERNELS.glob("*.pyx"))), memoryviews()],
+        shared_utility_qualified_name=MEMORYVIEWS,
         force=CHECKED,  # dates of files do not tell for which of the two builds they were generated
         compiler_directives={
             "language_level": 3,

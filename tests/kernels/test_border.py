@@ -36,7 +36,8 @@ def parameters_in(stub):
 
 def test_every_kernel_module_has_a_stub():
     compiled = {path.name.split(".")[0] for path in (*FOLDER.glob("*.so"), *FOLDER.glob("*.pyd"))}
-    assert compiled == {path.stem for path in STUBS}
+    of_cython = {"_memoryviews"}  # kernels alone import it
+    assert compiled - of_cython == {path.stem for path in STUBS}
 
 
 @pytest.mark.parametrize("path", STUBS, ids=lambda path: path.stem)
