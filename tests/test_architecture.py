@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
@@ -40,6 +41,7 @@ PUBLIC = {  # where the names come from that modules import from the package its
 }
 
 
+@cache
 def imports():
     """Return (room, file, imported module within the package) of every import, also of those inside functions."""
     found = []
