@@ -196,7 +196,7 @@ def test_labels_that_tell_of_each_other():
 
 @pytest.mark.long
 def test_revealed_labels_help_on_bibtex(bibtex):
-    two, one = SwiftXML().fit(bibtex.X, bibtex.Y), PfastreXML().fit(bibtex.X, bibtex.Y)
+    two, one = (method(n_trees=10).fit(bibtex.X, bibtex.Y) for method in (SwiftXML, PfastreXML))
     wide = one.predict_topk(bibtex.X_test, 60)
     for share in (0.2, 0.4, 0.6, 0.8):
         revealed, rest = datasets.reveal_labels(bibtex.Y_test, share, random_state=0)
