@@ -44,7 +44,7 @@ lint: $(VENV)/lint.stamp
 	mypy
 
 docs: $(VENV)/docs.stamp
-	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going -q docs docs/_build/html
+	$(VENV)/bin/python -m sphinx --jobs auto --fail-on-warning --keep-going -q docs docs/_build/html
 	@echo "The documentation is in docs/_build/html/index.html"
 
 # Nothing is installed for it: the Python that has PyTorch is taken as it is, and the package built for it if it has none.
