@@ -1,7 +1,5 @@
 """The contract of `tests/helpers/contract.py` for every public estimator, and what of it holds for others."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 
@@ -75,10 +73,6 @@ class TestT5Classifier(Contract):
         options = {"tokenizer": self.tokenizer, "epochs": 1, "max_length": 16, "device": DEVICE}
         return xclassic.T5Classifier({**SMALL, "dropout_rate": 0.0}, **options)
 
-    @property
-    def fitted(self):
-        return fitted_t5(self.tokenizer)
-
     def data(self):
         names = ["Bread", "Coffee", "Jam", "Juice", "Tea"]
         lists = [sorted({names[i % 5], names[i % 3 if i % 4 else i % 5]}) for i in range(40)]
@@ -90,14 +84,6 @@ class TestT5Classifier(Contract):
 
     def other_data(self):
         return ["wool", "wood", "wool and wood"], [["Hat"], ["Shelf"], ["Hat", "Shelf"]]
-
-
-@cache
-def fitted_t5(tokenizer):
-    """Return one tiny network for all tests."""
-    test = TestT5Classifier()
-    test.tokenizer = tokenizer
-    return test.make().fit(*test.data())
 
 
 @without(
@@ -142,22 +128,11 @@ class TestXMLCNN(Contract):
         sizes = {"n_dimensions": 8, "n_filters": 4, "bottleneck": 8, "max_length": 16}
         return xclassic.XMLCNN(**sizes, epochs=1, device=DEVICE)
 
-    @property
-    def fitted(self):
-        return fitted_cnn()
-
     def data(self):
         return TestT5Classifier().data()
 
     def other_data(self):
         return TestT5Classifier().other_data()
-
-
-@cache
-def fitted_cnn():
-    """Return one tiny network for all tests."""
-    test = TestXMLCNN()
-    return test.make().fit(*test.data())
 
 
 RECORDS = "predicts records, where the contract speaks of labels"
