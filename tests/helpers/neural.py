@@ -14,6 +14,8 @@ if DEVICE == "cpu":
 else:
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # what PyTorch asks for before it computes the same bits again
 
+os.environ.setdefault("MKL_NUM_THREADS", "1")  # PyTorch's: as many workers as cores run tests already
+
 TOKENIZER = Path(__file__).parents[1] / "t5_tokenizer"
 SMALL = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
 
