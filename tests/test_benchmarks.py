@@ -299,6 +299,14 @@ def test_models_that_grow_are_compared_with_a_fit_on_all_rows():
     assert half < grown <= whole + 0.5
 
 
+@pytest.mark.long
+def test_clusters_are_measured_and_their_workers_killed():
+    pytest.importorskip("distributed")
+    lines = printed("cluster.py", "--methods", "Parabel", "--rounds", "1", "--kills", "1").splitlines()
+    assert "the same bits; P@1 " in lines[0]
+    assert lines[1].startswith("bibtex Parabel: 1 workers killed in ")
+
+
 def test_neighbors_are_measured_against_scikit_learn():
     command = [sys.executable, str(BENCHMARKS / "neighbors.py"), "--rounds", "1", "--threads", "1"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
