@@ -28,6 +28,7 @@ FLOORS = [
         "explanation",
         "shared_docs",
         "changing",
+        "weighing",
         "pipelines",
     },
     {"_kernels", "_version", "_versions"},

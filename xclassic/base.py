@@ -28,6 +28,7 @@ from xclassic.validation.parameters import check_common, check_k, check_n_jobs, 
 from xclassic.validation.pieces import first_not_finite, is_mapped
 from xclassic.validation.relevance import check_relevance
 from xclassic.validation.restrictions import Restriction, check_restrictions
+from xclassic.weighing import labels_that_count, refusing_weights, rows_that_count
 
 ROWS_PER_TASK = 512  # Rows of one prediction task. It is fixed, so that predictions cannot depend on the workers.
 LARGE = 1e9  # Larger parameters and entries are named where numbers overflow float32.
@@ -63,6 +64,8 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         ones. Fitted attributes end in an underscore or start with one.
         Where ``_takes_relevance()`` it has a third argument: None, or a matrix that is stored where `Y` is, with
         entries in (0, 1], as much as each positive counts.
+        Methods that take weights have further ones: see `WeighsRows` and `WeighsRowsAndLabels`, which come before this
+        class among the bases.
     ``_topk(X, k, labels, stop)``
         Return the `TopK` of checked rows with `k` slots, ``k <= n_labels``. `labels` is None or the ids allowed, a
         sorted int32 array of at least one. The predictions of a row may not depend on the other rows. Return soon
@@ -111,6 +114,7 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
     _target_kind: TargetKind
     _target_dtype: np.dtype[Any]
     _labels_per_row: int
+    _weighed_fit: bool = False  # Whether rows or labels had weights other than 1 in the fit.
     _fitted: bool = False
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -159,7 +163,8 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
     def _get_target(self) -> tuple[Metadata, NDArray[Any]]:
         """Return the metadata of the labels that ``fit`` saw, and the classes."""
         dtype, per_row = self._target_dtype.str, int(self._labels_per_row)
-        return {"kind": self._target_kind, "dtype": dtype, "labels_per_row": per_row}, self.classes_
+        metadata = {"kind": self._target_kind, "dtype": dtype, "labels_per_row": per_row}
+        return metadata | ({"weighed": True} if self._weighed_fit else {}), self.classes_
 
     def _set_target(self, metadata: Metadata, classes: NDArray[Any]) -> None:
         """Check and take what `_get_target` returned; the object then counts as fitted."""
@@ -170,6 +175,7 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
             raise ModelFileError("The classes of the model are not in increasing order.")
         self._target_kind, self._target_dtype = kind, dtype
         self._labels_per_row = stored_count(metadata, "labels_per_row")
+        self._weighed_fit = bool(metadata.get("weighed", False))
         self.classes_, self._fitted = classes, True
 
     def _check_parameters(self) -> None:
@@ -190,6 +196,7 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
 
     # Training
 
+    @refusing_weights
     def fit(self, X: Any, y: Any) -> Self:
         """Fit the model.
 
@@ -219,28 +226,42 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
             finite because entries or parameters are too large. With ``normalize=False`` also if a row is longer than
             1e18 or shorter than 1e-15, unless the method is a forest, to which scale does not matter.
         TypeError
-            If something is of the wrong type.
+            If something is of the wrong type, or given weights that the method does not take.
         KeyboardInterrupt
             Within a second of Ctrl-C; no thread is left behind. After this and any other error the object is unfitted.
         """
         return self._fit_checked(X, y)
 
-    def _fit_checked(self, X: Any, y: Any, relevance: Any = None, **options: Any) -> Self:
+    def _fit_checked(
+        self,
+        X: Any,
+        y: Any,
+        relevance: Any = None,
+        sample_weight: Any = None,
+        label_weight: Any = None,
+        **options: Any,
+    ) -> Self:
         """Fit on checked data; a method whose ``fit`` takes more passes it on to its ``_fit`` as options."""
         self._fitted = False  # It stays so if anything below fails.
         self._check_parameters()
         X = self._check_input(X, reset=True)
         target = check_target(y, X.shape[0])
+        Y = target.Y
         if relevance is not None:
-            options["relevance"] = check_relevance(relevance, target.Y)
+            options["relevance"] = check_relevance(relevance, Y)
+        if sample_weight is not None:
+            X, Y, options = rows_that_count(X, Y, sample_weight, options)
+        if label_weight is not None:
+            options |= labels_that_count(label_weight, target.classes)
+        self._weighed_fit = "row_weights" in options or "label_weights" in options
         self.classes_ = target.classes
         self._target_kind = target.kind
         self._target_dtype = target.dtype
-        self._labels_per_row = max(1, round(target.Y.nnz / X.shape[0]))
+        self._labels_per_row = max(1, round(Y.nnz / X.shape[0]))
         if not (self._scale_free or getattr(self, "normalize", True)):
             warn_of_scale(X)
         try:
-            self._fit(X, target.Y, **options)
+            self._fit(X, Y, **options)
         except ValueError as error:  # Also a LinAlgError. Libraries that find what outgrew its type do not know why.
             if large := _large_numbers(self, X):
                 raise ValueError(f"The fit failed ({error}), probably because of {large}. {SCALE}") from error

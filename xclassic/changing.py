@@ -68,6 +68,7 @@ class ChangingLabels:
     _of_fit: ClassVar[tuple[str, ...]] = ()  # Attributes that report on a fit, and hold no longer when labels change.
 
     classes_: NDArray[Any]
+    _weighed_fit: bool
     _fitted: bool
     _target_kind: TargetKind
     _target_dtype: np.dtype[Any]
@@ -175,7 +176,8 @@ class ChangingLabels:
         Raises
         ------
         ValueError
-            If a new label is known, there is none, known labels are needed and missing, or as for ``fit``.
+            If a new label is known, there is none, known labels are needed and missing, the model was fitted with
+            weights, or as for ``fit``.
         TypeError
             If the new labels are strings and the known ones integers or the reverse.
         sklearn.exceptions.NotFittedError
@@ -198,6 +200,7 @@ class ChangingLabels:
         159
         """
         check_is_fitted(self)
+        self._refuse_weighed("add_labels")
         self._check_parameters()  # type: ignore[attr-defined]
         X = self._check_input(X, reset=False)  # type: ignore[attr-defined]
         found = check_new_labels(Y_new, names, Y, X.shape[0], self.classes_)
@@ -231,7 +234,8 @@ class ChangingLabels:
         Raises
         ------
         ValueError
-            If rows do not fit the fitted model, the known rows are needed and missing, or as for ``fit``.
+            If rows do not fit the fitted model, the known rows are needed and missing, the model was fitted with
+            weights, or as for ``fit``.
 
         Notes
         -----
@@ -255,6 +259,7 @@ class ChangingLabels:
             if X_known is not None or y_known is not None:
                 raise ValueError("X_known and y_known are rows of earlier calls, but the model is not fitted.")
             return self.fit(X, y)  # type: ignore[attr-defined, no-any-return]
+        self._refuse_weighed("partial_fit")
         self._check_parameters()  # type: ignore[attr-defined]
         X = self._check_input(X, reset=False)  # type: ignore[attr-defined]
         unknown = unknown_labels(y, X.shape[0], self.classes_)
@@ -274,6 +279,14 @@ class ChangingLabels:
             rows, truth = stacked(known[0], X), csr_array(vstack([known[1], Y]))
             changed._learn_rows(rows, truth, labels, known[0].shape[0])  # type: ignore[attr-defined]
         return self._become(changed)
+
+    def _refuse_weighed(self, call: str) -> None:
+        """Raise if the fit had weights, which a call that learns further would not have."""
+        if self._weighed_fit:
+            raise ValueError(
+                f"{type(self).__name__} was fitted with weights of rows or labels, which {call} does not take, so that "
+                "what it learns would not fit the rest; fit it anew with all rows, labels and weights."
+            )
 
     def _known_rows(self, X: Any, y: Any, classes: NDArray[Any]) -> tuple[Features, csr_array] | None:
         if (X is None) != (y is None):

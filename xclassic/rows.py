@@ -75,7 +75,7 @@ def warn_of_scale(X: Features) -> None:
             f"The median length of the rows of X is {typical:.3g}. Without normalization a regularization weighs the "
             "less, the longer the rows are, by the square of their length. Set normalize=True, scale the features, for "
             "instance with sklearn.preprocessing.MaxAbsScaler, or choose the parameters of regularization accordingly.",
-            stacklevel=4,  # The level of the caller of fit.
+            stacklevel=5,  # The level of the caller of fit.
         )
 
 

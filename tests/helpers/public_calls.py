@@ -19,6 +19,7 @@ from xclassic import (
     LabelTree,
     NearestCentroid,
     Parabel,
+    Popularity,
     SwiftXML,
     TailReranker,
     TopK,
@@ -115,7 +116,9 @@ def resumed(X, y):
 
 MATRICES = {
     "XMCClassifier.fit X": (lambda m: KNN(4).fit(m, Y).predict_topk(X), X),
-    "XMCClassifier.fit y": (lambda m: DiSMEC().fit(X, m).predict_topk(X), Y),
+    "XMCClassifier.fit y": (lambda m: Popularity().fit(X, m).predict_topk(X), Y),
+    "WeighsRowsAndLabels.fit X": (lambda m: DiSMEC().fit(m, Y, sample_weight=2).predict_topk(X).ids, X),
+    "WeighsRowsAndLabels.fit y": (lambda m: DiSMEC().fit(X, m, sample_weight=2).predict_topk(X), Y),
     "XMCClassifier.estimate_memory X": (lambda m: [DiSMEC().estimate_memory(m, Y) > 0], X),
     "XMCClassifier.estimate_memory y": (lambda m: [DiSMEC().estimate_memory(X, m) > 0], Y),
     "XMCClassifier.predict_topk X": (lambda m: linear().predict_topk(m), X),

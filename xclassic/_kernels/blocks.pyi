@@ -38,6 +38,7 @@ def ridge_labels(
     *,
     diagonal: NDArray[np.float32],  # (n_features + 1,)
     feature_of: NDArray[np.int32],  # (n_features,)
+    row_weights: NDArray[np.float32] | None,  # (n_rows,), or None for ones
     label_ptr: NDArray[np.int64],  # (n_labels + 1,)
     label_rows: NDArray[np.int32],
     target_values: NDArray[np.float32],  # (n_labels,)

@@ -182,9 +182,9 @@ def train_labels(
 
 
 def ridge_labels(
-    rows, *, const float[::1] diagonal, const int32_t[::1] feature_of, const int64_t[::1] label_ptr,
-    const int32_t[::1] label_rows, const float[::1] target_values, float ridge, int width, float tolerance,
-    int max_sweeps, double prune, const uint8_t[::1] stop,
+    rows, *, const float[::1] diagonal, const int32_t[::1] feature_of, const float[::1] row_weights,
+    const int64_t[::1] label_ptr, const int32_t[::1] label_rows, const float[::1] target_values, float ridge, int width,
+    float tolerance, int max_sweeps, double prune, const uint8_t[::1] stop,
 ):
     """Fit the ridge regressions of one task, ``width`` at a time.
 
@@ -209,6 +209,7 @@ def ridge_labels(
 
     task.rows = own.rows
     task.diagonal = &diagonal[0]
+    task.row_weights = start(row_weights)
     task.ridge = ridge
     task.width = width
     task.max_sweeps = max_sweeps

@@ -4,6 +4,7 @@
 #include "submatrix.h"
 
 #include <cmath>
+#include <numeric>
 
 namespace xclassic {
 
@@ -83,7 +84,7 @@ class NodeTrainer {
         part_.rows.n = n_;
         float* W = W_.get((part_.rows.d + 1) * width);
         double residuals[LANES] = {};
-        if (task_.loss == LEAST_SQUARES) fit_ridge(first_child, used, width, W, residuals);
+        if (task_.loss == LEAST_SQUARES) fit_ridge(node, first_child, used, width, W, residuals);
         else fit_margins(node, first_child, used, width, W, residuals);
         for (int lane = 0; lane < used; lane++) {
             out_.bias.push_back(part_.rows.bias * W[part_.rows.d * width + lane]);
@@ -159,9 +160,10 @@ class NodeTrainer {
         return costs;
     }
 
-    void fit_ridge(int64_t first_child, int used, int width, float* W, double* residuals) {
+    void fit_ridge(int64_t node, int64_t first_child, int used, int width, float* W, double* residuals) {
         const int64_t size = (part_.rows.d + 1) * width;
-        sum_squares();
+        const float* mass = task_.row_mass ? task_.row_mass + task_.row_ptr[node] : nullptr;
+        sum_squares(mass);
         int64_t ptr[LANES + 1] = {0};
         float targets[LANES] = {};  // targets of the positives of each lane
         positives_.clear();
@@ -178,6 +180,7 @@ class NodeTrainer {
         RidgeTask block{};
         block.rows = part_.rows;
         block.diagonal = diagonal_.get(0);
+        block.row_weights = mass;
         block.ridge = task_.cost;
         block.width = width;
         block.max_sweeps = task_.max_passes;
@@ -195,17 +198,21 @@ class NodeTrainer {
         task_.level->ridge(block);
     }
 
-    void sum_squares() {
-        float* diagonal = diagonal_.get(part_.rows.d + 1);
-        std::fill(diagonal, diagonal + part_.rows.d, task_.cost);
-        diagonal[part_.rows.d] = task_.cost + static_cast<float>(n_) * part_.rows.bias * part_.rows.bias;
-        if (part_.rows.indices) {
-            for (int64_t i = 0; i < n_; i++) {
+    void sum_squares(const float* mass) {
+        const int64_t d = part_.rows.d;
+        float* diagonal = diagonal_.get(d + 1);
+        std::fill(diagonal, diagonal + d, task_.cost);
+        const float total = mass ? static_cast<float>(std::accumulate(mass, mass + n_, 0.0)) : static_cast<float>(n_);
+        diagonal[d] = task_.cost + total * part_.rows.bias * part_.rows.bias;
+        for (int64_t i = 0; i < n_; i++) {
+            const float weight = mass ? mass[i] : 1.f;
+            if (part_.rows.indices) {
                 const Entries row = entries_of(part_.rows, i);
-                for (int64_t p = 0; p < row.n; p++) diagonal[row.indices[p]] += row.values[p] * row.values[p];
+                for (int64_t p = 0; p < row.n; p++) diagonal[row.indices[p]] += weight * row.values[p] * row.values[p];
+            } else {
+                const float* row = part_.rows.values + i * d;
+                for (int64_t f = 0; f < d; f++) diagonal[f] += weight * row[f] * row[f];
             }
-        } else {
-            for (int64_t p = 0; p < n_ * part_.rows.d; p++) diagonal[p % part_.rows.d] += part_.rows.values[p] * part_.rows.values[p];
         }
     }
 

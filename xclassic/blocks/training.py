@@ -130,12 +130,13 @@ def ridge_blocks(
     tolerance: float,
     max_sweeps: int,
     prune: float,
+    row_weights: NDArray[np.float32] | None = None,
     n_jobs: int | None = None,
     verbose: int = 0,
 ) -> Trained:
-    """Fit ``(X^T X + alpha I) w = targets[j] X^T y_j`` for each of `labels` by block conjugate gradients.
+    """Fit ``(X^T D X + alpha I) w = targets[j] X^T D y_j`` for each of `labels` by block conjugate gradients.
 
-    The parameters are those of `train_blocks`, and:
+    D has the weights of the rows on its diagonal. The parameters are those of `train_blocks`, and:
 
     Parameters
     ----------
@@ -155,12 +156,14 @@ def ridge_blocks(
     """
     pointers, rows, _ = positives(Y, labels)
     diagonal = np.full(len(problem.feature_of) + 1, alpha, np.float32)
-    diagonal[:-1] += _square_sums(problem)
-    diagonal[-1] += problem.rows.n_rows * problem.rows.bias**2
+    diagonal[:-1] += _square_sums(problem, row_weights)
+    n_rows = problem.rows.n_rows if row_weights is None else row_weights.sum(dtype=np.float64)
+    diagonal[-1] += n_rows * problem.rows.bias**2
     fit = partial(
         _ridge_task,
         problem,
         diagonal=diagonal,
+        row_weights=row_weights,
         ridge=alpha,
         width=kernels.lane_width(len(labels)),
         tolerance=tolerance,
@@ -171,10 +174,12 @@ def ridge_blocks(
     return run_blocks(fit, tasks, labels, problem.n_features, n_jobs, verbose)
 
 
-def _square_sums(problem: BlockProblem) -> NDArray[np.float64]:
-    """Return the sum of squares of each feature."""
+def _square_sums(problem: BlockProblem, row_weights: NDArray[np.float32] | None) -> NDArray[np.float64]:
+    """Return the weighted sum of squares of each feature."""
     d = len(problem.feature_of)
     squares = problem.rows.values.astype(np.float64) ** 2
+    if row_weights is not None:
+        squares *= np.repeat(row_weights, d if problem.rows.indptr is None else np.diff(problem.rows.indptr))
     if problem.rows.indices is None:
         return squares.reshape(-1, d).sum(axis=0)
     return np.bincount(problem.rows.indices, weights=squares, minlength=d).astype(np.float64)

@@ -20,6 +20,7 @@ from xclassic.storage.registry import ESTIMATORS, find_class
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice
+from xclassic.weighing import refusing_weights
 
 HARD = 0.5  # Soft targets from here on are labels for methods that know no shares.
 
@@ -105,6 +106,7 @@ class LabelAugmentation(XMCClassifier):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    @refusing_weights
     def fit(self, X: Any, y: Any, label_features: Any = None) -> Self:
         """Fit the model.
 

@@ -15,6 +15,7 @@ from xclassic.metrics.revealed import check_held_out
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.labels import revealed_matrix, truth_matrix
+from xclassic.weighing import refusing_weights
 
 
 class _JoinedRows(NamedTuple):
@@ -38,6 +39,7 @@ class RevealedLabelsForest(ForestClassifier):
 
     # Training
 
+    @refusing_weights
     def fit(self, X: Any, y: Any, revealed: Any = None) -> Self:
         """Fit the model.
 

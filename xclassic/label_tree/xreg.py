@@ -15,6 +15,7 @@ from xclassic.metrics.propensity import check_constants, inverse_propensities
 from xclassic.rows import TrainingRows
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
+from xclassic.weighing import refusing_weights
 
 
 class XReg(LabelTreeClassifier):
@@ -105,6 +106,7 @@ class XReg(LabelTreeClassifier):
             verbose=verbose,
         )
 
+    @refusing_weights
     def fit(self, X: Any, y: Any, relevance: Any = None) -> Self:
         """Fit the model.
 

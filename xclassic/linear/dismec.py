@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic.blocks.problem import BlockProblem, by_descending_count
 from xclassic.blocks.training import LOSSES, train_blocks
-from xclassic.linear.one_vs_rest import IndependentLabels, memory_of_blocks
+from xclassic.linear.one_vs_rest import IndependentLabels, costs_of, memory_of_blocks
 from xclassic.metrics.propensity import check_constants, inverse_propensities
 from xclassic.parallel import spawn_seeds
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
+from xclassic.weighing import WeighsRowsAndLabels
 
 
-class DiSMEC(IndependentLabels):
+class DiSMEC(WeighsRowsAndLabels, IndependentLabels):
     r"""One-vs-rest linear classifiers, L2-regularized, with small weights dropped after training.
 
     For each label, with :math:`t_i = 1` on its rows and :math:`-1` on all others,
 
     .. math:: \min_w \; \tfrac12 \|w\|^2 + C \sum_i c_i \max(0, 1 - t_i\, w \cdot x_i)^2
 
-    or, for ``loss="logistic"``, with :math:`\log(1 + e^{-t_i w \cdot x_i})` as the loss. The accuracy of one-vs-rest is
+    with :math:`c_i = 1` unless rows, labels or signs have weights, or, for ``loss="logistic"``, with
+    :math:`\log(1 + e^{-t_i w \cdot x_i})` as the loss. The accuracy of one-vs-rest is
     hard to beat on sparse text with up to some hundred thousand labels; label trees train faster beyond.
 
     Parameters
@@ -35,7 +38,10 @@ class DiSMEC(IndependentLabels):
     propensity : {"default", "wikipedia", "amazon"}, tuple of (A, B), or None, default=None
         Weigh the positives of label l by :math:`c_i = 2/p_l - 1` with p_l its propensity under the preset or the
         constants. This favors rare labels (higher PSP@k), often at some cost in P@k. Since it raises the cost of
-        errors, try a smaller `C` with it.
+        errors, try a smaller `C` with it. Rows count as their `sample_weight`.
+    negative_weight : float, default=1.0
+        What the loss of the rows without the label is multiplied by, above 0. Where labels are missing from many rows
+        that should have them, less than 1 trusts their absence less.
     {shared}
 
     Attributes
@@ -90,6 +96,7 @@ class DiSMEC(IndependentLabels):
         eps: float = 0.01,
         max_passes: int = 20,
         propensity: str | tuple[float, float] | None = None,
+        negative_weight: float = 1.0,
         bias: float = 1.0,
         normalize: bool = True,
         n_jobs: int | None = None,
@@ -102,6 +109,7 @@ class DiSMEC(IndependentLabels):
         self.eps = eps
         self.max_passes = max_passes
         self.propensity = propensity
+        self.negative_weight = negative_weight
         self.bias = bias
         self.normalize = normalize
         self.n_jobs = n_jobs
@@ -118,14 +126,25 @@ class DiSMEC(IndependentLabels):
         check_number("max_passes", self.max_passes, minimum=1, integer=True)
         if self.propensity is not None:
             check_constants("propensity", self.propensity)
+        check_number("negative_weight", self.negative_weight, minimum=0, inclusive=False)
 
     def _takes_relevance(self) -> bool:
         return True
 
-    def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None) -> None:
+    def _fit(
+        self,
+        X: Features,
+        Y: csr_array,
+        relevance: csr_array | None = None,
+        *,
+        row_weights: NDArray[np.float32] | None = None,
+        label_weights: NDArray[np.float32] | None = None,
+    ) -> None:
         labels = by_descending_count(Y)
-        costs = np.full(len(labels), self.C, np.float32)
-        weights = 1.0 if self.propensity is None else 2 * inverse_propensities(self.propensity, Y)[labels] - 1
+        costs = costs_of(labels, self.C, label_weights)
+        weights = np.ones(len(labels))
+        if self.propensity is not None:
+            weights = 2 * inverse_propensities(self.propensity, Y, row_weights)[labels] - 1
         trained = train_blocks(
             BlockProblem(self._rows_to_fit(X), bias=self.bias),
             Y,
@@ -135,7 +154,8 @@ class DiSMEC(IndependentLabels):
             max_passes=self.max_passes,
             prune=self.prune,
             positive_costs=(costs * weights).astype(np.float32),
-            negative_costs=costs,
+            negative_costs=(costs * self.negative_weight).astype(np.float32),
+            row_weights=row_weights,
             pair_costs=relevance,
             seed=int(spawn_seeds(self.random_state, 1)[0]),
             n_jobs=self.n_jobs,

@@ -20,6 +20,7 @@ from xclassic.metrics import precision_at_k
 from xclassic.parallel import blas_threads, spawn_seeds
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
+from xclassic.weighing import refusing_weights
 
 CORRELATIONS = ("cooccurrence", "identity")
 TRIED = ((1.0, 1.0), (1.0, 2.0), (0.3, 5.0))  # Factors of C, and the weights of positives, that "auto" tries.
@@ -137,6 +138,7 @@ class M3L(OneVsRestLinear):
         self.random_state = random_state
         self.verbose = verbose
 
+    @refusing_weights
     def fit(self, X: Any, y: Any, correlation: Any = None) -> Self:
         """Fit the model.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
@@ -86,6 +88,12 @@ def label_steps(weights: BlockWeights, row: Row, label: int, name: str, share: f
     reading = FullReading(weights, row)
     margin = float(reading.margins[reading.labels == label][0])
     return [reading.step(label, name, share * margin)]
+
+
+def costs_of(labels: NDArray[Any], C: float, label_weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """Return the cost of an error of each of `labels`."""
+    costs = np.full(len(labels), C, np.float32)
+    return costs if label_weights is None else costs * label_weights[labels]
 
 
 def memory_of_blocks(n: int, d: int, L: int, nnz_x: int, n_jobs: int | None, arrays_per_feature: int) -> int:

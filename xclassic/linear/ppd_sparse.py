@@ -15,11 +15,12 @@ from xclassic._kernels.arguments import FeatureRows
 from xclassic.blocks.problem import BlockProblem, by_descending_count, label_ranges, positives
 from xclassic.blocks.training import Trained, run_blocks, train_blocks
 from xclassic.blocks.weights import BlockWeights, sparse_cells
-from xclassic.linear.one_vs_rest import IndependentLabels, memory_of_blocks
+from xclassic.linear.one_vs_rest import IndependentLabels, costs_of, memory_of_blocks
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.rows import kernel_rows
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
+from xclassic.weighing import WeighsRowsAndLabels
 
 # A label is solved by its active set where that reads at most this share of X; a block reads X for 16 labels at once.
 # It reads the columns of its weights some times, and its positives with as many violators beside them as sweeps need;
@@ -28,7 +29,7 @@ SHARE = 1 / 6
 COLUMN_READS, ROW_READS = 2, 1000
 
 
-class PPDSparse(IndependentLabels):
+class PPDSparse(WeighsRowsAndLabels, IndependentLabels):
     r"""One-vs-rest linear classifiers whose weights are sparse by an L1 penalty.
 
     For each label, with :math:`t_i = 1` on its rows and :math:`-1` on all others,
@@ -83,6 +84,8 @@ class PPDSparse(IndependentLabels):
       the margin are found by the columns of the nonzero weights and added, until the gap is small. Here
       :math:`\beta b \le -1`, so that negatives without any word in common cost nothing. What this bound costs falls as
       1 / n_rows; a label for which it and the gap together exceed `eps` is trained in the first way after all.
+
+    With weights of rows or labels all labels are trained in the first way.
 
     Cost: a few passes over the rows for every 16 labels of the first kind, and a few reads of the columns of its
     weights for each of the second. Memory: two copies of `X`, twice the finished sparse model, and
@@ -144,13 +147,22 @@ class PPDSparse(IndependentLabels):
     def _takes_relevance(self) -> bool:
         return True
 
-    def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None) -> None:
+    def _fit(
+        self,
+        X: Features,
+        Y: csr_array,
+        relevance: csr_array | None = None,
+        *,
+        row_weights: NDArray[np.float32] | None = None,
+        label_weights: NDArray[np.float32] | None = None,
+    ) -> None:
         X, labels = self._prepare(X), by_descending_count(Y)
-        rare = labels[:0] if relevance is not None else self._rare(X, Y, labels)
+        unequal = any(weights is not None for weights in (relevance, row_weights, label_weights))
+        rare = labels[:0] if unequal else self._rare(X, Y, labels)
         found = self._solved(X, Y, rare)
         solved = found.residuals <= self.eps
         frequent = labels[~np.isin(labels, rare[solved])]
-        costs = np.full(len(frequent), self.C, np.float32)
+        costs = costs_of(frequent, self.C, label_weights)
         trained = train_blocks(
             BlockProblem(X, bias=self.bias),
             Y,
@@ -162,6 +174,7 @@ class PPDSparse(IndependentLabels):
             prune=self.prune,
             positive_costs=costs,
             negative_costs=costs,
+            row_weights=row_weights,
             pair_costs=relevance,
             seed=int(spawn_seeds(self.random_state, 1)[0]),
             n_jobs=self.n_jobs,

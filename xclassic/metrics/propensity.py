@@ -72,6 +72,10 @@ def propensity(
             f"Label {counts.argmax()} has {counts.max():g} training points but n_samples is {n_samples}; count both on "
             "the same training data."
         )
+    return _propensity(counts, n_samples, A, B)
+
+
+def _propensity(counts: NDArray[Any], n_samples: float, A: float, B: float) -> Any:
     C = (np.log(n_samples) - 1) * (B + 1) ** A
     return 1 / (1 + C * (counts + B) ** -A)
 
@@ -173,14 +177,15 @@ def psndcg_at_k(
     return _psndcg(judged, k, check_propensities(propensities, judged.truth, classes))
 
 
-def inverse_propensities(constants: str | tuple[float, float], Y: csr_array) -> NDArray[np.float64]:
-    """Return 1 / p of each label of a training matrix, under a preset or constants (A, B)."""
-    counts = np.bincount(Y.indices, minlength=Y.shape[1])
-    n_rows = max(3, Y.shape[0])  # The propensity model is undefined for fewer rows.
-    if isinstance(constants, str):
-        return 1 / propensity(counts, n_rows, preset=constants)
-    A, B = constants
-    return 1 / propensity(counts, n_rows, A=A, B=B)
+def inverse_propensities(
+    constants: str | tuple[float, float], Y: csr_array, row_weights: NDArray[np.float32] | None = None
+) -> NDArray[np.float64]:
+    """Return 1 / p of each label of a training matrix, under a preset or constants (A, B); rows count by weight."""
+    entries = None if row_weights is None else np.repeat(row_weights, np.diff(Y.indptr))
+    counts = np.bincount(Y.indices, entries, minlength=Y.shape[1])
+    n_rows = Y.shape[0] if row_weights is None else float(row_weights.sum(dtype=np.float64))
+    A, B = PRESETS[constants] if isinstance(constants, str) else constants
+    return 1 / _propensity(counts, max(3, n_rows), A, B)  # The propensity model is undefined for fewer rows.
 
 
 def check_constants(name: str, constants: Any) -> None:

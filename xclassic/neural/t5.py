@@ -28,6 +28,7 @@ from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.topk import TopK
 from xclassic.validation.records import check_encodable, check_texts, fill_template, is_records
+from xclassic.weighing import refusing_weights
 
 if TYPE_CHECKING:
     from transformers import T5Config
@@ -299,6 +300,7 @@ class T5Classifier(FieldPrediction, XMCClassifier):
 
     # Training
 
+    @refusing_weights
     def fit(self, X: Any, y: Any) -> Self:
         """Train on texts or records.
 
