@@ -13,13 +13,14 @@ from sklearn.preprocessing import MaxAbsScaler
 
 import xclassic
 from tests.helpers.contract import ESTIMATORS, assert_same_arrays, noisy, quick
-from xclassic import Blend, DiSMEC, PPDSparse
+from xclassic import KNN, Blend, DiSMEC, OneVsRestLeastSquares, Parabel, PPDSparse, label_tree
 from xclassic.storage import registry
 
 X, Y = noisy()
 RANDOM = np.random.default_rng(1)
 WEIGHTS = RANDOM.uniform(0.2, 3, X.shape[0])
 COUNTS = RANDOM.integers(0, 4, X.shape[0])  # whole weights, some of them 0
+TREE = label_tree.random_tree(Y.shape[1], branching=4, max_leaf=4, random_state=0)
 # Estimators that take weights of rows, solved so closely that what is left of an error does not show.
 EXACT = {
     "DiSMEC": DiSMEC(eps=1e-6, max_passes=2000, prune=0),
@@ -27,6 +28,18 @@ EXACT = {
     "DiSMEC, propensity": DiSMEC(propensity="default", eps=1e-6, max_passes=2000, prune=0),
     "PPDSparse": PPDSparse(0.01, eps=1e-6, max_passes=2000),
 }
+for name in ("exact", "cg"):
+    EXACT[f"OneVsRestLeastSquares, {name}"] = OneVsRestLeastSquares(
+        propensity_power=0.5, solver=name, tol=1e-6, max_sweeps=500, prune=0
+    )
+for name in ("Parabel", "Bonsai", "PLT", "XRLinear", "XReg", "HierarchicalXC", "PrefixTree"):
+    EXACT[name] = getattr(xclassic, name)(tree=TREE, beam=1000, eps=1e-6, max_passes=2000, prune=0)
+EXACT["Parabel, least squares"] = Parabel(
+    tree=TREE, beam=1000, loss="least_squares", eps=1e-6, max_passes=2000, prune=0
+)
+EXACT["XRLinear, matcher"] = clone(EXACT["XRLinear"]).set_params(matcher_negatives=True)
+EXACT["PrefixTree, softmax"] = clone(EXACT["PrefixTree"]).set_params(loss="softmax")
+EXACT["KNN"] = KNN(1000)
 BOTH = ("DiSMEC", "PPDSparse")
 
 

@@ -180,6 +180,16 @@ def _times_powers_of_two(X: Features, exponents: NDArray[np.int32]) -> Features:
     return csr_array((values, X.indices, X.indptr), shape=X.shape)
 
 
+def times_rows(matrix: Any, factors: NDArray[np.float32] | None) -> Any:
+    """Return a CSR matrix or an array with each row multiplied by a number; None leaves it as it is."""
+    if factors is None:
+        return matrix
+    if isinstance(matrix, np.ndarray):
+        return matrix * factors[:, None]
+    values = matrix.data * np.repeat(factors, np.diff(matrix.indptr))
+    return csr_array((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
 def row_products(X: Features, W: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the products of rows with a dense matrix; no product depends on the neighboring rows.
 

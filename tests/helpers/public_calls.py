@@ -115,9 +115,14 @@ def resumed(X, y):
 
 
 MATRICES = {
-    "XMCClassifier.fit X": (lambda m: KNN(4).fit(m, Y).predict_topk(X), X),
+    "XMCClassifier.fit X": (lambda m: NearestCentroid().fit(m, Y).predict_topk(X), X),
     "XMCClassifier.fit y": (lambda m: Popularity().fit(X, m).predict_topk(X), Y),
-    "WeighsRowsAndLabels.fit X": (lambda m: DiSMEC().fit(m, Y, sample_weight=2).predict_topk(X).ids, X),
+    "WeighsRows.fit X": (lambda m: KNN(4).fit(m, Y, sample_weight=COUNTS[[0] * 6 + [1] * 6]).predict_topk(X), X),
+    "WeighsRows.fit y": (lambda m: KNN(4).fit(X, m, sample_weight=COUNTS[[0] * 6 + [1] * 6]).predict_topk(X), Y),
+    "WeighsRowsAndLabels.fit X": (
+        lambda m: DiSMEC(eps=1e-7, max_passes=3000).fit(m, Y, sample_weight=2).predict_topk(X).ids,
+        X,
+    ),
     "WeighsRowsAndLabels.fit y": (lambda m: DiSMEC().fit(X, m, sample_weight=2).predict_topk(X), Y),
     "XMCClassifier.estimate_memory X": (lambda m: [DiSMEC().estimate_memory(m, Y) > 0], X),
     "XMCClassifier.estimate_memory y": (lambda m: [DiSMEC().estimate_memory(X, m) > 0], Y),

@@ -26,20 +26,21 @@ from xclassic.label_tree.shared_docs import NOTES, PARAMETERS
 from xclassic.label_tree.tree import LabelTree
 from xclassic.linalg.label_vectors import label_vectors
 from xclassic.parallel import StopByte, spawn_seeds
-from xclassic.rows import TrainingRows
+from xclassic.rows import TrainingRows, times_rows
 from xclassic.shared_docs import complete
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
+from xclassic.weighing import WeighsRows
 
 # Path score of each loss: what a margin says of the labels under a node; see `search.PATH_SCORES`.
 SCORE_OF_LOSS = {"squared_hinge": "hinge2", "logistic": "sigmoid", "least_squares": "clipped", "softmax": "share"}
 MAX_TREES = 1000
 
 
-class LabelTreeClassifier(ExplainableClassifier):
+class LabelTreeClassifier(WeighsRows, ExplainableClassifier):
     """Base of methods that rank labels by the models along their paths in one or several label trees.
 
     A method consists of a way to group labels (``_partition``), a loss that is fitted in the nodes (`loss` and its
@@ -144,7 +145,14 @@ class LabelTreeClassifier(ExplainableClassifier):
     def _takes_relevance(self) -> bool:
         return self.loss in LOSSES[:2] and not self._all_rows
 
-    def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None) -> None:
+    def _fit(
+        self,
+        X: Features,
+        Y: csr_array,
+        relevance: csr_array | None = None,
+        *,
+        row_weights: NDArray[np.float32] | None = None,
+    ) -> None:
         rows = self._rows_to_fit(X)
         if relevance is not None:
             Y = relevance
@@ -152,13 +160,15 @@ class LabelTreeClassifier(ExplainableClassifier):
         labels = np.unique(Y.indices)
         if not labels.size:
             return
-        trees = self._given_trees(Y) or self._partition(rows, Y, labels, self._seeds()[::2])
+        weighed = times_rows(Y, row_weights)
+        trees = self._given_trees(Y) or self._partition(rows, weighed, labels, self._seeds()[::2])
         seeds = list(islice(cycle(self._node_seeds()), len(trees)))
         matcher = self._matcher(rows)
         if matcher is None:
-            trained = self._trainer(train_trees, rows, Y, graded=relevance is not None)(trees=trees, seeds=seeds)
+            train = self._trainer(train_trees, rows, Y, graded=relevance is not None, row_weights=row_weights)
+            trained = train(trees=trees, seeds=seeds)
         else:
-            train = self._trainer(train_tree, rows, Y, matcher=matcher)
+            train = self._trainer(train_tree, rows, Y, matcher=matcher, row_weights=row_weights)
             trained = [train(tree=tree, seed=seed) for tree, seed in zip(trees, seeds, strict=True)]
         for tree, own in zip(trees, trained, strict=True):
             self.models_.append(TreeModel(tree, own.weights.astype(self.weight_dtype)))

@@ -133,14 +133,14 @@ class HierarchicalXC(LabelTreeClassifier):
         elif self.encoder is not None and not hasattr(self.encoder, "transform"):
             raise TypeError(f"encoder is a {type(self.encoder).__name__}; pass a transformer, 'autoencoder' or None.")
 
-    def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None) -> None:
+    def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None, **options: Any) -> None:
         self.encoder_ = None
         if self.encoder is not None:
             encoder = self.encoder
             if encoder == "autoencoder":  # It is looked up by name, since features stand above the families.
                 encoder = find_class("Autoencoder")(min(256, *X.shape), random_state=self.random_state)
             self.encoder_ = clone(encoder).fit(super()._prepare(X))
-        super()._fit(X, Y, relevance)
+        super()._fit(X, Y, relevance, **options)
 
     def _prepare(self, X: Features) -> Features:
         rows = super()._prepare(X)

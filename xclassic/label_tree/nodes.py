@@ -61,7 +61,7 @@ class NodeRows:
     rows : ndarray of int32
         Ascending within a node.
     mass : ndarray of float32 or None
-        The largest weight that a label under the node has in the row; None if all weights are one.
+        The weight of the row, times the largest relevance that a label under the node has in it; None if all are one.
     """
 
     ptr: NDArray[np.int64]
@@ -73,6 +73,13 @@ class NodeRows:
         begin, end = self.ptr[first], self.ptr[last]
         mass = None if self.mass is None else self.mass[begin:end]
         return NodeRows(self.ptr[first : last + 1] - begin, self.rows[begin:end], mass)
+
+    def weighed(self, row_weights: NDArray[np.float32] | None) -> NodeRows:
+        """Return the rows with their mass multiplied by their weights."""
+        if row_weights is None:
+            return self
+        weights = row_weights[self.rows]
+        return NodeRows(self.ptr, self.rows, weights if self.mass is None else self.mass * weights)
 
 
 class _NodesTask(NamedTuple):
@@ -143,6 +150,7 @@ def train_tree(
     solver: NodeSolver,
     *,
     graded: bool = False,
+    row_weights: NDArray[np.float32] | None = None,
     all_rows: bool = False,
     matcher: Matcher | None = None,
     children: NDArray[np.int64] | None = None,
@@ -163,6 +171,8 @@ def train_tree(
     graded : bool
         Read the entries of `Y` as relevances: a child gets the share of a row's weight that is its largest relevance
         under the child divided by that under the node.
+    row_weights : ndarray of float32, shape (n_rows,), optional
+        What the cost of each row is multiplied by, above 0.
     all_rows : bool
         Train the root on rows without labels too, as negatives of all its children.
     matcher : Matcher, optional
@@ -191,18 +201,20 @@ def train_tree(
     if graded and (all_rows or matcher is not None):
         raise ValueError("graded=True weighs rows by their relevance to a node; all_rows and matcher add rows without.")
     if matcher is None:
-        options: dict[str, Any] = {"graded": graded, "all_rows": all_rows, "n_jobs": n_jobs, "verbose": verbose}
+        options: dict[str, Any] = {"graded": graded, "row_weights": row_weights, "all_rows": all_rows}
+        options |= {"n_jobs": n_jobs, "verbose": verbose}
         return train_trees(problem, Y, [tree], solver, children=children, seeds=[seed], **options)[0]
     _refuse_wide(tree, solver)
     trained = np.arange(1, tree.n_nodes)
-    levels = _levels(Y, tree, graded, all_rows)
-    parts = _run(problem, solver, _tasks_of_level(tree, 0, levels[0], levels, seed, trained), n_jobs, verbose)
+    levels = _levels(Y, tree, graded, all_rows, row_weights)
+    tasks = _tasks_of_level(tree, 0, levels[0], levels, seed, trained)
+    parts = _run(problem, solver, graded, tasks, n_jobs, verbose)
     for depth in range(1, tree.depth):
         top = _truncated(tree, depth)
         weights = _gather([dict(part) for part in parts], top, np.arange(1, top.n_nodes), problem.n_features)
-        reached = _united(levels[depth], matcher.reached(TreeModel(top, weights), n_jobs))
+        reached = _united(levels[depth], matcher.reached(TreeModel(top, weights), n_jobs)).weighed(row_weights)
         tasks = _tasks_of_level(tree, depth, reached, levels, seed, trained)
-        parts += _run(problem, solver, tasks, n_jobs, verbose)
+        parts += _run(problem, solver, graded, tasks, n_jobs, verbose)
     return _trained(parts, tree, trained, problem.n_features)
 
 
@@ -213,6 +225,7 @@ def train_trees(
     solver: NodeSolver,
     *,
     graded: bool = False,
+    row_weights: NDArray[np.float32] | None = None,
     all_rows: bool = False,
     children: NDArray[np.int64] | None = None,
     seeds: list[int],
@@ -227,10 +240,10 @@ def train_trees(
     trained = [np.arange(1, tree.n_nodes) if children is None else children for tree in trees]
     for tree, nodes, seed in zip(trees, trained, seeds, strict=True):
         _refuse_wide(tree, solver)
-        levels = _levels(Y, tree, graded, all_rows)
+        levels = _levels(Y, tree, graded, all_rows, row_weights)
         by_level = (_tasks_of_level(tree, depth, levels[depth], levels, seed, nodes) for depth in range(tree.depth))
         tasks.append(list(itertools.chain.from_iterable(by_level)))
-    parts = iter(_run(problem, solver, list(itertools.chain.from_iterable(tasks)), n_jobs, verbose))
+    parts = iter(_run(problem, solver, graded, list(itertools.chain.from_iterable(tasks)), n_jobs, verbose))
     parts_of = [list(itertools.islice(parts, len(own))) for own in tasks]
     return [_trained(*own, problem.n_features) for own in zip(parts_of, trees, trained, strict=True)]
 
@@ -243,17 +256,24 @@ def _refuse_wide(tree: LabelTree, solver: NodeSolver) -> None:
         raise ValueError(f"A node has {widest} children; {MAX_CHILDREN} is the most. Group them below further nodes.")
 
 
-def _levels(Y: csr_array, tree: LabelTree, graded: bool, all_rows: bool) -> list[NodeRows]:
+def _levels(
+    Y: csr_array, tree: LabelTree, graded: bool, all_rows: bool, row_weights: NDArray[np.float32] | None
+) -> list[NodeRows]:
     levels = rows_by_level(Y, tree, graded)
     if all_rows:
         levels[0] = NodeRows(np.array([0, Y.shape[0]]), np.arange(Y.shape[0], dtype=np.int32), None)
-    return levels
+    return [level.weighed(row_weights) for level in levels]
 
 
 def _run(
-    problem: BlockProblem, solver: NodeSolver, tasks: list[_NodesTask], n_jobs: int | None, verbose: int
+    problem: BlockProblem,
+    solver: NodeSolver,
+    graded: bool,
+    tasks: list[_NodesTask],
+    n_jobs: int | None,
+    verbose: int,
 ) -> list[dict[str, Any]]:
-    train = partial(_train_task, problem, solver)
+    train = partial(_train_task, problem, solver, graded)
     return run_tasks(train, tasks, n_jobs=n_jobs, description="training nodes", verbose=verbose, pieces=True)
 
 
@@ -364,7 +384,7 @@ def _selected(level: NodeRows, nodes: NDArray[np.int64]) -> NodeRows:
     return NodeRows(ptr, np.concatenate([part.rows for part in parts]), mass)
 
 
-def _train_task(problem: BlockProblem, solver: NodeSolver, task: _NodesTask, stop: StopByte) -> Any:
+def _train_task(problem: BlockProblem, solver: NodeSolver, graded: bool, task: _NodesTask, stop: StopByte) -> Any:
     part = kernels.train_nodes(
         problem.rows,
         square_norms=problem.square_norms,
@@ -376,7 +396,7 @@ def _train_task(problem: BlockProblem, solver: NodeSolver, task: _NodesTask, sto
         child_ptr=task.child_ptr,
         positive_ptr=task.positive.ptr,
         positives=task.positive.rows,
-        positive_mass=task.positive.mass,
+        positive_mass=task.positive.mass if graded else None,  # Otherwise a child has all of a row's mass or nothing.
         seeds=task.seeds.astype(np.uint64),
         loss=LOSSES.index(solver.loss),
         cost=solver.cost,

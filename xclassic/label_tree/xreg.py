@@ -107,7 +107,9 @@ class XReg(LabelTreeClassifier):
         )
 
     @refusing_weights
-    def fit(self, X: Any, y: Any, relevance: Any = None) -> Self:
+    def fit(  # type: ignore[override]
+        self, X: Any, y: Any, relevance: Any = None, *, sample_weight: Any = None
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -117,6 +119,8 @@ class XReg(LabelTreeClassifier):
             See `XMCClassifier.fit`.
         relevance : sparse matrix, shape (n_rows, n_labels), optional
             Relevances of the labels of a matrix `y`, above 0 exactly where `y` is 1. They are divided by the largest.
+        sample_weight : float or array-like, shape (n_rows,), optional
+            Weight of each row: see the other label trees. Those above 0 are from 1e-20 to 1e20.
 
         Returns
         -------
@@ -125,17 +129,18 @@ class XReg(LabelTreeClassifier):
         Raises
         ------
         ValueError
-            If `relevance` does not fit `y`, or as `XMCClassifier.fit`.
+            If `relevance` does not fit `y`, a weight is negative or not finite, there is not one for each row, or all
+            are 0. Or as `XMCClassifier.fit`.
         TypeError
-            If `relevance` is not a sparse matrix.
+            If `relevance` is not a sparse matrix, or weights are not numbers.
         """
-        return self._fit_checked(X, y, relevance=relevance)
+        return self._fit_checked(X, y, relevance=relevance, sample_weight=sample_weight)
 
-    def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None) -> None:
+    def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None, **options: Any) -> None:
         if relevance is None and self.propensity is not None and Y.nnz:
-            weights = inverse_propensities(self.propensity, Y)[Y.indices]
+            weights = inverse_propensities(self.propensity, Y, options.get("row_weights"))[Y.indices]
             relevance = csr_array(((weights / weights.max()).astype(np.float32), Y.indices, Y.indptr), shape=Y.shape)
-        super()._fit(X, Y, relevance)
+        super()._fit(X, Y, relevance, **options)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

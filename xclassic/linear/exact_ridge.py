@@ -20,7 +20,7 @@ from xclassic.blocks.problem import label_ranges
 from xclassic.blocks.training import Trained, run_blocks
 from xclassic.linalg.ridge import factorize, gram_matrix, with_bias
 from xclassic.parallel import StopByte
-from xclassic.rows import dense
+from xclassic.rows import dense, times_rows
 from xclassic.validation.features import Features
 
 SAMPLE_ROWS = 3_000  # Rows that leave-one-out fits if both rows and features are more; its matrix is quadratic in them.
@@ -39,12 +39,13 @@ def solve(
     targets: NDArray[np.float32],
     bias: float,
     prune: float,
+    row_weights: NDArray[np.float32] | None,
     n_jobs: int | None,
     verbose: int,
 ) -> Trained:
-    """Fit ``(X^T X + alpha I) w = targets[j] X^T y_j`` for each of `labels`.
+    """Fit ``(X^T D X + alpha I) w = targets[j] X^T D y_j`` for each of `labels`.
 
-    The parameters are those of `ridge_blocks`; the last column of `X` is the constant feature, of value `bias`.
+    The parameters are those of `ridge_blocks`.
 
     Notes
     -----
@@ -52,9 +53,11 @@ def solve(
     worker 4 bytes for each feature and label of a task and 256 for each row or feature; no array of all features by all
     labels.
     """
+    roots = None if row_weights is None else np.sqrt(row_weights)
+    X = times_rows(with_bias(X, bias), roots)
     of_rows = X.shape[0] < X.shape[1]
     factor = factorize(gram_matrix(X, alpha, of_rows))
-    columns = csc_array(Y)[:, labels]
+    columns = csc_array(times_rows(Y, roots))[:, labels]
     task = partial(_solve_task, X, columns, factor, of_rows, targets, bias, prune)
     return run_blocks(task, label_ranges(len(labels)), labels, X.shape[1] - 1, n_jobs, verbose)
 
@@ -92,6 +95,7 @@ def leave_one_out(
     bias: float,
     alphas: Sequence[float],
     powers: Sequence[float],
+    row_weights: NDArray[np.float32] | None = None,
     seed: int,
 ) -> dict[tuple[float, float], float]:
     """Judge pairs of penalty and propensity power on training rows, each ranked by models that have not seen the row.
@@ -109,6 +113,8 @@ def leave_one_out(
     bias : float
         Value of the constant feature.
     alphas, powers : sequence of float
+    row_weights : ndarray of float32, shape (n_rows,), optional
+        They count in the fits and in the mean.
     seed : int
         Seed of the choice of rows: 3,000 to fit on if there are more features than that, and 1,000 to judge.
 
@@ -117,19 +123,20 @@ def leave_one_out(
     dict
         The mean of P@1, P@3 and P@5 of each (alpha, power).
     """
+    roots = np.ones(X.shape[0], np.float32) if row_weights is None else np.sqrt(row_weights)
     random = np.random.default_rng(seed)
     of_rows = X.shape[1] > SAMPLE_ROWS
     if of_rows and X.shape[0] > SAMPLE_ROWS:
         sample = np.sort(random.choice(X.shape[0], SAMPLE_ROWS, replace=False))
-        X, Y = X[sample], Y[sample]
-    X = with_bias(X, bias)
+        X, Y, roots = X[sample], Y[sample], roots[sample]
+    X = times_rows(with_bias(X, bias), roots)
     judged = np.sort(random.choice(X.shape[0], min(JUDGED_ROWS, X.shape[0]), replace=False))
     seen = np.flatnonzero(np.bincount(Y.indices, minlength=Y.shape[1]))  # Other labels score 0.
-    Y, inverse = csr_array(Y[:, seen]), inverse[seen]
+    Y, inverse = csr_array(times_rows(csr_array(Y[:, seen]), roots)), inverse[seen]
     quality = {}
     for alpha in alphas:
         hat = _hat_rows(X, alpha, judged, of_rows)
-        for power, precision in zip(powers, _precisions(hat, Y, judged, inverse, powers), strict=True):
+        for power, precision in zip(powers, _precisions(hat, Y, judged, roots, inverse, powers), strict=True):
             quality[alpha, power] = precision
     return quality
 
@@ -149,10 +156,14 @@ def _precisions(
     hat: NDArray[np.float32],
     Y: csr_array,
     judged: NDArray[np.int64],
+    roots: NDArray[np.float32],
     inverse: NDArray[np.float64],
     powers: Sequence[float],
 ) -> NDArray[np.float64]:
-    """Return for each power the mean of P@1, P@3 and P@5 of the leave-one-out scores of the rows `judged`."""
+    """Return for each power the mean of P@1, P@3 and P@5 of the leave-one-out scores of the rows `judged`.
+
+    The rows of `hat` and `Y` are multiplied by `roots` of weights, which changes no ranking.
+    """
     total = np.zeros(len(powers))
     scales = [(inverse**power).astype(np.float32) for power in powers]
     best = min(max(RANKS), Y.shape[1])
@@ -166,6 +177,6 @@ def _precisions(
             scaled = scores * scale
             top = np.argpartition(-scaled, best - 1, axis=1)[:, :best]
             top = np.take_along_axis(top, np.argsort(-np.take_along_axis(scaled, top, axis=1), axis=1), axis=1)
-            hits = np.take_along_axis(truth, top, axis=1)
+            hits = np.take_along_axis(truth, top, axis=1) * roots[rows, None]
             total[p] += np.sum([hits[:, :k].sum() / k for k in RANKS])
-    return total / (len(RANKS) * len(judged))
+    return total / (len(RANKS) * np.sum(roots[judged] ** 2, dtype=np.float64))

@@ -17,6 +17,7 @@ from xclassic.parallel import blas_threads, spawn_seeds
 from xclassic.storage.folder import ModelFileError
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
+from xclassic.weighing import WeighsRows
 
 POWERS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 ALPHAS = (0.3, 1.0, 3.0)
@@ -25,7 +26,7 @@ CHOSEN = ("alpha", "propensity_power", "solver")  # Parameters that a fit may ch
 DENSE_RATE, SPARSE_RATE = 6e10, 2e10
 
 
-class OneVsRestLeastSquares(IndependentLabels):
+class OneVsRestLeastSquares(WeighsRows, IndependentLabels):
     r"""One-vs-rest ridge regression, with targets scaled by inverse propensities.
 
     For each label l, with p_l its propensity and y_l its column of `Y`,
@@ -82,6 +83,9 @@ class OneVsRestLeastSquares(IndependentLabels):
 
     Notes
     -----
+    Weights of rows are the diagonal of D in :math:`(X^\top D X + \alpha I)\, w_l = p_l^{-\mathrm{power}} X^\top D y_l`;
+    they count in propensities and in the choices of "auto" too.
+
     Scores are regression values, not probabilities. Labels without a training row are never predicted. Rows without
     labels are mapped to 0 for every label.
 
@@ -150,24 +154,25 @@ class OneVsRestLeastSquares(IndependentLabels):
         check_number("tol", self.tol, minimum=0)
         check_number("max_sweeps", self.max_sweeps, minimum=1, integer=True)
 
-    def _fit(self, X: Features, Y: csr_array) -> None:
+    def _fit(self, X: Features, Y: csr_array, *, row_weights: NDArray[np.float32] | None = None) -> None:
         X = self._prepare(X)
         labels = by_descending_count(Y)
-        inverse = inverse_propensities(self.propensity, Y)[labels]
+        inverse = inverse_propensities(self.propensity, Y, row_weights)[labels]
         seed = int(spawn_seeds(self.random_state, 1)[0])
         with blas_threads(1):  # The model must not depend on how BLAS shares its work.
-            self.alpha_, self.propensity_power_ = self._choose(X, Y, labels, inverse, seed)
+            self.alpha_, self.propensity_power_ = self._choose(X, Y, labels, inverse, row_weights, seed)
             targets = (inverse**self.propensity_power_).astype(np.float32)
             self.solver_ = self._choose_solver(X.shape[0], X.shape[1], len(labels), X.size)
             if self.solver_ == "exact":
                 trained = exact_ridge.solve(
-                    ridge.with_bias(X, self.bias),
+                    X,
                     Y,
                     labels,
                     alpha=self.alpha_,
                     targets=targets,
                     bias=self.bias,
                     prune=self.prune,
+                    row_weights=row_weights,
                     n_jobs=self.n_jobs,
                     verbose=self.verbose,
                 )
@@ -181,6 +186,7 @@ class OneVsRestLeastSquares(IndependentLabels):
                     tolerance=self.tol,
                     max_sweeps=self.max_sweeps,
                     prune=self.prune,
+                    row_weights=row_weights,
                     n_jobs=self.n_jobs,
                     verbose=self.verbose,
                 )
@@ -209,7 +215,13 @@ class OneVsRestLeastSquares(IndependentLabels):
             self.__dict__.update({f"{name}_": metadata[name] for name in CHOSEN})
 
     def _choose(
-        self, X: Features, Y: csr_array, labels: NDArray[np.int64], inverse: NDArray[np.float64], seed: int
+        self,
+        X: Features,
+        Y: csr_array,
+        labels: NDArray[np.int64],
+        inverse: NDArray[np.float64],
+        row_weights: NDArray[np.float32] | None,
+        seed: int,
     ) -> tuple[float, float]:
         """Return (alpha, power), either as given or the pair that ranks left-out training rows best."""
         alphas = ALPHAS if self.alpha == "auto" else (float(self.alpha),)
@@ -217,7 +229,14 @@ class OneVsRestLeastSquares(IndependentLabels):
         if len(alphas) == len(powers) == 1 or len(labels) == 0:
             return alphas[0], powers[0]
         quality = exact_ridge.leave_one_out(
-            X, Y[:, labels], inverse, bias=self.bias, alphas=alphas, powers=powers, seed=seed
+            X,
+            Y[:, labels],
+            inverse,
+            bias=self.bias,
+            alphas=alphas,
+            powers=powers,
+            row_weights=row_weights,
+            seed=seed,
         )
         return max(quality, key=lambda pair: quality[pair])  # Ties go to the weaker penalty and the lower power.
 

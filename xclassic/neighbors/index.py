@@ -286,9 +286,12 @@ def vote(
     return top
 
 
-def label_shares(Y: csr_array) -> NDArray[np.float32]:
-    """Return the share of the rows with each label."""
-    return (np.bincount(Y.indices, minlength=Y.shape[1]) / Y.shape[0]).astype(np.float32)
+def label_shares(Y: csr_array, row_weights: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Return the share of the rows, or of their weights, with each label."""
+    if row_weights is None:
+        return (np.bincount(Y.indices, minlength=Y.shape[1]) / Y.shape[0]).astype(np.float32)
+    counts = np.bincount(Y.indices, np.repeat(row_weights, np.diff(Y.indptr)), minlength=Y.shape[1])
+    return np.minimum(counts / row_weights.sum(dtype=np.float64), 1).astype(np.float32)
 
 
 def with_columns(known: csr_array, Y: csr_array, new: NDArray[np.int32]) -> csr_array:

@@ -31,9 +31,10 @@ from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
+from xclassic.weighing import WeighsRows
 
 
-class KNN(XMCClassifier):
+class KNN(WeighsRows, XMCClassifier):
     r"""Votes of the training rows most similar to a row, by cosine.
 
     With :math:`N(x)` the nearest training rows, all with a cosine above 0, the score of a label is
@@ -73,6 +74,8 @@ class KNN(XMCClassifier):
         Their labels.
     label_shares_ : ndarray of float32, shape (n_labels,)
         Share of the training rows with each label.
+    row_weights_ : ndarray of float32, shape (n_rows,), or None
+        Weights of the training rows as shares of the largest; None if all are one.
 
     See Also
     --------
@@ -80,6 +83,9 @@ class KNN(XMCClassifier):
 
     Notes
     -----
+    The vote of a training row is multiplied by its `sample_weight`, and ``label_shares_`` are shares of the weights;
+    which rows are neighbors does not depend on weights, except that those of weight 0 are left out.
+
     Scores are in [0, 1]. Only labels of neighbors are predicted; a row without neighbors, such as one without known
     features, gets ``label_shares_``. Rows without labels are neighbors as others are and lower the shares of all
     labels. Exact neighbors are found among sparse training rows by an inverted index, among dense ones by products with
@@ -112,6 +118,7 @@ class KNN(XMCClassifier):
     index_: NeighborIndex
     labels_: csr_array
     label_shares_: NDArray[np.float32]
+    row_weights_: NDArray[np.float32] | None
 
     def __init__(
         self,
@@ -140,7 +147,7 @@ class KNN(XMCClassifier):
         if not isinstance(self.index_folder, (str, os.PathLike, type(None))):
             raise TypeError(f"index_folder is {self.index_folder!r}; pass the path of a folder, or None.")
 
-    def _fit(self, X: Features, Y: csr_array) -> None:
+    def _fit(self, X: Features, Y: csr_array, *, row_weights: NDArray[np.float32] | None = None) -> None:
         if self.index_folder is None:
             self.index_ = build_index(self._prepare(X), self.search)
         elif isinstance(X, np.ndarray):
@@ -149,7 +156,8 @@ class KNN(XMCClassifier):
             self.index_ = InvertedIndex.write(ScaledRows.of(X, normalize=self.normalize), self.index_folder)
         self.labels_ = Y
         self._labels_verified = True
-        self.label_shares_ = label_shares(Y)
+        self.row_weights_ = None if row_weights is None else row_weights / row_weights.max()
+        self.label_shares_ = label_shares(Y, row_weights)
 
     def _renumber(self, ids: NDArray[np.int32], n_labels: int) -> None:
         self.labels_ = moved_columns(self._verified_labels(), ids, n_labels)
@@ -174,6 +182,8 @@ class KNN(XMCClassifier):
         labels_of_rows = self._verified_labels()
         neighbors = self.index_.nearest(self._prepare(X), min(self.n_neighbors, self.labels_.shape[0]), stop)
         weights = vote_weights(neighbors.scores, self.power)
+        if self.row_weights_ is not None:
+            weights = weights * self.row_weights_[neighbors.ids]  # Slots without a neighbor have weight 0 already.
         return vote(neighbors.ids, weights, labels_of_rows, self.label_shares_, k, labels)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
@@ -185,6 +195,8 @@ class KNN(XMCClassifier):
 
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
         arrays = self.index_.arrays() | matrix_arrays("labels", self.labels_)
+        if self.row_weights_ is not None:
+            arrays |= {"row_weights": self.row_weights_}
         return arrays | {"label_shares": self.label_shares_}, {"n_rows": self.labels_.shape[0]}
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
@@ -194,6 +206,9 @@ class KNN(XMCClassifier):
         self.labels_ = stored_matrix(arrays, "labels", (n_rows, n_labels))
         self.index_ = stored_index(arrays, n_rows, self.n_features_in_)
         self._labels_verified = False
+        self.row_weights_ = None
+        if "row_weights" in arrays:
+            self.row_weights_ = stored_array(arrays, "row_weights", np.float32, (n_rows,), (0, 1))
         self.label_shares_ = stored_array(arrays, "label_shares", np.float32, (n_labels,), (0, 1))
         if verify == "full":
             self.index_.verify()

@@ -24,6 +24,7 @@ from xclassic.topk import TopK
 from xclassic.validation.labels import label_array
 from xclassic.validation.parameters import check_k
 from xclassic.validation.records import NA, Names, check_names, column_names, paths_of, read_names
+from xclassic.weighing import refusing_weights
 
 N_PATHS = 100  # Number of best paths that the ranking of the levels is made from.
 
@@ -117,6 +118,7 @@ class FieldsClassifier(BaseEstimator):
 
     # Training
 
+    @refusing_weights
     def fit(self, X: Any, table: Any) -> Self:
         """Fit the estimators.
 

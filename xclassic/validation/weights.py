@@ -46,7 +46,9 @@ def check_row_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float32]:
     if bad.size:
         raise ValueError(f"sample_weight[{bad[0]}] is {weights[bad[0]]}; {_RANGE}.")
     if not weights.any():
-        raise ValueError("sample_weight is zero for all rows, which leaves none; give at least one row a weight above 0.")
+        raise ValueError(
+            "sample_weight is zero for all rows, which leaves none; give at least one row a weight above 0."
+        )
     return weights.astype(np.float32)
 
 
