@@ -13,7 +13,7 @@ from sklearn.preprocessing import MaxAbsScaler
 
 import xclassic
 from tests.helpers.contract import ESTIMATORS, assert_same_arrays, noisy, quick
-from xclassic import KNN, Blend, DiSMEC, OneVsRestLeastSquares, Parabel, PPDSparse, label_tree
+from xclassic import KNN, Blend, DiSMEC, OneVsRestLeastSquares, Parabel, PPDSparse, datasets, label_tree
 from xclassic.storage import registry
 
 X, Y = noisy()
@@ -90,6 +90,30 @@ def test_a_weight_counts_as_so_many_rows(name):
     more = scores(clone(model).fit(*repeated(COUNTS)))
     np.testing.assert_allclose(scores(model.fit(X, Y, sample_weight=COUNTS)), more, rtol=2e-3, atol=2e-3)
     assert np.abs(scores(clone(model).fit(X, Y)) - more).max() > 0.05
+
+
+def test_a_weight_counts_beside_relevances():
+    relevance = csr_array((RANDOM.uniform(0.2, 1, Y.nnz).astype(np.float32), Y.indices, Y.indptr), shape=Y.shape)
+    rows = np.repeat(np.arange(X.shape[0]), COUNTS)
+    more = scores(clone(EXACT["XReg"]).fit(X[rows], Y[rows], relevance[rows]))
+    found = scores(clone(EXACT["XReg"]).fit(X, Y, relevance, sample_weight=COUNTS))
+    np.testing.assert_allclose(found, more, rtol=5e-3, atol=2e-3)
+    assert np.abs(found - scores(clone(EXACT["XReg"]).fit(X, Y, sample_weight=COUNTS))).max() > 0.05
+
+
+@pytest.mark.parametrize("name", ["DiSMEC", "Parabel"])
+@pytest.mark.parametrize("weights", [WEIGHTS, COUNTS], ids=["above 0", "some 0"])
+def test_rows_of_a_map_have_weights_too(name, weights, tmp_path):
+    datasets.write_matrix(tmp_path / "X", X)
+    mapped = datasets.open_matrix(tmp_path / "X")
+    model = quick(name).fit(mapped, Y, sample_weight=weights)
+    assert_same_arrays(model, quick(name).fit(X, Y, sample_weight=weights))
+
+
+def test_labels_are_grouped_by_weighted_rows():
+    tree = Parabel(max_leaf=4).fit(X, Y, sample_weight=np.geomspace(1e-3, 1e3, X.shape[0])).trees_[0]
+    plain = Parabel(max_leaf=4).fit(X, Y).trees_[0]
+    assert not np.array_equal(tree.codes(), plain.codes())
 
 
 @pytest.mark.parametrize("name", BOTH)

@@ -129,6 +129,25 @@ def test_leave_one_out_equals_refitting(d, monkeypatch):
             assert found[alpha, power] == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("d", [6, 40], ids=["features", "rows"])
+def test_leave_one_out_with_weights_equals_refitting(d, monkeypatch):
+    monkeypatch.setattr(exact_ridge, "SAMPLE_ROWS", 20)
+    random = np.random.default_rng(2)
+    X = random.standard_normal((20, d)).astype(np.float32)
+    Y = (random.random((20, 7)) < 0.4).astype(np.float32)
+    weights = random.uniform(0.1, 5, 20).astype(np.float32)
+    options = {"bias": 0.5, "alphas": (2.0,), "powers": (0.0,), "seed": 0}
+    found = exact_ridge.leave_one_out(csr_array(X), csr_array(Y), np.ones(7), row_weights=weights, **options)
+    rows, roots = naive.with_bias(X, 0.5), np.sqrt(weights)[:, None]
+    precisions = []
+    for i in range(20):
+        others = np.arange(20) != i
+        W = naive.ridge((rows * roots)[others], (Y * roots)[others], 2.0)
+        precisions.append(np.mean([naive.precision_at(rows[i : i + 1] @ W, Y[i : i + 1], k) for k in (1, 3, 5)]))
+    assert found[2.0, 0.0] == pytest.approx(np.average(precisions, weights=weights), abs=1e-6)
+    assert abs(np.mean(precisions) - found[2.0, 0.0]) > 1e-3
+
+
 def test_alpha_is_chosen_by_leave_one_out(bibtex):
     clf = OneVsRestLeastSquares("auto").fit(bibtex.X, bibtex.Y)
     assert clf.alpha_ in (0.3, 1.0, 3.0)
