@@ -158,7 +158,7 @@ def test_cluster_without_workers():
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
-        pytest.raises(ClusterError, match="has no workers. Start some"),
+        pytest.raises(ClusterError, match=r"has no workers\. Start some"),
         use_cluster(client),
     ):
         pass

@@ -11,8 +11,8 @@ from sklearn.exceptions import NotFittedError
 import xclassic
 from tests.helpers.contract import noisy, quick
 from tests.helpers.models import bits
-from xclassic._versions import versions_that_count
 from xclassic import DiSMEC, FastXML, ModelFileError, Parabel, encode_labels
+from xclassic._versions import versions_that_count
 from xclassic.distributed import fit_shard, join_shards, resume
 from xclassic.storage import pieces, registry
 from xclassic.storage.pieces import write_piece
@@ -114,7 +114,7 @@ def test_other_versions_and_instruction_sets_are_refused(tmp_path):
         fit_shard(Parabel(), X, Y, tmp_path, shard=2, n_shards=2)
     with (
         patch("xclassic.distributed.pieces.kernels.simd_level", lambda: "abacus"),
-        pytest.raises(ValueError, match="instruction set is .* here it is abacus"),
+        pytest.raises(ValueError, match=r"instruction set is .* here it is abacus"),
     ):
         fit_shard(Parabel(), X, Y, tmp_path, shard=2, n_shards=2)
 
@@ -126,7 +126,7 @@ def test_how_a_fit_runs_is_no_difference(tmp_path):
 
 @pytest.mark.parametrize("seed", [None, np.random.RandomState(0)])
 def test_seeds_that_differ_from_call_to_call_are_refused(seed, tmp_path):
-    with pytest.raises(ValueError, match="random_state is .* pass an int"):
+    with pytest.raises(ValueError, match=r"random_state is .* pass an int"):
         fit_shard(Parabel(random_state=seed), X, Y, tmp_path, shard=1, n_shards=2)
 
 
@@ -161,7 +161,9 @@ def test_pieces_with_content_of_another_model_are_refused(name, field, tmp_path)
     file = sorted(tmp_path.glob("*.npz"))[0]
     piece = pieces.read_piece(file)
     if name == "DiSMEC":
-        getattr(piece[0], field)[0] = np.full_like(getattr(piece[0], field)[0], 10**6)[: -1 if field == "values" else None]
+        getattr(piece[0], field)[0] = np.full_like(getattr(piece[0], field)[0], 10**6)[
+            : -1 if field == "values" else None
+        ]
     else:
         piece[field] = piece[field] + 10**6
     write_piece(file, piece)
@@ -196,7 +198,9 @@ def die_at(moment, fit):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("make", [lambda: DiSMEC(), lambda: FastXML(n_trees=12, max_leaf=30)], ids=["DiSMEC", "FastXML"])
+@pytest.mark.parametrize(
+    "make", [lambda: DiSMEC(), lambda: FastXML(n_trees=12, max_leaf=30)], ids=["DiSMEC", "FastXML"]
+)
 def test_fit_killed_at_twenty_moments_loses_nothing_that_was_finished(make, tmp_path):
     expected, n_pieces = bits(make().fit(X, Y)), None
     folder = tmp_path / "pieces"

@@ -74,7 +74,6 @@ class BlockProblem:
         squares = np.concatenate([row_norms(part, squared=True) for part in parts])
         self.square_norms = (squares + bias * bias).astype(np.float32)
 
-
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_made_of"}
 
