@@ -123,6 +123,7 @@ def test_all_run_the_lowest_instruction_set(client):
     finally:
         kernels.use_simd_level(here)
     assert bits(clf) == bits(expected)
+    client.run(kernels.use_simd_level, here)
 
 
 def test_workers_of_other_versions_are_named(client):
