@@ -198,6 +198,11 @@ def test_bad_weights_of_rows_are_refused(fault):
     assert not model._fitted
 
 
+def test_weights_that_no_solver_takes_are_named():
+    with pytest.raises(ValueError, match=r"The fit failed .*, probably because of weights of rows up to 1e\+20"):
+        OneVsRestLeastSquares(solver="exact").fit(X, Y, sample_weight=np.geomspace(1e-20, 1e20, X.shape[0]))
+
+
 @pytest.mark.parametrize(
     ("weights", "message"),
     [

@@ -34,7 +34,7 @@ ROWS_PER_TASK = 512  # Rows of one prediction task. It is fixed, so that predict
 LARGE = 1e9  # Larger parameters and entries are named where numbers overflow float32.
 SCALE = (
     "Scale the features before the fit and before predictions, by normalize=True where the method has it, or with "
-    "sklearn.preprocessing.MaxAbsScaler, and lower parameters such as bias and C."
+    "sklearn.preprocessing.MaxAbsScaler, and lower parameters such as bias and C, and weights of rows."
 )
 MAX_SCORES = 100  # Predictions per row of a sparse decision function.
 UNSCORED = -1000.0  # What arrays of scores hold where there is none; scikit-learn would refuse minus infinity.
@@ -263,18 +263,18 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         try:
             self._fit(X, Y, **options)
         except ValueError as error:  # Also a LinAlgError. Libraries that find what outgrew its type do not know why.
-            if large := _large_numbers(self, X):
+            if large := _large_numbers(self, X, options.get("row_weights")):
                 raise ValueError(f"The fit failed ({error}), probably because of {large}. {SCALE}") from error
             raise
-        self._refuse_overflow(X)
+        self._refuse_overflow(X, options.get("row_weights"))
         self._fitted = True
         return self
 
-    def _refuse_overflow(self, X: Features) -> None:
+    def _refuse_overflow(self, X: Features, row_weights: NDArray[np.float32] | None) -> None:
         """Raise if the fitted model cannot be used, or read from a folder."""
         for name, array in self._fitted_arrays().items():
             if array.dtype.kind == "f" and first_not_finite(array) is not None:
-                large = _large_numbers(self, X) or "numbers that outgrew float32"
+                large = _large_numbers(self, X, row_weights) or "numbers that outgrew float32"
                 raise ValueError(f"The fit ended with {name} that are not all finite, because of {large}. {SCALE}")
 
     def estimate_memory(self, X: Any, y: Any) -> int:
@@ -576,13 +576,15 @@ def _below_all(top: TopK) -> NDArray[np.float64]:
     return np.clip(2 * lowest.astype(np.float64), np.finfo(np.float32).min, UNSCORED)
 
 
-def _large_numbers(estimator: XMCClassifier, X: Any) -> str:
-    """Name the parameters and the entries of `X` that may be why numbers overflow; empty if there are none."""
+def _large_numbers(estimator: XMCClassifier, X: Any, row_weights: NDArray[np.float32] | None) -> str:
+    """Name the parameters, entries of `X` and weights that may be why numbers overflow; empty if there are none."""
     params = estimator.get_params(deep=False).items()
     large = [f"{name}={value!r}" for name, value in params if isinstance(value, (int, float)) and abs(value) > LARGE]
     values = X.data if issparse(X) else X
     if values.dtype == np.float32 and (highest := float(np.abs(values).max(initial=0))) > LARGE:
         large.append(f"entries of X up to {highest:.3g} in absolute value")
+    if row_weights is not None and (heaviest := float(row_weights.max())) > LARGE:
+        large.append(f"weights of rows up to {heaviest:.3g}")
     return " and ".join(large)
 
 
