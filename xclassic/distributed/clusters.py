@@ -33,7 +33,8 @@ def use_cluster(cluster: Any = None, *, shared_folder: str | PathLike[str] | Non
     ----------
     cluster : distributed.Client, str or None, default=None
         A client, or the address of a scheduler such as ``"tcp://10.0.0.1:8786"``. None starts a
-        `distributed.LocalCluster` of one worker process for each CPU, and stops it at the end of the block.
+        `distributed.LocalCluster` of one worker process for each CPU, and stops it at the end of the block; as with
+        all processes of Python, a script keeps its code under ``if __name__ == "__main__":`` then.
     shared_folder : str or path, optional
         A folder that this process and all workers see. Data then pass by it, and each worker maps them. Without one
         they are sent to each worker once.
