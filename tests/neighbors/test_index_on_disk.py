@@ -73,3 +73,5 @@ def test_dense_rows_and_other_things_than_paths_are_refused(data, tmp_path):
         KNN(index_folder=tmp_path).fit(X.toarray(), Y)
     with pytest.raises(TypeError, match="index_folder is 3; pass the path of a folder"):
         KNN(index_folder=3).fit(X, Y)
+    with pytest.raises(ValueError, match="index_folder is an empty text; pass the path of a folder"):
+        KNN(index_folder="").fit(X, Y)

@@ -146,6 +146,8 @@ class KNN(WeighsRows, XMCClassifier):
         check_search(self.search)
         if not isinstance(self.index_folder, (str, os.PathLike, type(None))):
             raise TypeError(f"index_folder is {self.index_folder!r}; pass the path of a folder, or None.")
+        if self.index_folder == "":
+            raise ValueError("index_folder is an empty text; pass the path of a folder, or None for no folder.")
 
     def _fit(self, X: Features, Y: csr_array, *, row_weights: NDArray[np.float32] | None = None) -> None:
         if self.index_folder is None:
