@@ -3,9 +3,13 @@
 import signal
 
 import pytest
+from hypothesis import settings
 
 from tests.helpers.neural import DEVICE, unpack_tokenizer
 from xclassic._kernels import blocks as kernels
+
+settings.register_profile("no clock", deadline=None)  # A slow machine is no fault of what is tested.
+settings.load_profile("no clock")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -271,7 +271,7 @@ small = st.floats(-2, 2, width=16).map(lambda x: round(x, 1))
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_topk_equals_naive(data):
     d, n_labels, n = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 40)), data.draw(st.integers(1, 9))
     W = data.draw(hnp.arrays(np.float32, (d, n_labels), elements=small | st.just(0.0)))
@@ -390,7 +390,7 @@ def test_weights_may_all_be_zero():
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_damaged_arrays_are_rejected_or_harmless(data):
     """Whatever a stored array holds, the kernels are not let near an index that leaves its array."""
     X, Y = problem_data(n=30, d=10, n_labels=20)

@@ -132,7 +132,7 @@ def test_room_is_the_most_blocks_with_codes_for_all(n_labels, n_bits, length):
         assert found[0] * found[1] <= n_bits
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 99), st.integers(14, 38), st.integers(2, 3))
 def test_robust_codes_are_distinct_and_disjoint_within_a_group(seed, n_bits, length):
     Y = scrambled(seed=seed)
@@ -177,7 +177,7 @@ def test_robust_codes_of_one_giant_component_report_what_they_lose():
 # Decoding
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 999), st.sampled_from([12, 20, 39]), st.sampled_from([1.0, 5.0, 200.0]))
 def test_decode_equals_the_naive_probabilities(seed, n_bits, scale):
     codes = robust(scrambled(), n_bits)

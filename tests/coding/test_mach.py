@@ -145,7 +145,7 @@ def test_unbiased_estimates_are_right_on_average():
 
 
 @given(st.integers(2, 60), st.integers(1, 5), st.integers(2, 70), st.integers(0, 2**32), st.sampled_from(AGGREGATES))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_search_equals_scoring_all_labels(n_labels, n_tables, n_buckets, seed, how):
     random = np.random.default_rng(seed)
     hashes = drawn(n_tables, n_labels, n_buckets, seed)

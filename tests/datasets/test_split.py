@@ -26,7 +26,7 @@ def split_quietly(Y, **options):
         return stratified_split(Y, **options)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(LABEL_MATRICES, st.data())
 def test_kernel_equals_the_twin(Y, data):
     n_rows = Y.shape[0]
@@ -38,7 +38,7 @@ def test_kernel_equals_the_twin(Y, data):
     assert found.tolist() == naive.stratify(Y, coins, n_test).tolist()
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(LABEL_MATRICES, st.data(), st.integers(0, 100))
 def test_split_guarantees(Y, data, seed):
     n_rows = Y.shape[0]

@@ -184,7 +184,7 @@ LABELS = st.lists(st.text("abc ;äß\"'", min_size=1).filter(lambda label: label
 ROWS = st.lists(st.tuples(TEXTS, LABELS), min_size=1)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS)
 def test_round_trip(tmp_path, rows):
     texts, labels = [text for text, _ in rows], [labels for _, labels in rows]

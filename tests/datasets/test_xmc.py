@@ -18,7 +18,7 @@ from scipy.sparse import coo_array, csr_array, csr_matrix, random_array
 from tests.helpers.naive import datasets as naive
 from xclassic.datasets import DataFileError, load_bibtex, read_split, read_xmc, write_xmc
 
-FUZZ = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

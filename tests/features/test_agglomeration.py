@@ -48,7 +48,7 @@ def one_hot(groups):
 
 @pytest.mark.parametrize("form", [csr_array, csr_array.toarray])
 @pytest.mark.parametrize("by", VIEWS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), max_leaf=st.integers(1, 12), density=st.sampled_from([0.02, 0.2, 0.9]))
 def test_agglomeration_is_a_product_with_a_one_hot_matrix(form, by, seed, max_leaf, density):
     rng = np.random.default_rng(seed)

@@ -15,9 +15,7 @@ REFUSALS = (ValueError, TypeError)
 
 def fuzz(tries):
     """Return the decorator of a test that draws so many inputs in the short run."""
-    limits = settings(
-        max_examples=TRIES or tries, database=None, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+    limits = settings(max_examples=TRIES or tries, database=None, suppress_health_check=list(HealthCheck))
     return lambda test: seed(SEED)(limits(test))
 
 

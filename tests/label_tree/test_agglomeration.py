@@ -34,7 +34,7 @@ def random_labels(n_rows=80, n_labels=20, seed=0, density=0.15):
 
 
 @pytest.mark.parametrize("method", LINKAGES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=st.integers(2, 25), seed=st.integers(0, 10**6), density=st.sampled_from([0.1, 0.5, 1.0]))
 def test_heights_and_merges_without_ties_are_those_of_scipy(method, n, seed, density):
     similarity = random_similarity(n, seed, density)
@@ -45,7 +45,7 @@ def test_heights_and_merges_without_ties_are_those_of_scipy(method, n, seed, den
         np.testing.assert_allclose(cophenet(ours), cophenet(theirs), atol=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=st.integers(2, 20), seed=st.integers(0, 10**6), levels=st.integers(1, 4))
 def test_single_linkage_with_ties_has_the_heights_of_scipy(n, seed, levels):
     # Only for single linkage do heights not depend on which of several equally near pairs is merged first.

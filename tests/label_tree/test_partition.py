@@ -38,7 +38,7 @@ def best_split(vectors):
 
 
 @given(st.sampled_from(TREES), st.integers(1, 60), st.integers(2, 20), st.integers(1, 15), st.integers(0, 5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_partition_holds_every_label_once_in_nodes_of_bounded_width(kind, n, branching, max_leaf, seed):
     tree = grouped(kind, n, branching, max_leaf, seed)
     widest = 2 if branching == 2 else 2 * branching
@@ -158,7 +158,7 @@ def test_huffman_codes_of_frequent_labels_are_never_longer():
 
 
 @given(st.integers(0, 200), st.sampled_from(["pifa", "labels", "both"]), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_label_vectors_are_the_naive_ones(seed, view, weighted):
     random = np.random.default_rng(seed)
     n, d, n_labels = random.integers(1, 30, 3)

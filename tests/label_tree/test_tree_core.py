@@ -468,7 +468,7 @@ def test_paths_that_are_very_deep_have_an_order_and_finite_scores():
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_models_are_rejected(data):
     model, X = trained_model(n_labels=20)
     trees = {name: array.copy() for name, array in model.tree.arrays().items()}

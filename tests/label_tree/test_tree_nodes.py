@@ -270,7 +270,7 @@ def test_pruning_while_training_is_pruning_afterwards():
     st.sampled_from(["float32", "float16", "int8"]),
     st.floats(0, 2),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_weights_are_stored_as_trained_but_for_their_precision(d, n_labels, seed, density, dtype, threshold):
     random = np.random.default_rng(seed)
     W = (random.normal(size=(d, n_labels)) * (random.random((d, n_labels)) < density)).astype(np.float32)

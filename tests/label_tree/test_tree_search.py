@@ -114,7 +114,7 @@ def test_search_finds_the_ids_of_the_twin(score, beam, k, level):
 
 
 @given(st.integers(0, 10**6), st.integers(1, 60), st.sampled_from([1, 3, None]), st.integers(1, 70), st.booleans())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_search_of_random_trees_is_that_of_the_twin(seed, n_labels, beam, k, restricted):
     model, X, margins = random_problem(seed, n_labels, n=6)
     allowed = (
@@ -179,7 +179,7 @@ def test_trees_that_lack_labels_count_zero_for_them():
 
 
 @given(st.integers(0, 10**6), st.integers(1, 40), st.sampled_from(PATH_SCORES))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_exact_search_is_a_beam_as_wide_as_the_tree(seed, k, score):
     model, X, _ = random_problem(seed, 40, coarse=False, spread=3.0)
     for labels in (None, np.arange(0, 40, 3, dtype=np.int32)):

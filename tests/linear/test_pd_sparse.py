@@ -76,7 +76,7 @@ def vectors(low):
     return st.lists(st.floats(-3, 3, width=32), min_size=low, max_size=6).map(lambda values: np.array(values, float))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(vectors(1), vectors(1), st.sampled_from([0.1, 1.0, 100.0]))
 def test_projection_is_the_nearest_point(own, others, cost):
     found = own.copy(), others.copy()
@@ -121,7 +121,7 @@ def test_search_finds_the_labels_with_the_highest_scores(scores, bound, start, n
     np.testing.assert_array_equal(found_scores, scores[found])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 5), st.sampled_from([0.1, 1.0, 100.0]))
 def test_gap_of_a_row_is_at_least_what_any_step_gains(seed, n_own, n_others, cost):
     """With a label that is not active yet, whose variable may grow too."""

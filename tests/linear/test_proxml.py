@@ -55,7 +55,7 @@ def test_optimum_satisfies_its_conditions(bibtex):
         np.testing.assert_allclose(gradient[w != 0], -np.sign(w[w != 0]), atol=1e-2)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.sampled_from([0.05, 1.0, 20.0]), st.sampled_from([0.0, 1.0, 3.0]), st.booleans())
 def test_proxml_equals_plain_proximal_gradient(seed, C, bias, dense):
     random = np.random.default_rng(seed)
