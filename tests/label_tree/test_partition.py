@@ -140,7 +140,6 @@ def test_label_vectors_stay_finite_where_their_sums_do_not():
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=12), st.integers(2, 4))
-@settings(deadline=None)
 def test_huffman_codes_are_as_short_as_the_naive_ones(counts, branching):
     tree = huffman_tree(np.array(counts), branching=branching)
     lengths = {label: len(code) for label, code in naive_trees.codes(shape(tree)).items()}

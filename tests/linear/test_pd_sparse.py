@@ -108,7 +108,6 @@ def test_scores_are_the_products_with_the_weights():
         np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=8), st.integers(-4, 4), st.integers(0, 7), st.integers(1, 8))
 def test_search_finds_the_labels_with_the_highest_scores(scores, bound, start, n):
     scores, start = np.array(scores, np.float32), start % len(scores)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -374,7 +374,6 @@ def test_head_torso_and_tail_by_hand():
 VALUES = st.lists(st.tuples(*[st.sampled_from(["na", "a", "b", "c"])] * 2), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_report_is_that_of_scikit_learn(pairs):
     true, predicted = zip(*pairs, strict=True)
@@ -490,7 +489,6 @@ def present(value):
 ANYTHING = st.one_of(st.none(), st.text(alphabet="ab: \tn", max_size=8), st.text(max_size=8))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(ANYTHING, ANYTHING, ANYTHING), max_size=4),
     st.sampled_from([("a", "b", "ab"), ("a", "b a", "n")]),
@@ -508,7 +506,6 @@ def test_parsing_is_the_inverse_of_formatting(rows, prefixes):
         assert parse_fields(text, fields) == {key: present(value) for key, value in record.items()}
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.text(alphabet="abc \té,.", min_size=1, max_size=9).filter(lambda v: v != "na"), min_size=3, max_size=3)
 )

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
@@ -270,7 +270,6 @@ def naive_node(path, level):
     return " > ".join(path[: level + 1])
 
 
-@settings(deadline=None)
 @given(SEVERAL_PATHS)
 def test_nodes_are_those_of_a_loop(paths):
     hierarchy = LabelHierarchy(paths, ["x", "y", "z"])
@@ -290,7 +289,6 @@ def test_nodes_are_those_of_a_loop(paths):
     assert hierarchy.tree.labels.tolist() == list(range(len(paths)))
 
 
-@settings(deadline=None)
 @given(SEVERAL_PATHS, st.integers(0, 2**32 - 1), st.integers(1, 10), st.sampled_from(["sum", "max"]))
 def test_expanding_is_that_of_a_loop(paths, seed, k, how):
     hierarchy = LabelHierarchy(paths, ["x", "y", "z"])
@@ -315,7 +313,6 @@ def test_expanding_is_that_of_a_loop(paths, seed, k, how):
             )
 
 
-@settings(deadline=None)
 @given(SEVERAL_PATHS, st.integers(0, 2**32 - 1), st.booleans())
 def test_truth_is_that_of_a_loop(paths, seed, sparse):
     hierarchy = LabelHierarchy(paths, ["x", "y", "z"])
@@ -331,7 +328,6 @@ def test_truth_is_that_of_a_loop(paths, seed, sparse):
         np.testing.assert_array_equal(truth.toarray(), expected)
 
 
-@settings(deadline=None)
 @given(SEVERAL_PATHS, st.integers(0, 2**32 - 1))
 def test_best_node_lies_above_the_best_label(paths, seed):
     hierarchy = LabelHierarchy(paths, ["x", "y", "z"])
@@ -348,7 +344,6 @@ def test_best_node_lies_above_the_best_label(paths, seed):
 # Metrics
 
 
-@settings(deadline=None)
 @given(SEVERAL_PATHS, st.integers(0, 2**32 - 1))
 def test_metrics_of_levels_are_those_of_scikit_learn(paths, seed):
     hierarchy = LabelHierarchy(paths, ["x", "y", "z"])
