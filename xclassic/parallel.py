@@ -147,6 +147,17 @@ def on_cluster(cluster: Cluster) -> Iterator[None]:
         _surroundings.cluster = before
 
 
+@contextmanager
+def in_threads() -> Iterator[None]:
+    """Let the tasks inside the ``with`` block run in threads of this process, where sending them costs more."""
+    before, _surroundings.cluster = _surroundings.cluster, None
+    try:
+        with parallel_config(backend="threading"):
+            yield
+    finally:
+        _surroundings.cluster = before
+
+
 class _Bar(tqdm):  # type: ignore[type-arg]
     monitor_interval = 0  # tqdm needs no thread of its own here.
 

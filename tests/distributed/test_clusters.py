@@ -1,5 +1,6 @@
 """Fits and predictions on the workers of a Dask cluster of this machine."""
 
+import io
 import os
 import pickle
 import signal
@@ -12,10 +13,11 @@ import pytest
 import xclassic
 from tests.helpers.contract import assert_same_predictions, noisy, quick
 from tests.helpers.models import bits
-from xclassic import DiSMEC, FastXML, Parabel, datasets, use_cluster
+from xclassic import Bonsai, DiSMEC, FastXML, Parabel, datasets, use_cluster
 from xclassic._kernels import blocks as kernels
-from xclassic.cluster import ClusterError, DaskCluster
+from xclassic.cluster import ClusterError, DaskCluster, _Pickler, _Unpickler
 from xclassic.distributed import predict_partitions, resume
+from xclassic.linalg.label_vectors import LabelRows
 
 distributed = pytest.importorskip("distributed")
 X, Y = noisy()
@@ -65,7 +67,9 @@ def test_predictions_run_on_workers(client):
     assert submitted.call_count > 1
 
 
-@pytest.mark.parametrize(("clf", "share"), [(DiSMEC(), 1.05), (FastXML(n_trees=4), 1.1), (Parabel(), 1.2)])
+@pytest.mark.parametrize(
+    ("clf", "share"), [(DiSMEC(), 1.05), (FastXML(n_trees=4), 1.1), (Parabel(), 1.2), (Bonsai(), 1.2)]
+)
 def test_data_travel_once(clf, share, client):
     sent = []
     scattered, send = DaskCluster._scattered, DaskCluster._send
@@ -88,6 +92,23 @@ def test_data_travel_once(clf, share, client):
     ):
         clf.fit(BIBTEX.X, BIBTEX.Y)
     assert 0.5 * data < sum(sent) < share * data
+
+
+def test_scheduler_keeps_copies_while_a_cluster_is_used(client):
+    assert client.amm.running()
+    with use_cluster(client):
+        assert not client.amm.running()
+    assert client.amm.running()
+
+
+def test_label_vectors_are_made_on_the_workers():
+    rows = LabelRows.of(BIBTEX.X, BIBTEX.Y, "both")
+    found = {}
+    _Pickler(stream := io.BytesIO(), found, None).dump(rows)
+    assert not any(array is part for array in found.values() for part in (rows.indices, rows.values))
+    made = _Unpickler(io.BytesIO(stream.getvalue()), found).load()
+    for name in ("indptr", "indices", "values"):
+        np.testing.assert_array_equal(getattr(made, name), getattr(rows, name))
 
 
 def test_workers_map_what_lies_in_a_shared_folder(client, tmp_path):

@@ -70,7 +70,7 @@ def use_cluster(cluster: Any = None, *, shared_folder: str | PathLike[str] | Non
         level = kernels.simd_level()
         kernels.use_simd_level(workers.level)
         try:
-            with on_cluster(workers):
+            with on_cluster(workers), _keeping_copies(client):
                 yield client
         finally:
             kernels.use_simd_level(level)
@@ -78,6 +78,19 @@ def use_cluster(cluster: Any = None, *, shared_folder: str | PathLike[str] | Non
     finally:
         for part in owned:
             part.close()
+
+
+@contextmanager
+def _keeping_copies(client: Any) -> Iterator[None]:
+    """Keep the scheduler from dropping copies of data in the spells in which no task needs them."""
+    running = client.amm.running()
+    if running:
+        client.amm.stop()
+    try:
+        yield
+    finally:
+        if running and client.status == "running":
+            client.amm.start()
 
 
 def _connected(cluster: Any) -> tuple[Any, list[Any]]:

@@ -20,11 +20,11 @@ from xclassic.explanation import Names, Step
 from xclassic.label_tree.changing import hang, nodes_above, nodes_grown, relabeled, with_retrained, with_siblings
 from xclassic.label_tree.explaining import explain_path
 from xclassic.label_tree.nodes import LOSSES, Matcher, NodeSolver, train_tree, train_trees
-from xclassic.label_tree.partition import kmeans_tree
+from xclassic.label_tree.partition import kmeans_trees
 from xclassic.label_tree.search import TreeModel, search
 from xclassic.label_tree.shared_docs import NOTES, PARAMETERS
 from xclassic.label_tree.tree import LabelTree
-from xclassic.linalg.label_vectors import label_vectors
+from xclassic.linalg.label_vectors import LabelRows, label_vectors
 from xclassic.parallel import StopByte, spawn_seeds
 from xclassic.rows import TrainingRows, times_rows
 from xclassic.shared_docs import complete
@@ -116,11 +116,11 @@ class LabelTreeClassifier(WeighsRows, ExplainableClassifier):
         view: str = "pifa",
         **options: Any,
     ) -> list[LabelTree]:
-        """Return a tree for each seed, by `kmeans_tree` with these options."""
+        """Return a tree for each seed, by `kmeans_trees` with these options."""
         workers: dict[str, Any] = {"n_jobs": self.n_jobs, "verbose": self.verbose}
-        vectors = label_vectors(X, Y if labels.size == Y.shape[1] else csr_array(Y[:, labels]), view, **workers)
+        rows = LabelRows.of(X, Y if labels.size == Y.shape[1] else csr_array(Y[:, labels]), view, **workers)
         ids: dict[str, Any] = {"labels": labels, "n_labels": Y.shape[1]}
-        return [kmeans_tree(vectors, random_state=int(seed % 2**32), **ids, **options, **workers) for seed in seeds]
+        return kmeans_trees(rows, [int(seed % 2**32) for seed in seeds], **ids, **options, **workers)
 
     def _matcher(self, X: TrainingRows) -> Matcher | None:
         """Return how rows find nodes that are not theirs but should learn from them; by default None, for no search."""

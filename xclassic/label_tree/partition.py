@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -108,19 +109,51 @@ def kmeans_tree(
         ├── jazz
         └── opera
     """
-    check_number("max_share", max_share, minimum=0, inclusive=False, maximum=1)
-    check_number("max_rounds", max_rounds, minimum=1, integer=True)
     vectors = check_rows(vectors, "vectors")
-    split = partial(
-        _kmeans,
+    return kmeans_trees(
         kernel_rows(vectors),
-        room=0.0 if balanced else max_share,
+        [random_state],
+        branching=branching,
+        max_leaf=max_leaf,
+        balanced=balanced,
+        max_share=max_share,
+        max_depth=max_depth,
+        labels=labels,
+        n_labels=n_labels,
         tolerance=tolerance,
         max_rounds=max_rounds,
         n_jobs=n_jobs,
         verbose=verbose,
-    )
-    return _grow(vectors.shape[0], split, branching, max_leaf, max_depth, balanced, labels, n_labels, random_state)
+    )[0]
+
+
+def kmeans_trees(
+    rows: FeatureRows,
+    random_states: Sequence[int | np.random.RandomState | None],
+    *,
+    branching: int,
+    max_leaf: int,
+    balanced: bool = True,
+    max_share: float = 1.0,
+    max_depth: int | None = None,
+    labels: NDArray[Any] | None = None,
+    n_labels: int | None = None,
+    tolerance: float = 1e-3,
+    max_rounds: int = 20,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> list[LabelTree]:
+    """Group labels by `kmeans_tree` once for each seed, with the vectors as kernels read them.
+
+    The trees grow together, so that their roots, each a task of its own, keep several workers busy.
+    """
+    check_number("max_share", max_share, minimum=0, inclusive=False, maximum=1)
+    check_number("max_rounds", max_rounds, minimum=1, integer=True)
+    options = {"room": 0.0 if balanced else max_share, "tolerance": tolerance, "max_rounds": max_rounds}
+    split = partial(_kmeans, rows, options, n_jobs=n_jobs, verbose=verbose)
+    shape: dict[str, Any] = {"branching": branching, "max_leaf": max_leaf, "max_depth": max_depth, "balanced": balanced}
+    ids: dict[str, Any] = {"labels": labels, "n_labels": n_labels}
+    return _grow([_growing(rows.n_rows, random_state=seed, **shape, **ids) for seed in random_states], split)
 
 
 def random_tree(
@@ -162,7 +195,9 @@ def random_tree(
     >>> random_tree(1000, branching=10, max_leaf=10)
     LabelTree(1000 labels, 111 inner nodes, depth 3)
     """
-    return _grow(n, _shuffle, branching, max_leaf, None, True, labels, n_labels, random_state)
+    shape: dict[str, Any] = {"branching": branching, "max_leaf": max_leaf, "max_depth": None, "balanced": True}
+    growing = _growing(n, labels=labels, n_labels=n_labels, random_state=random_state, **shape)
+    return _grow([growing], lambda levels: [_shuffle(level) for level in levels])[0]
 
 
 def huffman_tree(
@@ -224,9 +259,46 @@ def huffman_tree(
     return LabelTree.from_parents(parents, labels=ids, n_labels=n_labels)
 
 
-def _grow(
+class _Level(NamedTuple):
+    """The nodes of a level that are to be split.
+
+    Attributes
+    ----------
+    items : ndarray of int32
+        Node by node.
+    item_ptr : ndarray of int64, shape (n_nodes + 1,)
+    arities : ndarray of int32, shape (n_nodes,)
+        Clusters of each node.
+    seeds : ndarray of uint64, shape (n_nodes,)
+    """
+
+    items: NDArray[np.int32]
+    item_ptr: NDArray[np.int64]
+    arities: NDArray[np.int32]
+    seeds: NDArray[np.uint64]
+
+
+Growing: TypeAlias = Generator[_Level, NDArray[np.int32] | None, LabelTree]
+
+
+def _grow(growing: list[Growing], split: Callable[[list[_Level]], list[NDArray[np.int32]]]) -> list[LabelTree]:
+    """Grow trees level by level, all at the same pace; `split` returns the cluster of each item of some levels."""
+    trees: dict[int, LabelTree] = {}
+    clusters: dict[int, NDArray[np.int32] | None] = dict.fromkeys(range(len(growing)))
+    while clusters:
+        levels = {}
+        for number, chosen in clusters.items():
+            try:
+                levels[number] = growing[number].send(chosen)
+            except StopIteration as done:
+                trees[number] = done.value
+        clusters = dict(zip(levels, split(list(levels.values())) if levels else [], strict=True))
+    return [trees[number] for number in range(len(growing))]
+
+
+def _growing(
     n: int,
-    split: Any,
+    *,
     branching: int,
     max_leaf: int,
     max_depth: int | None,
@@ -234,8 +306,8 @@ def _grow(
     labels: NDArray[Any] | None,
     n_labels: int | None,
     random_state: int | np.random.RandomState | None,
-) -> LabelTree:
-    """Split nodes level by level; ``split(items, item_ptr, arities, seeds)`` returns the cluster of each item."""
+) -> Growing:
+    """Yield the nodes to split of one level after the other, for the clusters of their items; return the tree."""
     check_number("number of labels", n, minimum=1, integer=True)
     check_number("branching", branching, minimum=2, integer=True)
     check_number("max_leaf", max_leaf, minimum=1, integer=True)
@@ -261,7 +333,8 @@ def _grow(
         items, node_of_item = items[~done], node_of_item[~done]
         seeds = np.random.SeedSequence(int(depth_seeds[depth % 64])).generate_state(int(splits.sum()), np.uint64)
         pointers = np.concatenate([[0], np.cumsum(sizes[splits])])
-        clusters = split(items, pointers, arity[splits].astype(np.int32), seeds)
+        clusters = yield _Level(items, pointers, arity[splits].astype(np.int32), seeds)
+        assert clusters is not None
         group = node_of_item * int(arity.max() + 1) + clusters
         order = np.argsort(group, kind="stable")
         items, group = items[order], group[order]
@@ -298,36 +371,31 @@ def _label_ids(n: int, labels: NDArray[Any] | None) -> NDArray[Any]:
     return ids
 
 
-class _SplitTask(NamedTuple):
-    """Some nodes of a level, for one worker to split; `item_ptr` counts from the first of its items."""
-
-    item_ptr: NDArray[np.int64]
-    items: NDArray[np.int32]
-    arities: NDArray[np.int32]
-    seeds: NDArray[np.uint64]
-
-
 def _kmeans(
-    rows: FeatureRows,
-    items: NDArray[np.int32],
-    pointers: NDArray[np.int64],
-    arities: NDArray[np.int32],
-    seeds: NDArray[np.uint64],
-    *,
-    n_jobs: int | None,
-    verbose: int,
-    **options: Any,
-) -> NDArray[np.int32]:
+    rows: FeatureRows, options: dict[str, Any], levels: list[_Level], *, n_jobs: int | None, verbose: int
+) -> list[NDArray[np.int32]]:
+    tasks = [_tasks_of(level) for level in levels]
+    run, all_tasks = partial(_kmeans_task, rows, options), list(itertools.chain.from_iterable(tasks))
+    clusters = iter(run_tasks(run, all_tasks, n_jobs=n_jobs, description="grouping labels", verbose=verbose))
+    return [np.concatenate(list(itertools.islice(clusters, len(own)))) for own in tasks]
+
+
+def _tasks_of(level: _Level) -> list[_Level]:
+    """Cut a level into parts for one worker each; the pointers of a part count from its first item."""
+    pointers = level.item_ptr
     cuts = np.unique(np.searchsorted(pointers, np.linspace(0, pointers[-1], TASKS + 1)))
-    tasks = [
-        _SplitTask(pointers[a : b + 1] - pointers[a], items[pointers[a] : pointers[b]], arities[a:b], seeds[a:b])
+    return [
+        _Level(
+            level.items[pointers[a] : pointers[b]],
+            pointers[a : b + 1] - pointers[a],
+            level.arities[a:b],
+            level.seeds[a:b],
+        )
         for a, b in itertools.pairwise(cuts)
     ]
-    run = partial(_kmeans_task, rows, options)
-    return np.concatenate(run_tasks(run, tasks, n_jobs=n_jobs, description="grouping labels", verbose=verbose))
 
 
-def _kmeans_task(rows: FeatureRows, options: dict[str, Any], task: _SplitTask, stop: StopByte) -> Any:
+def _kmeans_task(rows: FeatureRows, options: dict[str, Any], task: _Level, stop: StopByte) -> Any:
     return kernels.split_nodes(
         rows,
         item_ptr=task.item_ptr,
@@ -339,11 +407,10 @@ def _kmeans_task(rows: FeatureRows, options: dict[str, Any], task: _SplitTask, s
     )
 
 
-def _shuffle(
-    items: NDArray[np.int32], pointers: NDArray[np.int64], arities: NDArray[np.int32], seeds: NDArray[np.uint64]
-) -> NDArray[np.int32]:
+def _shuffle(level: _Level) -> NDArray[np.int32]:
     """Distribute the items of each node at random."""
-    random = np.random.default_rng(seeds)
+    random = np.random.default_rng(level.seeds)
+    items, pointers, arities = level.items, level.item_ptr, level.arities
     node = np.repeat(np.arange(len(arities)), np.diff(pointers))
     order = np.lexsort((random.random(len(items)), node))
     position = np.arange(len(items)) - pointers[:-1][node]

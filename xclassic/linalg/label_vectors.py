@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from scipy.sparse import csr_array, hstack
 
 import xclassic._kernels.cluster as kernels
 from xclassic._kernels.arguments import FeatureRows, MappedRows
-from xclassic.parallel import StopByte, run_tasks
+from xclassic.parallel import StopByte, in_threads, run_tasks
 from xclassic.rows import ScaledRows, TrainingRows, kernel_rows, unit_rows
 from xclassic.validation.features import check_rows
 from xclassic.validation.parameters import check_choice, check_number
@@ -83,6 +84,25 @@ def label_vectors(
         return _sums(Y, Y, **options)
     parts = [csr_array(_sums(rows, Y, **options)) for rows in (X, Y)]
     return unit_rows(csr_array(hstack(parts, format="csr")))
+
+
+class LabelRows(FeatureRows):
+    """Label vectors as kernels read them, which workers of a cluster make of the rows and labels that they have."""
+
+    _made_of: tuple[TrainingRows, csr_array, str]
+
+    @classmethod
+    def of(cls, X: TrainingRows, Y: csr_array, view: str, *, n_jobs: int | None = None, verbose: int = 0) -> LabelRows:
+        """Make the rows of `label_vectors`, in threads of this process."""
+        with in_threads():
+            vectors = label_vectors(X, Y, view, n_jobs=n_jobs, verbose=verbose)
+        rows = kernel_rows(vectors)
+        made = cls(rows.indptr, rows.indices, rows.values, n_rows=rows.n_rows, n_features=rows.n_features)
+        made._made_of = X, Y, view
+        return made
+
+    def _remake(self) -> tuple[Callable[..., LabelRows], tuple[Any, ...]]:
+        return LabelRows.of, self._made_of
 
 
 class _SumsTask(NamedTuple):
