@@ -14,6 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from xclassic._kernels.blocks import simd_level
 from xclassic.changing import ChangingLabels
 from xclassic.parallel import RUNNING, StopByte, run_tasks
 from xclassic.rows import ScaledRows, TrainingRows, rows_in_range, unit_rows, warn_of_scale
@@ -95,6 +96,9 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of str, shape (n_features,)
         Only set if `X` had column names that are all strings.
+    instruction_set_ : str or None
+        What the kernels ran on in ``fit``: the same data and parameters give the same bits on the same one. None for a
+        model of a version that did not store it.
     """
 
     _probabilistic: ClassVar[bool] = False
@@ -111,6 +115,7 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
     classes_: NDArray[Any]
     n_features_in_: int
     feature_names_in_: NDArray[Any]
+    instruction_set_: str | None = None
     _target_kind: TargetKind
     _target_dtype: np.dtype[Any]
     _labels_per_row: int
@@ -164,6 +169,7 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         """Return the metadata of the labels that ``fit`` saw, and the classes."""
         dtype, per_row = self._target_dtype.str, int(self._labels_per_row)
         metadata = {"kind": self._target_kind, "dtype": dtype, "labels_per_row": per_row}
+        metadata["instruction_set"] = self.instruction_set_
         return metadata | ({"weighed": True} if self._weighed_fit else {}), self.classes_
 
     def _set_target(self, metadata: Metadata, classes: NDArray[Any]) -> None:
@@ -176,6 +182,9 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         self._target_kind, self._target_dtype = kind, dtype
         self._labels_per_row = stored_count(metadata, "labels_per_row")
         self._weighed_fit = bool(metadata.get("weighed", False))
+        self.instruction_set_ = metadata.get("instruction_set")  # Earlier versions did not store it.
+        if not isinstance(self.instruction_set_, str | None):
+            raise ModelFileError(f"The instruction set of the model is {self.instruction_set_!r}; it must be a name.")
         self.classes_, self._fitted = classes, True
 
     def _check_parameters(self) -> None:
@@ -255,6 +264,7 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
             options |= labels_that_count(label_weight, target.classes)
         self._weighed_fit = "row_weights" in options or "label_weights" in options
         self.classes_ = target.classes
+        self.instruction_set_ = simd_level()
         self._target_kind = target.kind
         self._target_dtype = target.dtype
         self._labels_per_row = max(1, round(Y.nnz / X.shape[0]))

@@ -1,5 +1,6 @@
 """The model folder: what is stored, what is refused, and that nothing is lost or let in."""
 
+import copy
 import errno
 import json
 import os
@@ -13,11 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.contract import noisy
 from tests.helpers.folders import edit_header, file_of, read_header
 from tests.helpers.interrupts import HANG
 from xclassic import DiSMEC, ModelFileError, load
+from xclassic._kernels.blocks import simd_level, simd_levels, use_simd_level
 from xclassic.storage import folder as folder_module
 from xclassic.storage.folder import HEADER, load_model, save_model
+from xclassic.storage.models import packed, unpacked
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "format-1" / "plain"
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and file types")
@@ -538,6 +542,24 @@ def test_load_of_a_large_model_reads_no_array(model, monkeypatch):
     values = load_model(model)[1]["w.values"]
     assert isinstance(values.base, np.memmap)
     assert values[-1] == 0
+
+
+def test_model_names_the_instruction_set_of_its_fit(tmp_path):
+    here, lowest = simd_level(), simd_levels()[0]
+    use_simd_level(lowest)
+    try:
+        clf = DiSMEC().fit(*noisy())
+    finally:
+        use_simd_level(here)
+    assert clf.instruction_set_ == lowest
+    clf.save(tmp_path)
+    assert load(tmp_path).instruction_set_ == lowest
+    header, arrays = packed(clf)
+    del header["target"]["instruction_set"]
+    assert unpacked(copy.deepcopy(header), dict(arrays), "full").instruction_set_ is None
+    header["target"]["instruction_set"] = 4
+    with pytest.raises(ModelFileError, match="The instruction set of the model is 4"):
+        unpacked(header, dict(arrays), "full")
 
 
 def test_foreign_class_is_not_made(model):

@@ -462,6 +462,7 @@ def info(
     metadata = {
         "class": type(estimator).__name__,
         "version": header.get("version"),
+        "instruction_set": estimator.instruction_set_,
         "bytes": sum(file.stat().st_size for file in Path(model).iterdir() if file.is_file()),
         "n_features": getattr(estimator, "n_features_in_", None),  # Members of a blend may each have their own.
         "n_labels": int(estimator.classes_.size),

@@ -333,7 +333,7 @@ def _growing(
         items, node_of_item = items[~done], node_of_item[~done]
         seeds = np.random.SeedSequence(int(depth_seeds[depth % 64])).generate_state(int(splits.sum()), np.uint64)
         pointers = np.concatenate([[0], np.cumsum(sizes[splits])])
-        clusters = yield _Level(items, pointers, arity[splits].astype(np.int32), seeds)
+        clusters = yield _Level(items, pointers, arity[splits].astype(np.int32), np.asarray(seeds, np.uint64))
         assert clusters is not None
         group = node_of_item * int(arity.max() + 1) + clusters
         order = np.argsort(group, kind="stable")
