@@ -307,6 +307,41 @@ def test_clusters_are_measured_and_their_workers_killed():
     assert lines[1].startswith("bibtex Parabel: 1 workers killed in ")
 
 
+def test_large_problems_are_projected_from_small_ones(tmp_path):
+    out = tmp_path / "out.jsonl"
+    printed("scale.py", "--methods", "XRLinear", "FastXML", "--labels", "300", "900", "--json", str(out))
+    small, large, forest, _ = map(json.loads, out.read_text().splitlines())
+    assert (small["labels"], small["rows"], large["labels"], large["rows"]) == (300, 1000, 900, 3000)
+    assert "label_tree.nodes._train_task" in small["calls"]
+    assert sum(large["calls"]["label_tree.nodes._train_task"]["seconds"]) > 0
+    assert len(forest["calls"]["instance_tree.forest._grow"]["seconds"]) == 2
+    lines = printed("scale.py", "--read", str(out), "--target-labels", "1000000", "--machines", "1", "4").splitlines()
+    assert lines[2].startswith("| XRLinear | ")
+    assert len(lines) == 4
+    assert all(line.count("|") == 11 for line in lines)
+    (line,) = printed("scale.py", "--methods", "XRLinear", "--check", "100").splitlines()
+    assert re.fullmatch(r"XRLinear, 100 labels: 1 threads simulated .* s, real .* s; 2 threads .* s;", line)
+
+
+def test_simulated_clusters_share_out_tasks_and_carry_data():
+    scale = import_module("scale")
+    assert scale.schedule([1.0] * 12, 4) == 3
+    assert scale.schedule([1.0, 1.0, 5.0], 100) == 5
+    assert scale.power([10, 20, 40], [9.0, 2.0, 8.0], 80) == pytest.approx(32)
+    assert scale.power([10, 20], [0.0, 3.0], 40) == pytest.approx(6)
+    assert len(xclassic.blocks.problem.label_ranges(3_000_000)) == scale.tasks_at("linear.x", 3_000_000, 128, 1e6)
+    assert scale.tasks_at("label_tree.nodes._train_task", 3_000_000, 288, 4000.0) == 1000
+    assert scale.tasks_at("instance_tree.forest._grow", 3_000_000, 50, 1e6) == 50
+    call = {"seconds": [3600.0] * 32, "shared": 100.0, "sent": 10.0, "returned": 50.0}
+    result = {"serial": 1800.0, "calls": {"linear.x": call}}
+    assert scale.simulate(result, 1, 16, 1.0) == {"hours": 2.5, "traffic": 0}
+    two = scale.simulate(result, 2, 16, 1.0)
+    assert two["traffic"] == 2 * 100 + 2 * 10 + 50
+    assert two["hours"] == pytest.approx((1800 + 220 + 3600) / 3600)
+    slow = scale.simulate(result, 2, 16, 0.01)
+    assert slow["hours"] == pytest.approx((1800 + 22_000 + 5000) / 3600)
+
+
 def test_neighbors_are_measured_against_scikit_learn():
     command = [sys.executable, str(BENCHMARKS / "neighbors.py"), "--rounds", "1", "--threads", "1"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()

@@ -15,7 +15,7 @@ from tests.helpers.naive import blocks as naive_blocks
 from tests.helpers.naive import linear as naive
 from xclassic._kernels import blocks as kernels
 from xclassic.blocks import weights as weights_module
-from xclassic.blocks.problem import BlockProblem, by_descending_count, positives
+from xclassic.blocks.problem import BlockProblem, by_descending_count, label_ranges, positives
 from xclassic.blocks.training import ridge_blocks, train_blocks
 from xclassic.blocks.weights import BlockWeights
 from xclassic.storage.folder import ModelFileError
@@ -172,6 +172,17 @@ def test_gap_bounds_the_error_and_vanishes():
         assert (error <= eps).all()
     assert trained.residuals.max() > 1e-5
     assert train(X, Y, labels, eps=1e-6, max_passes=300).residuals.max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("n_labels", "n_tasks", "size"),
+    [(1, 1, 1), (17, 2, 16), (159, 10, 16), (22_625, 118, 192), (3_000_000, 2930, 1024)],
+)
+def test_tasks_are_ranges_of_all_labels_and_none_is_large(n_labels, n_tasks, size):
+    starts, ends = map(list, zip(*label_ranges(n_labels), strict=True))
+    assert len(starts) == n_tasks
+    assert ends == [*starts[1:], n_labels]
+    assert max(end - start for start, end in zip(starts, ends, strict=True)) == size
 
 
 def test_passes_are_bounded():

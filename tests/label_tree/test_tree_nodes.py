@@ -13,8 +13,10 @@ from tests.helpers.trees import random_shape, weights_of_node
 from xclassic import LabelTree
 from xclassic.blocks.problem import BlockProblem
 from xclassic.blocks.weights import BlockWeights
+from xclassic.label_tree import nodes as nodes_module
 from xclassic.label_tree.nodes import MAX_CHILDREN, Matcher, NodeSolver, train_tree
 from xclassic.label_tree.search import TreeModel, search
+from xclassic.parallel import run_tasks
 
 EXACT = {"eps": 1e-5, "max_passes": 2000, "prune": 0.0}
 LOSSES = ("squared_hinge", "logistic", "least_squares")
@@ -251,6 +253,24 @@ def test_weights_do_not_depend_on_workers(loss, rows):
     models = [fit(X, Y, tree, loss, n_jobs=n_jobs, **options).weights.arrays() for n_jobs in (1, 2, 4)]
     for other in models[1:]:
         assert all(array.tobytes() == other[name].tobytes() for name, array in models[0].items())
+
+
+def test_large_tasks_are_cut_without_changing_the_model(monkeypatch):
+    X, Y = problem_data(n=150, d=30, n_labels=60)
+    tree = LabelTree.from_codes([(label % 6, label // 6) for label in range(60)])
+    tasks = []
+
+    def run(*args, **options):
+        tasks.append(len(args[1]))
+        return run_tasks(*args, **options)
+
+    monkeypatch.setattr(nodes_module, "run_tasks", run)
+    monkeypatch.setattr(nodes_module, "TASKS", 1)
+    expected = fit(X, Y, tree).weights.arrays()
+    monkeypatch.setattr(nodes_module, "LARGE", 100)
+    found = fit(X, Y, tree).weights.arrays()
+    assert tasks == [2, 6]
+    assert all(array.tobytes() == expected[name].tobytes() for name, array in found.items())
 
 
 def test_pruning_while_training_is_pruning_afterwards():

@@ -14,7 +14,8 @@ from xclassic._kernels.arguments import LANES, FeatureRows, MappedRows
 from xclassic.rows import ScaledRows, TrainingRows, kernel_rows
 from xclassic.validation.pieces import counts_of
 
-TASKS = 128  # At most this many tasks per one-vs-rest fit; each is at least one group of labels.
+TASKS = 128  # Tasks of a one-vs-rest fit, each at least one group of labels. There are more if they would be large.
+LARGE = 64  # Groups of labels of which a task has at most as many, so that a large fit keeps a large cluster busy.
 # Average row length above which rows are better read in the order of memory. Below it, reading rows of equal length
 # together lets the CPU predict where their loops end, which counts for short rows.
 SHORT_ROW = 32
@@ -111,5 +112,5 @@ def by_descending_count(Y: csr_array) -> NDArray[np.int64]:
 def label_ranges(n_labels: int) -> list[tuple[int, int]]:
     """Cut labels into tasks of whole groups; the cut depends on the number of labels alone."""
     n_groups = -(-n_labels // LANES)
-    step = max(1, -(-n_groups // TASKS)) * LANES
+    step = min(max(1, -(-n_groups // TASKS)), LARGE) * LANES
     return [(start, min(start + step, n_labels)) for start in range(0, n_labels, step)]

@@ -22,7 +22,8 @@ from xclassic.parallel import StopByte, run_tasks
 from xclassic.rows import ScaledRows, TrainingRows
 
 MAX_CHILDREN = LANES << 16  # At most this many children per node: the group of a cell is a 16-bit number.
-TASKS = 96  # At most this many tasks per tree; each is at least one node.
+TASKS = 96  # Tasks per tree, each at least one node. There are more if they would be large.
+LARGE = 1 << 20  # Blocks of children times rows, a few seconds, from which on a task is large.
 
 
 @dataclass(frozen=True)
@@ -361,7 +362,7 @@ def _tasks_of_level(
     first_child = np.concatenate([[0], np.cumsum(n_children)])
     reaching = np.diff(reach.ptr)[nodes - first]
     work = np.cumsum(reaching * -(-n_children // LANES) + 50)
-    n_tasks = min(len(nodes), max(1, TASKS // tree.depth))
+    n_tasks = min(len(nodes), max(1, TASKS // tree.depth, int(work[-1]) // LARGE))
     cuts = np.searchsorted(work, work[-1] * np.arange(1, n_tasks) / n_tasks)
     bounds = np.unique(np.concatenate([[0], cuts, [len(nodes)]]))
     tasks = []
