@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from growth import synthetic
+from growth import TEST_ROWS, synthetic
 from worker import memory, reset_peak
 
 import xclassic
@@ -112,13 +112,19 @@ def measure(method: str, n_labels: int, rows_per_label: float) -> dict[str, Any]
         known["n_calls"] += 1
         for key, value in call.items():
             known[key] += value
+    peak = memory("VmHWM") - before
+    X_test = synthetic(n_labels, TEST_ROWS, seed=2)[0]
+    model.predict_topk(X_test[:100], 5)
+    start = time.process_time()
+    model.predict_topk(X_test, 5)
     return {
         "method": method,
         "labels": n_labels,
         "rows": X.shape[0],
+        "predict": (time.process_time() - start) / TEST_ROWS,
         "data": sum(part.nbytes for matrix in (X, Y) for part in (matrix.data, matrix.indices, matrix.indptr)),
         "serial": total - sum(sum(call["seconds"]) for call in calls.values()),
-        "peak": memory("VmHWM") - before,
+        "peak": peak,
         "model": sum(array.nbytes for array in model._get_arrays()[0].values()),
         "calls": calls,
     }
@@ -139,9 +145,10 @@ def project(results: list[dict[str, Any]], target: int) -> dict[str, Any]:
     method = last["method"]
     factor = getattr(xclassic, method)().get_params()[MEMBERS[method]] / FEW if method in MEMBERS else 1.0
     projected = {"method": method, "labels": target, "calls": {}}
-    for key in ("data", "serial", "peak", "model"):
+    for key in ("data", "serial", "peak", "model", "predict"):
         projected[key] = power(sizes, [one[key] for one in results], target)
     projected["model"] *= factor
+    projected["predict"] *= factor
     projected["peak"] += projected["model"] * (1 - 1 / factor)
     for name, call in last["calls"].items():
         history = [one for one in results if name in one["calls"]]
@@ -208,15 +215,8 @@ def check(method: str, n_labels: int, rows_per_label: float) -> str:
 
 
 def table(results: list[dict[str, Any]], options: argparse.Namespace) -> str:
-    heads = [
-        "method",
-        "core hours",
-        "longest task, h",
-        "one process, h",
-        "model, GB",
-        "data, GB",
-        "peak of the caller, GB",
-    ]
+    heads = ["method", "core hours", "longest task, h", "one process, h", "model, GB", "data, GB", "caller, GB"]
+    heads.append("predict, ms per row")
     for machines in options.machines:
         heads += [f"{machines} machines, h", "traffic, GB"] if machines > 1 else ["1 machine, h"]
     lines = ["| " + " | ".join(heads) + " |"]
@@ -231,6 +231,7 @@ def table(results: list[dict[str, Any]], options: argparse.Namespace) -> str:
             _short(one["serial"] / 3600),
             *(_short(one[key] / 1e9) for key in ("model", "data", "peak")),
         ]
+        cells.append(_short(1e3 * one["predict"]))
         for machines in options.machines:
             run = simulate(one, machines, options.cores, options.bandwidth * 1e9 / 8)
             cells += [_short(run["hours"])] + ([_short(run["traffic"] / 1e9)] if machines > 1 else [])

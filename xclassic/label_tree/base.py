@@ -236,17 +236,17 @@ class LabelTreeClassifier(WeighsRows, ExplainableClassifier):
         known, self.models_ = self.models_, []
         for model, seed in zip(known, cycle(self._node_seeds())):
             new = np.setdiff1d(labels, model.tree.labels)
-            tree, number = hang(model.tree, self._vectors_to_hang(rows, Y, new), new)
+            tree, number = hang(model.tree, new, self._most_similar(model, rows, Y, new))
             nodes = due(tree)
             trained = train(tree=tree, seed=seed, children=nodes).weights
             self.models_.append(with_retrained(model, tree, number, nodes, trained))
 
-    def _vectors_to_hang(self, X: TrainingRows, Y: csr_array, new: NDArray[np.int32]) -> Features:
-        """Return the vectors by which new labels find their place; zeros if there are none."""
-        if not new.size:
-            return csr_array((Y.shape[1], X.shape[1]), dtype=np.float32)
-        vectors: Features = label_vectors(X, Y, n_jobs=self.n_jobs, verbose=self.verbose)
-        return vectors
+    def _most_similar(
+        self, model: TreeModel, X: TrainingRows, Y: csr_array, new: NDArray[np.int32]
+    ) -> NDArray[np.int32]:
+        """Return for each new label the one that a tree finds for the mean of its rows."""
+        vectors = label_vectors(X, csr_array(Y[:, new]), n_jobs=self.n_jobs, verbose=self.verbose)
+        return search([model], vectors, 1, score=self._path_score(), beam=self.beam).ids[:, 0]
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         if not self.models_:

@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import csr_array
 
 from xclassic._kernels.arguments import LANES
 from xclassic.blocks.moving import move_lanes
 from xclassic.blocks.weights import BlockWeights
 from xclassic.label_tree.search import TreeModel, allowed_nodes, lanes_of_children
 from xclassic.label_tree.tree import LabelTree
-from xclassic.rows import unit_rows
-from xclassic.validation.features import Features
 
 GROWTH = 1.25  # The rows of an inner node at which it is learned anew, as a multiple of those at the time before.
 
@@ -51,16 +49,16 @@ def relabeled(model: TreeModel, ids: NDArray[np.int32], n_labels: int) -> TreeMo
     return TreeModel(smaller, _assembled(smaller, [(model.weights, node_of[lanes_of_children(tree)])]))
 
 
-def hang(tree: LabelTree, vectors: Features, new: NDArray[np.int32]) -> tuple[LabelTree, NDArray[np.int64]]:
-    """Return a tree with further labels, each in the lowest group whose centroid is near.
+def hang(tree: LabelTree, new: NDArray[np.int32], beside: NDArray[np.int32]) -> tuple[LabelTree, NDArray[np.int64]]:
+    """Return a tree with further labels, each a sibling of another label.
 
     Parameters
     ----------
     tree : LabelTree
-    vectors : csr_array or ndarray, shape (n_labels, n_features)
-        A vector of unit length for each label of the tree, and for those that are new.
     new : ndarray of int32, shape (n_new,)
         Labels that are not in the tree.
+    beside : ndarray of int32, shape (n_new,)
+        Labels that are.
 
     Returns
     -------
@@ -69,7 +67,7 @@ def hang(tree: LabelTree, vectors: Features, new: NDArray[np.int32]) -> tuple[La
     number : ndarray of int64, shape (n_old_nodes,)
         What the number of each node becomes.
     """
-    parents = np.concatenate([tree.parent, _nearest_groups(tree, vectors, new)])
+    parents = np.concatenate([tree.parent, tree.parent[tree.leaves[beside]]])
     label = np.concatenate([tree.label, new])
     names = tree.names
     if names is not None:
@@ -131,32 +129,6 @@ def with_retrained(
     node_of: NDArray[np.int64] = np.append(number, -1)[lanes_of_children(model.tree)]
     node_of[np.isin(node_of, children)] = -1
     return TreeModel(tree, _assembled(tree, [(model.weights, node_of), (trained, lanes_of_children(tree, children))]))
-
-
-def _nearest_groups(tree: LabelTree, vectors: Features, new: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return for each new label the group that it reaches by following the nearest centroid down the tree."""
-    paths = tree.paths()
-    at = np.zeros(len(new), np.int64)
-    own = vectors[new]
-    for depth in range(1, tree.depth):
-        first, last = tree.level_ptr[depth : depth + 2]
-        labels = np.flatnonzero(paths[:, depth] >= 0)
-        under = (paths[labels, depth] - first, labels)
-        members = csr_array((np.ones(len(labels), np.float32), under), shape=(last - first, tree.n_labels))
-        centroids = unit_rows(members @ vectors)
-        nearness = coo_array(own @ centroids.T)
-        label, node, near = nearness.row, nearness.col + first, nearness.data
-        is_group = (tree.parent[node] == at[label]) & (tree.label[node] < 0)
-        best = np.lexsort((node[is_group], -near[is_group], label[is_group]))
-        label, node = label[is_group][best], node[is_group][best]
-        found, position = np.unique(label, return_index=True)
-        at[found] = node[position]
-        apart = np.setdiff1d(np.arange(len(new)), found)  # These share nothing with any group and go to the first.
-        children = tree.child_ptr[at[apart]]
-        goes_on = (tree.child_ptr[at[apart] + 1] > children) & (children >= first)
-        groups = children[goes_on]
-        at[apart[goes_on]] = np.where(tree.label[groups] < 0, groups, at[apart[goes_on]])
-    return at
 
 
 def _in_level_order(
