@@ -27,12 +27,12 @@ from xclassic.validation.features import Features, check_features, refuse_text
 from xclassic.validation.labels import TargetKind, check_target, truth_matrix
 from xclassic.validation.parameters import check_common, check_k, check_n_jobs, check_number
 from xclassic.validation.pieces import first_not_finite, is_mapped
-from xclassic.validation.relevance import check_relevance
 from xclassic.validation.restrictions import Restriction, check_restrictions
-from xclassic.weighing import labels_that_count, refusing_weights, rows_that_count
+from xclassic.validation.weights import check_weights, graded
+from xclassic.weighing import refuse_not_taken, refusing_weights
 
 ROWS_PER_TASK = 512  # Rows of one prediction task. It is fixed, so that predictions cannot depend on the workers.
-LARGE = 1e9  # Larger parameters and entries are named where numbers overflow float32.
+LARGE, HEAVY = 1e9, 1e6  # Larger parameters and entries, and heavier rows, are named where numbers overflow float32.
 SCALE = (
     "Scale the features before the fit and before predictions, by normalize=True where the method has it, or with "
     "sklearn.preprocessing.MaxAbsScaler, and lower parameters such as bias and C, and weights of rows."
@@ -63,10 +63,7 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
     ``_fit(X, Y)``
         Fit on checked data: `X` is canonical float32 CSR or a C-contiguous float32 array, `Y` canonical float32 CSR of
         ones. Fitted attributes end in an underscore or start with one.
-        Where ``_takes_relevance()`` it has a third argument: None, or a matrix that is stored where `Y` is, with
-        entries in (0, 1], as much as each positive counts.
-        Methods that take weights have further ones: see `WeighsRows` and `WeighsRowsAndLabels`, which come before this
-        class among the bases.
+        Methods that take weights get them as further arguments: see `TakesWeights`.
     ``_topk(X, k, labels, stop)``
         Return the `TopK` of checked rows with `k` slots, ``k <= n_labels``. `labels` is None or the ids allowed, a
         sorted int32 array of at least one. The predictions of a row may not depend on the other rows. Return soon
@@ -131,9 +128,9 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
     def _fit(self, X: Features, Y: csr_array) -> None:
         raise NotImplementedError
 
-    def _takes_relevance(self) -> bool:
-        """Return whether ``_fit`` takes relevances of the positives."""
-        return False
+    def _weights_taken(self) -> tuple[str, ...]:
+        """Return which of ``sample_weight``, ``label_weight`` and ``relevance`` the method takes."""
+        return ()
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         raise NotImplementedError
@@ -245,9 +242,10 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         self,
         X: Any,
         y: Any,
-        relevance: Any = None,
+        *,
         sample_weight: Any = None,
         label_weight: Any = None,
+        relevance: Any = None,
         **options: Any,
     ) -> Self:
         """Fit on checked data; a method whose ``fit`` takes more passes it on to its ``_fit`` as options."""
@@ -255,14 +253,13 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         self._check_parameters()
         X = self._check_input(X, reset=True)
         target = check_target(y, X.shape[0])
-        Y = target.Y
-        if relevance is not None:
-            options["relevance"] = check_relevance(relevance, Y)
-        if sample_weight is not None:
-            X, Y, options = rows_that_count(X, Y, sample_weight, options)
-        if label_weight is not None:
-            options |= labels_that_count(label_weight, target.classes)
-        self._weighed_fit = "row_weights" in options or "label_weights" in options
+        given = {"sample_weight": sample_weight, "label_weight": label_weight, "relevance": relevance}
+        refuse_not_taken(self, given)
+        rows, Y, weights = check_weights(target, **given)
+        if rows is not None:
+            X = X[rows]
+        uneven = graded(weights.get("relevance")) is not None
+        self._weighed_fit = uneven or not weights.keys() <= {"relevance"}
         self.classes_ = target.classes
         self.instruction_set_ = simd_level()
         self._target_kind = target.kind
@@ -271,20 +268,20 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         if not (self._scale_free or getattr(self, "normalize", True)):
             warn_of_scale(X)
         try:
-            self._fit(X, Y, **options)
+            self._fit(X, Y, **options, **weights)
         except ValueError as error:  # Also a LinAlgError. Libraries that find what outgrew its type do not know why.
-            if large := _large_numbers(self, X, options.get("row_weights")):
+            if large := _large_numbers(self, X, weights):
                 raise ValueError(f"The fit failed ({error}), probably because of {large}. {SCALE}") from error
             raise
-        self._refuse_overflow(X, options.get("row_weights"))
+        self._refuse_overflow(X, weights)
         self._fitted = True
         return self
 
-    def _refuse_overflow(self, X: Features, row_weights: NDArray[np.float32] | None) -> None:
+    def _refuse_overflow(self, X: Features, weights: dict[str, Any]) -> None:
         """Raise if the fitted model cannot be used, or read from a folder."""
         for name, array in self._fitted_arrays().items():
             if array.dtype.kind == "f" and first_not_finite(array) is not None:
-                large = _large_numbers(self, X, row_weights) or "numbers that outgrew float32"
+                large = _large_numbers(self, X, weights) or "numbers that outgrew float32"
                 raise ValueError(f"The fit ended with {name} that are not all finite, because of {large}. {SCALE}")
 
     def estimate_memory(self, X: Any, y: Any) -> int:
@@ -586,15 +583,16 @@ def _below_all(top: TopK) -> NDArray[np.float64]:
     return np.clip(2 * lowest.astype(np.float64), np.finfo(np.float32).min, UNSCORED)
 
 
-def _large_numbers(estimator: XMCClassifier, X: Any, row_weights: NDArray[np.float32] | None) -> str:
+def _large_numbers(estimator: XMCClassifier, X: Any, weights: dict[str, Any]) -> str:
     """Name the parameters, entries of `X` and weights that may be why numbers overflow; empty if there are none."""
     params = estimator.get_params(deep=False).items()
     large = [f"{name}={value!r}" for name, value in params if isinstance(value, (int, float)) and abs(value) > LARGE]
     values = X.data if issparse(X) else X
     if values.dtype == np.float32 and (highest := float(np.abs(values).max(initial=0))) > LARGE:
         large.append(f"entries of X up to {highest:.3g} in absolute value")
-    if row_weights is not None and (heaviest := float(row_weights.max())) > LARGE:
-        large.append(f"weights of rows up to {heaviest:.3g}")
+    of_rows = weights.get("sample_weight", np.ones(1))
+    if of_rows.max() > HEAVY:
+        large.append(f"weights of rows up to {of_rows.max():.3g}")
     return " and ".join(large)
 
 

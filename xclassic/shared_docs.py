@@ -10,6 +10,9 @@ from typing import Any
 PARAMETERS = {
     "C": """float, default={}
         Cost of an error, above 0. A larger cost fits the training rows more closely.""",
+    "negative_cost": """float, default={}
+        Factor of the cost of an error on a row without the label, above 0. Below 1 a label is predicted for more rows,
+        which helps where many labels are missing.""",
     "eps": """float, default={}
         Duality gap at which the training of a model ends, as a share of :math:`\\|w\\|^2 / 2`.""",
     "max_passes": """int, default={}

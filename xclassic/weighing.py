@@ -1,21 +1,15 @@
-"""Weights of rows and of labels: which methods take them in ``fit``, and how they reach their ``_fit``."""
+"""Weights of rows, of labels and of their pairs: which methods take them in ``fit``, and what the others say."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
-
 from xclassic.storage.registry import ESTIMATORS, find_class
-from xclassic.validation.features import Features
-from xclassic.validation.weights import check_label_weights, check_row_weights
 
-WEIGHTS = ("sample_weight", "label_weight")
+WEIGHTS = ("sample_weight", "label_weight", "relevance")
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -35,24 +29,46 @@ def refusing_weights(fit: Callable[Parameters, Result]) -> Callable[Parameters, 
     return fit_without
 
 
-def _refusal(estimator: str, name: str) -> str:
-    takers = [known for known in ESTIMATORS if name in inspect.signature(find_class(known).fit).parameters]
+def refuse_not_taken(estimator: Any, given: Mapping[str, Any]) -> None:
+    """Raise for a weight that a method does not take, or does not take with its parameters."""
+    method, taken = type(estimator).__name__, estimator._weights_taken()
+    for name, weights in given.items():
+        if weights is None or name in taken:
+            continue
+        if method in takers(name):
+            raise ValueError(
+                f"{method} takes no {name} with these parameters: see its docstring, and the guide to weights for what "
+                "each method does with them."
+            )
+        raise TypeError(_refusal(method, name))
+
+
+def takers(name: str) -> list[str]:
+    """Return the methods that take a weight by default."""
+    return [known for known in ESTIMATORS if name in find_class(known)()._weights_taken()]
+
+
+def _refusal(method: str, name: str) -> str:
     return (
-        f"{estimator}.fit takes no {name}. These methods take it: {', '.join(takers)}. With any other method leave "
+        f"{method}.fit takes no {name}. These methods take it: {', '.join(takers(name))}. With any other method leave "
         "rows or labels out, or repeat rows."
     )
 
 
-class WeighsRows:
-    """A base of methods that take a weight of each row.
+class TakesWeights:
+    """A base of methods whose ``fit`` takes weights of rows, of labels or of pairs of both.
 
-    Their ``_fit`` has the keyword ``row_weights``: None, or an array of float32, shape (n_rows,), of numbers above 0.
+    It comes before `XMCClassifier` among the bases. A method says by ``_weights_taken`` which ones, and its ``_fit``
+    has a keyword for each, with the default None: ``sample_weight`` of shape (n_rows,) and ``label_weight`` of shape
+    (n_labels,), float32 and above 0, and ``relevance``, a float32 CSR matrix that is stored where `Y` is, with entries
+    above 0.
     """
 
     _fit_checked: Callable[..., Self]
 
-    @refusing_weights
-    def fit(self, X: Any, y: Any, *, sample_weight: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, *, sample_weight: Any = None, label_weight: Any = None, relevance: Any = None
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -61,8 +77,13 @@ class WeighsRows:
         y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
             See `XMCClassifier.fit`.
         sample_weight : float or array-like, shape (n_rows,), optional
-            Weight of each row, by default 1: a weight of 2 counts as the row twice, and one of 0 leaves it out, while
-            its labels stay among ``classes_``. Weights above 0 are from 1e-20 to 1e20.
+            Weight of each row, by default 1: what it multiplies is said in the notes on the method. One of 0 leaves the
+            row out, while its labels stay among ``classes_``. Weights above 0 are from 1e-9 to 1e9.
+        label_weight : dict of labels to floats, or array-like, shape (n_labels,), optional
+            Weight of each label, likewise. An array is in the order of ``classes_``; labels that a dict does not name
+            have 1. One of 0 leaves the label out: it is never predicted.
+        relevance : sparse matrix, shape (n_rows, n_labels), optional
+            Weight of each label of a row, above 0 exactly where `y` is 1 and from 1e-9 to 1e9.
 
         Returns
         -------
@@ -71,71 +92,15 @@ class WeighsRows:
         Raises
         ------
         ValueError
-            If a weight is negative or not finite, there is not one for each row, or all are 0. Or as
+            If a weight is negative, not finite or out of range, there is not one for each row, label or 1 of `y`, all
+            are 0, or a label is unknown. If the method takes a weight, but not with its parameters. Or as
             `XMCClassifier.fit`.
         TypeError
-            If weights are not numbers.
+            If weights are not numbers, `relevance` is not a sparse matrix, or the method does not take a weight.
+
+        Notes
+        -----
+        Weights that are all 1 give the model of a fit without weights, bit for bit. What was fitted with others learns
+        nothing further: `add_labels` and `partial_fit` refuse it.
         """
-        return self._fit_checked(X, y, sample_weight=sample_weight)
-
-
-class WeighsRowsAndLabels:
-    """A base of methods that take a weight of each row and of each label.
-
-    Their ``_fit`` has the keywords ``row_weights`` of `WeighsRows` and ``label_weights``: None, or an array of float32,
-    shape (n_labels,), of numbers above 0.
-    """
-
-    _fit_checked: Callable[..., Self]
-
-    @refusing_weights
-    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, label_weight: Any = None) -> Self:
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : sparse matrix or array-like, shape (n_rows, n_features)
-        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
-            See `XMCClassifier.fit`.
-        sample_weight : float or array-like, shape (n_rows,), optional
-            Weight of each row, by default 1: a weight of 2 counts as the row twice, and one of 0 leaves it out, while
-            its labels stay among ``classes_``. Weights above 0 are from 1e-20 to 1e20.
-        label_weight : dict of labels to floats, or array-like, shape (n_labels,), optional
-            What the parameter `C` is multiplied by for each label, from 1e-20 to 1e20. An array is in the order of
-            ``classes_``; labels that a dict does not name have 1.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If a weight of a row is negative or not finite, one of a label is not above 0, there is not one for each, or
-            all rows have 0. If a label is unknown. Or as `XMCClassifier.fit`.
-        TypeError
-            If weights are not numbers.
-        """
-        return self._fit_checked(X, y, sample_weight=sample_weight, label_weight=label_weight)
-
-
-def rows_that_count(
-    X: Features, Y: csr_array, sample_weight: Any, options: dict[str, Any]
-) -> tuple[Features, csr_array, dict[str, Any]]:
-    """Return the data and the options of ``_fit`` without rows of weight 0, and with the weights of the others.
-
-    The weights are left out of the options if all are 1, so that such a fit is the one without weights.
-    """
-    weights = check_row_weights(sample_weight, X.shape[0])
-    kept = weights > 0
-    if not kept.all():
-        X, Y, weights = X[kept], Y[kept], weights[kept]
-        if "relevance" in options:
-            options = options | {"relevance": options["relevance"][kept]}
-    return X, Y, options if (weights == 1).all() else options | {"row_weights": weights}
-
-
-def labels_that_count(label_weight: Any, classes: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    """Return the option of ``_fit`` with the weights of labels, none if all are 1."""
-    weights = check_label_weights(label_weight, classes)
-    return {} if (weights == 1).all() else {"label_weights": weights}
+        return self._fit_checked(X, y, sample_weight=sample_weight, label_weight=label_weight, relevance=relevance)

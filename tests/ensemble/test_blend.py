@@ -9,7 +9,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import xclassic
 from tests.helpers.centroid import Centroid, ProbabilisticCentroid
-from tests.helpers.contract import EXPECTED_FAILURES, Contract, assert_same_predictions, assert_well_formed, noisy
+from tests.helpers.contract import (
+    EXPECTED_FAILURES,
+    WEIGHED,
+    Contract,
+    assert_same_predictions,
+    assert_well_formed,
+    noisy,
+)
 from tests.helpers.folders import edit_header, replace_array
 from xclassic import Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, TopK, blend_topk, datasets, metrics
 from xclassic.ensemble.blend import _best_weights
@@ -31,7 +38,9 @@ class TestContractOfRanks(Contract):
     estimator = two(normalization="rank")
 
 
-@parametrize_with_checks([two(), two(normalization="none")], expected_failed_checks=lambda estimator: EXPECTED_FAILURES)
+@parametrize_with_checks(
+    [two(), two(normalization="none")], expected_failed_checks=lambda estimator: EXPECTED_FAILURES | WEIGHED
+)
 def test_blend_passes_scikit_learn_check(estimator, check):
     check(estimator)
 

@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import xclassic
 from tests.golden import write
-from tests.helpers.contract import EXPECTED_FAILURES, Contract, assert_same_predictions, noisy
+from tests.helpers.contract import EXPECTED_FAILURES, WEIGHED, Contract, assert_same_predictions, noisy
 from tests.helpers.folders import edit_header
 from xclassic import KNN, Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, Parabel, blend_topk, datasets, metrics
 from xclassic.features import FeatureAgglomeration, FourierFeatures, TextFeatures
@@ -53,7 +53,7 @@ class TestContractOfPipelines(Contract):
 # The rows of these checks have few features, the sum of which says little.
 @parametrize_with_checks(
     [Blend([("a", make_pipeline(FeatureAgglomeration(1), DiSMEC())), ("b", make_pipeline(KNN()))], weights=None)],
-    expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
+    expected_failed_checks=lambda estimator: EXPECTED_FAILURES | WEIGHED,
 )
 def test_blend_of_pipelines_passes_scikit_learn_check(estimator, check):
     check(estimator)

@@ -73,7 +73,7 @@ def test_centroids_of_no_row_or_one_are_left_out():
 
 
 @pytest.mark.parametrize(
-    "method", [DiSMEC(prune=0.0, eps=1e-6, max_passes=200), PPDSparse(), Parabel(1, loss="logistic", C=1.0)]
+    "method", [DiSMEC(prune=0.0, eps=1e-6, max_passes=200), PPDSparse(), Parabel(1, loss="logistic", C=1.0), PLT(1)]
 )
 def test_shares_reach_methods_that_take_them(method):
     X, Y = noisy()
@@ -97,7 +97,7 @@ def test_soft_targets_of_dismec_are_weights_of_positives():
 
 
 @pytest.mark.filterwarnings("ignore:.*takes no shares")
-@pytest.mark.parametrize("method", [KNN(n_neighbors=3), PLT(1), XRLinear(1, loss="least_squares")])
+@pytest.mark.parametrize("method", [KNN(n_neighbors=3), XRLinear(1, loss="least_squares")])
 def test_other_methods_get_the_likely_labels(method):
     X, Y = noisy()
     rows, _, shares = augment_with_labels(X, Y)

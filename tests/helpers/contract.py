@@ -31,11 +31,11 @@ ESTIMATORS = (*registry.ESTIMATORS, *(registry.NEURAL_ESTIMATORS if find_spec("t
 EXPECTED_FAILURES = {
     "check_supervised_y_2d": "a two-dimensional y is a 0-1 label matrix here, not a column of class ids",
 }
-TOLERANCE = "solvers end at a tolerance, or draw by row; test_weights.py compares rows of weight 2 with repeated ones"
-WEIGHED = {
-    "check_sample_weight_equivalence_on_dense_data": TOLERANCE,
-    "check_sample_weight_equivalence_on_sparse_data": TOLERANCE,
-}
+WEIGHED = dict.fromkeys(
+    [f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse")],
+    "solvers end at a tolerance, and groupings, hyperplanes and neighborhoods count rows; test_meaning_of_weights.py "
+    "compares rows of weight 2 with repeated ones",
+)
 NEEDS_KNOWN_ROWS = {"check_fit_score_takes_y": "partial_fit takes the rows of earlier calls too"}
 SINGLE_CALLS = {"_solve_task"}  # tasks of one call of LAPACK, which nothing can stop
 FORMS = ["unsorted", "duplicates", "int64", "float64", "read-only", "csc", "memory-mapped"]

@@ -336,7 +336,7 @@ def test_matcher_adds_rows_and_keeps_the_others():
     )
     reached = Matcher(X, "hinge2", 2).reached(shallow, None)
     assert np.diff(reached.ptr).sum() == 2 * X.shape[0]
-    both = _united(own, reached)
+    both = _united(own, reached, None)
     for node in range(len(own.ptr) - 1):
         rows = [set(part.rows[part.ptr[node] : part.ptr[node + 1]].tolist()) for part in (own, reached, both)]
         assert rows[2] == rows[0] | rows[1]

@@ -196,15 +196,6 @@ def test_hard_negatives_join_and_positives_stay(beam):
         check_node(model, node, rows[reach], targets[reach, node], "squared_hinge", 1.0)
 
 
-@pytest.mark.parametrize(
-    "options", [{"all_rows": True}, {"matcher": Matcher(np.ones((30, 10), np.float32), "sigmoid", 2)}]
-)
-def test_relevances_exclude_rows_without_any(options):
-    X, Y = problem_data(n=30, d=10)
-    with pytest.raises(ValueError, match="graded=True weighs rows"):
-        fit(X, Y, random_shape(20, 0), "logistic", graded=True, **options)
-
-
 # Relevance
 
 

@@ -34,7 +34,7 @@ def test_xreg_with_equal_relevances_is_parabel_with_logistic_loss(value):
 
 def test_scores_are_relevances():
     X, Y, relevance = problem()
-    found = scores(XReg(max_leaf=3, **EXACT).fit(X, Y, relevance), X, 10)
+    found = scores(XReg(max_leaf=3, **EXACT).fit(X, Y, relevance=relevance), X, 10)
     assert found.min() >= 0
     assert found.max() <= 1
 
@@ -45,7 +45,7 @@ def test_scores_of_constant_rows_are_the_weighted_mean_share(flat):
     _, Y, relevance = problem()
     X = np.ones((120, 1), np.float32)
     tree = LabelTree.flat(np.arange(10), 10) if flat else LabelTree.from_codes([(i // 3, i % 3) for i in range(10)])
-    clf = XReg(1, tree=tree, C=20, eps=1e-5, max_passes=2000, **EXACT).fit(X, Y, relevance)
+    clf = XReg(1, tree=tree, C=20, eps=1e-5, max_passes=2000, **EXACT).fit(X, Y, relevance=relevance)
     dense = relevance.toarray() / relevance.data.max()
     expected = np.ones(10)
     for label in range(10):
@@ -61,7 +61,7 @@ def test_scores_of_constant_rows_are_the_weighted_mean_share(flat):
 
 def test_relevances_count_by_their_ratios_alone():
     X, Y, relevance = problem()
-    a, b = (scores(XReg(1, max_leaf=3, **EXACT).fit(X, Y, relevance * factor), X, 10) for factor in (1, 8))
+    a, b = (scores(XReg(1, max_leaf=3, **EXACT).fit(X, Y, relevance=relevance * factor), X, 10) for factor in (1, 8))
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 
@@ -69,26 +69,26 @@ def test_relevances_that_do_not_fit_are_rejected():
     X, Y, relevance = problem()
     clf = XReg(1)
     with pytest.raises(ValueError, match="shape"):
-        clf.fit(X, Y, relevance[:, :5])
+        clf.fit(X, Y, relevance=relevance[:, :5])
     with pytest.raises(TypeError, match="sparse"):
-        clf.fit(X, Y, relevance.toarray())
+        clf.fit(X, Y, relevance=relevance.toarray())
     for bad in (np.nan, np.inf, -1.0):
         broken = relevance.copy()
         broken.data[3] = bad
         with pytest.raises(ValueError, match="finite and above 0"):
-            clf.fit(X, Y, broken)
+            clf.fit(X, Y, relevance=broken)
     broken = relevance.copy()
     broken.data[3] = 0
     with pytest.raises(ValueError, match="exactly where"):
-        clf.fit(X, Y, broken)
+        clf.fit(X, Y, relevance=broken)
     with pytest.raises(ValueError, match="exactly where"):
-        clf.fit(X, Y, csr_array(1 - Y.toarray()))
+        clf.fit(X, Y, relevance=csr_array(1 - Y.toarray()))
 
 
 def test_relevances_stay_as_they_were():
     X, Y, relevance = problem()
     before = relevance.copy()
-    XReg(1).fit(X, Y, relevance)
+    XReg(1).fit(X, Y, relevance=relevance)
     np.testing.assert_array_equal(relevance.toarray(), before.toarray())
 
 
@@ -96,7 +96,7 @@ def test_rows_without_labels_are_legal():
     X, Y, relevance = problem()
     keep = csr_array((np.arange(120) >= 10).astype(np.float32)[:, None] * Y.toarray())
     graded = csr_array(keep.toarray() * relevance.toarray())
-    assert np.isfinite(scores(XReg(1).fit(X, keep, graded), X, 10)).all()
+    assert np.isfinite(scores(XReg(1).fit(X, keep, relevance=graded), X, 10)).all()
 
 
 def test_xreg_propensity_scored_precision_on_bibtex():

@@ -26,6 +26,8 @@ struct NodeTask {
     const uint64_t* seeds = nullptr;  // (n_nodes,)
     int32_t loss = 0;
     float cost = 0;  // cost of an error; for least squares the ridge penalty
+    float negative_cost = 1;  // factor of the cost of a negative; not for least squares and softmax
+    const float* child_costs = nullptr;  // (n_children,) factor of all costs of each child, or nullptr; not for these two either
     float eps = 0;
     int32_t max_passes = 0;
     float prune = 0;
@@ -97,22 +99,26 @@ class NodeTrainer {
         TrainTask block{};
         uint16_t* targets = targets_.get(2 * n_);
         std::memset(targets, 0, sizeof(uint16_t) * 2 * n_);
-        float costs[LANES];
-        std::fill(costs, costs + LANES, task_.cost);
+        float positive_costs[LANES], negative_costs[LANES];
+        for (int lane = 0; lane < LANES; lane++) {
+            positive_costs[lane] = task_.cost * (task_.child_costs && lane < used ? task_.child_costs[first_child + lane] : 1.f);
+            negative_costs[lane] = positive_costs[lane] * task_.negative_cost;
+        }
         if (task_.positive_mass) {
-            block.pair_costs = grade(node, first_child, used, width, targets);
+            block.pair_costs = grade(node, first_child, used, width, targets, positive_costs, negative_costs);
         } else {
             for (int lane = 0; lane < used; lane++)
                 for (int64_t p = task_.positive_ptr[first_child + lane]; p < task_.positive_ptr[first_child + lane + 1]; p++)
                     targets[local_row_[task_.positives[p]]] |= static_cast<uint16_t>(1 << lane);
-            block.row_weights = task_.row_mass ? task_.row_mass + task_.row_ptr[node] : nullptr;
+            block.row_weights = mass_of(node);
         }
         const int64_t n = part_.rows.n;
         int64_t counts[N_COUNTS];
         block.rows = part_.rows;
         block.square_norms = norms_.get(0);
         block.targets = targets;
-        block.positive_costs = block.negative_costs = costs;
+        block.positive_costs = positive_costs;
+        block.negative_costs = negative_costs;
         block.width = width;
         block.lanes_used = used;
         block.loss = task_.loss;
@@ -132,18 +138,21 @@ class NodeTrainer {
 
     // Targets and costs where a child has a share of a row's mass: the share is positive, the rest negative. A row of which a child
     // has only a share enters twice.
-    float* grade(int64_t node, int64_t first_child, int used, int width, uint16_t* targets) {
-        const float* mass = task_.row_mass + task_.row_ptr[node];
+    float* grade(int64_t node, int64_t first_child, int used, int width, uint16_t* targets, const float* positive_costs,
+                 const float* negative_costs) {
+        const float* mass = mass_of(node);
         float* costs = costs_.get(2 * n_ * width);
         int32_t* twin = twin_.get(n_);
         std::fill(twin, twin + n_, -1);
-        for (int64_t i = 0; i < n_; i++) std::fill(costs + i * width, costs + (i + 1) * width, task_.cost * mass[i]);
+        for (int64_t i = 0; i < n_; i++)
+            for (int lane = 0; lane < width; lane++) costs[i * width + lane] = negative_costs[lane] * mass[i];
         for (int lane = 0; lane < used; lane++) {
             for (int64_t p = task_.positive_ptr[first_child + lane]; p < task_.positive_ptr[first_child + lane + 1]; p++) {
                 const int32_t i = local_row_[task_.positives[p]];
                 const float share = task_.positive_mass[p], rest = mass[i] - share;
                 if (rest <= 1e-6f * mass[i]) {
                     targets[i] |= static_cast<uint16_t>(1 << lane);
+                    costs[i * width + lane] = positive_costs[lane] * mass[i];
                     continue;
                 }
                 if (twin[i] < 0) {
@@ -153,17 +162,20 @@ class NodeTrainer {
                     std::fill(costs + int64_t{twin[i]} * width, costs + (int64_t{twin[i]} + 1) * width, INERT);
                 }
                 targets[twin[i]] |= static_cast<uint16_t>(1 << lane);
-                costs[i * width + lane] = std::max(task_.cost * rest, INERT);
-                costs[int64_t{twin[i]} * width + lane] = std::max(task_.cost * share, INERT);
+                costs[i * width + lane] = std::max(negative_costs[lane] * rest, INERT);
+                costs[int64_t{twin[i]} * width + lane] = std::max(positive_costs[lane] * share, INERT);
             }
         }
         return costs;
     }
 
+    const float* mass_of(int64_t node) const {
+        return task_.row_mass ? task_.row_mass + task_.row_ptr[node] : nullptr;
+    }
+
     void fit_ridge(int64_t node, int64_t first_child, int used, int width, float* W, double* residuals) {
         const int64_t size = (part_.rows.d + 1) * width;
-        const float* mass = task_.row_mass ? task_.row_mass + task_.row_ptr[node] : nullptr;
-        sum_squares(mass);
+        sum_squares(mass_of(node));
         int64_t ptr[LANES + 1] = {0};
         float targets[LANES] = {};  // targets of the positives of each lane
         positives_.clear();
@@ -180,7 +192,6 @@ class NodeTrainer {
         RidgeTask block{};
         block.rows = part_.rows;
         block.diagonal = diagonal_.get(0);
-        block.row_weights = mass;
         block.ridge = task_.cost;
         block.width = width;
         block.max_sweeps = task_.max_passes;
@@ -188,6 +199,7 @@ class NodeTrainer {
         block.positive_ptr = ptr;
         block.positives = positives_.data();
         block.target_values = targets;
+        block.row_weights = mass_of(node);
         block.W = W;
         block.residual = scratch;
         block.direction = scratch + size;

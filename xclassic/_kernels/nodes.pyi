@@ -21,6 +21,8 @@ def train_nodes(
     seeds: NDArray[np.uint64],  # (n_nodes,)
     loss: int,
     cost: float,
+    negative_cost: float,
+    child_costs: NDArray[np.float32] | None,  # (n_children,)
     eps: float,
     max_passes: int,
     prune: float,

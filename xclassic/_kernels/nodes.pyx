@@ -29,6 +29,8 @@ cdef extern from "nodes.h" namespace "xclassic" nogil:
         const uint64_t* seeds
         int32_t loss
         float cost
+        float negative_cost
+        const float* child_costs
         float eps
         int32_t max_passes
         float prune
@@ -53,7 +55,8 @@ def train_nodes(
     rows, *, const float[::1] square_norms, const int32_t[::1] feature_of, int64_t n_features,
     const int64_t[::1] row_ptr, const int32_t[::1] node_rows, const float[::1] row_mass, const int64_t[::1] child_ptr,
     const int64_t[::1] positive_ptr, const int32_t[::1] positives, const float[::1] positive_mass,
-    const uint64_t[::1] seeds, int loss, float cost, float eps, int max_passes, float prune, const uint8_t[::1] stop,
+    const uint64_t[::1] seeds, int loss, float cost, float negative_cost, const float[::1] child_costs, float eps,
+    int max_passes, float prune, const uint8_t[::1] stop,
 ):
     """Train the children of some nodes; see ``NodeTask``. Returns the members of ``ChunkParts`` as a dict of arrays."""
     cdef FeatureRows own = opened(rows)
@@ -75,6 +78,8 @@ def train_nodes(
     task.seeds = &seeds[0]
     task.loss = loss
     task.cost = cost
+    task.negative_cost = negative_cost
+    task.child_costs = start(child_costs)
     task.eps = eps
     task.max_passes = max_passes
     task.prune = prune

@@ -11,7 +11,7 @@ from scipy.sparse import csc_array, csr_array
 from sklearn.utils.extmath import row_norms
 
 from xclassic._kernels.arguments import LANES, FeatureRows, MappedRows
-from xclassic.rows import ScaledRows, TrainingRows, kernel_rows
+from xclassic.rows import ScaledRows, TrainingRows, kernel_rows, times_rows
 from xclassic.validation.pieces import counts_of
 
 TASKS = 128  # Tasks of a one-vs-rest fit, each at least one group of labels. There are more if they would be large.
@@ -101,6 +101,21 @@ def positives(Y: csr_array, labels: NDArray[Any]) -> tuple[NDArray[np.int64], ND
     columns = csc_array(Y)[:, labels]
     columns.sort_indices()
     return columns.indptr.astype(np.int64), columns.indices.astype(np.int32), columns.data
+
+
+def weighted_labels(Y: csr_array, sample_weight: NDArray[np.float32] | None, relevance: csr_array | None) -> csr_array:
+    """Return how much each row counts for each of its labels."""
+    counts = Y if relevance is None else relevance
+    return csr_array(times_rows(counts, sample_weight))
+
+
+def places_in(matrix: csc_array, part: csc_array) -> NDArray[np.int64]:
+    """Return where in a matrix the entries of another one are, which are stored in it too; both are sorted."""
+
+    def keys(stored: csc_array) -> NDArray[np.int64]:
+        return np.repeat(np.arange(stored.shape[1]), np.diff(stored.indptr)) * stored.shape[0] + stored.indices
+
+    return np.searchsorted(keys(matrix), keys(part))
 
 
 def by_descending_count(Y: csr_array) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from scipy.sparse import csc_array, csr_array
 
 import xclassic._kernels.nodes as kernels
 from xclassic._kernels.arguments import LOSSES
-from xclassic.blocks.problem import BlockProblem
+from xclassic.blocks.problem import BlockProblem, places_in
 from xclassic.blocks.weights import BlockWeights
 from xclassic.parallel import RUNNING, StopByte, run_tasks, spawn_seeds
 from xclassic.validation.features import Features
@@ -26,6 +26,9 @@ def train_on_shortlists(
     shortlists: csr_array,
     *,
     C: float,
+    negative_cost: float = 1.0,
+    label_weight: NDArray[np.float32] | None = None,
+    sample_weight: NDArray[np.float32] | None = None,
     eps: float,
     max_passes: int,
     prune: float,
@@ -35,17 +38,20 @@ def train_on_shortlists(
 ) -> BlockWeights:
     """Train a classifier of each label that has a row: its rows against the others that have it on their shortlist.
 
-    It minimizes ``|w|^2 / 2 + C sum_i max(0, 1 - t_i w.x_i)^2`` over these rows.
+    It minimizes ``|w|^2 / 2 + C sum_i c_i max(0, 1 - t_i w.x_i)^2`` over these rows, where ``c_i`` is the product of
+    the weights of the row and of the label, and of the entry of `Y` for positives, of `negative_cost` for the others.
 
     Parameters
     ----------
     problem : BlockProblem
     Y : csr_array, shape (n_rows, n_labels)
-        Positives, which count whether they are on a shortlist or not.
+        Positives, which count whether they are on a shortlist or not, as much as their entry says.
     shortlists : csr_array, shape (n_rows, n_labels)
         Stored where a label is on the shortlist of a row.
-    C, eps, max_passes, prune, random_state
+    C, negative_cost, eps, max_passes, prune, random_state
         As for `Slice`.
+    label_weight : ndarray of float32, shape (n_labels,), optional
+    sample_weight : ndarray of float32, shape (n_rows,), optional
     n_jobs, verbose
         See `run_tasks`.
 
@@ -63,14 +69,20 @@ def train_on_shortlists(
     own = csc_array(Y)[:, labels]
     reached.sort_indices()
     own.sort_indices()
+    weighted = sample_weight is not None or bool((own.data != 1).any())
+    if weighted:
+        _weigh(reached, own, sample_weight)
     train = partial(
         _train,
         problem,
         reached,
         own,
         np.full(len(labels), spawn_seeds(random_state, 1)),  # A label's order of rows must not depend on its number.
+        None if label_weight is None else label_weight[labels],
+        weighted,
         loss=LOSSES.index("squared_hinge"),
         cost=C,
+        negative_cost=negative_cost,
         eps=eps,
         max_passes=max_passes,
         prune=prune,
@@ -87,11 +99,22 @@ def train_on_shortlists(
     return BlockWeights.from_csc(weights, biases, labels)
 
 
+def _weigh(reached: csc_array, own: csc_array, sample_weight: NDArray[np.float32] | None) -> None:
+    """Write to the entries of both how much their rows count: for positives what `own` says, and one for others."""
+    reached.data[:] = 1
+    reached.data[places_in(reached, own)] = own.data
+    if sample_weight is not None:
+        reached.data *= sample_weight[reached.indices]
+        own.data *= sample_weight[own.indices]
+
+
 def _train(
     problem: BlockProblem,
     reached: csc_array,
     own: csc_array,
     seeds: NDArray[np.uint64],
+    child_costs: NDArray[np.float32] | None,
+    weighted: bool,
     labels: tuple[int, int],
     stop: StopByte,
     **options: Any,
@@ -106,11 +129,12 @@ def _train(
         n_features=problem.n_features,
         row_ptr=rows.indptr.astype(np.int64),
         node_rows=rows.indices.astype(np.int32, copy=False),
-        row_mass=None,
+        row_mass=rows.data if weighted else None,
         child_ptr=np.arange(last - first + 1),
         positive_ptr=positive.indptr.astype(np.int64),
         positives=positive.indices.astype(np.int32, copy=False),
-        positive_mass=None,
+        positive_mass=positive.data if weighted else None,
+        child_costs=None if child_costs is None else child_costs[first:last],
         seeds=seeds[first:last],
         stop=stop,
         **options,

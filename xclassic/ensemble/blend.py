@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.special import expit
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
@@ -22,6 +23,7 @@ from xclassic.ensemble.members import (
     is_matrix,
     last_step,
     naming,
+    path_to_last_step,
     prepared,
     raw_rows,
     reads_features,
@@ -35,6 +37,7 @@ from xclassic.storage.models import Metadata, packed, unpacked
 from xclassic.topk import TopK, check_topk
 from xclassic.validation.features import Features, check_features
 from xclassic.validation.parameters import check_choice, check_number
+from xclassic.weighing import TakesWeights, refuse_not_taken
 
 NORMALIZATIONS = ("probability", "rank", "none")
 MAX_HELD_OUT = 10_000  # Rows. All blends are compared on the same rows, so more would hardly change the choice.
@@ -43,7 +46,7 @@ SHARES = np.linspace(0, 1, 41)  # Shares of one member in the blend that the sea
 GAINS = [sum(1 / k for k in (1, 3, 5) if slot < k) / 3 for slot in range(5)]
 
 
-class Blend(XMCClassifier, _BaseComposition):
+class Blend(TakesWeights, XMCClassifier, _BaseComposition):
     r"""Weighted mean of the predictions of several estimators, with weights fitted on held-out rows.
 
     Methods that err on different rows make a blend that is more accurate than any of them. Where one member is better
@@ -118,6 +121,9 @@ class Blend(XMCClassifier, _BaseComposition):
     handed on as it is, and rows are taken from it for the held-out part. Each member checks what it gets, and errors
     name it. Then the blend has ``n_features_in_`` only after a fit on a matrix. A prediction holds the features that
     each member makes of all rows of the call.
+
+    ``fit`` hands weights on to the members, if all of them take them. Held-out rows, on which the blend itself learns,
+    count once each.
 
     Cost: the fits of the members, twice, and a search that takes seconds at most. A prediction costs those of the
     members, twice under a restriction, and O(n_members n_candidates log) per row.
@@ -282,28 +288,42 @@ class Blend(XMCClassifier, _BaseComposition):
 
     # Training
 
-    def _fit(self, X: Features | RawRows, Y: csr_array) -> None:
+    def _weights_taken(self) -> tuple[str, ...]:
+        members = [last_step(member)._weights_taken() for _, member in self.estimators]
+        return tuple(weight for weight in members[0] if all(weight in taken for taken in members))
+
+    def _fit_checked(self, X: Any, y: Any, **options: Any) -> Self:
+        self._fitted = False
+        self._check_members()
+        for name, member in self.estimators:
+            with naming(name):
+                refuse_not_taken(last_step(member), options)
+        return super()._fit_checked(X, y, **options)
+
+    def _fit(self, X: Features | RawRows, Y: csr_array, **weights: Any) -> None:
         self.weights_ = self._given_weights()
         self.maps_ = np.empty((0, 3))
         with default_workers(self.n_jobs):
             if self.normalization == "probability" or self._searches_weights():
-                self._learn(X, Y)
-            self.estimators_ = self._fit_members(X, Y)
+                self._learn(X, Y, weights)
+            self.estimators_ = self._fit_members(X, Y, weights)
 
-    def _fit_members(self, X: Features | RawRows, Y: csr_array) -> list[Any]:
+    def _fit_members(self, X: Features | RawRows, Y: csr_array, weights: dict[str, Any]) -> list[Any]:
         fitted = []
         for name, member in self.estimators:
-            with naming(name):
-                fitted.append(clone(member).fit(raw_rows(X), Y))
+            own = {f"{path_to_last_step(member)}{weight}": value for weight, value in weights.items()}
+            with naming(name), config_context(enable_metadata_routing=False):  # Steps are named instead.
+                fitted.append(clone(member).fit(raw_rows(X), Y, **own))
         return fitted
 
     def _searches_weights(self) -> bool:
         return isinstance(self.weights, str) and len(self.estimators) > 1
 
-    def _learn(self, X: Features | RawRows, Y: csr_array) -> None:
+    def _learn(self, X: Features | RawRows, Y: csr_array, weights: dict[str, Any]) -> None:
         """Fit the probabilities and the weights on held-out rows."""
         train, held_out = _split(Y, self.validation_share, self.random_state)
-        members, rows = self._fit_members(X[train], Y[train]), raw_rows(X[held_out])
+        of_train = {weight: value if weight == "label_weight" else value[train] for weight, value in weights.items()}
+        members, rows = self._fit_members(X[train], Y[train], of_train), raw_rows(X[held_out])
         tops = [predict_topk(member, rows, self.n_candidates) for member in members]
         truth = csr_array(Y[held_out])
         ranks = np.arange(1, tops[0].k + 1)

@@ -77,6 +77,15 @@ def is_matrix(X: Any) -> bool:
     return array.ndim == 2 and array.dtype.kind in "biufc"
 
 
+def path_to_last_step(member: Any) -> str:
+    """Return what comes before the name of an argument for the last step in the ``fit`` of a pipeline."""
+    path = ""
+    while isinstance(member, Pipeline):
+        path += f"{member.steps[-1][0]}__"
+        member = member[-1]
+    return path
+
+
 def last_step(member: Any) -> Any:
     """Return the estimator that ranks the labels."""
     while isinstance(member, Pipeline):

@@ -157,7 +157,7 @@ class LabelAugmentation(XMCClassifier):
         method: XMCClassifier = clone(self._method())
         with default_workers(self.n_jobs):
             rows, targets, shares = augment_with_labels(X, Y, label_features, threshold=self.threshold)
-            if method._takes_relevance():
+            if "relevance" in method._weights_taken():
                 method._fit_checked(rows, targets, relevance=shares)
             else:
                 warnings.warn(

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 import xclassic._kernels.point_clusters as kernels
 from xclassic.instance_tree.forest import ForestClassifier
-from xclassic.instance_tree.growing import Split
+from xclassic.instance_tree.growing import UNWEIGHTED, Split, TreeWeights
 from xclassic.parallel import StopByte
 from xclassic.rows import kernel_rows, unit_rows
 from xclassic.validation.features import Features
@@ -75,6 +75,9 @@ class CRAFTML(ForestClassifier):
     sign, to one random dimension [1]_, so that products of rows are kept on average. Points without labels are not
     clustered. A node is a leaf when its label sets are all the same, or its points all go to one mean row, as identical
     rows do. Mean rows are stored in the features themselves, so that trees are walked like those of the other forests.
+
+    In ``fit``, ``sample_weight`` is the weight of a row in the average of its leaf; nodes are split by counting each
+    row once.
 
     Cost: ``O(n_trees n_clusters (nnz(X) + nnz(Y)) log n_rows)``. Memory: per worker 4 bytes for each
     feature and 8 for each dimension of the projections, ``4 n_clusters`` more for each dimension that occurs, in
@@ -141,7 +144,7 @@ class CRAFTML(ForestClassifier):
         check_number("kept_least", self.kept_least, minimum=1, integer=True)
         check_number("kept_most", self.kept_most, minimum=self.kept_least, integer=True)
 
-    def _splitter(self, X: Features, Y: csr_array, seed: int) -> ClusterSplitter:
+    def _splitter(self, X: Features, Y: csr_array, seed: int, weights: TreeWeights = UNWEIGHTED) -> ClusterSplitter:
         random = np.random.default_rng(seed)
         slots, signs = draw_projection(X.shape[1], self.n_dimensions, random)
         labels = unit_rows(project(Y, *draw_projection(Y.shape[1], self.n_dimensions, random), self.n_dimensions))

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 import xclassic._kernels.hyperplanes as kernels
 from xclassic._kernels.arguments import FeatureRows
 from xclassic.instance_tree.forest import ForestClassifier
-from xclassic.instance_tree.growing import Split
+from xclassic.instance_tree.growing import UNWEIGHTED, Split, TreeWeights
 from xclassic.instance_tree.ndcg import split_by_ranking
 from xclassic.parallel import StopByte
 from xclassic.rows import kernel_rows, row_lengths
@@ -79,6 +79,10 @@ class FastXML(ForestClassifier):
     predicted. Rows without labels reach leaves but do not rank labels. A node is a leaf when its hyperplane leaves all
     points on one side, as for identical rows or label sets.
 
+    In ``fit``, ``sample_weight`` multiplies the nDCG of a row and its share of the average of a leaf, and
+    ``label_weight`` the gain of a label. Hyperplanes and `max_leaf` count each row once, so that a weight of two is not
+    quite two rows.
+
     The objective of a node [1]_, with sides :math:`\delta_i = \pm 1` and rankings :math:`r^\pm`, is
 
     .. math:: \|w\|_1 + C \sum_i c_i \log(1 + e^{-\delta_i w x_i}) - \sum_i \mathrm{nDCG}(r^{\delta_i}, y_i),
@@ -142,7 +146,15 @@ class FastXML(ForestClassifier):
         check_number("max_steps", self.max_steps, minimum=1, integer=True)
         check_number("bias", self.bias, minimum=0)
 
-    def _splitter(self, X: Features, Y: csr_array, seed: int) -> RankingSplitter:
+    def _weights_taken(self) -> tuple[str, ...]:
+        return "sample_weight", "label_weight"
+
+    def _splitter(self, X: Features, Y: csr_array, seed: int, weights: TreeWeights = UNWEIGHTED) -> RankingSplitter:
+        of_rows, of_labels = self._normalizers(Y), self._label_weights(Y)
+        if weights.sample_weight is not None:
+            of_rows = of_rows * weights.sample_weight
+        if weights.label_weight is not None:
+            of_labels = of_labels * weights.label_weight
         length = mean_length(X)
         scale = 1 / nearest_power(length)
         return RankingSplitter(
@@ -151,8 +163,8 @@ class FastXML(ForestClassifier):
             self.bias * length * scale,
             Y.indptr.astype(np.int64, copy=False),
             Y.indices.astype(np.int32, copy=False),
-            self._normalizers(Y),
-            self._label_weights(Y),
+            of_rows,
+            of_labels,
             discounts(Y.shape[1]),
             self.C / (length * scale),
             self.eps,

@@ -16,7 +16,7 @@ from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
 from xclassic.changing import only_columns, stacked
 from xclassic.instance_tree.changing import refilled, renumbered, trees_due, with_further
 from xclassic.instance_tree.ensemble import Ensemble
-from xclassic.instance_tree.growing import Splitter, grow_tree
+from xclassic.instance_tree.growing import UNWEIGHTED, Splitter, TreeWeights, grow_tree
 from xclassic.instance_tree.tree import InstanceTree
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.rows import unit_rows
@@ -24,13 +24,14 @@ from xclassic.topk import TopK
 from xclassic.validation.features import Features, check_features
 from xclassic.validation.labels import encode_known_labels
 from xclassic.validation.parameters import check_number
+from xclassic.weighing import TakesWeights
 
 
-class ForestClassifier(XMCClassifier):
+class ForestClassifier(TakesWeights, XMCClassifier):
     """Base of forests whose trees send a row to one leaf each, and average the label distributions of the leaves.
 
-    A method defines ``_splitter(X, Y, seed)``, which splits the nodes of a tree, and may change what leaves average
-    (``_leaf_labels``) and which rows a tree is grown on (``_rows_of_tree``).
+    A method defines ``_splitter(X, Y, seed, weights)``, which splits the nodes of a tree, and may change what leaves
+    average (``_leaf_labels``) and which rows a tree is grown on (``_rows_of_tree``).
     """
 
     _scale_free = True
@@ -54,7 +55,7 @@ class ForestClassifier(XMCClassifier):
 
     # Hooks
 
-    def _splitter(self, X: Features, Y: csr_array, seed: int) -> Splitter:
+    def _splitter(self, X: Features, Y: csr_array, seed: int, weights: TreeWeights = UNWEIGHTED) -> Splitter:
         """Return the splitter of the nodes of one tree."""
         raise NotImplementedError
 
@@ -72,6 +73,9 @@ class ForestClassifier(XMCClassifier):
 
     # The contract
 
+    def _weights_taken(self) -> tuple[str, ...]:
+        return ("sample_weight",)
+
     def _prepare(self, X: Features) -> Features:
         return unit_rows(X) if self.normalize else X  # Trees compare sums of the same row alone, of any scale.
 
@@ -87,9 +91,9 @@ class ForestClassifier(XMCClassifier):
         self.trees_ = self._grown(X, Y, spawn_seeds(self.random_state, self.n_trees), **options)
 
     def _grown(self, X: Features, Y: csr_array, seeds: NDArray[np.uint64], **options: Any) -> list[InstanceTree]:
-        """Grow a tree for each seed. A method whose ``fit`` takes more is handed it as options."""
+        """Grow a tree for each seed. What ``fit`` takes more is handed on as options, by default weights."""
         X = self._prepare(X)
-        grow = partial(_grow, self, X, Y, self._leaf_labels(Y))
+        grow = partial(_grow, self, X, Y, self._leaf_labels(Y), TreeWeights(**options))
         return grown_trees(self, grow, seeds, Y.shape[1])
 
     def add_trees(self, n: int, X: Any, y: Any) -> Self:
@@ -111,7 +115,7 @@ class ForestClassifier(XMCClassifier):
         Raises
         ------
         ValueError
-            If `X` or `y` do not fit the fitted model.
+            If `X` or `y` do not fit the fitted model, or it was fitted with weights.
         sklearn.exceptions.NotFittedError
             If ``fit`` was not called.
         """
@@ -119,6 +123,7 @@ class ForestClassifier(XMCClassifier):
 
     def _add_trees(self, n: int, X: Any, y: Any, **options: Any) -> Self:
         check_number("n", n, minimum=1, integer=True)
+        self._refuse_weighed("add_trees")
         X, Y = self._further(X, y)
         seeds = spawn_seeds(self.random_state, len(self.trees_) + n)[len(self.trees_) :]
         self.trees_ = self.trees_ + self._grown(X, Y, seeds, **options)
@@ -182,19 +187,21 @@ def _grow(
     X: Features,
     Y: csr_array,
     labels: csr_array,
+    weights: TreeWeights,
     seed: int,
     stop: StopByte,
 ) -> Arrays:
     tree = grow_tree(
         forest._rows_of_tree(X.shape[0], seed),
         labels,
-        forest._splitter(X, Y, seed),
+        forest._splitter(X, Y, seed, weights),
         seed,
         stop,
         max_leaf=forest.max_leaf,
         max_depth=forest.max_depth,
         max_labels=forest.leaf_labels,
         n_features=X.shape[1],
+        row_weights=weights.sample_weight,
     )
     return tree.arrays()
 

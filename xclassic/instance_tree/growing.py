@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 import xclassic._kernels.forest as kernels
 from xclassic.instance_tree.tree import InstanceTree
 from xclassic.parallel import StopByte
+from xclassic.rows import times_rows
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,22 @@ class Split:
     bias: NDArray[np.float32]
 
 
+class TreeWeights(NamedTuple):
+    """Weights that a tree is grown with; None means ones.
+
+    Attributes
+    ----------
+    sample_weight : ndarray of float32, shape (n_rows,), or None
+    label_weight : ndarray of float32, shape (n_labels,), or None
+    """
+
+    sample_weight: NDArray[np.float32] | None = None
+    label_weight: NDArray[np.float32] | None = None
+
+
+UNWEIGHTED = TreeWeights()
+
+
 class Splitter(Protocol):
     """Interface of a method: it returns a router for each node of a level."""
 
@@ -59,6 +76,7 @@ def grow_tree(
     max_depth: int | None,
     max_labels: int,
     n_features: int,
+    row_weights: NDArray[np.float32] | None = None,
 ) -> InstanceTree:
     """Split nodes of more than `max_leaf` points until none can be split.
 
@@ -77,6 +95,8 @@ def grow_tree(
     max_labels : int
         Labels kept in a leaf, namely those of the largest weight.
     n_features : int
+    row_weights : ndarray of float32, shape (n_rows,), optional
+        Weight of each row in the average of its leaf.
 
     Returns
     -------
@@ -115,7 +135,21 @@ def grow_tree(
         points = points[~stays][order]
         pointers = np.concatenate([[0], np.cumsum(np.bincount(goes, minlength=int(arity.sum())))])
         depth += 1
+    if row_weights is not None:
+        labels = _weighted(labels, leaves, row_weights)
     return _assembled(arities, levels, leaves, labels, max_labels, n_features)
+
+
+def _weighted(
+    labels: csr_array, leaves: list[tuple[NDArray[np.int64], NDArray[np.int32]]], row_weights: NDArray[np.float32]
+) -> csr_array:
+    """Return labels whose plain average over a leaf is the weighted average of those given."""
+    factors = np.zeros(len(row_weights), np.float32)
+    for sizes, points in leaves:
+        leaf = np.repeat(np.arange(len(sizes)), sizes)
+        totals = np.bincount(leaf, weights=row_weights[points], minlength=len(sizes))
+        factors[points] = row_weights[points] * (sizes / totals)[leaf]
+    return csr_array(times_rows(labels, factors))
 
 
 def _assembled(

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 import xclassic._kernels.thresholds as kernels
 from xclassic.instance_tree.forest import ForestClassifier
-from xclassic.instance_tree.growing import Split
+from xclassic.instance_tree.growing import UNWEIGHTED, Split, TreeWeights
 from xclassic.parallel import StopByte
 from xclassic.rows import kernel_rows
 from xclassic.validation.features import Features
@@ -70,6 +70,9 @@ class MLRF(ForestClassifier):
     threshold, halfway between two neighbors, go to the first child. A node is a leaf when its points all have the same
     labels, or no feature splits them. The paper also fills in labels that are likely missing before it grows trees,
     which is not done here; least squares with propensities does so in its own way.
+
+    In ``fit``, ``sample_weight`` is the weight of a row in the average of its leaf; nodes are split by counting each
+    row once.
 
     Labels are counted only where they occur, so that a feature costs its entries in the node times the labels of a row,
     for any number of labels. Cost: ``O(n_trees nnz(X) (log nnz(X) + labels of a row) depth)`` at most. Memory:
@@ -135,7 +138,7 @@ class MLRF(ForestClassifier):
             return super()._rows_of_tree(n, seed)
         return np.sort(np.random.default_rng(seed).integers(0, n, n, dtype=np.int32))
 
-    def _splitter(self, X: Features, Y: csr_array, seed: int) -> ThresholdSplitter:
+    def _splitter(self, X: Features, Y: csr_array, seed: int, weights: TreeWeights = UNWEIGHTED) -> ThresholdSplitter:
         d = X.shape[1]
         return ThresholdSplitter(
             X,

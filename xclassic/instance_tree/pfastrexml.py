@@ -84,6 +84,9 @@ class PfastreXML(FastXML):
     its mean is. Propensities and the means of the re-ranker come from the rows of ``fit``; ``partial_fit`` only fills
     leaves.
 
+    ``fit`` takes weights as that of `FastXML`; propensities count rows by their weights,
+    and means count each row once.
+
     Cost and memory: as for `FastXML`, and the means of the labels' rows.
 
     References
@@ -154,8 +157,8 @@ class PfastreXML(FastXML):
             check_constants("propensity", self.propensity)
 
     def _fit(self, X: Features, Y: csr_array, **options: Any) -> None:
-        constants = self.propensity
-        weights = np.ones(Y.shape[1]) if constants is None else inverse_propensities(constants, Y)
+        constants, sample_weight = self.propensity, options.get("sample_weight")
+        weights = np.ones(Y.shape[1]) if constants is None else inverse_propensities(constants, Y, sample_weight)
         self.label_weights_ = weights.astype(np.float32)
         super()._fit(X, Y, **options)
         self.reranker_ = TailReranker(self.alpha, self.gamma)._average(X, Y)

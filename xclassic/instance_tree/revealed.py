@@ -39,8 +39,11 @@ class RevealedLabelsForest(ForestClassifier):
 
     # Training
 
+    def _weights_taken(self) -> tuple[str, ...]:
+        return ()
+
     @refusing_weights
-    def fit(self, X: Any, y: Any, revealed: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, revealed: Any = None) -> Self:  # type: ignore[override]
         """Fit the model.
 
         Parameters

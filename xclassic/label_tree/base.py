@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from xclassic._kernels.arguments import LANES, VALUE_TYPES
 from xclassic.base import Arrays, Metadata, Verify
 from xclassic.blocks.explaining import ExplainableClassifier, Row
-from xclassic.blocks.problem import BlockProblem
+from xclassic.blocks.problem import BlockProblem, weighted_labels
 from xclassic.explanation import Names, Step
 from xclassic.label_tree.changing import hang, nodes_above, nodes_grown, relabeled, with_retrained, with_siblings
 from xclassic.label_tree.explaining import explain_path
@@ -26,21 +26,22 @@ from xclassic.label_tree.shared_docs import NOTES, PARAMETERS
 from xclassic.label_tree.tree import LabelTree
 from xclassic.linalg.label_vectors import LabelRows, label_vectors
 from xclassic.parallel import StopByte, spawn_seeds
-from xclassic.rows import TrainingRows, times_rows
+from xclassic.rows import TrainingRows
 from xclassic.shared_docs import complete
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
-from xclassic.weighing import WeighsRows
+from xclassic.validation.weights import graded
+from xclassic.weighing import WEIGHTS, TakesWeights
 
 # Path score of each loss: what a margin says of the labels under a node; see `search.PATH_SCORES`.
 SCORE_OF_LOSS = {"squared_hinge": "hinge2", "logistic": "sigmoid", "least_squares": "clipped", "softmax": "share"}
 MAX_TREES = 1000
 
 
-class LabelTreeClassifier(WeighsRows, ExplainableClassifier):
+class LabelTreeClassifier(TakesWeights, ExplainableClassifier):
     """Base of methods that rank labels by the models along their paths in one or several label trees.
 
     A method consists of a way to group labels (``_partition``), a loss that is fitted in the nodes (`loss` and its
@@ -69,6 +70,7 @@ class LabelTreeClassifier(WeighsRows, ExplainableClassifier):
         beam: int | None,
         loss: str,
         C: float,
+        negative_cost: float,
         eps: float,
         max_passes: int,
         prune: float,
@@ -84,6 +86,7 @@ class LabelTreeClassifier(WeighsRows, ExplainableClassifier):
         self.beam = beam
         self.loss = loss
         self.C = C
+        self.negative_cost = negative_cost
         self.eps = eps
         self.max_passes = max_passes
         self.prune = prune
@@ -135,6 +138,12 @@ class LabelTreeClassifier(WeighsRows, ExplainableClassifier):
             check_number("beam", self.beam, minimum=1, integer=True)
         check_choice("loss", self.loss, self._losses)
         check_number("C", self.C, minimum=0, inclusive=False)
+        check_number("negative_cost", self.negative_cost, minimum=0, inclusive=False)
+        if self.negative_cost != 1 and self.loss not in LOSSES[:2]:
+            raise ValueError(
+                f"negative_cost is {self.negative_cost}, but loss={self.loss!r} has no costs of its own for negatives; "
+                "set it to 1, or take loss='squared_hinge' or loss='logistic'."
+            )
         check_number("eps", self.eps, minimum=0, inclusive=False)
         check_number("max_passes", self.max_passes, minimum=1, integer=True)
         check_number("prune", self.prune, minimum=0)
@@ -142,33 +151,33 @@ class LabelTreeClassifier(WeighsRows, ExplainableClassifier):
         check_number("bias", self.bias, minimum=0)
         _check_trees(self.tree)
 
-    def _takes_relevance(self) -> bool:
-        return self.loss in LOSSES[:2] and not self._all_rows
+    def _weights_taken(self) -> tuple[str, ...]:
+        return WEIGHTS if self.loss in LOSSES[:2] else ("sample_weight",)
 
     def _fit(
         self,
         X: Features,
         Y: csr_array,
-        relevance: csr_array | None = None,
         *,
-        row_weights: NDArray[np.float32] | None = None,
+        sample_weight: NDArray[np.float32] | None = None,
+        label_weight: NDArray[np.float32] | None = None,
+        relevance: csr_array | None = None,
     ) -> None:
-        rows = self._rows_to_fit(X)
-        if relevance is not None:
-            Y = relevance
+        rows, relevance = self._rows_to_fit(X), graded(relevance)
+        Y = Y if relevance is None else relevance
         self.models_ = []
         labels = np.unique(Y.indices)
         if not labels.size:
             return
-        weighed = times_rows(Y, row_weights)
-        trees = self._given_trees(Y) or self._partition(rows, weighed, labels, self._seeds()[::2])
+        weighted = weighted_labels(Y, sample_weight, None)
+        trees = self._given_trees(Y) or self._partition(rows, weighted, labels, self._seeds()[::2])
         seeds = list(islice(cycle(self._node_seeds()), len(trees)))
         matcher = self._matcher(rows)
+        weights = {"graded": relevance is not None, "row_weights": sample_weight, "label_weight": label_weight}
         if matcher is None:
-            train = self._trainer(train_trees, rows, Y, graded=relevance is not None, row_weights=row_weights)
-            trained = train(trees=trees, seeds=seeds)
+            trained = self._trainer(train_trees, rows, Y, **weights)(trees=trees, seeds=seeds)
         else:
-            train = self._trainer(train_tree, rows, Y, matcher=matcher, row_weights=row_weights)
+            train = self._trainer(train_tree, rows, Y, matcher=matcher, **weights)
             trained = [train(tree=tree, seed=seed) for tree, seed in zip(trees, seeds, strict=True)]
         for tree, own in zip(trees, trained, strict=True):
             self.models_.append(TreeModel(tree, own.weights.astype(self.weight_dtype)))
@@ -186,7 +195,15 @@ class LabelTreeClassifier(WeighsRows, ExplainableClassifier):
             train,
             BlockProblem(X, bias=self.bias),
             Y,
-            solver=NodeSolver(self.loss, self.C, self.eps, self.max_passes, self.prune, self.weight_dtype == "float16"),
+            solver=NodeSolver(
+                self.loss,
+                self.C,
+                self.eps,
+                self.max_passes,
+                self.prune,
+                self.weight_dtype == "float16",
+                self.negative_cost,
+            ),
             all_rows=self._all_rows,
             n_jobs=self.n_jobs,
             verbose=self.verbose,

@@ -90,6 +90,7 @@ class HierarchicalXC(LabelTreeClassifier):
         beam: int | None = 20,
         loss: str = "squared_hinge",
         C: float = 1.0,
+        negative_cost: float = 1.0,
         eps: float = 0.01,
         max_passes: int = 20,
         prune: float = 0.1,
@@ -110,6 +111,7 @@ class HierarchicalXC(LabelTreeClassifier):
             beam=beam,
             loss=loss,
             C=C,
+            negative_cost=negative_cost,
             eps=eps,
             max_passes=max_passes,
             prune=prune,
@@ -133,14 +135,14 @@ class HierarchicalXC(LabelTreeClassifier):
         elif self.encoder is not None and not hasattr(self.encoder, "transform"):
             raise TypeError(f"encoder is a {type(self.encoder).__name__}; pass a transformer, 'autoencoder' or None.")
 
-    def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None, **options: Any) -> None:
+    def _fit(self, X: Features, Y: csr_array, **weights: Any) -> None:
         self.encoder_ = None
         if self.encoder is not None:
             encoder = self.encoder
             if encoder == "autoencoder":  # It is looked up by name, since features stand above the families.
                 encoder = find_class("Autoencoder")(min(256, *X.shape), random_state=self.random_state)
             self.encoder_ = clone(encoder).fit(super()._prepare(X))
-        super()._fit(X, Y, relevance, **options)
+        super()._fit(X, Y, **weights)
 
     def _prepare(self, X: Features) -> Features:
         rows = super()._prepare(X)

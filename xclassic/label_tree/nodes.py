@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from scipy.sparse import csc_array, csr_array
 
 import xclassic._kernels.nodes as kernels
 from xclassic._kernels.arguments import LANES, LOSSES
-from xclassic.blocks.problem import BlockProblem
+from xclassic.blocks.problem import BlockProblem, places_in
 from xclassic.blocks.training import Trained
 from xclassic.blocks.weights import BlockWeights, half_precision
 from xclassic.label_tree.search import TreeModel, lanes_of_children, search
@@ -42,6 +43,8 @@ class NodeSolver:
         Weights of at most this absolute value are dropped.
     half : bool
         Keep finished weights in half precision.
+    negative_cost : float
+        Factor of the cost of a negative, for squared hinge and logistic loss.
     """
 
     loss: str
@@ -50,6 +53,7 @@ class NodeSolver:
     max_passes: int
     prune: float
     half: bool = False
+    negative_cost: float = 1.0
 
 
 @dataclass
@@ -75,12 +79,10 @@ class NodeRows:
         mass = None if self.mass is None else self.mass[begin:end]
         return NodeRows(self.ptr[first : last + 1] - begin, self.rows[begin:end], mass)
 
-    def weighed(self, row_weights: NDArray[np.float32] | None) -> NodeRows:
-        """Return the rows with their mass multiplied by their weights."""
-        if row_weights is None:
-            return self
-        weights = row_weights[self.rows]
-        return NodeRows(self.ptr, self.rows, weights if self.mass is None else self.mass * weights)
+    def weighted(self, weights: NDArray[np.float32]) -> NodeRows:
+        """Return the same with each mass multiplied by the weight of the row."""
+        of_rows = weights[self.rows]
+        return replace(self, mass=of_rows if self.mass is None else of_rows * self.mass)
 
 
 class _NodesTask(NamedTuple):
@@ -95,12 +97,15 @@ class _NodesTask(NamedTuple):
     positive : NodeRows
         Rows of the children.
     seeds : ndarray of int64, shape (n_nodes,)
+    costs : ndarray of float32, shape (n_children,), or None
+        Factors of the costs of the children; None for ones.
     """
 
     reach: NodeRows
     child_ptr: NDArray[np.int64]
     positive: NodeRows
     seeds: NDArray[np.int64]
+    costs: NDArray[np.float32] | None
 
 
 def rows_by_level(Y: csr_array, tree: LabelTree, graded: bool = False) -> list[NodeRows]:
@@ -111,7 +116,7 @@ def rows_by_level(Y: csr_array, tree: LabelTree, graded: bool = False) -> list[N
     Y : csr_array, shape (n_rows, n_labels)
     tree : LabelTree
     graded : bool
-        Whether the entries of `Y` are relevances in (0, 1]; otherwise they all count as ones.
+        Whether the entries of `Y` are relevances, above 0; otherwise they all count as ones.
     """
     paths = tree.paths()
     levels = []
@@ -151,9 +156,10 @@ def train_tree(
     solver: NodeSolver,
     *,
     graded: bool = False,
-    row_weights: NDArray[np.float32] | None = None,
     all_rows: bool = False,
     matcher: Matcher | None = None,
+    row_weights: NDArray[np.float32] | None = None,
+    label_weight: NDArray[np.float32] | None = None,
     children: NDArray[np.int64] | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
@@ -171,13 +177,17 @@ def train_tree(
     solver : NodeSolver
     graded : bool
         Read the entries of `Y` as relevances: a child gets the share of a row's weight that is its largest relevance
-        under the child divided by that under the node.
-    row_weights : ndarray of float32, shape (n_rows,), optional
-        What the cost of each row is multiplied by, above 0.
+        under the child divided by that under the node. Not for least squares and softmax.
     all_rows : bool
-        Train the root on rows without labels too, as negatives of all its children.
+        Train the root on rows without labels too, as negatives of all its children. There a row counts as one at least,
+        so that a smaller relevance is a smaller share of it.
     matcher : Matcher, optional
         Train each node also on the rows that the trained levels above send to it.
+    row_weights : ndarray of float32, shape (n_rows,), optional
+        Factors of the costs of the rows.
+    label_weight : ndarray of float32, shape (n_labels,), optional
+        Factors of the costs in the models of the labels, not in those of nodes above. Not for least squares and
+        softmax.
     children : ndarray of int64, optional
         The only nodes whose models are trained, ascending; by default all but the root. Not with a matcher, which needs
         the levels above.
@@ -199,23 +209,19 @@ def train_tree(
     """
     if children is not None and matcher is not None:
         raise ValueError("A matcher follows the levels above a node, so all nodes are trained.")
-    if graded and (all_rows or matcher is not None):
-        raise ValueError("graded=True weighs rows by their relevance to a node; all_rows and matcher add rows without.")
+    options: dict[str, Any] = {"graded": graded, "all_rows": all_rows, "row_weights": row_weights}
+    options["label_weight"] = label_weight
     if matcher is None:
-        options: dict[str, Any] = {"graded": graded, "row_weights": row_weights, "all_rows": all_rows}
         options |= {"n_jobs": n_jobs, "verbose": verbose}
         return train_trees(problem, Y, [tree], solver, children=children, seeds=[seed], **options)[0]
-    _refuse_wide(tree, solver)
     trained = np.arange(1, tree.n_nodes)
-    levels = _levels(Y, tree, graded, all_rows, row_weights)
-    tasks = _tasks_of_level(tree, 0, levels[0], levels, seed, trained)
-    parts = _run(problem, solver, graded, tasks, n_jobs, verbose)
+    reaching, cut = _levels(Y, tree, solver, trained, seed, **options)
+    parts = _run(problem, solver, cut(0, reaching[0]), n_jobs, verbose)
     for depth in range(1, tree.depth):
         top = _truncated(tree, depth)
         weights = _gather([dict(part) for part in parts], top, np.arange(1, top.n_nodes), problem.n_features)
-        reached = _united(levels[depth], matcher.reached(TreeModel(top, weights), n_jobs)).weighed(row_weights)
-        tasks = _tasks_of_level(tree, depth, reached, levels, seed, trained)
-        parts += _run(problem, solver, graded, tasks, n_jobs, verbose)
+        reached = _united(reaching[depth], matcher.reached(TreeModel(top, weights), n_jobs), row_weights)
+        parts += _run(problem, solver, cut(depth, reached), n_jobs, verbose)
     return _trained(parts, tree, trained, problem.n_features)
 
 
@@ -225,13 +231,11 @@ def train_trees(
     trees: list[LabelTree],
     solver: NodeSolver,
     *,
-    graded: bool = False,
-    row_weights: NDArray[np.float32] | None = None,
-    all_rows: bool = False,
     children: NDArray[np.int64] | None = None,
     seeds: list[int],
     n_jobs: int | None = None,
     verbose: int = 0,
+    **options: Any,
 ) -> list[Trained]:
     """Train the nodes of several trees, all at once, so that no worker waits for the last nodes of a tree.
 
@@ -240,11 +244,10 @@ def train_trees(
     tasks: list[list[_NodesTask]] = []
     trained = [np.arange(1, tree.n_nodes) if children is None else children for tree in trees]
     for tree, nodes, seed in zip(trees, trained, seeds, strict=True):
-        _refuse_wide(tree, solver)
-        levels = _levels(Y, tree, graded, all_rows, row_weights)
-        by_level = (_tasks_of_level(tree, depth, levels[depth], levels, seed, nodes) for depth in range(tree.depth))
+        reaching, cut = _levels(Y, tree, solver, nodes, seed, **options)
+        by_level = (cut(depth, reaching[depth]) for depth in range(tree.depth))
         tasks.append(list(itertools.chain.from_iterable(by_level)))
-    parts = iter(_run(problem, solver, graded, list(itertools.chain.from_iterable(tasks)), n_jobs, verbose))
+    parts = iter(_run(problem, solver, list(itertools.chain.from_iterable(tasks)), n_jobs, verbose))
     parts_of = [list(itertools.islice(parts, len(own))) for own in tasks]
     return [_trained(*own, problem.n_features) for own in zip(parts_of, trees, trained, strict=True)]
 
@@ -258,23 +261,33 @@ def _refuse_wide(tree: LabelTree, solver: NodeSolver) -> None:
 
 
 def _levels(
-    Y: csr_array, tree: LabelTree, graded: bool, all_rows: bool, row_weights: NDArray[np.float32] | None
-) -> list[NodeRows]:
-    levels = rows_by_level(Y, tree, graded)
+    Y: csr_array,
+    tree: LabelTree,
+    solver: NodeSolver,
+    trained: NDArray[np.int64],
+    seed: int,
+    *,
+    graded: bool = False,
+    all_rows: bool = False,
+    row_weights: NDArray[np.float32] | None = None,
+    label_weight: NDArray[np.float32] | None = None,
+) -> tuple[list[NodeRows], Callable[[int, NodeRows], list[_NodesTask]]]:
+    """Return the rows of the nodes of each level, and what cuts a level and the rows of its nodes into tasks."""
+    _refuse_wide(tree, solver)
+    positives = reaching = rows_by_level(Y, tree, graded)
+    if row_weights is not None:
+        reaching = [level.weighted(row_weights) for level in positives]
+        positives = reaching if graded else positives  # Otherwise a child has all of the mass of a row, or nothing.
     if all_rows:
-        levels[0] = NodeRows(np.array([0, Y.shape[0]]), np.arange(Y.shape[0], dtype=np.int32), None)
-    return [level.weighed(row_weights) for level in levels]
+        reaching = [_all_rows(Y.shape[0], reaching[0], row_weights), *reaching[1:]]
+    costs = None if label_weight is None else np.where(tree.label >= 0, label_weight[tree.label], np.float32(1))
+    return reaching, partial(_tasks_of_level, tree, positives=positives, seed=seed, trained=trained, costs=costs)
 
 
 def _run(
-    problem: BlockProblem,
-    solver: NodeSolver,
-    graded: bool,
-    tasks: list[_NodesTask],
-    n_jobs: int | None,
-    verbose: int,
+    problem: BlockProblem, solver: NodeSolver, tasks: list[_NodesTask], n_jobs: int | None, verbose: int
 ) -> list[dict[str, Any]]:
-    train = partial(_train_task, problem, solver, graded)
+    train = partial(_train_task, problem, solver)
     return run_tasks(train, tasks, n_jobs=n_jobs, description="training nodes", verbose=verbose, pieces=True)
 
 
@@ -331,23 +344,39 @@ def _truncated(tree: LabelTree, depth: int) -> LabelTree:
     return LabelTree(child_ptr, label, n_lowest + len(above))
 
 
-def _united(level: NodeRows, other: NodeRows) -> NodeRows:
-    """Return the rows of each node that are in either level."""
+def _all_rows(n_rows: int, root: NodeRows, row_weights: NDArray[np.float32] | None) -> NodeRows:
+    """Return all rows as those of the root, which `root` has of the rows with labels; they count as one at least."""
+    mass = None
+    if root.mass is not None:
+        mass = np.ones(n_rows, np.float32) if row_weights is None else row_weights.copy()
+        mass[root.rows] = np.maximum(mass[root.rows], root.mass)
+    return NodeRows(np.array([0, n_rows]), np.arange(n_rows, dtype=np.int32), mass)
+
+
+def _united(level: NodeRows, other: NodeRows, row_weights: NDArray[np.float32] | None) -> NodeRows:
+    """Return the rows of each node that are in either level, those of `other` alone with the mass of a whole row."""
     node = np.concatenate([np.repeat(np.arange(len(part.ptr) - 1), np.diff(part.ptr)) for part in (level, other)])
     row = np.concatenate([level.rows, other.rows])
     shape = (int(row.max(initial=-1)) + 1, len(level.ptr) - 1)
     by_node = csc_array((np.ones(len(row), np.float32), (row, node)), shape=shape)
     by_node.sum_duplicates()
-    return NodeRows(by_node.indptr.astype(np.int64), by_node.indices.astype(np.int32), None)
+    rows, mass = by_node.indices.astype(np.int32), None
+    if level.mass is not None:
+        own = csc_array((level.mass, level.rows, level.ptr), shape=shape)
+        mass = np.ones(len(rows), np.float32) if row_weights is None else row_weights[rows]
+        mass[places_in(by_node, own)] = level.mass
+    return NodeRows(by_node.indptr.astype(np.int64), rows, mass)
 
 
 def _tasks_of_level(
     tree: LabelTree,
     depth: int,
     reach: NodeRows,
-    levels: list[NodeRows],
+    *,
+    positives: list[NodeRows],
     seed: int,
     trained: NDArray[np.int64],
+    costs: NDArray[np.float32] | None,
 ) -> list[_NodesTask]:
     """Cut the children of a level that are trained, in nodes of rows `reach`, into tasks of about equal work.
 
@@ -369,9 +398,10 @@ def _tasks_of_level(
     for a, b in itertools.pairwise(bounds):
         inner = nodes[a:b]
         own = slice(first_child[a], first_child[b])
-        positive = _selected(levels[depth + 1], children[own] - last)
+        positive = _selected(positives[depth + 1], children[own] - last)
         child_ptr = first_child[a : b + 1] - own.start
-        tasks.append(_NodesTask(_selected(reach, inner - first), child_ptr, positive, seed + inner))
+        own_costs = None if costs is None else costs[children[own]]
+        tasks.append(_NodesTask(_selected(reach, inner - first), child_ptr, positive, seed + inner, own_costs))
     return tasks
 
 
@@ -385,7 +415,7 @@ def _selected(level: NodeRows, nodes: NDArray[np.int64]) -> NodeRows:
     return NodeRows(ptr, np.concatenate([part.rows for part in parts]), mass)
 
 
-def _train_task(problem: BlockProblem, solver: NodeSolver, graded: bool, task: _NodesTask, stop: StopByte) -> Any:
+def _train_task(problem: BlockProblem, solver: NodeSolver, task: _NodesTask, stop: StopByte) -> Any:
     part = kernels.train_nodes(
         problem.rows,
         square_norms=problem.square_norms,
@@ -397,10 +427,12 @@ def _train_task(problem: BlockProblem, solver: NodeSolver, graded: bool, task: _
         child_ptr=task.child_ptr,
         positive_ptr=task.positive.ptr,
         positives=task.positive.rows,
-        positive_mass=task.positive.mass if graded else None,  # Otherwise a child has all of a row's mass or nothing.
+        positive_mass=task.positive.mass,
         seeds=task.seeds.astype(np.uint64),
         loss=LOSSES.index(solver.loss),
         cost=solver.cost,
+        negative_cost=solver.negative_cost,
+        child_costs=task.costs,
         eps=solver.eps,
         max_passes=solver.max_passes,
         prune=solver.prune,

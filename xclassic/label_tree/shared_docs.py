@@ -34,6 +34,12 @@ PARAMETERS = shared_docs.PARAMETERS | {
 NOTES = """Labels without a training row are never predicted; rows without labels are not trained on. A node whose rows
     all belong to one child is a constant. Scores lie in [0, 1].
 
+    In ``fit``, ``sample_weight`` multiplies the cost of a row in every node, and the row in label vectors by which
+    labels are grouped. With ``relevance`` a row counts in a node as much as the most relevant of its labels under the
+    node, and each child is told its share of that. ``label_weight`` multiplies the cost of all rows in the model of the
+    label itself, as a C of its own would, and leaves the nodes above as they are. ``loss="least_squares"`` takes
+    ``sample_weight`` alone.
+
     Cost: each row is trained on in the nodes that its labels pass, ``O(log L)`` of them. Memory: the label vectors, a
     copy of the rows of one node for each worker (of a map of `datasets.open_matrix` at most 16 bytes for each row and
     feature), and the finished model."""

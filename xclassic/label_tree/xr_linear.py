@@ -79,6 +79,7 @@ class XRLinear(LabelTreeClassifier):
         beam: int | None = 10,
         loss: str = "squared_hinge",
         C: float = 1.0,
+        negative_cost: float = 1.0,
         eps: float = 0.05,
         max_passes: int = 20,
         prune: float = 0.1,
@@ -98,6 +99,7 @@ class XRLinear(LabelTreeClassifier):
             beam=beam,
             loss=loss,
             C=C,
+            negative_cost=negative_cost,
             eps=eps,
             max_passes=max_passes,
             prune=prune,
@@ -113,9 +115,6 @@ class XRLinear(LabelTreeClassifier):
         super()._check_parameters()
         check_number("max_leaf", self.max_leaf, minimum=1, integer=True)
         check_number("branching", self.branching, minimum=2, integer=True)
-
-    def _takes_relevance(self) -> bool:
-        return super()._takes_relevance() and not self.matcher_negatives
 
     def _matcher(self, X: TrainingRows) -> Matcher | None:
         return Matcher(X, self._path_score(), self.beam or 10) if self.matcher_negatives else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from xclassic.metrics.propensity import check_constants, inverse_propensities
 from xclassic.rows import TrainingRows
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
-from xclassic.weighing import refusing_weights
 
 
 class XReg(LabelTreeClassifier):
@@ -52,7 +51,7 @@ class XReg(LabelTreeClassifier):
 
     If a child has only a share of the relevance of a row, the row enters the problem of its node twice, once as a
     positive and once as a negative, with that share and the rest as costs. If all relevances are one this is `Parabel`
-    with ``loss="logistic"``.
+    with ``loss="logistic"``. Those that ``fit`` gets as ``relevance`` are divided by the largest.
 
     References
     ----------
@@ -77,6 +76,7 @@ class XReg(LabelTreeClassifier):
         tree: LabelTree | Sequence[LabelTree] | None = None,
         beam: int | None = 10,
         C: float = 10.0,
+        negative_cost: float = 1.0,
         eps: float = 0.05,
         max_passes: int = 20,
         prune: float = 0.1,
@@ -95,6 +95,7 @@ class XReg(LabelTreeClassifier):
             beam=beam,
             loss="logistic",
             C=C,
+            negative_cost=negative_cost,
             eps=eps,
             max_passes=max_passes,
             prune=prune,
@@ -106,41 +107,14 @@ class XReg(LabelTreeClassifier):
             verbose=verbose,
         )
 
-    @refusing_weights
-    def fit(  # type: ignore[override]
-        self, X: Any, y: Any, relevance: Any = None, *, sample_weight: Any = None
-    ) -> Self:
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : sparse matrix or array-like, shape (n_rows, n_features)
-        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector
-            See `XMCClassifier.fit`.
-        relevance : sparse matrix, shape (n_rows, n_labels), optional
-            Relevances of the labels of a matrix `y`, above 0 exactly where `y` is 1. They are divided by the largest.
-        sample_weight : float or array-like, shape (n_rows,), optional
-            Weight of each row: see the other label trees. Those above 0 are from 1e-20 to 1e20.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If `relevance` does not fit `y`, a weight is negative or not finite, there is not one for each row, or all
-            are 0. Or as `XMCClassifier.fit`.
-        TypeError
-            If `relevance` is not a sparse matrix, or weights are not numbers.
-        """
-        return self._fit_checked(X, y, relevance=relevance, sample_weight=sample_weight)
-
-    def _fit(self, X: Features, Y: csr_array, relevance: csr_array | None = None, **options: Any) -> None:
-        if relevance is None and self.propensity is not None and Y.nnz:
-            weights = inverse_propensities(self.propensity, Y, options.get("row_weights"))[Y.indices]
-            relevance = csr_array(((weights / weights.max()).astype(np.float32), Y.indices, Y.indptr), shape=Y.shape)
-        super()._fit(X, Y, relevance, **options)
+    def _fit(self, X: Features, Y: csr_array, *, relevance: csr_array | None = None, **weights: Any) -> None:
+        if relevance is not None:
+            shares = relevance.data / relevance.data.max(initial=1e-30)
+            relevance = csr_array((shares, Y.indices, Y.indptr), shape=Y.shape)
+        elif self.propensity is not None and Y.nnz:
+            shares = inverse_propensities(self.propensity, Y, weights.get("sample_weight"))[Y.indices]
+            relevance = csr_array(((shares / shares.max()).astype(np.float32), Y.indices, Y.indptr), shape=Y.shape)
+        super()._fit(X, Y, relevance=relevance, **weights)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -8,15 +8,16 @@ from scipy.sparse import csr_array
 
 from xclassic.blocks.problem import BlockProblem, by_descending_count
 from xclassic.blocks.training import LOSSES, train_blocks
-from xclassic.linear.one_vs_rest import IndependentLabels, costs_of, memory_of_blocks
+from xclassic.linear.one_vs_rest import IndependentLabels, costs_of_labels, memory_of_blocks
 from xclassic.metrics.propensity import check_constants, inverse_propensities
 from xclassic.parallel import spawn_seeds
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
-from xclassic.weighing import WeighsRowsAndLabels
+from xclassic.validation.weights import graded
+from xclassic.weighing import WEIGHTS, TakesWeights
 
 
-class DiSMEC(WeighsRowsAndLabels, IndependentLabels):
+class DiSMEC(TakesWeights, IndependentLabels):
     r"""One-vs-rest linear classifiers, L2-regularized, with small weights dropped after training.
 
     For each label, with :math:`t_i = 1` on its rows and :math:`-1` on all others,
@@ -39,9 +40,6 @@ class DiSMEC(WeighsRowsAndLabels, IndependentLabels):
         Weigh the positives of label l by :math:`c_i = 2/p_l - 1` with p_l its propensity under the preset or the
         constants. This favors rare labels (higher PSP@k), often at some cost in P@k. Since it raises the cost of
         errors, try a smaller `C` with it. Rows count as their `sample_weight`.
-    negative_weight : float, default=1.0
-        What the loss of the rows without the label is multiplied by, above 0. Where labels are missing from many rows
-        that should have them, less than 1 trusts their absence less.
     {shared}
 
     Attributes
@@ -60,6 +58,9 @@ class DiSMEC(WeighsRowsAndLabels, IndependentLabels):
     -----
     Scores are margins :math:`w \cdot x`, not probabilities. Labels without a training row are never predicted. Rows
     without labels are negatives of every label; rows without features see only the bias.
+
+    In ``fit``, ``sample_weight`` multiplies the cost of a row, ``label_weight`` the cost of all rows in the model of a
+    label, as a C of its own would, and ``relevance`` the cost of a positive.
 
     Cost: a few passes over the rows for every 16 labels. Memory: a copy of `X`, unless it is a map of
     `datasets.open_matrix`, from which rows are read; the finished sparse model; and
@@ -91,12 +92,12 @@ class DiSMEC(WeighsRowsAndLabels, IndependentLabels):
         self,
         C: float = 1.0,
         *,
+        negative_cost: float = 1.0,
         loss: str = "squared_hinge",
         prune: float = 0.1,
         eps: float = 0.01,
         max_passes: int = 20,
         propensity: str | tuple[float, float] | None = None,
-        negative_weight: float = 1.0,
         bias: float = 1.0,
         normalize: bool = True,
         n_jobs: int | None = None,
@@ -104,12 +105,12 @@ class DiSMEC(WeighsRowsAndLabels, IndependentLabels):
         verbose: int = 0,
     ) -> None:
         self.C = C
+        self.negative_cost = negative_cost
         self.loss = loss
         self.prune = prune
         self.eps = eps
         self.max_passes = max_passes
         self.propensity = propensity
-        self.negative_weight = negative_weight
         self.bias = bias
         self.normalize = normalize
         self.n_jobs = n_jobs
@@ -121,30 +122,30 @@ class DiSMEC(WeighsRowsAndLabels, IndependentLabels):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_number("C", self.C, minimum=0, inclusive=False)
+        check_number("negative_cost", self.negative_cost, minimum=0, inclusive=False)
         check_choice("loss", self.loss, LOSSES)
         check_number("eps", self.eps, minimum=0, inclusive=False)
         check_number("max_passes", self.max_passes, minimum=1, integer=True)
         if self.propensity is not None:
             check_constants("propensity", self.propensity)
-        check_number("negative_weight", self.negative_weight, minimum=0, inclusive=False)
 
-    def _takes_relevance(self) -> bool:
-        return True
+    def _weights_taken(self) -> tuple[str, ...]:
+        return WEIGHTS
 
     def _fit(
         self,
         X: Features,
         Y: csr_array,
-        relevance: csr_array | None = None,
         *,
-        row_weights: NDArray[np.float32] | None = None,
-        label_weights: NDArray[np.float32] | None = None,
+        sample_weight: NDArray[np.float32] | None = None,
+        label_weight: NDArray[np.float32] | None = None,
+        relevance: csr_array | None = None,
     ) -> None:
         labels = by_descending_count(Y)
-        costs = costs_of(labels, self.C, label_weights)
+        costs = costs_of_labels(self.C, labels, label_weight)
         weights = np.ones(len(labels))
         if self.propensity is not None:
-            weights = 2 * inverse_propensities(self.propensity, Y, row_weights)[labels] - 1
+            weights = 2 * inverse_propensities(self.propensity, Y, sample_weight)[labels] - 1
         trained = train_blocks(
             BlockProblem(self._rows_to_fit(X), bias=self.bias),
             Y,
@@ -154,9 +155,9 @@ class DiSMEC(WeighsRowsAndLabels, IndependentLabels):
             max_passes=self.max_passes,
             prune=self.prune,
             positive_costs=(costs * weights).astype(np.float32),
-            negative_costs=(costs * self.negative_weight).astype(np.float32),
-            row_weights=row_weights,
-            pair_costs=relevance,
+            negative_costs=(costs * self.negative_cost).astype(np.float32),
+            row_weights=sample_weight,
+            pair_costs=graded(relevance),
             seed=int(spawn_seeds(self.random_state, 1)[0]),
             n_jobs=self.n_jobs,
             verbose=self.verbose,

@@ -17,7 +17,7 @@ from xclassic.parallel import blas_threads, spawn_seeds
 from xclassic.storage.folder import ModelFileError
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
-from xclassic.weighing import WeighsRows
+from xclassic.weighing import TakesWeights
 
 POWERS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 ALPHAS = (0.3, 1.0, 3.0)
@@ -26,7 +26,7 @@ CHOSEN = ("alpha", "propensity_power", "solver")  # Parameters that a fit may ch
 DENSE_RATE, SPARSE_RATE = 6e10, 2e10
 
 
-class OneVsRestLeastSquares(WeighsRows, IndependentLabels):
+class OneVsRestLeastSquares(TakesWeights, IndependentLabels):
     r"""One-vs-rest ridge regression, with targets scaled by inverse propensities.
 
     For each label l, with p_l its propensity and y_l its column of `Y`,
@@ -88,6 +88,11 @@ class OneVsRestLeastSquares(WeighsRows, IndependentLabels):
 
     Scores are regression values, not probabilities. Labels without a training row are never predicted. Rows without
     labels are mapped to 0 for every label.
+
+    In ``fit``, ``sample_weight`` weighs the rows: with D its diagonal matrix, the equations are
+    :math:`(X^\top D X + \alpha I)\, w_l = p_l^{-\mathrm{power}}\, X^\top D y_l`. ``label_weight`` is one more factor on
+    the right, so that it raises the scores of a label. Propensities, and what "auto" chooses, count rows by their
+    weights too.
 
     Cost, with m the smaller of rows and features: ``m^3 / 3 + 2 m^2 L`` operations exact, ``4 nnz(X) L`` per sweep
     otherwise. Memory: a copy of `X`, the finished sparse model, and ``4 m^2`` (exact) or ``256 n_features`` bytes per
@@ -154,14 +159,26 @@ class OneVsRestLeastSquares(WeighsRows, IndependentLabels):
         check_number("tol", self.tol, minimum=0)
         check_number("max_sweeps", self.max_sweeps, minimum=1, integer=True)
 
-    def _fit(self, X: Features, Y: csr_array, *, row_weights: NDArray[np.float32] | None = None) -> None:
+    def _weights_taken(self) -> tuple[str, ...]:
+        return "sample_weight", "label_weight"
+
+    def _fit(
+        self,
+        X: Features,
+        Y: csr_array,
+        *,
+        sample_weight: NDArray[np.float32] | None = None,
+        label_weight: NDArray[np.float32] | None = None,
+    ) -> None:
         X = self._prepare(X)
         labels = by_descending_count(Y)
-        inverse = inverse_propensities(self.propensity, Y, row_weights)[labels]
+        inverse = inverse_propensities(self.propensity, Y, sample_weight)[labels]
         seed = int(spawn_seeds(self.random_state, 1)[0])
         with blas_threads(1):  # The model must not depend on how BLAS shares its work.
-            self.alpha_, self.propensity_power_ = self._choose(X, Y, labels, inverse, row_weights, seed)
+            self.alpha_, self.propensity_power_ = self._choose(X, Y, labels, inverse, sample_weight, seed)
             targets = (inverse**self.propensity_power_).astype(np.float32)
+            if label_weight is not None:
+                targets = targets * label_weight[labels]
             self.solver_ = self._choose_solver(X.shape[0], X.shape[1], len(labels), X.size)
             if self.solver_ == "exact":
                 trained = exact_ridge.solve(
@@ -172,7 +189,7 @@ class OneVsRestLeastSquares(WeighsRows, IndependentLabels):
                     targets=targets,
                     bias=self.bias,
                     prune=self.prune,
-                    row_weights=row_weights,
+                    row_weights=sample_weight,
                     n_jobs=self.n_jobs,
                     verbose=self.verbose,
                 )
@@ -186,7 +203,7 @@ class OneVsRestLeastSquares(WeighsRows, IndependentLabels):
                     tolerance=self.tol,
                     max_sweeps=self.max_sweeps,
                     prune=self.prune,
-                    row_weights=row_weights,
+                    row_weights=sample_weight,
                     n_jobs=self.n_jobs,
                     verbose=self.verbose,
                 )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
+from xclassic.blocks.problem import weighted_labels
 from xclassic.blocks.weights import BlockWeights
 from xclassic.linalg.label_vectors import label_vectors
 from xclassic.linear.one_vs_rest import IndependentLabels
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
+from xclassic.weighing import TakesWeights
 
 
-class NearestCentroid(IndependentLabels):
+class NearestCentroid(TakesWeights, IndependentLabels):
     r"""Rank labels by the cosine between a row and the centroid of the label's training rows.
 
     .. math:: \text{score}(x, l) = \frac{x}{\|x\|} \cdot \frac{\sum_{i \in l} x_i}{\| \sum_{i \in l} x_i \|}
@@ -43,7 +46,8 @@ class NearestCentroid(IndependentLabels):
 
     Notes
     -----
-    Labels without a training row are never predicted; rows without labels do not count.
+    Labels without a training row are never predicted; rows without labels do not count. A centroid is the weighted sum
+    of the rows where ``fit`` gets ``sample_weight`` or ``relevance``, then scaled to unit length as ever.
 
     Cost: one addition for each pair of a label of a row and an entry of the row. Memory: 12 bytes for each entry of a
     centroid.
@@ -76,7 +80,18 @@ class NearestCentroid(IndependentLabels):
         super()._check_parameters()
         check_number("max_entries", self.max_entries, minimum=1, integer=True)
 
-    def _fit(self, X: Features, Y: csr_array) -> None:
+    def _weights_taken(self) -> tuple[str, ...]:
+        return "sample_weight", "relevance"
+
+    def _fit(
+        self,
+        X: Features,
+        Y: csr_array,
+        *,
+        sample_weight: NDArray[np.float32] | None = None,
+        relevance: csr_array | None = None,
+    ) -> None:
+        Y = weighted_labels(Y, sample_weight, relevance)
         self.weights_ = centroid_weights(
             self._prepare(X), Y, max_entries=self.max_entries, n_jobs=self.n_jobs, verbose=self.verbose
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
@@ -90,10 +88,12 @@ def label_steps(weights: BlockWeights, row: Row, label: int, name: str, share: f
     return [reading.step(label, name, share * margin)]
 
 
-def costs_of(labels: NDArray[Any], C: float, label_weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
+def costs_of_labels(
+    C: float, labels: NDArray[np.int64], label_weight: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
     """Return the cost of an error of each of `labels`."""
     costs = np.full(len(labels), C, np.float32)
-    return costs if label_weights is None else costs * label_weights[labels]
+    return costs if label_weight is None else costs * label_weight[labels]
 
 
 def memory_of_blocks(n: int, d: int, L: int, nnz_x: int, n_jobs: int | None, arrays_per_feature: int) -> int:

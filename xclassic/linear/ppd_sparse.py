@@ -15,12 +15,13 @@ from xclassic._kernels.arguments import FeatureRows
 from xclassic.blocks.problem import BlockProblem, by_descending_count, label_ranges, positives
 from xclassic.blocks.training import Trained, run_blocks, train_blocks
 from xclassic.blocks.weights import BlockWeights, sparse_cells
-from xclassic.linear.one_vs_rest import IndependentLabels, costs_of, memory_of_blocks
+from xclassic.linear.one_vs_rest import IndependentLabels, costs_of_labels, memory_of_blocks
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.rows import kernel_rows
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
-from xclassic.weighing import WeighsRowsAndLabels
+from xclassic.validation.weights import graded
+from xclassic.weighing import WEIGHTS, TakesWeights
 
 # A label is solved by its active set where that reads at most this share of X; a block reads X for 16 labels at once.
 # It reads the columns of its weights some times, and its positives with as many violators beside them as sweeps need;
@@ -29,7 +30,7 @@ SHARE = 1 / 6
 COLUMN_READS, ROW_READS = 2, 1000
 
 
-class PPDSparse(WeighsRowsAndLabels, IndependentLabels):
+class PPDSparse(TakesWeights, IndependentLabels):
     r"""One-vs-rest linear classifiers whose weights are sparse by an L1 penalty.
 
     For each label, with :math:`t_i = 1` on its rows and :math:`-1` on all others,
@@ -76,6 +77,10 @@ class PPDSparse(WeighsRowsAndLabels, IndependentLabels):
     Scores are margins :math:`w \cdot x + \beta b`, not probabilities. Labels without a training row are never
     predicted. Rows without labels are negatives of every label; rows without features see only the bias.
 
+    In ``fit``, ``sample_weight`` multiplies the cost of a row, ``label_weight`` the cost of all rows in the model of a
+    label, and ``relevance`` the cost of a positive. With any of them, or a `negative_cost` other than 1, all labels are
+    trained on all rows.
+
     The dual variables :math:`\alpha_i \ge 0` give the weights as a soft threshold of
     :math:`v = \sum_i \alpha_i t_i x_i`. Two solvers find them, which one depends on the data alone:
 
@@ -117,6 +122,7 @@ class PPDSparse(WeighsRowsAndLabels, IndependentLabels):
         l1: float = 0.1,
         *,
         C: float = 1.0,
+        negative_cost: float = 1.0,
         eps: float = 0.01,
         max_passes: int = 20,
         prune: float = 0.0,
@@ -128,6 +134,7 @@ class PPDSparse(WeighsRowsAndLabels, IndependentLabels):
     ) -> None:
         self.l1 = l1
         self.C = C
+        self.negative_cost = negative_cost
         self.eps = eps
         self.max_passes = max_passes
         self.prune = prune
@@ -141,28 +148,29 @@ class PPDSparse(WeighsRowsAndLabels, IndependentLabels):
         super()._check_parameters()
         check_number("l1", self.l1, minimum=0)
         check_number("C", self.C, minimum=0, inclusive=False)
+        check_number("negative_cost", self.negative_cost, minimum=0, inclusive=False)
         check_number("eps", self.eps, minimum=0, inclusive=False)
         check_number("max_passes", self.max_passes, minimum=1, integer=True)
 
-    def _takes_relevance(self) -> bool:
-        return True
+    def _weights_taken(self) -> tuple[str, ...]:
+        return WEIGHTS
 
     def _fit(
         self,
         X: Features,
         Y: csr_array,
-        relevance: csr_array | None = None,
         *,
-        row_weights: NDArray[np.float32] | None = None,
-        label_weights: NDArray[np.float32] | None = None,
+        sample_weight: NDArray[np.float32] | None = None,
+        label_weight: NDArray[np.float32] | None = None,
+        relevance: csr_array | None = None,
     ) -> None:
-        X, labels = self._prepare(X), by_descending_count(Y)
-        unequal = any(weights is not None for weights in (relevance, row_weights, label_weights))
-        rare = labels[:0] if unequal else self._rare(X, Y, labels)
+        X, labels, relevance = self._prepare(X), by_descending_count(Y), graded(relevance)
+        weighted = self.negative_cost != 1 or any(w is not None for w in (sample_weight, label_weight, relevance))
+        rare = labels[:0] if weighted else self._rare(X, Y, labels)  # Active sets know one cost alone.
         found = self._solved(X, Y, rare)
         solved = found.residuals <= self.eps
         frequent = labels[~np.isin(labels, rare[solved])]
-        costs = costs_of(frequent, self.C, label_weights)
+        costs = costs_of_labels(self.C, frequent, label_weight)
         trained = train_blocks(
             BlockProblem(X, bias=self.bias),
             Y,
@@ -173,8 +181,8 @@ class PPDSparse(WeighsRowsAndLabels, IndependentLabels):
             max_passes=self.max_passes,
             prune=self.prune,
             positive_costs=costs,
-            negative_costs=costs,
-            row_weights=row_weights,
+            negative_costs=(costs * self.negative_cost).astype(np.float32),
+            row_weights=sample_weight,
             pair_costs=relevance,
             seed=int(spawn_seeds(self.random_state, 1)[0]),
             n_jobs=self.n_jobs,

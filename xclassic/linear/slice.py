@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 
 from xclassic.base import Arrays, Metadata, Verify
 from xclassic.blocks.explaining import Row
-from xclassic.blocks.problem import BlockProblem
+from xclassic.blocks.problem import BlockProblem, weighted_labels
 from xclassic.blocks.shortlists import margins_of, train_on_shortlists
 from xclassic.blocks.weights import BlockWeights
 from xclassic.explanation import Names, Step
@@ -25,6 +25,7 @@ from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
+from xclassic.weighing import WEIGHTS, TakesWeights
 
 PRIORS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1)  # What "auto" tries; of equal ones the first, which is the paper's.
 HELD_OUT = 5  # Every fifth row is held out for it,
@@ -32,7 +33,7 @@ MOST_TRIED = 1000  # and at most this many of them are searched.
 ROWS = 512  # Rows of one task of the search.
 
 
-class Slice(OneVsRestLinear):
+class Slice(TakesWeights, OneVsRestLinear):
     r"""One-vs-rest linear classifiers, trained and asked only where the centroid of their label is near.
 
     With the centroid :math:`\mu_l` of the rows of a label, scaled to unit length, and their share :math:`\pi_l`, the
@@ -88,6 +89,9 @@ class Slice(OneVsRestLinear):
     biases. No more than `shortlist` labels are predicted for a row; where predictions are restricted to some labels,
     the shortlist holds these alone.
 
+    In ``fit``, ``sample_weight`` and ``relevance`` weigh the rows of the centroids, and with ``label_weight`` the costs
+    of the classifiers as in `DiSMEC`. The prior, the choice of `prior` and shortlists count each row once.
+
     The search is exact, and margins are taken of all labels 16 side by side before those of the shortlist are picked,
     which for sparse rows reads less than the weights of 300 labels would. So prediction takes longer than that of
     one-vs-rest, whose weights are fewer than the entries of the centroids.
@@ -118,6 +122,7 @@ class Slice(OneVsRestLinear):
         shortlist: int = 300,
         *,
         C: float = 0.3,
+        negative_cost: float = 1.0,
         alpha: float = 0.5,
         prior: float | str = "auto",
         max_entries: int = 1000,
@@ -132,6 +137,7 @@ class Slice(OneVsRestLinear):
     ) -> None:
         self.shortlist = shortlist
         self.C = C
+        self.negative_cost = negative_cost
         self.alpha = alpha
         self.prior = prior
         self.max_entries = max_entries
@@ -148,6 +154,7 @@ class Slice(OneVsRestLinear):
         super()._check_parameters()
         check_number("shortlist", self.shortlist, minimum=1, integer=True)
         check_number("C", self.C, minimum=0, inclusive=False)
+        check_number("negative_cost", self.negative_cost, minimum=0, inclusive=False)
         check_number("alpha", self.alpha, minimum=0, maximum=1)
         if isinstance(self.prior, str):
             check_choice("prior", self.prior, ("auto",))
@@ -157,11 +164,29 @@ class Slice(OneVsRestLinear):
         check_number("eps", self.eps, minimum=0, inclusive=False)
         check_number("max_passes", self.max_passes, minimum=1, integer=True)
 
-    def _fit(self, X: Features, Y: csr_array) -> None:
+    def _weights_taken(self) -> tuple[str, ...]:
+        return WEIGHTS
+
+    def _fit(
+        self,
+        X: Features,
+        Y: csr_array,
+        *,
+        sample_weight: NDArray[np.float32] | None = None,
+        label_weight: NDArray[np.float32] | None = None,
+        relevance: csr_array | None = None,
+    ) -> None:
         X = self._prepare(X)
         self.prior_ = self._chosen_prior(X, Y)
-        self.centroids_ = _with_prior(self._centroids(X, Y), Y, self.prior_)
-        self.weights_ = self._classifiers(X, Y, self._shortlists(X, Y.shape[1]))
+        centroids = self._centroids(X, weighted_labels(Y, sample_weight, relevance))
+        self.centroids_ = _with_prior(centroids, Y, self.prior_)
+        self.weights_ = self._classifiers(
+            X,
+            Y if relevance is None else relevance,
+            self._shortlists(X, Y.shape[1]),
+            sample_weight=sample_weight,
+            label_weight=label_weight,
+        )
 
     # The generative model
 
@@ -193,13 +218,15 @@ class Slice(OneVsRestLinear):
 
     # The classifiers
 
-    def _classifiers(self, X: Features, Y: csr_array, shortlists: csr_array) -> BlockWeights:
+    def _classifiers(self, X: Features, Y: csr_array, shortlists: csr_array, **weights: Any) -> BlockWeights:
         """Return a classifier of each label, trained on its rows and on those that have it on their shortlist."""
         return train_on_shortlists(
             BlockProblem(X, bias=self.bias),
             Y,
             shortlists,
             C=self.C,
+            negative_cost=self.negative_cost,
+            **weights,
             eps=self.eps,
             max_passes=self.max_passes,
             prune=self.prune,

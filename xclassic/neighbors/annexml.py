@@ -69,6 +69,8 @@ class AnnexML(LocalEmbeddings):
         Labels of the training rows.
     label_shares_ : ndarray of float32, shape (n_labels,)
         Share of the training rows with each label.
+    row_weights_ : ndarray of float32, shape (n_rows,), or None
+        Weights of the training rows as shares of the largest; None if all are one.
 
     See Also
     --------
@@ -81,6 +83,8 @@ class AnnexML(LocalEmbeddings):
     other row have no neighbors in the graph; they vote, but do not shape the space. A row that is near to no training
     row, such as one without known features, gets ``label_shares_``. In clusters of fewer rows than `n_neighbors` all
     rows vote.
+
+    In ``fit``, ``sample_weight`` multiplies the vote of a row; spaces and clusters count each row once.
 
     For row i, its neighbor j and 256 random rows n of the cluster, the map lowers
     :math:`\log(1 + \sum_n e^{-\gamma(\cos_{ij} - \cos_{in})})`, as in the paper [1]_; the scorers lower a loss of their

@@ -294,6 +294,25 @@ def label_shares(Y: csr_array, row_weights: NDArray[np.float32] | None = None) -
     return np.minimum(counts / row_weights.sum(dtype=np.float64), 1).astype(np.float32)
 
 
+def vote_factors(sample_weight: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    """Return the weights of the training rows as shares of the largest."""
+    return None if sample_weight is None else sample_weight / sample_weight.max()
+
+
+def weighted_votes(
+    weights: NDArray[np.float32], neighbors: NDArray[np.int32], row_weights: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
+    """Return the weights of votes times those of the training rows; unfilled slots, of any number, keep weight 0."""
+    return weights if row_weights is None else weights * row_weights[neighbors]
+
+
+def stored_row_weights(arrays: Arrays, n_rows: int) -> NDArray[np.float32] | None:
+    """Return the checked weights of the training rows of a model, None if it has none."""
+    if "row_weights" not in arrays:
+        return None
+    return stored_array(arrays, "row_weights", np.float32, (n_rows,), (0, 1))
+
+
 def with_columns(known: csr_array, Y: csr_array, new: NDArray[np.int32]) -> csr_array:
     """Return the labels of the training rows with the columns `new` of `Y`, for the same rows.
 

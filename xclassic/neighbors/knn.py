@@ -19,8 +19,11 @@ from xclassic.neighbors.index import (
     build_index,
     label_shares,
     stored_index,
+    stored_row_weights,
     vote,
+    vote_factors,
     vote_weights,
+    weighted_votes,
     with_columns,
     with_rows,
 )
@@ -31,10 +34,10 @@ from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
-from xclassic.weighing import WeighsRows
+from xclassic.weighing import TakesWeights
 
 
-class KNN(WeighsRows, XMCClassifier):
+class KNN(TakesWeights, XMCClassifier):
     r"""Votes of the training rows most similar to a row, by cosine.
 
     With :math:`N(x)` the nearest training rows, all with a cosine above 0, the score of a label is
@@ -91,6 +94,9 @@ class KNN(WeighsRows, XMCClassifier):
     labels. Exact neighbors are found among sparse training rows by an inverted index, among dense ones by products with
     all rows, 16 at a time. Equally near rows rank by their number. The graph is made at the first prediction, in
     some 200 microseconds a row, and searches of several workers take turns.
+
+    In ``fit``, ``sample_weight`` multiplies the vote of a row, and its part in ``label_shares_``. `n_neighbors` counts
+    each row once, so that a weight of two is two rows only where all of them are neighbors.
 
     Cost of a row: sparse, for each of its features the number of training rows with that feature; dense,
     ``n_rows n_features``; and a pass over all rows. With the graph, products with some thousand rows. Memory: 8 bytes
@@ -149,7 +155,10 @@ class KNN(WeighsRows, XMCClassifier):
         if self.index_folder == "":
             raise ValueError("index_folder is an empty text; pass the path of a folder, or None for no folder.")
 
-    def _fit(self, X: Features, Y: csr_array, *, row_weights: NDArray[np.float32] | None = None) -> None:
+    def _weights_taken(self) -> tuple[str, ...]:
+        return ("sample_weight",)
+
+    def _fit(self, X: Features, Y: csr_array, *, sample_weight: NDArray[np.float32] | None = None) -> None:
         if self.index_folder is None:
             self.index_ = build_index(self._prepare(X), self.search)
         elif isinstance(X, np.ndarray):
@@ -158,8 +167,8 @@ class KNN(WeighsRows, XMCClassifier):
             self.index_ = InvertedIndex.write(ScaledRows.of(X, normalize=self.normalize), self.index_folder)
         self.labels_ = Y
         self._labels_verified = True
-        self.row_weights_ = None if row_weights is None else row_weights / row_weights.max()
-        self.label_shares_ = label_shares(Y, row_weights)
+        self.row_weights_ = vote_factors(sample_weight)
+        self.label_shares_ = label_shares(Y, sample_weight)
 
     def _renumber(self, ids: NDArray[np.int32], n_labels: int) -> None:
         self.labels_ = moved_columns(self._verified_labels(), ids, n_labels)
@@ -183,9 +192,7 @@ class KNN(WeighsRows, XMCClassifier):
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         labels_of_rows = self._verified_labels()
         neighbors = self.index_.nearest(self._prepare(X), min(self.n_neighbors, self.labels_.shape[0]), stop)
-        weights = vote_weights(neighbors.scores, self.power)
-        if self.row_weights_ is not None:
-            weights = weights * self.row_weights_[neighbors.ids]  # Slots without a neighbor have weight 0 already.
+        weights = weighted_votes(vote_weights(neighbors.scores, self.power), neighbors.ids, self.row_weights_)
         return vote(neighbors.ids, weights, labels_of_rows, self.label_shares_, k, labels)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
@@ -208,9 +215,7 @@ class KNN(WeighsRows, XMCClassifier):
         self.labels_ = stored_matrix(arrays, "labels", (n_rows, n_labels))
         self.index_ = stored_index(arrays, n_rows, self.n_features_in_)
         self._labels_verified = False
-        self.row_weights_ = None
-        if "row_weights" in arrays:
-            self.row_weights_ = stored_array(arrays, "row_weights", np.float32, (n_rows,), (0, 1))
+        self.row_weights_ = stored_row_weights(arrays, n_rows)
         self.label_shares_ = stored_array(arrays, "label_shares", np.float32, (n_labels,), (0, 1))
         if verify == "full":
             self.index_.verify()

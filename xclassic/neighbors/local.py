@@ -16,13 +16,23 @@ from xclassic.changing import moved_columns, moved_rows
 from xclassic.neighbors.clusters import nearest_centroid
 from xclassic.neighbors.feature_map import FeatureMap, used_columns
 from xclassic.neighbors.graph import GraphIndex
-from xclassic.neighbors.index import DenseIndex, label_shares, vote, vote_weights, with_columns
+from xclassic.neighbors.index import (
+    DenseIndex,
+    label_shares,
+    stored_row_weights,
+    vote,
+    vote_factors,
+    vote_weights,
+    weighted_votes,
+    with_columns,
+)
 from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.storage.arrays import FINITE, check_within, matrix_arrays, stored_array, stored_matrix, verify_matrix
 from xclassic.storage.folder import ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
+from xclassic.weighing import TakesWeights
 
 
 @dataclass
@@ -110,7 +120,7 @@ class Learner:
             weights[queries, : found.k] = shares
 
 
-class LocalEmbeddings(XMCClassifier):
+class LocalEmbeddings(TakesWeights, XMCClassifier):
     """Base of ensembles whose learners cluster the training rows and map each cluster to a space, where neighbors vote.
 
     A method defines `_trainer`. Its constructor sets `n_learners`, `n_components`, `n_neighbors`, `power` and
@@ -123,6 +133,8 @@ class LocalEmbeddings(XMCClassifier):
         Labels of the training rows.
     label_shares_ : ndarray of float32, shape (n_labels,)
         Share of the training rows with each label.
+    row_weights_ : ndarray of float32, shape (n_rows,), or None
+        Weights of the training rows as shares of the largest; None if all are one.
     """
 
     _probabilistic = True
@@ -137,6 +149,7 @@ class LocalEmbeddings(XMCClassifier):
     learners_: list[Learner]
     labels_: csr_array
     label_shares_: NDArray[np.float32]
+    row_weights_: NDArray[np.float32] | None
 
     def _trainer(self, X: Features, Y: csr_array, labeled: NDArray[np.int64]) -> Callable[[int, StopByte], Learner]:
         """Return a function that fits a learner from a seed. `labeled` are the rows with labels, at least one."""
@@ -148,10 +161,14 @@ class LocalEmbeddings(XMCClassifier):
             check_number(name, getattr(self, name), minimum=1, integer=True)
         check_number("power", self.power, minimum=0)
 
-    def _fit(self, X: Features, Y: csr_array) -> None:
+    def _weights_taken(self) -> tuple[str, ...]:
+        return ("sample_weight",)
+
+    def _fit(self, X: Features, Y: csr_array, *, sample_weight: NDArray[np.float32] | None = None) -> None:
         self.labels_ = Y
         self._verified = True
-        self.label_shares_ = label_shares(Y)
+        self.row_weights_ = vote_factors(sample_weight)
+        self.label_shares_ = label_shares(Y, sample_weight)
         self.learners_ = []
         labeled = np.flatnonzero(np.diff(Y.indptr))
         if labeled.size:
@@ -185,6 +202,7 @@ class LocalEmbeddings(XMCClassifier):
         for number, learner in enumerate(self.learners_):
             slots = slice(number * n_slots, (number + 1) * n_slots)
             learner.find(X, self.search, self.power, neighbors[:, slots], weights[:, slots], stop)
+        weights = weighted_votes(weights, neighbors, self.row_weights_)
         return vote(neighbors, weights, self.labels_, self.label_shares_, k, labels)
 
     def _model_memory(self, n: int, d: int, nnz_x: int, part_size: int) -> float:
@@ -210,6 +228,8 @@ class LocalEmbeddings(XMCClassifier):
             "label_shares": self.label_shares_,
             **matrix_arrays("labels", self.labels_),
         }
+        if self.row_weights_ is not None:
+            arrays["row_weights"] = self.row_weights_
         return arrays, {"n_training_rows": self.labels_.shape[0]}
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
@@ -218,6 +238,7 @@ class LocalEmbeddings(XMCClassifier):
             raise ModelFileError(f"n_training_rows is {n!r}; the number of training rows belongs there.")
         self.labels_ = stored_matrix(arrays, "labels", (n, self.classes_.size))
         self.label_shares_ = stored_array(arrays, "label_shares", np.float32, (self.classes_.size,), (0, 1))
+        self.row_weights_ = stored_row_weights(arrays, n)
         clusters_of = _slices(arrays, "n_parts", None)
         n_all = clusters_of[-1].stop if clusters_of else 0
         rows_of, used_of = (_slices(arrays, name, n_all) for name in ("n_rows", "n_used"))

@@ -73,6 +73,8 @@ class SLEEC(LocalEmbeddings):
         Labels of the training rows.
     label_shares_ : ndarray of float32, shape (n_labels,)
         Share of the training rows with each label.
+    row_weights_ : ndarray of float32, shape (n_rows,), or None
+        Weights of the training rows as shares of the largest; None if all are one.
 
     See Also
     --------
@@ -83,6 +85,8 @@ class SLEEC(LocalEmbeddings):
     Scores are shares of the votes, in [0, 1]. Training rows without labels are left out. A row that is near to no
     training row, such as one without known features, gets ``label_shares_``. Clusters of fewer rows than
     `n_components` have shorter vectors, and in clusters of fewer than `n_neighbors` all rows vote.
+
+    In ``fit``, ``sample_weight`` multiplies the vote of a row; spaces and clusters count each row once.
 
     Label vectors are scaled to unit length. Unlike in the paper [1]_, `l1` is off by default, neighbors are found by
     the cosine of mapped rows, which weighs their votes, and every learner leaves some rows out.
