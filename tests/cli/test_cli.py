@@ -16,6 +16,7 @@ import typer
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 
 import xclassic
+from tests.helpers.contract import assert_same_arrays
 from tests.helpers.interrupts import HANG
 from tests.helpers.neural import SMALL
 from xclassic import Blend, DiSMEC, ModelFileError, datasets, metrics
@@ -136,6 +137,36 @@ def test_parse_takes_the_strictest_type():
 def test_workers_and_progress_are_not_part_of_the_model(model):
     loaded = xclassic.load(model)
     assert (loaded.n_jobs, loaded.verbose) == (None, 0)
+
+
+def test_labels_may_have_weights(run, tmp_path):
+    rows = ["text,labels", *["moon of a planet,sky::2", "bread with butter,food::0.5", "planet,sky", "bread,C::x"] * 3]
+    Path("rows.csv").write_text("\n".join(rows), encoding="utf-8")
+    run("train dismec rows.csv --model weighted --label-weights --quiet")
+    run("train dismec rows.csv --model plain --quiet")
+    weighted, plain = (xclassic.load(Path(name)) for name in ("weighted", "plain"))
+    assert weighted[-1].classes_.tolist() == ["C::x", "food", "sky"]
+    assert plain[-1].classes_.tolist() == ["C::x", "food::0.5", "sky", "sky::2"]  # Files mean what they did.
+    names, relevance = datasets.split_weights(datasets.read_texts("rows.csv")[1])
+    expected = DiSMEC().fit(weighted[0].transform(datasets.read_texts("rows.csv")[0]), names, relevance=relevance)
+    assert_same_arrays(weighted[-1], expected)
+    measured = json.loads(run("evaluate weighted rows.csv --label-weights --json --quiet").out)
+    assert measured["metrics"]["P@1"] == 1
+    run("train dismec rows.csv --model on_disk --label-weights --on-disk folder --quiet")
+    for shard in ("1/2", "2/2"):
+        run(f"train dismec rows.csv --model pieces --label-weights --shard {shard} --quiet")
+    run("join pieces")
+    for name in ("on_disk", "pieces"):
+        assert_same_arrays(xclassic.load(Path(name))[-1], expected)
+
+
+def test_weights_of_labels_are_refused_in_words(run):
+    Path("rows.csv").write_text("text,labels\nmoon,sky::0\n", encoding="utf-8")
+    done = run("train plst rows.csv --model model --label-weights", code=2)
+    assert "PLST.fit takes no relevance" in " ".join(done.err.split()).replace("│ ", "")
+    assert "sky" in run("train dismec rows.csv --model model --label-weights --quiet", code=1).err
+    done = run("train dismec bibtex --model model --label-weights --quiet", code=2)
+    assert "--label-weights is for JSON lines" in " ".join(done.err.split()).replace("│ ", "")
 
 
 def test_train_rejects_replacing_a_model(run, model):

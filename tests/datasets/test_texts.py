@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xclassic.datasets import DataFileError, products_file, read_records, read_texts
+from xclassic import encode_labels
+from xclassic.datasets import DataFileError, products_file, read_records, read_texts, split_weights
 from xclassic.datasets.texts import read_ids
 
 
@@ -210,3 +211,38 @@ def test_products_come_with_the_package():
     assert len(products) == 293
     assert set(products[0]) == {"title", "price", "brand", "category", "sub_category", "type"}
     assert len({(row["category"], row["sub_category"], row["type"]) for row in products}) == 26
+
+
+def test_weights_of_labels_are_split_off():
+    names, relevance = split_weights([["a::0.5", "std::vector", " b :: 2 "], [], ["C::2::1", "a", "b::1e-3"], ["::3"]])
+    assert names == [["a", "std::vector", "b"], [], ["C::2", "a", "b"], ["::3"]]
+    Y, classes = encode_labels(names)
+    assert classes.tolist() == ["::3", "C::2", "a", "b", "std::vector"]
+    assert (relevance.indices.tolist(), relevance.indptr.tolist()) == (Y.indices.tolist(), Y.indptr.tolist())
+    assert relevance.toarray().tolist() == [
+        [0, 0, 0.5, 2, 1], [0] * 5, [0, 1, 1, pytest.approx(1e-3), 0], [1, 0, 0, 0, 0]
+    ]  # fmt: skip
+    names, relevance = split_weights([[3, 1], [3, 3]])
+    assert names == [[3, 1], [3]]
+    assert relevance.toarray().tolist() == [[1, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("label", ["a::nan", "a::", "a::1x", "a:: ", "a:2", "a::inf", "a::one", "::2"])
+def test_names_with_colons_stay_names(label):
+    names, relevance = split_weights([[label]])
+    assert names == [[label.strip()]]
+    assert relevance.toarray().tolist() == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["a::0"], "Row 1 has the label 'a' with the weight 0; weights are between"),
+        (["a::-2.5"], "Row 1 has the label 'a' with the weight -2.5"),
+        (["a::1e30"], "weight 1e30"),
+        (["a::2", "a::3"], "Row 1 has the label 'a' with the weights 2 and 3"),
+    ],
+)
+def test_weights_that_no_fit_takes_are_refused(labels, message):
+    with pytest.raises(ValueError, match=message):
+        split_weights([["b"], labels])

@@ -13,6 +13,7 @@ import pytest
 import xclassic
 from tests.helpers.contract import assert_same_predictions, noisy, quick
 from tests.helpers.models import bits
+from tests.helpers.weights import weights_of
 from xclassic import Bonsai, DiSMEC, FastXML, Parabel, datasets, use_cluster
 from xclassic._kernels import blocks as kernels
 from xclassic.cluster import ClusterError, DaskCluster, _Pickler, _Unpickler
@@ -49,6 +50,16 @@ def test_cluster_gives_the_model_of_threads(name, shared, client, tmp_path):
     assert submitted.call_count > 1
     assert bits(clf) == bits(expected)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["DiSMEC", "FastXML", "OneVsRestLeastSquares", "Parabel"])
+def test_weights_reach_workers(name, client):
+    given = {"sample_weight": np.linspace(0.5, 2, Y.shape[0]), "label_weight": {3: 2.0}, "relevance": Y * 0.5}
+    weights = weights_of(name, given)
+    with use_cluster(client), on_workers(client) as submitted:
+        clf = quick(name).fit(X, Y, **weights)
+    assert submitted.call_count > 1
+    assert bits(clf) == bits(quick(name).fit(X, Y, **weights))
 
 
 def test_backend_of_joblib_takes_the_same_way(client):

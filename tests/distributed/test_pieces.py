@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 import xclassic
 from tests.helpers.contract import noisy, quick
 from tests.helpers.models import bits
+from tests.helpers.weights import weights_of
 from xclassic import DiSMEC, FastXML, ModelFileError, Parabel, encode_labels
 from xclassic._versions import versions_that_count
 from xclassic.distributed import fit_shard, join_shards, resume
@@ -85,6 +86,19 @@ def test_lists_of_names_and_further_arguments_of_fit_are_part_of_the_fit(tmp_pat
     assert bits(found) == expected
     with pytest.raises(ValueError, match="another fit"):
         join_shards(xclassic.XReg(max_leaf=5), X, Y, tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["DiSMEC", "OneVsRestLeastSquares", "Parabel", "FastXML", "AnnexML"])
+def test_weights_are_part_of_the_fit(name, tmp_path):
+    given = np.random.default_rng(0).uniform(0.5, 2, Y.shape[0])
+    weights = weights_of(name, {"sample_weight": given, "label_weight": {3: 2.0}, "relevance": Y * 0.5})
+    expected = bits(quick(name).fit(X, Y, **weights))
+    assert shards_of(name)(tmp_path / "shards", **weights) == []
+    assert bits(join_shards(quick(name), X, Y, tmp_path / "shards", **weights)) == expected
+    assert bits(resume(quick(name), X, Y, tmp_path / "resumed", **weights)) == expected
+    for other in (weights | {"sample_weight": given * 2}, {}):
+        with pytest.raises(ValueError, match="another fit"):
+            join_shards(quick(name), X, Y, tmp_path / "shards", **other)
 
 
 @pytest.mark.parametrize(

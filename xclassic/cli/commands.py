@@ -23,6 +23,7 @@ from xclassic.cli.options import (
     LabelDelimiter,
     LabelField,
     LabelMatrix,
+    LabelWeights,
     Model,
     Quiet,
     Revealed,
@@ -100,6 +101,7 @@ def train(
     ] = None,
     label_field: LabelField = None,
     label_delimiter: LabelDelimiter = None,
+    label_weights: LabelWeights = False,
     label_matrix: LabelMatrix = None,
     zero_based: ZeroBased = None,
     data_format: DataFormat = None,
@@ -167,6 +169,7 @@ def train(
     from xclassic.cli.outputs import write_line
     from xclassic.features import TextFeatures
     from xclassic.validation.records import template_fields
+    from xclassic.weighing import refuse_not_taken
 
     _check_model_folder(model, force)
     in_pieces = InPieces.of_options(model, data, shard, resume, cluster)
@@ -174,6 +177,9 @@ def train(
     fields, presets = text_field or ["text"], preset or ["title"]
     prompt = getattr(estimator, "prompt", None)
     written = list(estimator.fields) if getattr(estimator, "target", None) == "fields" else []
+    if label_weights:
+        with usage_errors():
+            refuse_not_taken(estimator, {"relevance": label_weights})
     for option, given in {"--label-field": label_field, "--label-delimiter": label_delimiter}.items():
         if written and given is not None:
             raise typer.BadParameter(f"{option} is for labels in one field, but --fields names several; leave it out")
@@ -205,6 +211,7 @@ def train(
         data, text_field or None, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based,
         data_format=data_format, as_records=is_record,
         record_fields=[*fields, *numeric_field] if prompt is None else template_fields(prompt), target_fields=written,
+        label_weights=label_weights or None,
     )  # fmt: skip
     if on_disk is not None and reads_text:
         raise typer.BadParameter(f"--on-disk is for features, but {type(estimator).__name__} reads texts; leave it out")
@@ -234,7 +241,8 @@ def train(
         mebibytes = estimator.estimate_memory(X, points.Y) / 2**20
         typer.echo(f"{size}; needs about {mebibytes:,.0f} MiB more", err=True)
     start = time.perf_counter()
-    missing = in_pieces.fit(estimator, X, points.Y)
+    weights = {} if points.relevance is None else {"relevance": points.relevance}
+    missing = in_pieces.fit(estimator, X, points.Y, **weights)
     training["seconds"] = time.perf_counter() - start
     if missing is not None:
         rest = f"missing are {', '.join(map(str, missing))}" if missing else f"xclassic join {model} makes the model"
@@ -343,6 +351,7 @@ def evaluate(
     text_field: TextField = None,
     label_field: LabelField = None,
     label_delimiter: LabelDelimiter = None,
+    label_weights: LabelWeights = False,
     label_matrix: LabelMatrix = None,
     zero_based: ZeroBased = None,
     data_format: DataFormat = None,
@@ -363,6 +372,7 @@ def evaluate(
     source = source_for(
         trained, data, text_field, label_field=label_field, label_delimiter=label_delimiter, label_matrix=label_matrix,
         zero_based=zero_based, data_format=data_format, target_fields=trained.fields,
+        label_weights=label_weights or None,
     )  # fmt: skip
     alone = train_data is None  # Else options may speak of either file.
     if train_data is not None:

@@ -32,6 +32,7 @@ OPTIONS = (
     ("text_fields", "--text-field", "JSON lines, CSV and TSV", TEXTS),
     ("label_field", "--label-field", "JSON lines, CSV and TSV", TEXTS),
     ("label_delimiter", "--label-delimiter", "JSON lines, CSV and TSV", TEXTS),
+    ("label_weights", "--label-weights", "JSON lines, CSV and TSV", TEXTS),
     ("id_field", "--id-field", "JSON lines, CSV and TSV", TEXTS),
     ("label_matrix", "--label-matrix", ".npz and .npy features", ("npz",)),
     ("zero_based", "--zero-based or --one-based", "text files of the field", ("xmc", "folder")),
@@ -49,6 +50,8 @@ class Source:
         folder, the name of the bundled data set, or ``-`` for standard input.
     text_fields, label_field, label_delimiter, id_field
         Of JSON lines, CSV and TSV; see `xclassic.datasets.read_texts`.
+    label_weights : True or None
+        Whether labels end in weights; see `xclassic.datasets.split_weights`.
     label_matrix : str or None
         The ``.npz`` labels beside ``.npz`` or ``.npy`` features.
     zero_based : bool or None
@@ -77,6 +80,7 @@ class Source:
     as_records: bool = False
     record_fields: Sequence[str] = ()
     target_fields: Sequence[str] = ()
+    label_weights: bool | None = None
 
     @property
     def fields(self) -> Sequence[str]:
@@ -101,6 +105,8 @@ class Points:
         Of the columns of `X`, if the data names them.
     of_text : bool
         Whether `X` is features made of texts or records.
+    relevance : csr_array or None
+        The weights of the labels, if they were asked for.
     """
 
     X: Any
@@ -109,10 +115,12 @@ class Points:
     label_names: list[str] | None = None
     feature_names: list[str] | None = None
     of_text: bool = False
+    relevance: Any = None
 
     def rows(self, part: slice) -> Points:
         """Return some of the points."""
-        return replace(self, X=self.X[part], Y=None if self.Y is None else self.Y[part], ids=self.ids[part])
+        Y, relevance = (None if labels is None else labels[part] for labels in (self.Y, self.relevance))
+        return replace(self, X=self.X[part], Y=Y, ids=self.ids[part], relevance=relevance)
 
     @property
     def is_text(self) -> bool:
@@ -268,7 +276,18 @@ def _read_texts(source: Source, path: Path, form: str, labels: bool) -> Points:
     if source.as_records:
         texts = records
     ids = range(len(texts)) if source.id_field is None else read_ids(path, source.id_field, format=form)
-    return Points(texts, lists, ids)
+    lists, relevance = split_weights(source, path, lists)
+    return Points(texts, lists, ids, relevance=relevance)
+
+
+def split_weights(source: Source, path: Path, lists: Any) -> tuple[Any, Any]:
+    """Return labels and their weights, if these were asked for."""
+    if not source.label_weights or lists is None:
+        return lists, None
+    try:
+        return datasets.split_weights(lists)
+    except ValueError as error:
+        raise datasets.DataFileError(path, str(error)) from error
 
 
 def _check_columns(path: Path, found: Collection[str], wanted: Sequence[str], verb: str) -> None:

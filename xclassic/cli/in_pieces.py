@@ -73,16 +73,16 @@ class InPieces(NamedTuple):
             raise typer.BadParameter("--shard needs the same data for each part, and standard input comes once")
         return cls(folder, True, *_shard(shard), False, cluster)
 
-    def fit(self, estimator: Any, X: Any, Y: Any) -> list[int] | None:
+    def fit(self, estimator: Any, X: Any, Y: Any, **weights: Any) -> list[int] | None:
         """Fit, and return None; or train the part and return the parts that are missing."""
         from xclassic.distributed.pieces import fit_pieces, shards_in_words
 
         with self._workers():
             if not self.keeps:
-                estimator.fit(X, Y)
+                estimator.fit(X, Y, **weights)
                 return None
             missing = fit_pieces(
-                estimator, X, Y, self.folder, {}, n_shards=self.n_shards, shard=self.shard, joins=self.joins
+                estimator, X, Y, self.folder, weights, n_shards=self.n_shards, shard=self.shard, joins=self.joins
             )
         if self.joins and missing:
             raise ValueError(f"in {self.folder} {shards_in_words(missing, self.n_shards)} not complete; train it first")

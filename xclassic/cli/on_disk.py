@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import typer
 
 from xclassic import datasets
-from xclassic.cli.data import TEXTS, Points, Source, check_options, errors_of_options, form_of, regular
+from xclassic.cli.data import TEXTS, Points, Source, check_options, errors_of_options, form_of, regular, split_weights
 from xclassic.datasets.texts import record_pieces
 from xclassic.features import TextFeatures
 
@@ -38,11 +38,13 @@ def read_on_disk(source: Source, encoder: TextFeatures, folder: str) -> Points:
     with regular(source.path) as path, errors_of_options(source, path):
         form = form_of(source, path)
         check_options(source, form)
+        relevance = None
         if form in TEXTS:
             delimiter = "," if source.label_delimiter is None else source.label_delimiter or None
             _, Y = datasets.read_texts(
                 path, text=(), labels=source.label_field or "labels", label_delimiter=delimiter, format=form
             )
+            Y, relevance = split_weights(source, path, Y)
             encoder.fit_to_matrix(_FileOfTexts(path, form, source), folder)
         elif form == "xmc":
             Y = datasets.write_matrix(folder, path, format="xmc", zero_based=source.zero_based)
@@ -54,4 +56,4 @@ def read_on_disk(source: Source, encoder: TextFeatures, folder: str) -> Points:
         X = datasets.open_matrix(folder)
         if not X.shape[0]:
             raise datasets.DataFileError(path, "there are no rows in it")
-    return Points(X, Y, range(X.shape[0]), of_text=form in TEXTS)
+    return Points(X, Y, range(X.shape[0]), of_text=form in TEXTS, relevance=relevance)

@@ -42,6 +42,10 @@ LabelField = Annotated[str | None, typer.Option(help="Field that holds the label
 LabelDelimiter = Annotated[
     str | None, typer.Option(help="Where a string of labels is cut; '' takes it as one label.", show_default=",")
 ]
+LabelWeights = Annotated[
+    bool,
+    typer.Option("--label-weights", help="Read what follows the last :: of a label as its weight, if it is a number."),
+]
 DataFormat = Annotated[
     str | None,
     typer.Option(

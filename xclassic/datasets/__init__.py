@@ -6,6 +6,7 @@ from xclassic.datasets.matrices import open_matrix, write_matrix
 from xclassic.datasets.reservoir import Reservoir
 from xclassic.datasets.split import reveal_labels, stratified_split
 from xclassic.datasets.texts import products_file, read_records, read_texts
+from xclassic.datasets.weights import split_weights
 from xclassic.datasets.xmc import read_filter, read_split, read_xmc, write_xmc
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "read_texts",
     "read_xmc",
     "reveal_labels",
+    "split_weights",
     "stratified_split",
     "write_matrix",
     "write_xmc",
