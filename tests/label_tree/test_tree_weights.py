@@ -18,8 +18,7 @@ COUNTS = RANDOM.integers(1, 4, 60)  # how often each row is there
 
 
 def fit(X, Y, tree, loss="squared_hinge", cost=1.0, negative_cost=1.0, **options):
-    eps = 1e-3 if loss == "softmax" else 1e-5
-    solver = NodeSolver(loss, cost, eps, 2000, 0.0, negative_cost=negative_cost)
+    solver = NodeSolver(loss, cost, 1e-5, 2000, 0.0, negative_cost=negative_cost)
     return TreeModel(tree, train_tree(BlockProblem(X, bias=1.0), Y, tree, solver, **options).weights)
 
 
@@ -106,6 +105,17 @@ def test_costs_of_negatives_and_of_labels(loss, graded):
         for node, share, whole, weight in nodes:
             costs = 1.5 * weight * np.concatenate([share, 0.25 * (whole - share)])
             assert_optimal(model, node, np.vstack([rows, rows]), np.repeat([True, False], 60), costs, loss)
+
+
+@pytest.mark.parametrize("weight", [None, 1.5, 30.0])
+def test_gap_of_softmax_is_never_below_zero(weight, level):
+    """Rounding must not end a training early where the gap is far below the divergences that it is summed from."""
+    X, Y = problem_data(n=60, d=25)
+    row_weights = None if weight is None else (COUNTS * weight).astype(np.float32)
+    solver = NodeSolver("softmax", 1.0, 1e-6, 2000, 0.0)
+    trained = train_tree(BlockProblem(X, bias=1.0), Y, random_shape(20, 1), solver, row_weights=row_weights)
+    assert trained.residuals.min() >= 0
+    assert 0 < trained.residuals.max() <= 1e-6
 
 
 @pytest.mark.parametrize("loss", LOSSES)
