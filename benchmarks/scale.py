@@ -149,7 +149,7 @@ def project(results: list[dict[str, Any]], target: int) -> dict[str, Any]:
         projected[key] = power(sizes, [one[key] for one in results], target)
     projected["model"] *= factor
     projected["predict"] *= factor
-    projected["peak"] += projected["model"] * (1 - 1 / factor)
+    projected["caller"] = projected["data"] + max(projected.pop("peak"), projected["model"])
     for name, call in last["calls"].items():
         history = [one for one in results if name in one["calls"]]
         at = [one["labels"] for one in history]
@@ -215,7 +215,7 @@ def check(method: str, n_labels: int, rows_per_label: float) -> str:
 
 
 def table(results: list[dict[str, Any]], options: argparse.Namespace) -> str:
-    heads = ["method", "core hours", "longest task, h", "one process, h", "model, GB", "data, GB", "caller, GB"]
+    heads = ["method", "core hours", "longest task, h", "one process, h", "model, GB", "caller, GB"]
     heads.append("predict, ms per row")
     for machines in options.machines:
         heads += [f"{machines} machines, h", "traffic, GB"] if machines > 1 else ["1 machine, h"]
@@ -229,7 +229,7 @@ def table(results: list[dict[str, Any]], options: argparse.Namespace) -> str:
             _short((sum(tasks) + one["serial"]) / 3600),
             _short(max(tasks, default=0) / 3600),
             _short(one["serial"] / 3600),
-            *(_short(one[key] / 1e9) for key in ("model", "data", "peak")),
+            *(_short(one[key] / 1e9) for key in ("model", "caller")),
         ]
         cells.append(_short(1e3 * one["predict"]))
         for machines in options.machines:
@@ -240,7 +240,7 @@ def table(results: list[dict[str, Any]], options: argparse.Namespace) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.2g}"
 
 
 def main() -> None:
