@@ -1,7 +1,7 @@
 """What a problem far larger than this machine takes: measured costs, projected, scheduled on simulated clusters.
 
     python benchmarks/scale.py --methods XRLinear --labels 30000 100000 300000 --json scale.jsonl
-    python benchmarks/scale.py --read scale.jsonl --rows 10000000 --target-labels 3000000 --machines 1 8 64
+    python benchmarks/scale.py --read scale.jsonl --target-labels 3000000 --machines 1 8 64
 
 A fit on the rows of ``growth.py`` runs its tasks one after another, as a cluster would be given them, and notes for
 each call of `run_tasks` the processor seconds of every task, the bytes that it shares with the others, its own, and
@@ -131,17 +131,19 @@ def measure(method: str, n_labels: int, rows_per_label: float) -> dict[str, Any]
 
 
 def power(sizes: list[int], values: list[float], target: int) -> float:
-    """Return the value at the target, by the power of the size that the last two measurements show."""
+    """Return the value at the target, by the power of the size that the last two measurements show, 2 at most."""
     if min(values[-2:]) <= 0:
         return values[-1] * target / sizes[-1]
-    exponent = np.log(values[-1] / values[-2]) / np.log(sizes[-1] / sizes[-2])
+    exponent = min(np.log(values[-1] / values[-2]) / np.log(sizes[-1] / sizes[-2]), 2)
     return float(values[-1] * (target / sizes[-1]) ** exponent)
 
 
 def project(results: list[dict[str, Any]], target: int) -> dict[str, Any]:
     """Return the result of a method at the target size, with the seconds of all its tasks."""
-    results = sorted(results, key=lambda one: one["labels"])
+    results = sorted({one["labels"]: one for one in results}.values(), key=lambda one: one["labels"])
     sizes, last = [one["labels"] for one in results], results[-1]
+    if len(sizes) < 2:
+        raise SystemExit(f"{last['method']} was measured at {sizes[0]:,} labels alone; a projection needs two sizes")
     method = last["method"]
     factor = getattr(xclassic, method)().get_params()[MEMBERS[method]] / FEW if method in MEMBERS else 1.0
     projected = {"method": method, "labels": target, "calls": {}}

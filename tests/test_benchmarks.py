@@ -319,6 +319,8 @@ def test_large_problems_are_projected_from_small_ones(tmp_path):
     assert lines[2].startswith("| XRLinear | ")
     assert len(lines) == 4
     assert all(line.count("|") == 11 for line in lines)
+    with pytest.raises(SystemExit, match="XRLinear was measured at 300 labels alone"):
+        import_module("scale").project([small], 1_000_000)
     (line,) = printed("scale.py", "--methods", "XRLinear", "--check", "100").splitlines()
     assert re.fullmatch(r"XRLinear, 100 labels: 1 threads simulated .* s, real .* s; 2 threads .* s;", line)
 
@@ -327,7 +329,8 @@ def test_simulated_clusters_share_out_tasks_and_carry_data():
     scale = import_module("scale")
     assert scale.schedule([1.0] * 12, 4) == 3
     assert scale.schedule([1.0, 1.0, 5.0], 100) == 5
-    assert scale.power([10, 20, 40], [9.0, 2.0, 8.0], 80) == pytest.approx(32)
+    assert scale.power([10, 20, 40], [9.0, 2.0, 6.0], 80) == pytest.approx(18)
+    assert scale.power([10, 20], [1.0, 9.0], 40) == pytest.approx(36)
     assert scale.power([10, 20], [0.0, 3.0], 40) == pytest.approx(6)
     assert len(xclassic.blocks.problem.label_ranges(3_000_000)) == scale.tasks_at("linear.x", 3_000_000, 128, 1e6)
     assert scale.tasks_at("label_tree.nodes._train_task", 3_000_000, 288, 4000.0) == 1000

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,11 +76,7 @@ def train_on_shortlists(
     train = partial(
         _train,
         problem,
-        reached,
-        own,
-        np.full(len(labels), spawn_seeds(random_state, 1)),  # A label's order of rows must not depend on its number.
-        None if label_weight is None else label_weight[labels],
-        weighted,
+        spawn_seeds(random_state, 1)[0],  # A label's order of rows must not depend on its number.
         loss=LOSSES.index("squared_hinge"),
         cost=C,
         negative_cost=negative_cost,
@@ -89,7 +86,14 @@ def train_on_shortlists(
     )
     cuts = np.searchsorted(reached.indptr, np.linspace(0, reached.nnz, TASKS + 1))
     cuts = np.unique(np.concatenate([[0], cuts[1:-1], [len(labels)]]))
-    tasks = list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
+    tasks = [
+        _LabelsTask(
+            _columns(reached, first, last, weighted),
+            _columns(own, first, last, weighted),
+            None if label_weight is None else label_weight[labels[first:last]],
+        )
+        for first, last in pairwise(cuts.tolist())
+    ]
     parts = run_tasks(train, tasks, n_jobs=n_jobs, description="training", verbose=verbose, pieces=True)
     features = np.concatenate([np.zeros(0, np.int32), *(part["features"] for part in parts)])
     values = np.concatenate([np.zeros(0, np.float32), *(part["values"] for part in parts)])
@@ -108,34 +112,57 @@ def _weigh(reached: csc_array, own: csc_array, sample_weight: NDArray[np.float32
         own.data *= sample_weight[own.indices]
 
 
+class _Columns(NamedTuple):
+    """The rows of some labels, label by label, and how much they count; None for one each."""
+
+    ptr: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    mass: NDArray[np.float32] | None
+
+
+class _LabelsTask(NamedTuple):
+    """Some labels for one worker to train.
+
+    Attributes
+    ----------
+    reached, positive : _Columns
+        The rows that look at each label, and those that have it.
+    costs : ndarray of float32, shape (n_labels,), or None
+        Factor of all costs of each label.
+    """
+
+    reached: _Columns
+    positive: _Columns
+    costs: NDArray[np.float32] | None
+
+
+def _columns(matrix: csc_array, first: int, last: int, weighted: bool) -> _Columns:
+    """Return consecutive columns, without a copy of their entries."""
+    ptr = matrix.indptr[first : last + 1].astype(np.int64)
+    entries = slice(ptr[0], ptr[-1])
+    rows = matrix.indices[entries].astype(np.int32, copy=False)
+    return _Columns(ptr - ptr[0], rows, matrix.data[entries] if weighted else None)
+
+
 def _train(
-    problem: BlockProblem,
-    reached: csc_array,
-    own: csc_array,
-    seeds: NDArray[np.uint64],
-    child_costs: NDArray[np.float32] | None,
-    weighted: bool,
-    labels: tuple[int, int],
-    stop: StopByte,
-    **options: Any,
+    problem: BlockProblem, seed: np.uint64, task: _LabelsTask, stop: StopByte, **options: Any
 ) -> dict[str, NDArray[Any]]:
     """Train some labels, each as the only child of a node that its rows and those of its shortlists reach."""
-    first, last = labels
-    rows, positive = reached[:, first:last], own[:, first:last]
+    n_labels = len(task.reached.ptr) - 1
     return kernels.train_nodes(
         problem.rows,
         square_norms=problem.square_norms,
         feature_of=problem.feature_of,
         n_features=problem.n_features,
-        row_ptr=rows.indptr.astype(np.int64),
-        node_rows=rows.indices.astype(np.int32, copy=False),
-        row_mass=rows.data if weighted else None,
-        child_ptr=np.arange(last - first + 1),
-        positive_ptr=positive.indptr.astype(np.int64),
-        positives=positive.indices.astype(np.int32, copy=False),
-        positive_mass=positive.data if weighted else None,
-        child_costs=None if child_costs is None else child_costs[first:last],
-        seeds=seeds[first:last],
+        row_ptr=task.reached.ptr,
+        node_rows=task.reached.rows,
+        row_mass=task.reached.mass,
+        child_ptr=np.arange(n_labels + 1),
+        positive_ptr=task.positive.ptr,
+        positives=task.positive.rows,
+        positive_mass=task.positive.mass,
+        child_costs=task.costs,
+        seeds=np.full(n_labels, seed),
         stop=stop,
         **options,
     )
