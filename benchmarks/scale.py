@@ -146,7 +146,7 @@ def project(results: list[dict[str, Any]], target: int) -> dict[str, Any]:
         raise SystemExit(f"{last['method']} was measured at {sizes[0]:,} labels alone; a projection needs two sizes")
     method = last["method"]
     factor = getattr(xclassic, method)().get_params()[MEMBERS[method]] / FEW if method in MEMBERS else 1.0
-    projected = {"method": method, "labels": target, "calls": {}}
+    projected = {"method": method, "labels": target, "measured": sizes[-1], "calls": {}}
     for key in ("data", "serial", "peak", "model", "predict"):
         projected[key] = power(sizes, [one[key] for one in results], target)
     projected["model"] *= factor
@@ -217,7 +217,7 @@ def check(method: str, n_labels: int, rows_per_label: float) -> str:
 
 
 def table(results: list[dict[str, Any]], options: argparse.Namespace) -> str:
-    heads = ["method", "core hours", "longest task, h", "one process, h", "model, GB", "caller, GB"]
+    heads = ["method", "labels measured", "core hours", "longest task, h", "one process, h", "model, GB", "caller, GB"]
     heads.append("predict, ms per row")
     for machines in options.machines:
         heads += [f"{machines} machines, h", "traffic, GB"] if machines > 1 else ["1 machine, h"]
@@ -228,6 +228,7 @@ def table(results: list[dict[str, Any]], options: argparse.Namespace) -> str:
         tasks = [second for call in one["calls"].values() for second in call["seconds"]]
         cells = [
             method,
+            f"{one['measured']:,}",
             _short((sum(tasks) + one["serial"]) / 3600),
             _short(max(tasks, default=0) / 3600),
             _short(one["serial"] / 3600),

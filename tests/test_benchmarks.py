@@ -318,7 +318,7 @@ def test_large_problems_are_projected_from_small_ones(tmp_path):
     lines = printed("scale.py", "--read", str(out), "--target-labels", "1000000", "--machines", "1", "4").splitlines()
     assert lines[2].startswith("| XRLinear | ")
     assert len(lines) == 4
-    assert all(line.count("|") == 11 for line in lines)
+    assert all(line.count("|") == 12 for line in lines)
     with pytest.raises(SystemExit, match="XRLinear was measured at 300 labels alone"):
         import_module("scale").project([small], 1_000_000)
     (line,) = printed("scale.py", "--methods", "XRLinear", "--check", "100").splitlines()

@@ -20,7 +20,8 @@ from xclassic.rows import kernel_rows
 from xclassic.validation.features import check_rows
 from xclassic.validation.parameters import check_counts, check_number
 
-TASKS = 64  # At most this many tasks per level; each is at least one node.
+TASKS = 64  # At most this many tasks per level; each is at least one node, and about so many labels:
+SMALL = 2048
 
 
 def kmeans_tree(
@@ -383,7 +384,8 @@ def _kmeans(
 def _tasks_of(level: _Level) -> list[_Level]:
     """Cut a level into parts for one worker each; the pointers of a part count from its first item."""
     pointers = level.item_ptr
-    cuts = np.unique(np.searchsorted(pointers, np.linspace(0, pointers[-1], TASKS + 1)))
+    n_tasks = min(TASKS, -(-int(pointers[-1]) // SMALL))
+    cuts = np.unique(np.searchsorted(pointers, np.linspace(0, pointers[-1], n_tasks + 1)))
     return [
         _Level(
             level.items[pointers[a] : pointers[b]],
