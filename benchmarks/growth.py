@@ -96,6 +96,17 @@ def measure(method: str, n_labels: int, threads: int) -> dict[str, Any]:
     }
 
 
+def in_own_process(program: str, method: str, n_labels: int, arguments: list[str], file: Path | None) -> dict[str, Any]:
+    """Return one measurement of a program, made by its ``--here`` in a fresh process, and append it to a file."""
+    command = [sys.executable, program, "--here", "--methods", method, "--labels", str(n_labels), *arguments]
+    line = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    if file:
+        with open(file, "a", encoding="utf-8") as stream:
+            stream.write(line)
+    measured: dict[str, Any] = json.loads(line)
+    return measured
+
+
 def plot(results: list[dict[str, Any]], path: Path) -> None:
     """Draw training time per row against the number of labels, beside what the logarithm would give."""
     import matplotlib
@@ -132,15 +143,9 @@ def main() -> None:
     results = []
     for method in options.methods:
         for n_labels in options.labels:
-            command = [sys.executable, __file__, "--here", "--methods", method, "--labels", str(n_labels)]
-            done = subprocess.run(
-                [*command, "--threads", str(options.threads)], stdout=subprocess.PIPE, text=True, check=True
-            )
-            print(done.stdout, end="", flush=True)
-            results.append(json.loads(done.stdout))
-            if options.json:
-                with open(options.json, "a", encoding="utf-8") as file:
-                    file.write(done.stdout)
+            result = in_own_process(__file__, method, n_labels, ["--threads", str(options.threads)], options.json)
+            print(json.dumps(result), flush=True)
+            results.append(result)
     if options.plot:
         plot(results, options.plot)
 

@@ -6,9 +6,10 @@
 A fit on the rows of ``growth.py`` runs its tasks one after another, as a cluster would be given them, and notes for
 each call of `run_tasks` the processor seconds of every task, the bytes that it shares with the others, its own, and
 those of its result; what happens between the calls runs in one process. There are as many rows for each label as at the
-target. Each of these figures grows by the power of the number of labels that its two largest sizes show. Then the tasks
-of the target are given to the cores of some machines, each the next one when it is free, while data and results pass
-the network of the calling machine. ``--check N`` compares the simulation with real fits in threads. Needs Linux.
+target. Each of these figures grows by the power of the number of labels that its two largest sizes show, and is assumed
+to grow no faster than the square. Then the tasks of the target are given to the cores of some machines, each the next
+one when it is free, while data and results pass the network of the calling machine. ``--check N`` compares the
+simulation with real fits in threads. Needs Linux.
 """
 
 from __future__ import annotations
@@ -18,14 +19,12 @@ import heapq
 import io
 import json
 import pickle
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from growth import TEST_ROWS, synthetic
+from growth import TEST_ROWS, in_own_process, synthetic
 from worker import memory, reset_peak
 
 import xclassic
@@ -272,13 +271,8 @@ def main() -> None:
     results = [json.loads(line) for line in options.read.read_text().splitlines()] if options.read else []
     for method in [] if options.read else options.methods:
         for n_labels in options.labels:
-            command = [sys.executable, __file__, "--here", "--methods", method, "--labels", str(n_labels)]
-            command += ["--rows-per-label", str(options.rows_per_label)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            results.append(json.loads(done.stdout))
-            if options.json:
-                with open(options.json, "a", encoding="utf-8") as file:
-                    file.write(done.stdout)
+            arguments = ["--rows-per-label", str(options.rows_per_label)]
+            results.append(in_own_process(__file__, method, n_labels, arguments, options.json))
     print(table(results, options))
 
 
