@@ -64,22 +64,23 @@ def timed_fit(client, make, problem, rounds):
     return min(seconds), traffic, clf
 
 
-def killed_workers(make, problem, n_kills, expected, moments):
+def killed_workers(make, problem, n_kills, expected, seconds, moments):
     """Kill workers at random moments of fits until there were as many as asked for; return the number of fits."""
-    kills, n_fits, ended = 0, 0, threading.Event()
+    kills, n_fits = 0, 0
     with workers(2) as client, tempfile.TemporaryDirectory() as folder:
-        while kills < n_kills:
-            pids = list(client.run(os.getpid).values())
-            ended.clear()
 
-            def kill(victims=pids):
-                nonlocal kills
-                if not ended.wait(moments.uniform(0.05, 1.5)):
+        def kill_until(ended):
+            nonlocal kills
+            while kills < n_kills and not ended.wait(moments.uniform(0, seconds)):
+                victim = moments.choice([nanny.pid for nanny in client.cluster.workers.values()])
+                if victim is not None:  # None while its nanny starts it again.
                     with suppress(ProcessLookupError):
-                        os.kill(moments.choice(victims), signal.SIGKILL)
+                        os.kill(victim, signal.SIGKILL)
                         kills += 1
 
-            killer = threading.Thread(target=kill)
+        while kills < n_kills:
+            ended = threading.Event()
+            killer = threading.Thread(target=kill_until, args=(ended,))
             with xclassic.use_cluster(client, shared_folder=Path(folder, "data")):
                 killer.start()
                 clf = resume(make(), problem.X, problem.Y, Path(folder, "pieces"))
@@ -140,7 +141,7 @@ def main():
             )
             if args.kills:
                 moments = random.Random(0)
-                n_fits = killed_workers(make, problem, args.kills, expected, moments)
+                n_fits = killed_workers(make, problem, args.kills, expected, two, moments)
                 n_whole = killed_fits(make, problem, args.kills, expected, one, moments)
                 print(
                     f"{problem.name} {name}: {args.kills} workers killed in {n_fits} fits, {args.kills - n_whole} of "
