@@ -15,14 +15,16 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import problems
-from distributed import Client, LocalCluster
+from distributed import Client
 
 import xclassic
 from xclassic.distributed import resume
@@ -44,10 +46,23 @@ def bits(clf):
 
 @contextmanager
 def workers(n):
-    """Start a cluster whose tasks may lose their worker as often as it takes."""
-    with LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
-        cluster.scheduler.allowed_failures = 100
-        yield client
+    """Start a scheduler and workers, whose tasks may lose their worker as often as it takes."""
+    environment = os.environ | {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "100"}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as ending:
+        address = ["--scheduler-file", str(Path(folder, "scheduler.json")), "--no-dashboard"]
+        roles = [["scheduler", "--host", "127.0.0.1", "--port", "0"], *n * [["worker", "--nthreads", "1"]]]
+        for role in roles:
+            command = [sys.executable, "-m", "dask", *role, *address]
+            program = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
+            ending.callback(program.wait)
+            ending.callback(program.terminate)
+        with Client(scheduler_file=address[1]) as client:
+            client.wait_for_workers(n)
+            yield client
+
+
+def worker_pids(client):
+    return client.run_on_scheduler(lambda dask_scheduler: [worker.pid for worker in dask_scheduler.workers.values()])
 
 
 def timed_fit(client, make, problem, rounds):
@@ -72,10 +87,10 @@ def killed_workers(make, problem, n_kills, expected, seconds, moments):
         def kill_until(ended):
             nonlocal kills
             while kills < n_kills and not ended.wait(moments.uniform(0, seconds)):
-                victim = moments.choice([nanny.pid for nanny in client.cluster.workers.values()])
-                if victim is not None:  # None while its nanny starts it again.
+                alive = worker_pids(client)
+                if len(alive) == 2:
                     with suppress(ProcessLookupError):
-                        os.kill(victim, signal.SIGKILL)
+                        os.kill(moments.choice(alive), signal.SIGKILL)
                         kills += 1
 
         while kills < n_kills:
