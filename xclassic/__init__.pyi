@@ -67,6 +67,7 @@ from .taxonomy.field_text import format_fields as format_fields
 from .taxonomy.field_text import parse_fields as parse_fields
 from .taxonomy.fields import FieldsClassifier as FieldsClassifier
 from .taxonomy.fields import fields_report as fields_report
+from .taxonomy.graph import ConceptGraph as ConceptGraph
 from .taxonomy.hierarchy import LabelHierarchy as LabelHierarchy
 from .topk import TopK as TopK
 from .validation.labels import encode_labels as encode_labels

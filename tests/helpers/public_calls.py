@@ -12,6 +12,7 @@ from xclassic import (
     KNN,
     M3L,
     Blend,
+    ConceptGraph,
     DiSMEC,
     FastXML,
     LabelAugmentation,
@@ -41,6 +42,7 @@ TOP = TopK.from_csr(SCORES, 3)
 COUNTS = np.array([4, 5, 1, 7, 9])
 ROW, ROWS = X[:1], X
 HIERARCHY = LabelHierarchy.from_paths(["a > 1", "a > 2", "b > 1", "b > 2", "c > 1"])
+GRAPH = ConceptGraph({"a": (), "b": (), "c": ("a", "b"), "d": ("b",), "e": ("c", "d")})
 TREE = LabelTree.from_codes([(0, 0), (0, 1), (1, 0), (1, 1), (2,)])
 CODES = TREE.codes()
 
@@ -153,6 +155,8 @@ MATRICES = {
     "InstanceTree.leaf_of X": (lambda m: forest().trees_[0].leaf_of(m), X),
     "BlockWeights.topk X": (lambda m: linear().weights_.topk(m, 3), X),
     "LabelTree.node_targets Y": (lambda m: TREE.node_targets(m), Y),
+    "LabelLevels.truth Y": (lambda m: GRAPH.truth(m, "L1"), Y),
+    "LabelLevels.evaluate_levels Y_true": (lambda m: list(GRAPH.evaluate_levels(m, TOP)["L1"].values()), Y),
     "LabelHierarchy.truth Y": (lambda m: HIERARCHY.truth(m, "L0"), Y),
     "LabelHierarchy.evaluate_levels Y_true": (lambda m: list(HIERARCHY.evaluate_levels(m, TOP)["L0"].values()), Y),
     "TopK.from_csr scores": (lambda m: TopK.from_csr(m, 3), SCORES),
@@ -229,6 +233,8 @@ RANKINGS = {
     "check_held_out top": lambda top: [metrics.check_held_out(Y, NONE, top) is None],
     "blend_topk tops": lambda top: xclassic.blend_topk([TOP, top], [1, 2], 3, 5),
     "TailReranker.rerank top": lambda top: tail().rerank(X, top),
+    "LabelLevels.expand top": lambda top: GRAPH.expand(top, "L1"),
+    "LabelLevels.evaluate_levels top": lambda top: list(GRAPH.evaluate_levels(Y, top)["L1"].values()),
     "LabelHierarchy.expand top": lambda top: HIERARCHY.expand(top, "L0"),
     "LabelHierarchy.evaluate_levels top": lambda top: list(HIERARCHY.evaluate_levels(Y, top)["L0"].values()),
     "evaluate top": lambda top: list(metrics.evaluate(Y, top, ks=(1, 3)).values()),

@@ -202,7 +202,8 @@ def read_edges(
         if parent_of.setdefault(child, parent) != parent:
             raise ValueError(
                 f"{child!r} has two parents, {parent_of[child]!r} and {parent!r}; a tree has room for one. Take one of "
-                "the edges out, or give the second place a name of its own."
+                "the edges out, give the second place a name of its own, or let ConceptGraph.from_edges(edges).tree "
+                "choose, which keeps the parent with the shortest way to the top."
             )
     named = dict.fromkeys([*parent_of, *parent_of.values()])
     named.pop(None, None)

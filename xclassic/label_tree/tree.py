@@ -166,6 +166,10 @@ class LabelTree(TreeArrays):
             If a name has two parents, the edges have a cycle, or a label is named twice or is missing from the
             hierarchy.
 
+        See Also
+        --------
+        ConceptGraph.from_edges : For names with several parents; the `tree` of a graph chooses one by a stated rule.
+
         Notes
         -----
         Cost: loops of Python over the edges; some seconds for 1,000,000 names, with 250 bytes a name meanwhile.

@@ -16,15 +16,40 @@ from xclassic.topk import TopK, check_topk
 HOW = {"sum": np.add, "max": np.maximum}
 
 
-def group_topk(top: TopK, groups: NDArray[np.int32], n_groups: int, how: str) -> TopK:
-    """Rank groups of labels. `groups` holds the group of each label, and `how` is a key of `HOW`."""
-    scores = check_topk(top).to_csr(groups.size)
+def one_group_each(group_of: NDArray[np.int32], n_groups: int) -> csr_array:
+    """Return the groups of each label, as a matrix of ones, where each label is in one group."""
+    ones = np.ones(group_of.size, np.float32)
+    return csr_array((ones, group_of, np.arange(group_of.size + 1)), shape=(group_of.size, n_groups))
+
+
+def group_topk(top: TopK, groups: csr_array, how: str) -> TopK:
+    """Rank groups of labels.
+
+    Parameters
+    ----------
+    top : TopK
+        Ranked labels.
+    groups : csr_array, shape (n_labels, n_groups)
+        Ones where a label is in a group. It may be in several, and counts once in each.
+    how : str
+        A key of `HOW`.
+
+    Returns
+    -------
+    TopK
+        Ranked groups, in as many slots.
+    """
+    n_labels, n_groups = groups.shape
+    scores = check_topk(top).to_csr(n_labels)
+    sizes = np.diff(groups.indptr)[scores.indices]
+    ends = np.cumsum(sizes)
+    places = np.arange(sizes.sum()) + np.repeat(groups.indptr[scores.indices] + sizes - ends, sizes)
     rows = np.repeat(np.arange(top.n_rows, dtype=np.int64), np.diff(scores.indptr))
-    keys = rows * n_groups + groups[scores.indices]
+    keys = np.repeat(rows, sizes) * n_groups + groups.indices[places]
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    merged = HOW[how].reduceat(scores.data[order].astype(np.float64), starts)
+    merged = HOW[how].reduceat(np.repeat(scores.data, sizes)[order].astype(np.float64), starts)
     at = np.divmod(keys[starts], n_groups)
     return TopK.from_csr(csr_array((merged, at), shape=(top.n_rows, n_groups)), top.k)
 

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic.metrics import label_groups
-from xclassic.metrics.groups import accuracy_of_groups, first_predictions, group_topk
+from xclassic.metrics.groups import accuracy_of_groups, first_predictions, group_topk, one_group_each
 from xclassic.pipelines import predict_topk
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
@@ -237,7 +237,8 @@ class FieldsClassifier(BaseEstimator):
         if self.path:
             paths = predict_topk(self.path_estimator_, X, max(k, N_PATHS))
             for level, ids in self._level_ids.items():
-                predictions[level] = group_topk(paths, ids, self.values_[level].size, "max").head(k)
+                groups = one_group_each(ids, self.values_[level].size)
+                predictions[level] = group_topk(paths, groups, "max").head(k)
         for field, member in self.field_estimators_.items():
             predictions[field] = predict_topk(member, X, k)
         return predictions

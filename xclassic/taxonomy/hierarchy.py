@@ -12,18 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from xclassic.label_tree.tree import LabelTree
-from xclassic.metrics import label_groups
-from xclassic.metrics._inputs import check_counts, read_pairs
-from xclassic.metrics.groups import HOW, accuracy_of_groups, first_predictions, group_topk
-from xclassic.topk import TopK
+from xclassic.metrics.groups import one_group_each
+from xclassic.taxonomy.levels import LabelLevels
 from xclassic.validation.labels import label_array
-from xclassic.validation.parameters import check_choice
 from xclassic.validation.records import NA, Names, Path, check_name, check_names, ended, paths_of, read_names
 
 SEP = " > "
 
 
-class LabelHierarchy:
+class LabelHierarchy(LabelLevels):
     """The path of each label from the top level of a catalog down to the label itself.
 
     A node is identified by its whole path: "Shorts" under "Women" and "Shorts" under "Men" are two nodes. A label is
@@ -65,6 +62,7 @@ class LabelHierarchy:
 
     See Also
     --------
+    ConceptGraph : Where labels have several parents, as in a thesaurus.
     LabelTree : The structure alone, which tree methods take as ``tree=``; `tree` makes one.
 
     Notes
@@ -295,9 +293,7 @@ class LabelHierarchy:
         ValueError
             If there is no such label.
         """
-        if not 0 <= operator.index(label) < len(self.paths):
-            raise ValueError(f"There is no label {label}; ids are 0 to {len(self.paths) - 1}.")
-        return self.paths[label]
+        return self.paths[self._check_label(label)]
 
     def ancestors(self, label: int) -> tuple[str, ...]:
         """Return the nodes above a label, as text.
@@ -370,6 +366,34 @@ class LabelHierarchy:
         """
         return self._nodes[self._level_number(level)][1]
 
+    def membership(self, level: str | int) -> csr_array:
+        """Return which labels are at or below each node of a level.
+
+        Parameters
+        ----------
+        level : str or int
+            Name of the level, or its number from 0 at the top.
+
+        Returns
+        -------
+        csr_array of float32, shape (n_labels, n_nodes)
+            One entry for each label, a one, at its node.
+
+        Raises
+        ------
+        ValueError
+            If there is no such level.
+
+        Examples
+        --------
+        >>> hierarchy = LabelHierarchy.from_paths(["Home > Lamps", "Food > Tea", "Food > Rice"])
+        >>> hierarchy.membership("L0").toarray().astype(int)
+        array([[0, 1],
+               [1, 0],
+               [1, 0]])
+        """
+        return one_group_each(self.node_ids(level), self.nodes(level).size)
+
     def parents(self, level: str | int) -> NDArray[np.int32]:
         """Return the parent of each node of a level.
 
@@ -406,17 +430,6 @@ class LabelHierarchy:
             found.append((nodes, ids.astype(np.int32)))
         return found
 
-    def _level_number(self, level: str | int) -> int:
-        if isinstance(level, str):
-            if level in self.levels:
-                return self.levels.index(level)
-        elif 0 <= operator.index(level) < len(self.levels):
-            return operator.index(level)
-        raise ValueError(
-            f"There is no level {level!r}; levels are {', '.join(map(repr, self.levels))}, or 0 to "
-            f"{len(self.levels) - 1}."
-        )
-
     @cached_property
     def tree(self) -> LabelTree:
         """The hierarchy for tree methods, ``XRLinear(tree=hierarchy.tree)``; nodes have their last names."""
@@ -429,85 +442,7 @@ class LabelHierarchy:
         labels[[number[path] for path in self.paths]] = np.arange(len(self.paths))
         return LabelTree.from_parents(parents, labels=labels, names=[node[-1] for node in number])
 
-    # From labels to levels
-
-    def expand(self, top: TopK, level: str | int, *, how: str = "max") -> TopK:
-        """Rank the nodes of a level by the predictions below them.
-
-        Parameters
-        ----------
-        top : TopK
-            Ranked labels.
-        level : str or int
-            Name of the level, or its number from 0 at the top.
-        how : {"max", "sum"}, default="max"
-            The score of a node. "max" is the highest score of the predicted labels below it; it suits any scores, and
-            the best node is above the best label. "sum" is the sum of these scores, for probabilities of labels of
-            which exactly one is true.
-
-        Returns
-        -------
-        TopK
-            Ranked nodes in ``min(k, n_nodes)`` slots, each at most once per row; ids are positions in
-            ``nodes(level)``. Only nodes with a prediction below them are ranked: predict more labels if you need more
-            nodes, or sums that miss nothing.
-
-        Raises
-        ------
-        ValueError
-            If a prediction is not a label of the hierarchy, or there is no such level.
-
-        Notes
-        -----
-        Cost: two sorts of all predictions.
-
-        Examples
-        --------
-        >>> hierarchy = LabelHierarchy.from_paths(["Food > Tea", "Food > Rice", "Home > Lamps"])
-        >>> top = TopK.from_dense([[0.25, 0.25, 0.375]], k=3)
-        >>> hierarchy.expand(top, "L0", how="sum").scores
-        array([[0.5  , 0.375]], dtype=float32)
-        >>> hierarchy.expand(top, "L0", how="max").ids
-        array([[1, 0]], dtype=int32)
-        """
-        check_choice("how", how, tuple(HOW))
-        return group_topk(top, self.node_ids(level), self.nodes(level).size, how)
-
-    def truth(self, Y: Any, level: str | int) -> csr_array:
-        """Return the true nodes of a level.
-
-        Parameters
-        ----------
-        Y : sparse or dense matrix, shape (n_rows, n_labels)
-            True labels, where an entry is above zero.
-        level : str or int
-            Name of the level, or its number from 0 at the top.
-
-        Returns
-        -------
-        csr_array of float32, shape (n_rows, n_nodes)
-            Canonical matrix of ones, where a true label is the node or lies under it.
-
-        Raises
-        ------
-        ValueError
-            If the number of columns of `Y` is not the number of labels, or `Y` has no rows or negative entries.
-        TypeError
-            If `Y` is not a matrix of numbers.
-
-        Examples
-        --------
-        >>> hierarchy = LabelHierarchy.from_paths(["Food > Tea", "Food > Rice", "Home > Lamps"])
-        >>> hierarchy.truth([[1, 1, 0], [0, 0, 1]], "L0").toarray().astype(int)
-        array([[1, 0],
-               [0, 1]])
-        """
-        pairs = read_pairs(Y, "Y")
-        if pairs.n_labels != len(self.paths):
-            raise ValueError(f"Y has {pairs.n_labels} columns; the hierarchy has {len(self.paths)} labels.")
-        n_nodes = self.nodes(level).size
-        rows, nodes = np.divmod(np.unique(pairs.rows * n_nodes + self.node_ids(level)[pairs.labels]), n_nodes)
-        return csr_array((np.ones(rows.size, np.float32), (rows, nodes)), shape=(pairs.n_rows, n_nodes))
+    # Tables
 
     def targets(self, table: Any, *, na: Sequence[str] = NA) -> csr_array:
         """Return the label of each row of a table, for ``fit`` and for metrics.
@@ -538,49 +473,6 @@ class LabelHierarchy:
         known = ids >= 0
         indptr = np.concatenate([[0], np.cumsum(known)])
         return csr_array((np.ones(indptr[-1], np.float32), ids[known], indptr), shape=(ids.size, len(self.paths)))
-
-    def evaluate_levels(
-        self, Y_true: Any, top: TopK, *, train_counts: ArrayLike | None = None, how: str = "max"
-    ) -> dict[str, dict[str, float]]:
-        """Return the metrics of the best node of each level.
-
-        Parameters
-        ----------
-        Y_true : sparse or dense matrix, shape (n_rows, n_labels)
-            True labels, where an entry is above zero.
-        top : TopK
-            Ranked labels.
-        train_counts : array-like of int, shape (n_labels,), optional
-            Training points of each label; they add accuracies for nodes by frequency. A node has the training points of
-            all its labels.
-        how : {"max", "sum"}, default="max"
-            The score of a node; see `expand`.
-
-        Returns
-        -------
-        dict of str to dict of str to float
-            For each level by name, from the top, values in [0, 1]: ``"accuracy"``, the share of rows whose best node is
-            true (P@1); ``"macro precision"``, ``"macro recall"`` and ``"macro F1"`` of the best nodes, over the nodes
-            that are true or predicted somewhere; with `train_counts` ``"head accuracy"``, ``"torso accuracy"`` and
-            ``"tail accuracy"``, over the rows with a true node of that group of `xclassic.metrics.label_groups`. A
-            group without such rows is left out. `xclassic.metrics.format_table` formats the metrics of a level.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As in `truth` and `expand`, or if `train_counts` has another size.
-        """
-        counts = None if train_counts is None else check_counts(train_counts)
-        if counts is not None and counts.size != len(self.paths):
-            raise ValueError(f"train_counts has {counts.size} entries; the hierarchy has {len(self.paths)} labels.")
-        results = {}
-        for level in self.levels:
-            truth, best = self.truth(Y_true, level), self.expand(top, level, how=how).head(1)
-            results[level] = first_predictions(truth, best)
-            if counts is not None:
-                of_nodes = np.bincount(self.node_ids(level), weights=counts)
-                results[level] |= accuracy_of_groups(truth, best, label_groups(of_nodes))
-        return results
 
     def to_table(self) -> dict[str, Names]:
         """Return the paths as columns, the inverse of `from_table`.
@@ -627,5 +519,6 @@ def _refuse_contradictions(paths: Sequence[Path], levels: Sequence[str], sep: st
         shown = [clashes[node] for node in sorted(clashes, key=operator.itemgetter(0))[:3]]
         raise ValueError(
             f"Names with several parents ({len(clashes)}): {'; '.join(shown)}{'; ...' * (len(clashes) > 3)}. Correct "
-            "the rows, or pass unique=False, which takes the same name under another parent for another node."
+            "the rows, or pass unique=False, which takes the same name under another parent for another node; a "
+            "ConceptGraph holds one node with several parents."
         )
