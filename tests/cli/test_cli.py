@@ -274,8 +274,8 @@ def test_text_of_several_fields_and_whole_labels(run, books):
     run(f"train DiSMEC books.csv {fields} --label-delimiter= --model m")
     assert "astronomy;nature" in xclassic.load("m").classes_
     encoder = xclassic.load("m")[0]
-    assert "a3" in encoder.vectorizers_["key"][0].vocabulary_
-    assert "a3" not in encoder.vectorizers_["title"][0].vocabulary_
+    assert "a3" in encoder.terms_["key"][0].names()
+    assert "a3" not in encoder.terms_["title"][0].names()
     assert "leave --text-field out" in run("predict m books.csv --text-field nothing", 2).err
     Path("new.csv").write_text("title,subjects\nRye,cooking\n")
     found = " ".join(run("predict m new.csv", 1).err.split())
@@ -312,7 +312,7 @@ def test_field_presets(run, books):
     fields = "--text-field title --text-field key --preset title --preset abstract --min-df 1 --label-field subjects"
     run(f"train DiSMEC books.jsonl {fields} --model m")
     encoder = xclassic.load("m")[0]
-    assert {field: len(made) for field, made in encoder.vectorizers_.items()} == {"title": 2, "key": 1}
+    assert {field: len(made) for field, made in encoder.terms_.items()} == {"title": 2, "key": 1}
 
 
 # Predict
@@ -505,7 +505,7 @@ def test_python_loads_what_the_command_wrote(run, books, model, bibtex):
     np.testing.assert_array_equal(trained.label_counts, [1, 3, 2, 2])
     tagger = xclassic.load("m", verify="full")
     assert type(tagger) is Pipeline
-    vocabulary = tagger[0].vectorizers_["text"][0].vocabulary_
+    vocabulary = tagger[0].terms_["text"][0].names()
     assert "moons" in vocabulary
     assert "of" not in vocabulary
     lines = run("predict m books.jsonl -k 1").out.splitlines()

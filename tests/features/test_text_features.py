@@ -17,7 +17,9 @@ from sklearn.utils import estimator_checks
 
 from xclassic import DiSMEC, encode_labels, load, predict_topk, save
 from xclassic.features import TextFeatures
+from xclassic.features.terms import unpacked
 from xclassic.features.text import PRESETS
+from xclassic.parallel import RUNNING
 
 TEXTS = [
     "The moons of Jupiter",
@@ -109,9 +111,9 @@ def test_field_weighs_one_whatever_blocks_it_has():
 
 def test_fields_have_vocabularies_and_presets_of_their_own():
     encoder = TextFeatures(["title", "blurb"], preset=["title", "abstract"]).fit(RECORDS)
-    assert {field: len(made) for field, made in encoder.vectorizers_.items()} == {"title": 2, "blurb": 1}
-    assert "moons" in encoder.vectorizers_["title"][0].vocabulary_
-    assert set(encoder.vectorizers_["blurb"][0].vocabulary_) == {"all", "is", "known", "moons", "that"} - {"is"}
+    assert {field: len(made) for field, made in encoder.terms_.items()} == {"title": 2, "blurb": 1}
+    assert "moons" in encoder.terms_["title"][0].names()
+    assert set(encoder.terms_["blurb"][0].names()) == {"all", "is", "known", "moons", "that"} - {"is"}
 
 
 def test_missing_and_empty_texts_are_zeros():
@@ -154,7 +156,8 @@ def test_signs_behind_a_word_belong_to_it_and_others_do_not():
 
 def words_after_loading(encoder, folder):
     save(encoder, folder)
-    return load(folder, verify="full").vectorizers_["text"][0].build_analyzer()("size M")
+    cut = load(folder, verify="full").terms_["text"][0].cut
+    return unpacked(cut.count(["size m"], RUNNING).strings)
 
 
 def test_stored_models_keep_what_a_word_was(tmp_path):

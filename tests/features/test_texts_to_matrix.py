@@ -80,8 +80,8 @@ def test_features_learned_in_pieces_are_saved(tmp_path):
     ("source", "settings", "error", "words"),
     [
         (iter([["a"]]), {}, TypeError, "source is an iterator, which ends after the first pass"),
-        ([["", ""]], {}, ValueError, "Not one of the 2 texts of the field 'text' has a term"),
-        ([], {}, ValueError, "Not one of the 0 texts"),
+        ([["", ""]], {}, ValueError, "All 2 texts of the field 'text' are empty"),
+        ([], {}, ValueError, "All 0 texts"),
         ([["red"], ["blue"]], {"min_df": 2}, ValueError, "No words are in min_df=2 of the 2 texts"),
         ([["red"], [3]], {}, TypeError, r"X\[0\]"),
     ],

@@ -1,94 +1,134 @@
-"""Vocabularies of texts: from all texts at once, or counted piece by piece."""
+"""Vocabularies of texts, from texts all at once or piece by piece, counted in parallel."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
+
+from xclassic._kernels.terms import merge_strings, sort_strings, take_strings
+from xclassic.features.terms import Counted, Cut, Strings, Terms
+from xclassic.parallel import StopByte, run_tasks
+
+
+@dataclass(frozen=True)
+class Known:
+    """Different terms, ascending, with the number of texts that have each and how often they do.
+
+    Attributes
+    ----------
+    strings : tuple
+    n_texts_with, times : ndarray of int64, shape (n_terms,)
+    numbers : list of ndarray of int32
+        For each chunk of texts whose rows are kept, the numbers here of the terms as it counted them.
+    """
+
+    strings: Strings
+    n_texts_with: NDArray[np.int64]
+    times: NDArray[np.int64]
+    numbers: list[NDArray[np.int32]]
+
+
+def known_of(counted: Counted, *, keep: bool) -> Known:
+    """Return the terms of counted texts; `keep` says whether their rows will be wanted."""
+    order = sort_strings(*counted.strings)
+    numbers = np.empty_like(order)
+    numbers[order] = np.arange(order.size, dtype=np.int32)
+    n_texts_with = np.bincount(counted.terms, minlength=order.size)
+    times = np.bincount(counted.terms, counted.counts, order.size).astype(np.int64)
+    return Known(take_strings(*counted.strings, order), n_texts_with[order], times[order], [numbers] if keep else [])
+
+
+def _merged(pair: tuple[Known, Known], stop: StopByte) -> Known:
+    first, second = pair
+    strings, of_first, of_second = merge_strings(first.strings, second.strings)
+    n_texts_with, times = np.zeros((2, strings[1].size - 1), np.int64)
+    for known, numbers in ((first, of_first), (second, of_second)):
+        n_texts_with[numbers] += known.n_texts_with
+        times[numbers] += known.times
+    kept = [of_first[numbers] for numbers in first.numbers] + [of_second[numbers] for numbers in second.numbers]
+    return Known(strings, n_texts_with, times, kept)
 
 
 class TermCounts:
-    """Counts the terms of texts that come in pieces.
+    """Counts the terms of one kind in the texts of a field, which may come in pieces.
 
     Parameters
     ----------
-    vectorizer : TfidfVectorizer
-        Says what a term is, and which are kept.
+    cut : Cut
+        What a term is.
+    n_jobs : int, optional
+        Workers, as joblib counts them.
     """
 
-    def __init__(self, vectorizer: TfidfVectorizer) -> None:
-        self.vectorizer = vectorizer
+    def __init__(self, cut: Cut, n_jobs: int | None) -> None:
+        self.cut = cut
+        self.n_jobs = n_jobs
         self.n_texts = 0
-        self._texts_with: Counter[str] = Counter()
-        self._times: Counter[str] = Counter()
-        self._analyze = vectorizer.build_analyzer()
+        self._first = ""  # The first text that is not blank.
+        self._known: list[Known] = []  # Each at least twice as long as the next, so that few are long.
 
-    def add(self, texts: Iterable[str]) -> None:
-        """Count the terms of further texts."""
-        for text in texts:
-            terms = self._analyze(text)
-            self.n_texts += 1
-            self._texts_with.update(set(terms))
-            if self.vectorizer.max_features is not None:
-                self._times.update(terms)
+    def add(self, texts: NDArray[np.object_], parts: list[Known]) -> None:
+        """Add the terms of further texts, as their chunks have them."""
+        self.n_texts += texts.size
+        self._first = self._first or next((text for text in texts if text.strip()), "")
+        self._known.append(self._union(parts))
+        while len(self._known) > 1 and _size(self._known[-2]) < 2 * _size(self._known[-1]):
+            self._known.append(self._union([self._known.pop(-2), self._known.pop()]))
 
-    def finish(self, field: str) -> TfidfVectorizer:
-        """Return the vectorizer with the terms and weights that its ``fit`` finds in all texts, bit for bit."""
-        if not self._texts_with:
+    def _union(self, parts: list[Known]) -> Known:
+        """Merge terms in pairs, which are the same for any number of workers."""
+        while len(parts) > 1:
+            pairs = [(parts[i], parts[i + 1]) for i in range(0, len(parts) - 1, 2)]
+            parts = run_tasks(_merged, pairs, n_jobs=self.n_jobs) + parts[2 * len(pairs) :]
+        return parts[0]
+
+    def finish(
+        self, field: str, *, min_df: float, max_features: int | None, sublinear_tf: bool
+    ) -> tuple[Terms, list[NDArray[np.int32]]]:
+        """Return the terms that are kept, with their weights, and their numbers for the terms of each kept chunk."""
+        if not self._first:
             raise ValueError(
-                f"Not one of the {self.n_texts} texts of the field {field!r} has a term for ngram_range="
-                f"{self.vectorizer.ngram_range} that is not in stop_words. Name the field that holds the text, leave "
-                "this one out, or choose shorter sequences."
+                f"All {self.n_texts} texts of the field {field!r} are empty. Name the field that holds the text or "
+                "leave this one out."
             )
-        terms = sorted(self._texts_with)
-        n_texts_with = np.array([self._texts_with[term] for term in terms], np.int64)
-        kept = self._kept(terms, n_texts_with)
-        if not kept.size:
-            raise _all_too_rare(self.vectorizer, self.n_texts, field)
-        self.vectorizer.vocabulary_ = {terms[place]: number for number, place in enumerate(kept.tolist())}
-        # The operations of TfidfTransformer, in its precision.
-        idf = np.full(kept.size, self.n_texts + 1, np.float32)
-        idf /= n_texts_with[kept].astype(np.float32) + 1
-        self.vectorizer.idf_ = np.log(idf) + 1
-        return self.vectorizer
-
-    def _kept(self, terms: list[str], n_texts_with: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the places of the terms that are kept."""
-        least, most = self.vectorizer.min_df, self.vectorizer.max_features
-        kept = np.flatnonzero(n_texts_with >= (least if isinstance(least, Integral) else least * self.n_texts))
-        if most is None or kept.size <= most:
-            return kept
-        times = np.array([self._times[terms[place]] for place in kept.tolist()], np.float32)
-        return np.sort(kept[np.argsort(-times)[:most]])  # Ties as scikit-learn breaks them.
-
-
-def fit_terms(vectorizer: TfidfVectorizer, texts: NDArray[np.object_], field: str) -> Any:
-    """Fit a vectorizer on all texts of a field, and return their features."""
-    try:
-        return vectorizer.fit_transform(texts)
-    except ValueError as error:
-        if not any(text.strip() for text in texts):
+        known = self._union(self._known)
+        if not _size(known):  # A text has n-grams of characters unless it is empty.
             raise ValueError(
-                f"All {texts.size} texts of the field {field!r} are empty. Name the field that holds the text or leave "
-                "this one out."
-            ) from error
-        if not any(map(vectorizer.build_analyzer(), texts)):  # A text has n-grams of characters unless it is empty.
-            raise ValueError(
-                f"Not one of the {texts.size} texts of the field {field!r} has words for ngram_range="
-                f"{vectorizer.ngram_range} that are not in stop_words; the first is {texts[0][:60]!r}. Choose shorter "
+                f"Not one of the {self.n_texts} texts of the field {field!r} has words for ngram_range="
+                f"{self.cut.lengths} that are not in stop_words; the first is {self._first[:60]!r}. Choose shorter "
                 "sequences, or ngram_range=() for no words."
-            ) from error
-        raise _all_too_rare(vectorizer, texts.size, field) from error
+            )
+        kept = self._kept(known, min_df, max_features)
+        if not kept.size:
+            raise self._all_too_rare(field, min_df)
+        # The operations of scikit-learn's TfidfTransformer, in its precision.
+        idf = np.full(kept.size, self.n_texts + 1, np.float32)
+        idf /= known.n_texts_with[kept].astype(np.float32) + 1
+        places = np.full(_size(known), -1, np.int32)
+        places[kept] = np.arange(kept.size, dtype=np.int32)
+        terms = Terms(self.cut, sublinear_tf, take_strings(*known.strings, kept), np.log(idf) + 1)
+        return terms, [places[numbers] for numbers in known.numbers]
+
+    def _kept(self, known: Known, least: float, most: int | None) -> NDArray[np.int32]:
+        """Return the numbers of the terms that are kept."""
+        kept = np.flatnonzero(known.n_texts_with >= (least if isinstance(least, Integral) else least * self.n_texts))
+        if most is not None and kept.size > most:
+            times = known.times[kept].astype(np.float32)
+            kept = np.sort(kept[np.argsort(-times)[:most]])  # Ties as scikit-learn breaks them.
+        return kept.astype(np.int32)
+
+    def _all_too_rare(self, field: str, min_df: float) -> ValueError:
+        words = self.cut.kind == "word"
+        what, name = ("words", "ngram_range") if words else ("character n-grams", "char_ngrams")
+        return ValueError(
+            f"No {what} are in min_df={min_df} of the {self.n_texts} texts of the field {field!r}. Lower min_df (1 "
+            f"keeps all), or leave them out by {name}=()."
+        )
 
 
-def _all_too_rare(vectorizer: TfidfVectorizer, n_texts: int, field: str) -> ValueError:
-    what, name = ("words", "ngram_range") if vectorizer.analyzer == "word" else ("character n-grams", "char_ngrams")
-    return ValueError(
-        f"No {what} are in min_df={vectorizer.min_df} of the {n_texts} texts of the field {field!r}. Lower min_df (1 "
-        f"keeps all), or leave them out by {name}=()."
-    )
+def _size(known: Known) -> Any:
+    return known.n_texts_with.size

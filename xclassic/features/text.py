@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from math import sqrt
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, hstack
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic.datasets.matrices import write_matrix
 from xclassic.datasets.texts import record_pieces
 from xclassic.features.number_bins import bin_names, find_edges, one_hot, read_numbers
-from xclassic.features.term_counts import TermCounts, fit_terms
-from xclassic.features.text_parameters import PRESETS, Preset, check_lengths, fields_of, is_list
-from xclassic.storage.arrays import pack_strings, stored_array, unpack_strings
+from xclassic.features.term_counts import TermCounts
+from xclassic.features.terms import KINDS, WORDS, Block, Counted, Cut, Terms, stop_words_of, stored_terms
+from xclassic.features.text_chunks import (
+    below_each_other,
+    chunks_of,
+    count_chunk,
+    matrix_of,
+    run_chunks,
+    side_by_side,
+    transform_chunk,
+    weigh_chunk,
+)
+from xclassic.features.text_parameters import PRESETS, Preset, check_lengths, check_terms, fields_of, is_list
+from xclassic.storage.arrays import stored_array
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.validation.parameters import check_choice, check_common, check_number
 from xclassic.validation.records import check_columns, check_texts, is_records
 
 WHOLE = "text"  # Name of the only field if the input is not records.
-KINDS = ("word", "char_wb")
-# What counts as a word. Models stored before the words of one character counted have the pattern "long".
-WORDS = {"any": r"(?u)\w+(?:\+\+|[+#](?!\w))?", "long": r"(?u)\b\w\w+\b"}
-IDF = (1, 100)  # The weight of a term is 1 + log((1 + n) / (1 + df)) for n texts, of which df have it.
 
 
 # Its output is never wrapped in a table, which cannot hold sparse rows.
@@ -72,11 +79,14 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Number of bins for the values of a numeric field, with about equally many training rows each; at least 2.
     numeric_weight : float, default=0.3
         Weight of each numeric field, above 0; a text field has weight 1.
+    n_jobs : int, optional
+        Threads, as joblib counts them; the features are the same, bit for bit, for every number.
 
     Attributes
     ----------
-    vectorizers_ : dict of str to list of sklearn.feature_extraction.text.TfidfVectorizer
-        For each text field, the vectorizers of words and of characters. The field is ``"text"`` if `X` holds texts.
+    terms_ : dict of str to list of Terms
+        For each text field, its words and its sequences of characters: their ``names()``, and their weights ``idf``.
+        The field is ``"text"`` if `X` holds texts.
     edges_ : dict of str to ndarray of float64, shape (n_edges,)
         For each numeric field, the edges between bins, ascending; a value on an edge belongs to the higher bin.
 
@@ -93,8 +103,8 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     On subjects of library records: 39.6 by title, 38.8 by title and abstract in one text, 40.5 in two fields, 43.1 with
     ``preset=("title", "abstract")``.
 
-    Cost: Python cuts the texts into terms, in one thread; character n-grams take several times as long as words. The
-    vocabularies are dicts of some 100 bytes per term.
+    Cost: compiled code cuts and counts the texts in `n_jobs` threads; character n-grams take several times as long as
+    words. A vocabulary takes the bytes of its terms, and some 30 for each.
 
     References
     ----------
@@ -117,7 +127,7 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     'food'
     """
 
-    vectorizers_: dict[str, list[TfidfVectorizer]]
+    terms_: dict[str, list[Terms]]
     edges_: dict[str, NDArray[np.float64]]
 
     def __init__(
@@ -134,6 +144,7 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         sublinear_tf: bool | None = None,
         n_bins: int = 20,
         numeric_weight: float = 0.3,
+        n_jobs: int | None = None,
     ) -> None:
         self.text = text
         self.numeric = numeric
@@ -146,6 +157,7 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self.sublinear_tf = sublinear_tf
         self.n_bins = n_bins
         self.numeric_weight = numeric_weight
+        self.n_jobs = n_jobs
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -156,8 +168,12 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     @property
     def _n_features_out(self) -> int:
-        terms = sum(vectorizer.idf_.size for made in self.vectorizers_.values() for vectorizer in made)
-        return terms + sum(edges.size + 2 for edges in self.edges_.values())
+        n_bins = sum(edges.size + 2 for edges in self.edges_.values())
+        return n_bins + sum(terms.idf.size for _, terms in self._blocks())
+
+    def _blocks(self) -> list[tuple[str, Terms]]:
+        """Return the terms that make a block of columns each, with their fields."""
+        return [(field, terms) for field, made in self.terms_.items() for terms in made]
 
     def _check_parameters(self) -> None:
         check_common(self)
@@ -177,20 +193,7 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             check_lengths(name, getattr(self, name))
         if not all(_kinds(choices) for choices in self._choices()):
             raise ValueError("ngram_range and char_ngrams are both empty; at least one of them must be a pair.")
-        if isinstance(self.min_df, float):
-            check_number("min_df", self.min_df, minimum=0, maximum=1)
-        elif self.min_df is not None:
-            check_number("min_df", self.min_df, minimum=1, integer=True)
-        if self.max_features is not None:
-            check_number("max_features", self.max_features, minimum=1, integer=True)
-        if isinstance(self.stop_words, str):
-            check_choice("stop_words", self.stop_words, ("english",))
-        elif self.stop_words is not None and not (
-            is_list(self.stop_words) and all(isinstance(word, str) for word in self.stop_words)
-        ):
-            raise TypeError(f"stop_words is {self.stop_words!r}; pass 'english', a list of str, or None.")
-        if not isinstance(self.sublinear_tf, (bool, type(None))):
-            raise TypeError(f"sublinear_tf is {self.sublinear_tf!r}; it must be True, False or None.")
+        check_terms(self.min_df, self.max_features, self.stop_words, self.sublinear_tf)
         check_number("n_bins", self.n_bins, minimum=2, integer=True)
         check_number("numeric_weight", self.numeric_weight, minimum=0, inclusive=False, maximum=1e6)
 
@@ -245,7 +248,7 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> csr_array:
-        """Learn from rows and return their features, in half the time of ``fit(X).transform(X)``.
+        """Learn from rows and return their features, in less time than ``fit(X).transform(X)``.
 
         Parameters
         ----------
@@ -258,14 +261,12 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         self._check_parameters()
         texts, numbers = self._read(X, fitted=False)
-        vectorizers: dict[str, list[TfidfVectorizer]] = {}
-        parts = []
-        for (field, column), choices in zip(texts.items(), self._choices(), strict=True):
-            vectorizers[field] = [self._vectorizer(kind, lengths, choices, "any") for kind, lengths in _kinds(choices)]
-            parts.append([fit_terms(vectorizer, column, field) for vectorizer in vectorizers[field]])
-        self.edges_ = {field: find_edges(values, self.n_bins, field) for field, values in numbers.items()}
-        self.vectorizers_ = vectorizers
-        return self._joined(parts, numbers)
+        counts = self._new_counts()
+        chunks = self._count(counts, texts, keep=True)
+        columns = self._learn(counts, {field: [values] for field, values in numbers.items()})
+        tasks = [(chunk, [of_block[i] for of_block in columns]) for i, chunk in enumerate(chunks)]
+        weigh = partial(weigh_chunk, self._blocks(), self._factors())
+        return self._joined(run_chunks(weigh, tasks, self.n_jobs), numbers)
 
     def transform(self, X: Any) -> csr_array:
         """Return the features of rows.
@@ -287,14 +288,11 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         sklearn.exceptions.NotFittedError
             If ``fit`` was not called.
         """
-        check_is_fitted(self)
+        if "terms_" not in vars(self):
+            check_is_fitted(self)  # It takes longer than all else for one text.
         texts, numbers = self._read(X, fitted=True)
-        if not all(column.size for column in texts.values()):
-            return csr_array((0, self._n_features_out), dtype=np.float32)
-        parts = [
-            [vectorizer.transform(texts[field]) for vectorizer in made] for field, made in self.vectorizers_.items()
-        ]
-        return self._joined(parts, numbers)
+        transform = partial(transform_chunk, self._blocks(), self._factors())
+        return self._joined(run_chunks(transform, chunks_of(texts), self.n_jobs), numbers)
 
     def fit_to_matrix(self, source: Any, folder: str | os.PathLike[str]) -> Self:
         """Learn from texts that do not fit into memory, and write their features to a folder.
@@ -324,7 +322,7 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
         Notes
         -----
-        `source` is read twice. Memory: some 200 bytes for each different term, 8 bytes for each row and numeric field,
+        `source` is read twice. Memory: some 100 bytes for each different term, 8 bytes for each row and numeric field,
         and one piece.
         """
         self._check_parameters()
@@ -333,23 +331,14 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                 "source is an iterator, which ends after the first pass; pass a file, a list, or an object "
                 "whose __iter__ begins anew."
             )
-        fields = [WHOLE] if self.text is None else fields_of("text", self.text)
-        counts = {
-            field: [TermCounts(self._vectorizer(kind, lengths, choices, "any")) for kind, lengths in _kinds(choices)]
-            for field, choices in zip(fields, self._choices(), strict=True)
-        }
+        counts = self._new_counts()
         values: dict[str, list[NDArray[np.float64]]] = {field: [] for field in fields_of("numeric", self.numeric)}
         for number, piece in enumerate(_pieces(self, source)):
             texts, numbers = self._read(piece, fitted=number > 0)
-            for field, column in texts.items():
-                for count in counts[field]:
-                    count.add(column)
-            for field, column_of_numbers in numbers.items():
-                values[field].append(column_of_numbers)
-        self.edges_ = {
-            field: find_edges(np.concatenate(columns), self.n_bins, field) for field, columns in values.items()
-        }
-        self.vectorizers_ = {field: [count.finish(field) for count in counted] for field, counted in counts.items()}
+            self._count(counts, texts, keep=False)
+            for field, column in numbers.items():
+                values[field].append(column)
+        self._learn(counts, values)
         return self.transform_to_matrix(source, folder)
 
     def transform_to_matrix(self, source: Any, folder: str | os.PathLike[str]) -> Self:
@@ -374,30 +363,69 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         write_matrix(folder, rows, n_columns=self._n_features_out)
         return self
 
-    def _vectorizer(self, kind: str, lengths: Sequence[int], choices: Preset, words: str) -> TfidfVectorizer:
-        stop_words = (
-            self.stop_words if self.stop_words is None or isinstance(self.stop_words, str) else [*self.stop_words]
-        )
-        return TfidfVectorizer(
-            analyzer=kind,
-            ngram_range=tuple(lengths),
-            min_df=choices.min_df,
-            max_features=self.max_features,
-            stop_words=stop_words if kind == "word" else None,
-            token_pattern=WORDS[words if kind == "word" else "long"],  # Any but the default would warn.
-            sublinear_tf=choices.sublinear_tf,
-            dtype=np.float32,
-        )
+    # Counting and weighing
 
-    def _joined(self, parts: list[list[Any]], numbers: dict[str, NDArray[np.float64]]) -> csr_array:
-        """Return blocks of unit length side by side, with their weights."""
-        length = sqrt(len(parts) + len(numbers) * self.numeric_weight**2)
-        blocks = [block * np.float32(1 / (sqrt(len(part)) * length)) for part in parts for block in part]
+    def _new_counts(self) -> list[tuple[str, TermCounts]]:
+        """Return what counts the terms of each block, with its field."""
+        fields = [WHOLE] if self.text is None else fields_of("text", self.text)
+        return [
+            (field, TermCounts(self._cut(kind, lengths, "whole"), self.n_jobs))
+            for field, choices in zip(fields, self._choices(), strict=True)
+            for kind, lengths in _kinds(choices)
+        ]
+
+    def _cut(self, kind: str, lengths: Sequence[int], words: str) -> Cut:
+        stop_words = stop_words_of(self.stop_words) if kind == "word" else frozenset()
+        return Cut(kind, (lengths[0], lengths[1]), words, stop_words)
+
+    def _count(
+        self, counts: list[tuple[str, TermCounts]], texts: dict[str, NDArray[np.object_]], *, keep: bool
+    ) -> list[list[Counted]]:
+        """Count the terms of further texts; return those of each chunk and block, if they are to be kept."""
+        count = partial(count_chunk, [(field, terms.cut) for field, terms in counts], keep)
+        found = run_chunks(count, chunks_of(texts), self.n_jobs)
+        for block, (field, terms) in enumerate(counts):
+            terms.add(texts[field], [known[block] for _, known in found])
+        return [counted for counted, _ in found]
+
+    def _learn(
+        self, counts: list[tuple[str, TermCounts]], values: dict[str, list[NDArray[np.float64]]]
+    ) -> list[list[NDArray[np.int32]]]:
+        """Set what is fitted; return the columns of the terms of each block and kept chunk."""
+        choices = dict(zip(dict(counts), self._choices(), strict=True))
+        made: dict[str, list[Terms]] = {field: [] for field in choices}
+        columns = []
+        for field, count in counts:
+            of_field = choices[field]
+            terms, numbers = count.finish(
+                field,
+                min_df=of_field.min_df,
+                max_features=self.max_features,
+                sublinear_tf=of_field.sublinear_tf,
+            )
+            made[field].append(terms)
+            columns.append(numbers)
+        self.edges_ = {field: find_edges(np.concatenate(found), self.n_bins, field) for field, found in values.items()}
+        self.terms_ = made
+        return columns
+
+    def _length(self) -> float:
+        """Return the length of a row without missing values before it is scaled to one."""
+        return sqrt(len(self.terms_) + len(self.edges_) * self.numeric_weight**2)
+
+    def _factors(self) -> list[float]:
+        """Return the length of each block of a row."""
+        return [1 / (sqrt(len(self.terms_[field])) * self._length()) for field, _ in self._blocks()]
+
+    def _joined(self, chunks: list[Block], numbers: dict[str, NDArray[np.float64]]) -> csr_array:
+        """Return the blocks of texts below each other, and beside them the bins of numbers."""
+        blocks = [below_each_other(chunks)]
+        widths = [sum(terms.idf.size for _, terms in self._blocks())]
         for field, values in numbers.items():
-            blocks.append(one_hot(values, self.edges_[field], np.float32(self.numeric_weight / length)))
-        joined = csr_array(hstack(blocks, format="csr"))
-        joined.sort_indices()  # The indices of a vectorizer's fit_transform are not sorted.
-        return joined
+            bins = one_hot(values, self.edges_[field], np.float32(self.numeric_weight / self._length()))
+            blocks.append((bins.indptr.astype(np.int64), bins.indices.astype(np.int32), bins.data))
+            widths.append(bins.shape[1])
+        return matrix_of(side_by_side(blocks, widths), sum(widths))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the names of the features.
@@ -415,11 +443,10 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         check_is_fitted(self)
         names: list[str] = []
-        for field, made in self.vectorizers_.items():
-            prefix = f"{field}: " if len(self.vectorizers_) > 1 else ""
-            for vectorizer in made:
-                quote = "'" if vectorizer.analyzer == "char_wb" else ""
-                names += [f"{prefix}{quote}{term}{quote}" for term in vectorizer.get_feature_names_out()]
+        for field, terms in self._blocks():
+            prefix = f"{field}: " if len(self.terms_) > 1 else ""
+            quote = "" if terms.cut.kind == "word" else "'"
+            names += [f"{prefix}{quote}{term}{quote}" for term in terms.names()]
         for field, edges in self.edges_.items():
             names += bin_names(field, edges.tolist())
         return np.array(names, object)
@@ -428,34 +455,24 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
         arrays: Arrays = {f"edges{i}": edges for i, edges in enumerate(self.edges_.values())}
-        pairs = [(field, vectorizer) for field, made in self.vectorizers_.items() for vectorizer in made]
-        for i, (_, vectorizer) in enumerate(pairs):
-            arrays |= pack_strings(f"terms{i}", vectorizer.get_feature_names_out())
-            arrays[f"idf{i}"] = vectorizer.idf_
-        words = {pattern: name for name, pattern in WORDS.items()}
-        blocks = [
-            [field, v.analyzer, list(v.ngram_range), v.sublinear_tf, words[v.token_pattern]] for field, v in pairs
-        ]
+        blocks = []
+        for i, (field, terms) in enumerate(self._blocks()):
+            arrays |= {f"terms{i}": terms.strings[0], f"terms{i}.ends": terms.strings[1], f"idf{i}": terms.idf}
+            cut = terms.cut
+            blocks.append([field, cut.kind, list(cut.lengths), terms.sublinear_tf, cut.words])
         return arrays, {"blocks": blocks}
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         fields = [WHOLE] if self.text is None else fields_of("text", self.text)
-        choices = dict(zip(fields, self._choices(), strict=True))
-        self.vectorizers_ = {field: [] for field in fields}
+        self.terms_ = {field: [] for field in fields}
         for i, (field, kind, (shortest, longest), sublinear_tf, *words) in enumerate(metadata["blocks"]):
             check_choice("analyzer", kind, KINDS)
             check_lengths("ngram_range", (shortest, longest))
+            check_choice("words", words[0] if words else "long", WORDS)
             # A preset may have changed since the fit; the fitted settings are in the metadata.
-            settings = choices[field]._replace(sublinear_tf=sublinear_tf is True)
-            vectorizer = self._vectorizer(kind, (shortest, longest), settings, words[0] if words else "long")
-            idf = stored_array(arrays, f"idf{i}", np.float32, (None,), IDF)
-            terms = unpack_strings(arrays, f"terms{i}", idf.size)
-            vectorizer.vocabulary_ = {term: number for number, term in enumerate(terms)}
-            if len(vectorizer.vocabulary_) != idf.size:
-                raise ModelFileError(f"The terms of {field!r} in the model repeat.")
-            vectorizer.idf_ = idf
-            self.vectorizers_[field].append(vectorizer)
-        if not all(self.vectorizers_.values()):
+            cut = self._cut(kind, (shortest, longest), words[0] if words else "long")
+            self.terms_[field].append(Terms(cut, sublinear_tf is True, *stored_terms(arrays, str(i))))
+        if not all(self.terms_.values()):
             raise ModelFileError(f"The model lacks the vocabulary of one of the fields {', '.join(fields)}.")
         self.edges_ = {}
         for i, field in enumerate(fields_of("numeric", self.numeric)):

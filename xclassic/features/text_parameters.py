@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from xclassic.validation.parameters import check_choice, check_number
+
 LONGEST = 100  # Words or characters of a term. The terms of a text take memory of its length times this.
 
 
@@ -54,3 +56,19 @@ def check_lengths(name: str, value: Any) -> None:
             f"{name} is {value!r}; pass the shortest and longest length, as in (1, 2), at most {LONGEST}, or () for "
             "none."
         )
+
+
+def check_terms(min_df: Any, max_features: Any, stop_words: Any, sublinear_tf: Any) -> None:
+    """Raise an error unless the parameters say which terms are kept and how they count."""
+    if isinstance(min_df, float):
+        check_number("min_df", min_df, minimum=0, maximum=1)
+    elif min_df is not None:
+        check_number("min_df", min_df, minimum=1, integer=True)
+    if max_features is not None:
+        check_number("max_features", max_features, minimum=1, integer=True)
+    if isinstance(stop_words, str):
+        check_choice("stop_words", stop_words, ("english",))
+    elif stop_words is not None and not (is_list(stop_words) and all(isinstance(word, str) for word in stop_words)):
+        raise TypeError(f"stop_words is {stop_words!r}; pass 'english', a list of str, or None.")
+    if not isinstance(sublinear_tf, (bool, type(None))):
+        raise TypeError(f"sublinear_tf is {sublinear_tf!r}; it must be True, False or None.")

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.utils.extmath import randomized_svd
 
-from xclassic.features.text import WORDS
+from xclassic.features.terms import WORDS
 
 PAD, UNKNOWN = 0, 1  # Tokens of no word and of all words outside of the vocabulary; those of words come behind them.
 SPECIAL = 2
