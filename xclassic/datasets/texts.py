@@ -86,7 +86,7 @@ def read_texts(
     fields = [text] if isinstance(text, str) else list(text)
     texts: list[str] = []
     label_lists: list[list[str | int]] = []
-    for line, record in _records(path, format):
+    for line, record in numbered_records(path, format):
         texts.append(" ".join(_text(path, line, record, field) for field in fields))
         if labels is not None:
             label_lists.append(_labels(path, line, _field(path, line, record, labels), label_delimiter))
@@ -118,14 +118,14 @@ def read_records(path: _Path, *, format: str | None = None) -> list[dict[str, An
     >>> datasets.read_records(datasets.products_file())[0]["title"]
     'Fern Knitted Midi Dress - Green'
     """
-    return [dict(record) for _, record in _records(path, format)]
+    return [dict(record) for _, record in numbered_records(path, format)]
 
 
 def record_pieces(
     path: _Path, *, fields: Sequence[str] = (), format: str | None = None
 ) -> Iterator[list[Mapping[str, Any]]]:
     """Yield what `read_records` reads, some at a time, once each record has text or null in the fields."""
-    records = _records(path, format)
+    records = numbered_records(path, format)
     while piece := list(islice(records, RECORDS)):
         for line, record in piece:
             for field in fields:
@@ -136,7 +136,7 @@ def record_pieces(
 def read_ids(path: _Path, field: str, *, format: str | None = None) -> list[str | int | float]:
     """Read what names the rows: strings as they stand and finite numbers; null is an empty string."""
     ids: list[str | int | float] = []
-    for line, record in _records(path, format):
+    for line, record in numbered_records(path, format):
         value = _field(path, line, record, field)
         is_name = isinstance(value, (str, int, type(None))) and not isinstance(value, bool)
         if not is_name and not (isinstance(value, float) and isfinite(value)):
@@ -174,7 +174,8 @@ def first_line(path: _Path) -> str:
     return next((line for line in read_lines(path) if not line.isspace()), "")
 
 
-def _records(path: _Path, format: str | None) -> Iterator[_Record]:
+def numbered_records(path: _Path, format: str | None) -> Iterator[_Record]:
+    """Yield the records of a file, each with the number of its line."""
     format = format or FORMATS_BY_SUFFIX.get(suffix_of(path))
     if format is None:
         line = first_line(path)
