@@ -1,6 +1,7 @@
 """Transformers that make or change features, for use before an estimator."""
 
 from xclassic.features.agglomeration import FeatureAgglomeration
+from xclassic.features.analyzers import register_analyzer
 from xclassic.features.autoencoder import Autoencoder
 from xclassic.features.bert import BertEncoder
 from xclassic.features.contrastive_tuning import ContrastiveTuning
@@ -20,4 +21,5 @@ __all__ = [
     "PoincareEmbedding",
     "TextFeatures",
     "augment_with_labels",
+    "register_analyzer",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from xclassic._kernels.terms import CUTS, Vocabulary, count_terms, first_unsorted, renumber_rows, weigh_rows
+from xclassic._kernels.terms import (
+    CUTS,
+    Vocabulary,
+    count_terms,
+    first_unsorted,
+    hash_strings,
+    renumber_rows,
+    weigh_rows,
+)
 from xclassic.parallel import StopByte
 from xclassic.storage.arrays import pack_strings, stored_array
 from xclassic.storage.folder import Arrays, ModelFileError
@@ -74,23 +82,29 @@ class Cut:
         What a word is, by its name in `WORDS`.
     stop_words : frozenset of str
         Words left out.
+    analyzer : callable, optional
+        Returns the words of a text, in place of `words`.
+    n_hashed : int, optional
+        Number of columns that terms are hashed into, without a vocabulary.
     """
 
     kind: str
     lengths: tuple[int, int]
     words: str = "whole"
     stop_words: frozenset[str] = frozenset()
+    analyzer: Callable[[str], Iterable[str]] | None = None
+    n_hashed: int | None = None
 
     @cached_property
     def _stop_words(self) -> Vocabulary:
         return Vocabulary(*packed(sorted(self.stop_words)))
 
-    def count(self, lowered: list[str], stop: StopByte) -> Counted:
-        """Count the terms of texts in lower case."""
-        cut = self.words if self.kind == "word" else self.kind
+    def count(self, texts: list[str] | list[list[str]], stop: StopByte) -> Counted:
+        """Count the terms of texts in lower case, or of lists of words if there is an analyzer."""
+        words = self.words if self.analyzer is None else "tokens"
         characters, ends, ptr, terms, counts = count_terms(
-            lowered,
-            cut=CUTS.index(cut),
+            texts,
+            cut=CUTS.index(words if self.kind == "word" else self.kind),
             shortest=self.lengths[0],
             longest=self.lengths[1],
             stop_words=self._stop_words,
@@ -116,38 +130,42 @@ class Terms:
         What a term is.
     sublinear_tf : bool
         Whether the count of a term enters as one plus its logarithm.
-    strings : tuple of ndarray of uint8 and ndarray of int64, shape (n_terms + 1,)
-        The terms in the order of their characters: UTF-8 bytes, and pointers to where each begins and ends.
     idf : ndarray of float32, shape (n_terms,)
-        Weights of the terms.
+        Weights of the terms, or of the columns that they are hashed into.
+    strings : tuple of ndarray of uint8 and ndarray of int64, shape (n_terms + 1,), optional
+        The terms in the order of their characters: UTF-8 bytes, and pointers to where each begins and ends. None if
+        they are hashed.
     """
 
     cut: Cut
     sublinear_tf: bool
-    strings: Strings = field(repr=False)
     idf: NDArray[np.float32] = field(repr=False)
+    strings: Strings | None = field(repr=False)
 
     @cached_property
-    def vocabulary(self) -> Vocabulary:
+    def vocabulary(self) -> Vocabulary | None:
         """The terms with a table that finds them, made at first use."""
-        return Vocabulary(*self.strings)
+        return None if self.strings is None else Vocabulary(*self.strings)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "vocabulary"}
 
     def names(self) -> list[str]:
         """Return the terms in the order of their columns."""
+        if self.strings is None:
+            return [f"hash {column}" for column in range(self.idf.size)]
         return unpacked(self.strings)
 
-    def rows(self, lowered: list[str], factor: float, stop: StopByte) -> Block:
-        """Return the TF-IDF of texts in lower case, each row as long as `factor`."""
-        counted = self.cut.count(lowered, stop)
-        return self.weighed(counted, self.vocabulary.find(*counted.strings), factor)
+    def columns_of(self, counted: Counted) -> NDArray[np.int32]:
+        """Return the columns of the terms of counted texts, -1 for those that are not known."""
+        if self.vocabulary is None:
+            return hash_strings(*counted.strings, self.idf.size)
+        return self.vocabulary.find(*counted.strings)
 
-    def weighed(self, counted: Counted, numbers: NDArray[np.int32], factor: float) -> Block:
-        """Return the TF-IDF of counted texts, given the columns of their terms; -1 for those that are left out."""
+    def weighed(self, counted: Counted, columns: NDArray[np.int32], factor: float) -> Block:
+        """Return the TF-IDF of counted texts, each row as long as `factor`, given the columns of their terms."""
         ptr, indices, values = renumber_rows(
-            ptr=counted.ptr, terms=counted.terms, counts=counted.counts, numbers=numbers
+            ptr=counted.ptr, terms=counted.terms, counts=counted.counts, numbers=columns
         )
         if self.sublinear_tf:  # By NumPy, as scikit-learn does, to the bit.
             np.log(values, values)
@@ -156,10 +174,12 @@ class Terms:
         return ptr, indices, values
 
 
-def stored_terms(arrays: Arrays, number: str) -> tuple[Strings, NDArray[np.float32]]:
-    """Return the terms and weights of a block of a model after all checks."""
+def stored_terms(arrays: Arrays, number: str, *, hashed: bool) -> tuple[NDArray[np.float32], Strings | None]:
+    """Return the weights and terms of a block of a model after all checks."""
     name = f"terms{number}"
     idf = stored_array(arrays, f"idf{number}", np.float32, (None,), IDF)
+    if hashed:
+        return idf, None
     characters = stored_array(arrays, name, np.uint8, (None,))
     ends = stored_array(arrays, f"{name}.ends", np.int64, (idf.size + 1,))
     if ends[0] != 0 or ends[-1] != characters.size or (ends[1:] < ends[:-1]).any():
@@ -174,4 +194,4 @@ def stored_terms(arrays: Arrays, number: str) -> tuple[Strings, NDArray[np.float
         raise ModelFileError(f"The terms of {name} in the model are no UTF-8: {error}.") from error
     if (characters[starts] & 0xC0 == 0x80).any():
         raise ModelFileError(f"A term of {name} in the model begins within a character.")
-    return (characters, ends), idf
+    return idf, (characters, ends)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from math import sqrt
 from typing import Any, Self
@@ -17,9 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from xclassic.datasets.matrices import write_matrix
 from xclassic.datasets.texts import record_pieces
+from xclassic.features.analyzers import analyzer_of, check_storable
 from xclassic.features.number_bins import bin_names, find_edges, one_hot, read_numbers
-from xclassic.features.term_counts import TermCounts
-from xclassic.features.terms import KINDS, WORDS, Block, Counted, Cut, Terms, stop_words_of, stored_terms
+from xclassic.features.term_counts import Counts, HashedCounts, TermCounts
+from xclassic.features.terms import KINDS, Block, Counted, Cut, Terms, stop_words_of
 from xclassic.features.text_chunks import (
     below_each_other,
     chunks_of,
@@ -31,8 +32,8 @@ from xclassic.features.text_chunks import (
     weigh_chunk,
 )
 from xclassic.features.text_parameters import PRESETS, Preset, check_lengths, check_terms, fields_of, is_list
-from xclassic.storage.arrays import stored_array
-from xclassic.storage.folder import Arrays, ModelFileError, Verify
+from xclassic.features.text_storage import stored_blocks, stored_edges, text_arrays
+from xclassic.storage.folder import Arrays, Verify
 from xclassic.storage.models import Metadata
 from xclassic.validation.parameters import check_choice, check_common, check_number
 from xclassic.validation.records import check_columns, check_texts, is_records
@@ -79,6 +80,15 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Number of bins for the values of a numeric field, with about equally many training rows each; at least 2.
     numeric_weight : float, default=0.3
         Weight of each numeric field, above 0; a text field has weight 1.
+    analyzer : str or callable, optional
+        What cuts the texts of all fields into words, of which sequences are made; sequences of characters stay those of
+        the text. ``"simple"``, which is the default; ``"snowball(english)"``, stems of a language, which need
+        ``pip install "xclassic[analyzers]"``; ``"spacy(en_core_web_sm)"``, lemmas of a pipeline of spaCy; a name given
+        to `register_analyzer`; or a function from a text to a list of words, which a model folder cannot hold.
+    n_hashed : int, optional
+        Hash the terms of each block into so many columns, such as ``2**20``, and keep no vocabulary: memory is bounded,
+        and terms that ``fit`` did not see count too. Terms of one column count as one, `min_df` of the preset is left
+        aside, and a feature is called ``hash 17``. Default: a column for each term.
     n_jobs : int, optional
         Threads, as joblib counts them; the features are the same, bit for bit, for every number.
 
@@ -144,6 +154,8 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         sublinear_tf: bool | None = None,
         n_bins: int = 20,
         numeric_weight: float = 0.3,
+        analyzer: str | Callable[[str], Iterable[str]] | None = None,
+        n_hashed: int | None = None,
         n_jobs: int | None = None,
     ) -> None:
         self.text = text
@@ -157,6 +169,8 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self.sublinear_tf = sublinear_tf
         self.n_bins = n_bins
         self.numeric_weight = numeric_weight
+        self.analyzer = analyzer
+        self.n_hashed = n_hashed
         self.n_jobs = n_jobs
 
     def __sklearn_tags__(self) -> Tags:
@@ -193,7 +207,7 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             check_lengths(name, getattr(self, name))
         if not all(_kinds(choices) for choices in self._choices()):
             raise ValueError("ngram_range and char_ngrams are both empty; at least one of them must be a pair.")
-        check_terms(self.min_df, self.max_features, self.stop_words, self.sublinear_tf)
+        check_terms(self.min_df, self.max_features, self.stop_words, self.sublinear_tf, self.analyzer, self.n_hashed)
         check_number("n_bins", self.n_bins, minimum=2, integer=True)
         check_number("numeric_weight", self.numeric_weight, minimum=0, inclusive=False, maximum=1e6)
 
@@ -326,14 +340,14 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         and one piece.
         """
         self._check_parameters()
-        if iter(_pieces(self, source)) is source:
+        if iter(self._pieces(source)) is source:
             raise TypeError(
                 "source is an iterator, which ends after the first pass; pass a file, a list, or an object "
                 "whose __iter__ begins anew."
             )
         counts = self._new_counts()
         values: dict[str, list[NDArray[np.float64]]] = {field: [] for field in fields_of("numeric", self.numeric)}
-        for number, piece in enumerate(_pieces(self, source)):
+        for number, piece in enumerate(self._pieces(source)):
             texts, numbers = self._read(piece, fitted=number > 0)
             self._count(counts, texts, keep=False)
             for field, column in numbers.items():
@@ -359,27 +373,40 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             If ``fit`` was not called.
         """
         check_is_fitted(self)
-        rows = (self.transform(piece) for piece in _pieces(self, source))
+        rows = (self.transform(piece) for piece in self._pieces(source))
         write_matrix(folder, rows, n_columns=self._n_features_out)
         return self
 
+    def _pieces(self, source: Any) -> Iterable[Any]:
+        """Return the pieces of a source of rows."""
+        if not isinstance(source, (str, os.PathLike)):
+            return source  # type: ignore[no-any-return]
+        if self.text is not None:
+            return record_pieces(source)
+        return ([record[WHOLE] for record in records] for records in record_pieces(source, fields=[WHOLE]))
+
     # Counting and weighing
 
-    def _new_counts(self) -> list[tuple[str, TermCounts]]:
+    def _new_counts(self) -> list[tuple[str, Counts]]:
         """Return what counts the terms of each block, with its field."""
-        fields = [WHOLE] if self.text is None else fields_of("text", self.text)
-        return [
-            (field, TermCounts(self._cut(kind, lengths, "whole"), self.n_jobs))
-            for field, choices in zip(fields, self._choices(), strict=True)
-            for kind, lengths in _kinds(choices)
-        ]
+        counts: list[tuple[str, Counts]] = []
+        for field, choices in zip(self._text_fields(), self._choices(), strict=True):
+            for kind, (shortest, longest) in _kinds(choices):
+                cut = self._cut(kind, (shortest, longest), "whole")
+                counts.append((field, TermCounts(cut, self.n_jobs) if cut.n_hashed is None else HashedCounts(cut)))
+        return counts
 
-    def _cut(self, kind: str, lengths: Sequence[int], words: str) -> Cut:
-        stop_words = stop_words_of(self.stop_words) if kind == "word" else frozenset()
-        return Cut(kind, (lengths[0], lengths[1]), words, stop_words)
+    def _text_fields(self) -> list[str]:
+        return [WHOLE] if self.text is None else fields_of("text", self.text)
+
+    def _cut(self, kind: str, lengths: tuple[int, int], words: str) -> Cut:
+        if kind != "word":
+            return Cut(kind, lengths, n_hashed=self.n_hashed)
+        analyzer = None if self.analyzer in (None, "simple") else analyzer_of(self.analyzer)
+        return Cut(kind, lengths, words, stop_words_of(self.stop_words), analyzer, self.n_hashed)
 
     def _count(
-        self, counts: list[tuple[str, TermCounts]], texts: dict[str, NDArray[np.object_]], *, keep: bool
+        self, counts: list[tuple[str, Counts]], texts: dict[str, NDArray[np.object_]], *, keep: bool
     ) -> list[list[Counted]]:
         """Count the terms of further texts; return those of each chunk and block, if they are to be kept."""
         count = partial(count_chunk, [(field, terms.cut) for field, terms in counts], keep)
@@ -389,7 +416,7 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return [counted for counted, _ in found]
 
     def _learn(
-        self, counts: list[tuple[str, TermCounts]], values: dict[str, list[NDArray[np.float64]]]
+        self, counts: list[tuple[str, Counts]], values: dict[str, list[NDArray[np.float64]]]
     ) -> list[list[NDArray[np.int32]]]:
         """Set what is fitted; return the columns of the terms of each block and kept chunk."""
         choices = dict(zip(dict(counts), self._choices(), strict=True))
@@ -454,43 +481,12 @@ class TextFeatures(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     # Persistence
 
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
-        arrays: Arrays = {f"edges{i}": edges for i, edges in enumerate(self.edges_.values())}
-        blocks = []
-        for i, (field, terms) in enumerate(self._blocks()):
-            arrays |= {f"terms{i}": terms.strings[0], f"terms{i}.ends": terms.strings[1], f"idf{i}": terms.idf}
-            cut = terms.cut
-            blocks.append([field, cut.kind, list(cut.lengths), terms.sublinear_tf, cut.words])
-        return arrays, {"blocks": blocks}
+        check_storable(self.analyzer)
+        return text_arrays(self._blocks(), list(self.edges_.values()))
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
-        fields = [WHOLE] if self.text is None else fields_of("text", self.text)
-        self.terms_ = {field: [] for field in fields}
-        for i, (field, kind, (shortest, longest), sublinear_tf, *words) in enumerate(metadata["blocks"]):
-            check_choice("analyzer", kind, KINDS)
-            check_lengths("ngram_range", (shortest, longest))
-            check_choice("words", words[0] if words else "long", WORDS)
-            # A preset may have changed since the fit; the fitted settings are in the metadata.
-            cut = self._cut(kind, (shortest, longest), words[0] if words else "long")
-            self.terms_[field].append(Terms(cut, sublinear_tf is True, *stored_terms(arrays, str(i))))
-        if not all(self.terms_.values()):
-            raise ModelFileError(f"The model lacks the vocabulary of one of the fields {', '.join(fields)}.")
-        self.edges_ = {}
-        for i, field in enumerate(fields_of("numeric", self.numeric)):
-            self.edges_[field] = edges = stored_array(arrays, f"edges{i}", np.float64, (None,))
-            if not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
-                raise ModelFileError(f"The edges of the bins of {field!r} in the model do not ascend.")
-
-
-def _pieces(features: TextFeatures, source: Any) -> Iterable[Any]:
-    """Return the pieces of a source of rows."""
-    if not isinstance(source, (str, os.PathLike)):
-        return source  # type: ignore[no-any-return]
-    return _texts_of_file(source) if features.text is None else record_pieces(source)
-
-
-def _texts_of_file(path: str | os.PathLike[str]) -> Iterator[list[Any]]:
-    for records in record_pieces(path, fields=[WHOLE]):
-        yield [record[WHOLE] for record in records]
+        self.terms_ = stored_blocks(arrays, metadata, self._text_fields(), self._cut)
+        self.edges_ = stored_edges(arrays, fields_of("numeric", self.numeric))
 
 
 def _kinds(choices: Preset) -> list[tuple[str, Sequence[int]]]:

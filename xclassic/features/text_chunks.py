@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from xclassic._kernels.terms import join_rows
+from xclassic.features.analyzers import tokens_of
 from xclassic.features.term_counts import Known, known_of
 from xclassic.features.terms import Block, Counted, Cut, Terms
 from xclassic.parallel import RUNNING, StopByte, run_tasks
@@ -25,10 +26,10 @@ CHARACTERS = 2**20  # Of the texts of a chunk, so that the table of their terms 
 def chunks_of(columns: dict[str, NDArray[np.object_]]) -> list[Chunk]:
     """Cut the texts of all fields into chunks of rows, at least one."""
     texts = {field: column.tolist() for field, column in columns.items()}
+    if sum(sum(map(len, column)) for column in texts.values()) <= CHARACTERS:
+        return [texts]
     lengths = [np.fromiter(map(len, column), np.int64, len(column)) for column in texts.values()]
     ends = np.cumsum(np.sum(lengths, axis=0))
-    if not ends.size or ends[-1] <= CHARACTERS:
-        return [texts]
     full = np.searchsorted(ends, np.arange(CHARACTERS, ends[-1], CHARACTERS))  # The last row of each chunk.
     cuts = np.unique([0, *(full + 1).tolist(), ends.size]).tolist()
     return [{field: column[start:end] for field, column in texts.items()} for start, end in pairwise(cuts)]
@@ -39,21 +40,22 @@ def run_chunks(function: Callable[[Task, StopByte], Result], tasks: list[Task], 
     return [function(tasks[0], RUNNING)] if len(tasks) == 1 else run_tasks(function, tasks, n_jobs=n_jobs)
 
 
-def _lowered(texts: Chunk) -> Chunk:
-    return {field: [text.lower() for text in column] for field, column in texts.items()}
+def _counted(cuts: list[tuple[str, Cut]], texts: Chunk, stop: StopByte) -> list[Counted]:
+    """Count the terms of each block of columns."""
+    lowered = {field: [text.lower() for text in column] for field, column in texts.items()}
+    return [
+        cut.count(lowered[field] if cut.analyzer is None else tokens_of(cut.analyzer, texts[field]), stop)
+        for field, cut in cuts
+    ]
 
 
 def count_chunk(
     cuts: list[tuple[str, Cut]], keep: bool, texts: Chunk, stop: StopByte
 ) -> tuple[list[Counted], list[Known]]:
     """Count the terms of each block of columns; return the rows too if they are to be kept."""
-    lowered = _lowered(texts)
-    rows, known = [], []
-    for field, cut in cuts:
-        counted = cut.count(lowered[field], stop)
-        known.append(known_of(counted, keep=keep))
-        rows += [counted] * keep
-    return rows, known
+    rows = _counted(cuts, texts, stop)
+    known = [known_of(counted, cut, keep=keep) for counted, (_, cut) in zip(rows, cuts, strict=True)]
+    return rows if keep else [], known
 
 
 def weigh_chunk(
@@ -70,9 +72,9 @@ def weigh_chunk(
 
 def transform_chunk(blocks: list[tuple[str, Terms]], factors: list[float], texts: Chunk, stop: StopByte) -> Block:
     """Return the rows of texts."""
-    lowered = _lowered(texts)
-    rows = [terms.rows(lowered[field], factor, stop) for (field, terms), factor in zip(blocks, factors, strict=True)]
-    return side_by_side(rows, [terms.idf.size for _, terms in blocks])
+    rows = _counted([(field, terms.cut) for field, terms in blocks], texts, stop)
+    columns = [terms.columns_of(counted) for (_, terms), counted in zip(blocks, rows, strict=True)]
+    return weigh_chunk(blocks, factors, (rows, columns), stop)
 
 
 def side_by_side(blocks: list[Block], widths: list[int]) -> Block:

@@ -58,8 +58,10 @@ def check_lengths(name: str, value: Any) -> None:
         )
 
 
-def check_terms(min_df: Any, max_features: Any, stop_words: Any, sublinear_tf: Any) -> None:
-    """Raise an error unless the parameters say which terms are kept and how they count."""
+def check_terms(
+    min_df: Any, max_features: Any, stop_words: Any, sublinear_tf: Any, analyzer: Any, n_hashed: Any
+) -> None:
+    """Raise an error unless the parameters say what terms are, which are kept and how they count."""
     if isinstance(min_df, float):
         check_number("min_df", min_df, minimum=0, maximum=1)
     elif min_df is not None:
@@ -72,3 +74,13 @@ def check_terms(min_df: Any, max_features: Any, stop_words: Any, sublinear_tf: A
         raise TypeError(f"stop_words is {stop_words!r}; pass 'english', a list of str, or None.")
     if not isinstance(sublinear_tf, (bool, type(None))):
         raise TypeError(f"sublinear_tf is {sublinear_tf!r}; it must be True, False or None.")
+    if not (analyzer is None or isinstance(analyzer, str) or callable(analyzer)):
+        raise TypeError(f"analyzer is {analyzer!r}; pass a name, a function from a text to its words, or None.")
+    if n_hashed is not None:
+        check_number("n_hashed", n_hashed, minimum=1, integer=True, maximum=2**31 - 1)
+        for name, value in (("min_df", min_df), ("max_features", max_features)):
+            if value is not None:
+                raise ValueError(
+                    f"{name} is {value} and n_hashed {n_hashed}, but terms that are hashed are not known one by one; "
+                    f"leave out {name}, or n_hashed."
+                )
