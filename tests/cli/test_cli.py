@@ -308,6 +308,27 @@ def test_data_in_records(run):
     assert "X['price'][0] is '9 EUR', no finite number" in run("predict m bad.csv", 1).err
 
 
+def test_categories_in_records(run):
+    """A shop and a tag decide where the title is the same."""
+    rows = [
+        {"name": "Watch", "shop": "nso"[i % 3], "tags": ["x", "yz"[i % 2]], "kind": f"{'nso'[i % 3]}{i % 2}"}
+        for i in range(60)
+    ]
+    Path("shop.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    lines = [f"{row['name']},{row['shop']},{'|'.join(row['tags'])},{row['kind']}" for row in rows]
+    Path("shop.csv").write_text("\n".join(["name,shop,tags,kind", *lines]))
+    fields = "--text-field name --category-field shop --several-field tags --label-field kind --category-weight 1"
+    run(f"train DiSMEC shop.jsonl {fields} -m m")
+    assert json.loads(run("evaluate m shop.jsonl --label-field kind -k 1 --json").out)["metrics"]["P@1"] == 1
+    run(f"train DiSMEC shop.csv {fields} --separator | --min-rows 3 -m m2")
+    assert json.loads(run("evaluate m2 shop.csv --label-field kind -k 1 --json").out)["metrics"]["P@1"] == 1
+    run("train DiSMEC shop.csv --text-field name --crossed-fields shop,tags --label-field kind -m m3")
+    assert json.loads(run("evaluate m3 shop.csv --label-field kind -k 1 --json").out)["metrics"]["P@1"] == 1
+    assert "shop = n & tags = x|y" in run("explain m3 shop.csv --row 0").out
+    refused = "train DiSMEC shop.csv --text-field name --label-field kind -m m4 --crossed-fields"
+    assert "name two fields with a comma between" in " ".join(run(f"{refused} shop", 2).err.split())
+
+
 def test_field_presets(run, books):
     fields = "--text-field title --text-field key --preset title --preset abstract --min-df 1 --label-field subjects"
     run(f"train DiSMEC books.jsonl {fields} --model m")

@@ -13,6 +13,17 @@ import typer
 from typer.core import TyperGroup
 
 from xclassic._version import __version__
+from xclassic.cli.field_options import (
+    TEXT_PANEL,
+    CategoryField,
+    CategoryWeight,
+    CrossedFields,
+    MinRows,
+    Separator,
+    SeveralField,
+    crossed_pairs,
+    settings_of,
+)
 from xclassic.cli.in_pieces import Cluster, InPieces, Resume, Shard, join
 from xclassic.cli.options import (
     Data,
@@ -46,7 +57,6 @@ from xclassic.cli.parameters import EstimatorGroup, usage_errors
 from xclassic.cli.printing import printable, to_json
 from xclassic.cli.report_command import report
 
-TEXT_PANEL = "Features of texts and records (TF-IDF)"
 BY_PRESET = "by the preset"
 
 
@@ -116,6 +126,12 @@ def train(
     numeric_field: Annotated[
         list[str], typer.Option(help="Field that holds a number, such as a price.", rich_help_panel=TEXT_PANEL)
     ] = [],  # noqa: B006
+    category_field: CategoryField = [],  # noqa: B006
+    several_field: SeveralField = [],  # noqa: B006
+    crossed_fields: CrossedFields = [],  # noqa: B006
+    separator: Separator = None,
+    min_rows: MinRows = None,
+    category_weight: CategoryWeight = None,
     preset: Annotated[
         list[str] | None,
         typer.Option(
@@ -183,10 +199,15 @@ def train(
     for option, given in {"--label-field": label_field, "--label-delimiter": label_delimiter}.items():
         if written and given is not None:
             raise typer.BadParameter(f"{option} is for labels in one field, but --fields names several; leave it out")
-    is_record = len(fields) > 1 or bool(numeric_field) or prompt is not None
+    pairs = crossed_pairs(crossed_fields)
+    has_others = any((numeric_field, category_field, several_field, pairs))
+    is_record = len(fields) > 1 or has_others or prompt is not None
     encoder = TextFeatures(
         fields if is_record else None,
         numeric=tuple(numeric_field),
+        category=tuple(category_field),
+        several=tuple(several_field),
+        crossed=pairs,
         preset=presets[0] if len(presets) == 1 else presets,
         ngram_range=_lengths("--ngram-range", ngram_range),
         char_ngrams=_lengths("--char-ngrams", char_ngrams),
@@ -194,9 +215,16 @@ def train(
         max_features=max_features,
         stop_words=None if stop_words == "none" else stop_words,
         sublinear_tf=sublinear_tf,
+        **settings_of(separator=separator, min_rows=min_rows, category_weight=category_weight),
     )
     weighing = {
         "--numeric-field": numeric_field,
+        "--category-field": category_field,
+        "--several-field": several_field,
+        "--crossed-fields": crossed_fields,
+        "--separator": separator,
+        "--min-rows": min_rows,
+        "--category-weight": category_weight,
         "--preset": preset,
         "--ngram-range": ngram_range,
         "--char-ngrams": char_ngrams,
@@ -210,7 +238,7 @@ def train(
     source = Source(
         data, text_field or None, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based,
         data_format=data_format, as_records=is_record,
-        record_fields=[*fields, *numeric_field] if prompt is None else template_fields(prompt), target_fields=written,
+        record_fields=encoder.fields if prompt is None else template_fields(prompt), target_fields=written,
         label_weights=label_weights or None,
     )  # fmt: skip
     if on_disk is not None and reads_text:

@@ -15,6 +15,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 
 from xclassic import Blend, ModelFileError, TopK, XMCClassifier, predict_topk
+from xclassic.features import TextFeatures
 from xclassic.storage.arrays import pack_strings, unpack_strings
 from xclassic.storage.folder import Verify
 from xclassic.storage.models import Metadata, packed, read, save_packed
@@ -61,9 +62,8 @@ class TrainedModel:
         """The fields of records that the model reads."""
         fields: list[str] = []
         for reader in _readers(self.model):
-            for name in ("text", "numeric"):
-                value = getattr(reader, name, None) or []
-                fields += [value] if isinstance(value, str) else value
+            if isinstance(reader, TextFeatures):
+                fields += reader.fields
             template = getattr(reader, "template", None) or getattr(reader, "prompt", None)
             fields += template_fields(template) if template else []
         return fields

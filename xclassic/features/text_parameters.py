@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from xclassic.features.terms import KINDS
 from xclassic.validation.parameters import check_choice, check_number
 
 LONGEST = 100  # Words or characters of a term. The terms of a text take memory of its length times this.
@@ -84,3 +85,9 @@ def check_terms(
                     f"{name} is {value} and n_hashed {n_hashed}, but terms that are hashed are not known one by one; "
                     f"leave out {name}, or n_hashed."
                 )
+
+
+def kinds_of(choices: Preset) -> list[tuple[str, Sequence[int]]]:
+    """Return the analyzers that a text field needs, with the lengths of their terms."""
+    lengths = (choices.ngram_range, choices.char_ngrams)
+    return [(kind, pair) for kind, pair in zip(KINDS, lengths, strict=True) if len(pair)]

@@ -1,16 +1,12 @@
-"""Fitted TextFeatures as arrays and metadata of a model folder, and back."""
+"""The terms of a fitted TextFeatures as arrays and metadata of a model folder, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xclassic.features.analyzers import UnknownAnalyzerError
 from xclassic.features.terms import KINDS, WORDS, Cut, Terms, stored_terms
 from xclassic.features.text_parameters import check_lengths
-from xclassic.storage.arrays import stored_array
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.storage.models import Metadata
 from xclassic.validation.parameters import check_choice
@@ -18,9 +14,9 @@ from xclassic.validation.parameters import check_choice
 CutOf = Callable[[str, tuple[int, int], str], Cut]
 
 
-def text_arrays(blocks: list[tuple[str, Terms]], edges: list[NDArray[np.float64]]) -> tuple[Arrays, Metadata]:
-    """Return the arrays and metadata of terms with their fields, and of the edges of bins."""
-    arrays: Arrays = {f"edges{i}": of_field for i, of_field in enumerate(edges)}
+def text_arrays(blocks: list[tuple[str, Terms]]) -> tuple[Arrays, Metadata]:
+    """Return the arrays and metadata of terms with their fields."""
+    arrays: Arrays = {}
     settings = []
     for i, (field, terms) in enumerate(blocks):
         arrays[f"idf{i}"] = terms.idf
@@ -50,13 +46,4 @@ def stored_blocks(arrays: Arrays, metadata: Metadata, fields: Sequence[str], cut
         found[field].append(Terms(cut, sublinear_tf is True, idf, strings))
     if not all(found.values()):
         raise ModelFileError(f"The model lacks the vocabulary of one of the fields {', '.join(fields)}.")
-    return found
-
-
-def stored_edges(arrays: Arrays, fields: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Return the edges of the bins of each numeric field after all checks."""
-    found = {field: stored_array(arrays, f"edges{i}", np.float64, (None,)) for i, field in enumerate(fields)}
-    for field, edges in found.items():
-        if not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
-            raise ModelFileError(f"The edges of the bins of {field!r} in the model do not ascend.")
     return found
