@@ -135,6 +135,57 @@ class TestXMLCNN(Contract):
         return TestT5Classifier().other_data()
 
 
+IN_ITS_TESTS = "test_label_matcher.py checks it for texts"
+
+
+@without(
+    {
+        "test_fit_solves_the_block_diagonal_problem": BY_MATRICES,
+        "test_features_sparse_and_dense_rank_the_same": BY_MATRICES,
+        "test_labels_permuted_permute_the_predictions": BY_MATRICES,
+        "test_labels_by_name_and_class_vectors_train_the_same_model": BY_MATRICES,
+        "test_predict_topk_of_a_batch_equals_that_of_its_rows": IN_ITS_TESTS,
+        "test_predict_topk_does_not_depend_on_chunks": IN_ITS_TESTS,
+        "test_all_scores_are_finite_and_rank_as_predictions": BY_MATRICES,
+        "test_restriction_keeps_allowed_labels_and_scores": IN_ITS_TESTS,
+        "test_restriction_prefers_the_best_allowed": BY_MATRICES,
+        "test_predict_topk_rejects_bad_restrictions": BY_MATRICES,
+        "test_model_does_not_depend_on_n_jobs": IN_ITS_TESTS,
+        "test_model_does_not_depend_on_the_backend": BY_MATRICES,
+        "test_predictions_do_not_depend_on_the_backend": BY_MATRICES,
+        "test_threads_fit_and_predict_at_once": BY_MATRICES,
+        "test_model_does_not_depend_on_the_form_of_the_input": BY_MATRICES,
+        "test_save_and_load": IN_ITS_TESTS,
+        "test_fit_takes_unusual_data": BY_MATRICES,
+        "test_rows_without_features_and_labels": BY_MATRICES,
+        "test_fit_rejects_bad_data": BY_MATRICES,
+        "test_numbers_that_overflow_are_refused_or_make_a_model": BY_MATRICES,
+        "test_predict_rejects_bad_queries": BY_MATRICES,
+        "test_scale_of_normalized_features_does_not_matter": BY_MATRICES,
+        "test_scale_of_raw_features_is_right_or_refused": BY_MATRICES,
+        "test_estimate_memory": IN_ITS_TESTS,
+        "test_prune_weights": "has no such method",
+        "test_cross_validation": BY_MATRICES,
+        "test_ctrl_c_stops_a_fit": BY_MATRICES,
+        "test_stop_byte_ends_every_task": BY_MATRICES,
+    }
+)
+class TestLabelMatcher(Contract):
+    @pytest.fixture(autouse=True)
+    def needs(self):
+        pytest.importorskip("ahocorasick_rs")
+
+    @property
+    def estimator(self):
+        return xclassic.LabelMatcher()
+
+    def data(self):
+        return TestT5Classifier().data()
+
+    def other_data(self):
+        return ["hats of wool", "shelf of wood", "wool and wood"], [["Hat"], ["Shelf"], ["Hat", "Shelf"]]
+
+
 RECORDS = "predicts records, where the contract speaks of labels"
 OF_MEMBERS = "its estimators do the work, and each is under the contract itself"
 

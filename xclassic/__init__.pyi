@@ -69,6 +69,8 @@ from .taxonomy.fields import FieldsClassifier as FieldsClassifier
 from .taxonomy.fields import fields_report as fields_report
 from .taxonomy.graph import ConceptGraph as ConceptGraph
 from .taxonomy.hierarchy import LabelHierarchy as LabelHierarchy
+from .taxonomy.label_matcher import LabelMatcher as LabelMatcher
+from .taxonomy.label_matcher import NameMatch as NameMatch
 from .taxonomy.vocabulary import Vocabulary as Vocabulary
 from .taxonomy.vocabulary_files import read_vocabulary as read_vocabulary
 from .topk import TopK as TopK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -118,6 +119,7 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
     _labels_per_row: int
     _weighed_fit: bool = False  # Whether rows or labels had weights other than 1 in the fit.
     _fitted: bool = False
+    _labels_of_columns: NDArray[Any] | None = None  # Set before the fit, by a blend.
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -131,6 +133,14 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
     def _weights_taken(self) -> tuple[str, ...]:
         """Return which of ``sample_weight``, ``label_weight`` and ``relevance`` the method takes."""
         return ()
+
+    def _known_labels(self) -> Sequence[Any]:
+        """Return labels that are among ``classes_`` even if no row has them, after a fit on lists or class vectors."""
+        return ()
+
+    def _names_of_labels(self) -> NDArray[Any]:
+        """Return the labels of users, who may have given them to a blend that fits this method on a matrix."""
+        return self.classes_ if self._labels_of_columns is None else self._labels_of_columns
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         raise NotImplementedError
@@ -252,7 +262,7 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         self._fitted = False  # It stays so if anything below fails.
         self._check_parameters()
         X = self._check_input(X, reset=True)
-        target = check_target(y, X.shape[0])
+        target = check_target(y, X.shape[0], self._known_labels())
         given = {"sample_weight": sample_weight, "label_weight": label_weight, "relevance": relevance}
         refuse_not_taken(self, given)
         rows, Y, weights = check_weights(target, **given)

@@ -404,6 +404,25 @@ def test_xml_cnn_reads_what_the_command_reads(run, books):
     assert len(run("predict m books.jsonl --text-field title -k 2").out.splitlines()) == 5
 
 
+def test_label_matcher_reads_names_from_a_file(run, books):
+    pytest.importorskip("ahocorasick_rs")
+    rows = [json.loads(line) for line in Path("books.jsonl").read_text(encoding="utf-8").splitlines()]
+    Path("names.tsv").write_text("new\tunseen label\tzebra\tgnu\n", encoding="utf-8")
+    how = f"{books} --label-delimiter ; --quiet"
+    trained = run(f"train labelmatcher books.jsonl {how} --model m --names names.tsv --synonyms names.tsv")
+    assert "LabelMatcher, 5 points, 5 labels" in trained.out
+    Path("rows.jsonl").write_text(json.dumps({**rows[0], "title": "A gnu"}) + "\n", encoding="utf-8")
+    assert run("predict m rows.jsonl --text-field title -k 1").out.split("\t")[1].startswith("new:")
+    Path("bad.tsv").write_text("a\tname\nb\n", encoding="utf-8")
+    assert "line 2: 'b' has no tab" in run(f"train labelmatcher books.jsonl {how} --model m --names bad.tsv", 2).err
+    Path("bad.tsv").write_text("a\tname\na\tname\n", encoding="utf-8")
+    assert (
+        "line 2: the label 'a' is in an earlier"
+        in run(f"train labelmatcher books.jsonl {how} --model m --names bad.tsv", 2).err
+    )
+    assert "is no text file" in run(f"train labelmatcher books.jsonl {how} --model m --names nowhere", 2).err
+
+
 def test_predictions_as_text(run, model):
     lines = run(["predict", model, "bibtex", "-k", "3"]).out.splitlines()
     assert len(lines) == 2515

@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).parent
 FORMAT = GOLDEN / "format-2"  # That of `FORMAT` in xclassic/storage/folder.py; what earlier ones hold stays as it is.
 K = 5
 # How the names of folders begin that are read with the extra alone.
-NEEDS_TORCH = (*registry.NEURAL_ESTIMATORS, *registry.TEXT_ESTIMATORS, "BertEncoder", "FeatureUnion")
+NEEDS_TORCH = (*registry.NEURAL_ESTIMATORS, "T5Classifier", "XMLCNN", "BertEncoder", "FeatureUnion")
 WORDS = [
     "amber",
     "basket",
@@ -188,6 +188,7 @@ MODELS = {
     "Blend": lambda folder: blend(),
     "Blend-texts": lambda folder: blend_of_texts(),
     "FieldsClassifier": lambda folder: fields(),
+    "LabelMatcher": lambda folder: on_texts(xclassic.LabelMatcher()),
     "XMLCNN": lambda folder: on_texts(cnn()),
     "T5Classifier-name": lambda folder: on_texts(t5(folder)),
     "T5Classifier-code": lambda folder: on_texts(t5(folder, target="code", embeddings=np.eye(8), branching=3)),

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 import xclassic
+from xclassic.cli.label_names import label_names, label_synonyms
 from xclassic.storage.registry import ESTIMATORS, NEURAL_ESTIMATORS, TEXT_ESTIMATORS
 
 DEFAULTS = {"n_jobs": -1}  # Defaults that differ from the constructor's: a program may use all CPUs.
@@ -20,11 +21,13 @@ OPTIONS = {"model": "base_model", "estimator": "method"}  # Names of the constru
 # How the help spells types.
 SPELLINGS = {
     "none": "none", "labeltree": "FOLDER", "ndarray": "FILE.npy", "tuple": "A,B", "str": "TEXT",
-    "pairs": "NAME=TEXT,NAME=TEXT", "names": "NAME,NAME",
+    "pairs": "NAME=TEXT,NAME=TEXT", "names": "NAME,NAME", "label_names": "FILE.tsv", "label_synonyms": "FILE.tsv",
 }  # fmt: skip
 ANNOTATIONS = {
     "pairs": r"\bMapping\[str, str\]",
-    "names": r"(?:^|\| )(?:[\w.]*\.)?Sequence\[str\]",  # not that of a tuple
+    "names": r"^(?!.*Mapping\[Any).*(?:^|\| )(?:[\w.]*\.)?Sequence\[str\]",  # not that of a tuple, nor of labels
+    "label_names": r"\bMapping\[Any, str\]",
+    "label_synonyms": r"\bMapping\[Any, Sequence\[str\]\]",
 }  # Where the outer type tells too little.
 
 
@@ -171,6 +174,8 @@ def _names(text: str) -> list[str]:
 
 READ: dict[str, Callable[[str], Any]] = {
     "none": _none,
+    "label_names": label_names,
+    "label_synonyms": label_synonyms,
     "labeltree": lambda path: xclassic.LabelTree.load(path),
     "ndarray": _array,
     "int": int,

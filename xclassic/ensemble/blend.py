@@ -218,6 +218,9 @@ class Blend(TakesWeights, XMCClassifier, _BaseComposition):
     def _rows_per_task(self) -> int:  # type: ignore[override]
         return max(last_step(self.estimators_[i])._rows_per_task for i in self._used())
 
+    def _known_labels(self) -> list[Any]:
+        return [label for _, member in self.estimators for label in last_step(member)._known_labels()]
+
     def _used(self) -> list[int]:
         """Return the fitted members that are queried."""
         return np.flatnonzero(self.weights_).tolist()
@@ -312,8 +315,10 @@ class Blend(TakesWeights, XMCClassifier, _BaseComposition):
         fitted = []
         for name, member in self.estimators:
             own = {f"{path_to_last_step(member)}{weight}": value for weight, value in weights.items()}
+            new = clone(member)
+            last_step(new)._labels_of_columns = self._names_of_labels()
             with naming(name), config_context(enable_metadata_routing=False):  # Steps are named instead.
-                fitted.append(clone(member).fit(raw_rows(X), Y, **own))
+                fitted.append(new.fit(raw_rows(X), Y, **own))
         return fitted
 
     def _searches_weights(self) -> bool:

@@ -48,7 +48,11 @@ ESTIMATORS = (
     "TreeEmbedding",
 )
 NEURAL_ESTIMATORS = ("NeuralXC", "DeepXML")  # Estimators that take features, as those above, and need PyTorch.
-TEXT_ESTIMATORS = ("T5Classifier", "XMLCNN")  # Estimators that take texts, since they bring their own features.
+TEXT_ESTIMATORS = (
+    "LabelMatcher",
+    "T5Classifier",
+    "XMLCNN",
+)  # Estimators that take texts, since they bring their own features.
 COMPOSITES = ("Blend",)  # Estimators that cannot be constructed without the other estimators they are made of.
 RECORD_MODELS = ("FieldsClassifier",)  # Models that predict records and have no label space of their own.
 TRANSFORMERS = (

@@ -47,7 +47,7 @@ class Target(NamedTuple):
     dtype: np.dtype[Any]
 
 
-def check_target(Y: Any, n_rows: int) -> Target:
+def check_target(Y: Any, n_rows: int, known: Sequence[Any] = ()) -> Target:
     """Read training labels in any of the accepted containers.
 
     Parameters
@@ -56,6 +56,8 @@ def check_target(Y: Any, n_rows: int) -> Target:
         See `XMCClassifier.fit`.
     n_rows : int
         Number of rows of the features.
+    known : sequence of str or of int
+        Labels that are among the classes even if no row has them. The columns of a matrix stay as they are.
 
     Raises
     ------
@@ -69,7 +71,17 @@ def check_target(Y: Any, n_rows: int) -> Target:
         raise ValueError(f"X has {n_rows} rows but Y has {target.Y.shape[0]}; they must describe the same data points.")
     if target.classes.size == 0:
         raise ValueError("Y has no label (no class, no column), so there is nothing to learn. Pass at least one.")
-    return target
+    is_matrix = issparse(Y) or target.kind == "dense"
+    return target if is_matrix or not len(known) else _with_labels(target, label_array(list(known)))
+
+
+def _with_labels(target: Target, labels: NDArray[Any]) -> Target:
+    """Return a target that has these labels too."""
+    check_kinds(labels, target.classes, "The names")
+    classes = np.union1d(target.classes, _without_blanks(labels))
+    ids = find_labels(target.classes, classes)[target.Y.indices]
+    Y = csr_array((target.Y.data, ids, target.Y.indptr), shape=(target.Y.shape[0], classes.size))
+    return Target(Y, classes, target.kind, classes.dtype if target.kind == "vector" else target.dtype)
 
 
 def _read_target(Y: Any, name: str = "Y") -> Target:
