@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from xclassic._version import __version__
+from xclassic.cli.describe_command import describe
 from xclassic.cli.field_options import (
     TEXT_PANEL,
     CategoryField,
@@ -66,7 +67,9 @@ def _with_hyphens(name: str) -> str:
 
 class _InOrder(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(self.commands, key=["train", "join", "predict", "evaluate", "report", "explain", "info"].index)
+        return sorted(
+            self.commands, key=["describe", "train", "join", "predict", "evaluate", "report", "explain", "info"].index
+        )
 
 
 commands = typer.Typer(
@@ -427,6 +430,7 @@ def evaluate(
     write_line(to_json({**summary, "metrics": results}))
 
 
+commands.command()(describe)
 commands.command()(join)
 commands.command()(report)
 

@@ -1,6 +1,7 @@
 """Data sets: the field's file formats, text tables, bundled data, and splits that keep rare labels in train."""
 
 from xclassic.datasets._files import DataFileError
+from xclassic.datasets.description import describe
 from xclassic.datasets.folders import Dataset, load, load_bibtex, read_npz
 from xclassic.datasets.matrices import open_matrix, write_matrix
 from xclassic.datasets.reservoir import Reservoir
@@ -13,6 +14,7 @@ __all__ = [
     "DataFileError",
     "Dataset",
     "Reservoir",
+    "describe",
     "load",
     "load_bibtex",
     "open_matrix",

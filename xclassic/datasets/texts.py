@@ -133,6 +133,18 @@ def record_pieces(
         yield [record for _, record in piece]
 
 
+def labeled_pieces(
+    path: _Path, labels: str | None, label_delimiter: str | None, *, format: str | None = None
+) -> Iterator[tuple[list[Mapping[str, Any]], list[list[str | int]] | None]]:
+    """Yield records, some at a time, and the labels of each, None if `labels` names no field."""
+    records = numbered_records(path, format)
+    while piece := list(islice(records, RECORDS)):
+        lists = None
+        if labels is not None:
+            lists = [_labels(path, line, _field(path, line, record, labels), label_delimiter) for line, record in piece]
+        yield [record for _, record in piece], lists
+
+
 def read_ids(path: _Path, field: str, *, format: str | None = None) -> list[str | int | float]:
     """Read what names the rows: strings as they stand and finite numbers; null is an empty string."""
     ids: list[str | int | float] = []
