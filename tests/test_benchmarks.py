@@ -426,3 +426,24 @@ def test_beyond_memory_reports_each_method():
     rows = [line.split() for line in done.stdout.splitlines()[1:]]
     assert [row[2] for row in rows] == ["XRLinear", "DiSMEC", "KNN"]
     assert all(float(number) >= 0 for row in rows for number in (*row[:2], *row[3:]))
+
+
+def test_texts_are_timed_and_compared(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "yso_titles_en"
+    folder.mkdir()
+    for part in ("train", "test"):
+        with lzma.open(folder / f"{part}.tsv.xz", "wt", encoding="utf8") as file:
+            file.write("1,2\tStars and planets\n3\tBread and butter\n")
+    module = import_module("texts")
+    monkeypatch.setattr(module, "ONE_TEXT", 2)
+    monkeypatch.setattr(
+        sys, "argv", ["texts.py", "--data-dir", str(tmp_path), "--data", "yso_titles_en", "--rounds", "1"]
+    )
+    module.main()
+    assert re.findall(r"\| yso_titles_en \| ([\w-]+) \|", capsys.readouterr().out)[:2] == [
+        "scikit-learn",
+        "TextFeatures",
+    ]
+    other = module.TextFeatures(preset="abstract", min_df=1)
+    with pytest.raises(AssertionError):
+        module.check_same(other, module.Vectorizers("title"), ["stars and"], ["stars"])

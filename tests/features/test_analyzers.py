@@ -152,6 +152,7 @@ def test_registered_analyzer_works_in_other_processes(registered, monkeypatch):
         ("", ValueError, "is not registered"),
         (str.lower, TypeError, r"returned 'running shoes, runs' for the text 'Running .*must return a list of str"),
         (len, TypeError, "returned 19"),
+        (int, ValueError, "The analyzer <class 'int'> fails on the text 'Running shoes, runs': ValueError: invalid"),
         (lambda text: [1], TypeError, r"a list with 1 for the text"),
         (lambda text: [], ValueError, "has words"),
     ],

@@ -104,10 +104,23 @@ def check_storable(analyzer: str | Analyzer | None) -> None:
 
 
 def tokens_of(analyzer: Analyzer, texts: list[str]) -> list[list[str]]:
-    """Return the words of texts, after a check that they are strings."""
+    """Return the words of texts, after a check that they are strings.
+
+    Raises
+    ------
+    ValueError
+        If the analyzer raises an exception, which is the cause of this one.
+    TypeError
+        If it returns anything but words.
+    """
     found = []
     for text in texts:
-        words = analyzer(text)
+        try:
+            words = analyzer(text)
+        except Exception as error:
+            raise ValueError(
+                f"The analyzer {analyzer!r} fails on the text {text[:60]!r}: {type(error).__name__}: {error}."
+            ) from error
         if isinstance(words, str) or not isinstance(words, Iterable):
             raise TypeError(
                 f"The analyzer returned {words!r} for the text {text[:60]!r}; it must return a list of str."
