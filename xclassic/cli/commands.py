@@ -57,6 +57,7 @@ from xclassic.cli.options import (
 from xclassic.cli.parameters import EstimatorGroup, usage_errors
 from xclassic.cli.printing import printable, to_json
 from xclassic.cli.report_command import report
+from xclassic.cli.vocabulary_options import VocabularyFile, VocabularyLanguage, VocabularyTree, with_vocabulary
 
 BY_PRESET = "by the preset"
 
@@ -126,6 +127,9 @@ def train(
             callback=in_home,
         ),
     ] = None,
+    vocabulary: VocabularyFile = None,
+    vocabulary_language: VocabularyLanguage = None,
+    vocabulary_tree: VocabularyTree = False,
     numeric_field: Annotated[
         list[str], typer.Option(help="Field that holds a number, such as a price.", rich_help_panel=TEXT_PANEL)
     ] = [],  # noqa: B006
@@ -202,6 +206,8 @@ def train(
     for option, given in {"--label-field": label_field, "--label-delimiter": label_delimiter}.items():
         if written and given is not None:
             raise typer.BadParameter(f"{option} is for labels in one field, but --fields names several; leave it out")
+    if written and vocabulary is not None:
+        raise typer.BadParameter("--vocabulary is for labels, but --fields names columns to predict; leave it out")
     pairs = crossed_pairs(crossed_fields)
     has_others = any((numeric_field, category_field, several_field, pairs))
     is_record = len(fields) > 1 or has_others or prompt is not None
@@ -251,6 +257,7 @@ def train(
     else:
         with step(f"writing {on_disk}", quiet):
             points = read_on_disk(source, encoder, on_disk)
+    points = with_vocabulary(points, estimator, vocabulary, vocabulary_language, vocabulary_tree)
     X, training = points.X, {"data": printable(data), "n_rows": len(points.ids)}
     size = f"{len(points.ids):,} points"
     if points.is_text:

@@ -1,0 +1,103 @@
+"""``xclassic train --vocabulary``: names, deprecated labels, and trees of concepts."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import xclassic
+from xclassic import datasets, read_vocabulary
+
+CONCEPTS = """id,label_en,label_de,broader,replaced_by
+s1,sky,Himmel,,
+s2,planets,Planeten,s1,
+s3,moons,Monde,s1|s4,
+s4,food,Essen,,
+s5,bread,Brot,s4,
+s6,loaves,,,s5
+"""
+ROWS = [
+    ("Jupiter and its moons", ["s2", "s3"]),
+    ("The moon of the earth", ["s3"]),
+    ("Rye bread", ["s5"]),
+    ("Loaves of bread", ["s6"]),
+    ("A planet of ice", ["s2"]),
+    ("Bread with butter", ["s5"]),
+]
+
+
+@pytest.fixture
+def files(run):
+    Path("concepts.csv").write_text(CONCEPTS, encoding="utf-8")
+    names = read_vocabulary("concepts.csv").names("en") | {"s6": "loaves"}
+    for file, of_label in (("ids.jsonl", str), ("names.jsonl", names.get)):
+        lines = [json.dumps({"text": text, "labels": [of_label(label) for label in labels]}) for text, labels in ROWS]
+        Path(file).write_text("\n".join(lines), encoding="utf-8")
+
+
+HOW = "--vocabulary concepts.csv --vocabulary-language en --quiet"
+
+
+def test_model_writes_names_of_current_concepts(run, files):
+    assert "3 labels" in run(f"train dismec ids.jsonl --model m {HOW}").out
+    assert xclassic.load("m")[-1].classes_.tolist() == ["s2", "s3", "s5"]
+    lines = [json.loads(line) for line in run("predict m ids.jsonl -k 1 --format jsonl").out.splitlines()]
+    assert lines[3]["labels"] == ["bread"]
+    ids = run("predict m ids.jsonl -k 1 --format jsonl --label-ids").out.splitlines()
+    assert json.loads(ids[3])["labels"] == ["s5"]
+    run(f"train dismec ids.jsonl --model g {HOW.replace('language en', 'language de')}")
+    assert json.loads(run("predict g ids.jsonl -k 1 --format jsonl").out.splitlines()[3])["labels"] == ["Brot"]
+
+
+def test_labels_may_be_names(run, files):
+    run(f"train dismec names.jsonl --model m {HOW}")
+    assert xclassic.load("m")[-1].classes_.tolist() == ["bread", "moons", "planets"]
+
+
+@pytest.mark.parametrize("data", ["ids.jsonl", "names.jsonl"])
+def test_methods_search_along_the_vocabulary(run, files, data):
+    run(f"train plt {data} --model m {HOW} --vocabulary-tree")
+    clf = xclassic.load("m")[-1]
+    concepts = read_vocabulary("concepts.csv")
+    called = concepts if data == "ids.jsonl" else concepts.by_name("en")
+    assert clf.trees_[0] == called.graph(clf.classes_.tolist()).tree
+    assert clf.trees_[0].names is not None
+
+
+def test_labels_of_matrices_have_names_of_concepts(run, files):
+    texts, labels = datasets.read_texts("ids.jsonl")
+    Y, classes = xclassic.encode_labels(labels)
+    X = xclassic.features.TextFeatures().fit_transform(texts)
+    Path("folder").mkdir()
+    datasets.write_xmc("folder/train.txt", X, Y)
+    Path("folder/label_names.txt").write_text("\n".join(classes.tolist()), encoding="utf-8")
+    run(f"train xrlinear folder --model m {HOW} --vocabulary-tree")
+    assert run("predict m folder/train.txt -k 1").out.splitlines()[0].split("\t")[1].split(":")[0] in (
+        "planets",
+        "moons",
+    )
+    assert xclassic.load("m").trees_[0] == read_vocabulary("concepts.csv").graph(classes.tolist()).tree
+
+
+def test_strangers_are_told(run, files):
+    Path("concepts.csv").write_text(CONCEPTS.replace("s2,", "s9,"), encoding="utf-8")
+    done = run(f"train dismec ids.jsonl --model m {HOW}")
+    assert "1 of 4 labels are no concepts of concepts.csv, by id or by name (first: 's2')" in done.err
+    assert xclassic.load("m")[-1].classes_.tolist() == ["s2", "s3", "s5"]
+    assert "1 of 3 labels are no concepts" in run(f"train plt ids.jsonl --model t {HOW} --vocabulary-tree", 2).err
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("train dismec ids.jsonl --model m --vocabulary concepts.csv", 2, "pass one of those that the vocabulary has"),
+        ("train dismec ids.jsonl --model m --vocabulary-tree", 2, "--vocabulary-tree needs a --vocabulary"),
+        ("train dismec ids.jsonl --model m --vocabulary-language en", 2, "--vocabulary-language needs a --vocabulary"),
+        (f"train dismec ids.jsonl --model m {HOW} --vocabulary-tree", 2, "DiSMEC does not fit"),
+        (f"train dismec ids.jsonl --model m {HOW} --label-weights", 2, "speaks of deprecated concepts"),
+        ("train dismec ids.jsonl --model m --vocabulary ids.jsonl", 1, "neither its name nor its first line"),
+        ("train dismec ids.jsonl --model m --vocabulary nowhere.csv", 1, "nowhere.csv"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(run, files, line, code, message):
+    assert message in " ".join(run(line, code).err.replace("│", " ").split())

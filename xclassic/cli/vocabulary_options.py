@@ -1,0 +1,102 @@
+"""Options of ``xclassic train`` for a vocabulary that the labels are from, and what becomes of the labels."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xclassic.cli.options import in_home
+from xclassic.cli.parameters import usage_errors
+
+if TYPE_CHECKING:
+    from xclassic import Vocabulary
+    from xclassic.cli.data import Points
+
+PANEL = "Vocabulary of the labels"
+
+VocabularyFile = Annotated[
+    str | None,
+    typer.Option(
+        "--vocabulary",
+        metavar="FILE",
+        help="Concepts that the labels are, by id or by name: SKOS, TSV or CSV. Deprecated ones are replaced, and the "
+        "model writes names in place of ids.",
+        show_default="none",
+        rich_help_panel=PANEL,
+        callback=in_home,
+    ),
+]
+VocabularyLanguage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CODE", help="Language of the names, such as en.", show_default="the only one", rich_help_panel=PANEL
+    ),
+]
+VocabularyTree = Annotated[
+    bool,
+    typer.Option(
+        "--vocabulary-tree", help="Search along its hierarchy: for methods that take --tree.", rich_help_panel=PANEL
+    ),
+]
+
+
+def with_vocabulary(points: Points, estimator: Any, path: str | None, language: str | None, as_tree: bool) -> Points:
+    """Return points with the labels and names of a vocabulary, and give the estimator its tree if asked for.
+
+    Raises
+    ------
+    typer.BadParameter
+        If options do not fit each other, the estimator or the data.
+    DataFileError
+        If the file is no vocabulary.
+    """
+    if path is None:
+        if language is not None or as_tree:
+            named = "--vocabulary-tree" if as_tree else "--vocabulary-language"
+            raise typer.BadParameter(f"{named} needs a --vocabulary")
+        return points
+    from xclassic import encode_labels, read_vocabulary
+
+    if as_tree and estimator.get_params(deep=False).get("tree", estimator) is not None:
+        raise typer.BadParameter(
+            f"--vocabulary-tree is for methods that take --tree, where it is not given; {type(estimator).__name__} "
+            "does not fit"
+        )
+    vocabulary = read_vocabulary(path)
+    with usage_errors():
+        names = vocabulary.names(language)
+        labels = _labels(points)
+        by_id = sum(label in vocabulary.preferred for label in labels) >= len(labels & set(names.values()))
+        called = vocabulary if by_id else vocabulary.by_name(language, shared="keep")
+    _tell_strangers(labels, called, path)
+    if isinstance(points.Y, list):
+        Y = called.replace_deprecated(points.Y)
+        if points.relevance is not None and [set(row) for row in Y] != [set(row) for row in points.Y]:
+            raise typer.BadParameter("--label-weights speaks of deprecated concepts; replace them in the data")
+        points = replace(points, Y=Y)
+        classes = [str(label) for label in encode_labels(Y)[1].tolist()]
+    else:
+        classes = points.label_names or [str(label) for label in range(points.Y.shape[1])]
+    if as_tree:
+        with usage_errors():
+            estimator.set_params(tree=called.graph(classes).tree)
+    return replace(points, label_names=[names.get(label, label) for label in classes]) if by_id else points
+
+
+def _labels(points: Points) -> set[str]:
+    if isinstance(points.Y, list):
+        return {str(label) for row in points.Y for label in row}
+    return set(points.label_names or map(str, range(points.Y.shape[1])))
+
+
+def _tell_strangers(labels: set[str], vocabulary: Vocabulary, path: str) -> None:
+    strangers = sorted(labels.difference(vocabulary.preferred))
+    if strangers:
+        warnings.warn(
+            f"{len(strangers)} of {len(labels)} labels are no concepts of {path}, by id or by name (first: "
+            f"{', '.join(map(repr, strangers[:3]))}); they stay as they are",
+            stacklevel=2,
+        )
