@@ -246,7 +246,8 @@ class TestFieldsClassifier(Contract):
 # tests/test_bert.py does the same for BertEncoder, since it has a model.
 @pytest.mark.parametrize("name", sorted({*registry.TRANSFORMERS} - {"BertEncoder"}))
 def test_transforming_writes_no_attribute(name):
-    X, Y = (["red shorts", "blue jeans"], None) if name == "TextFeatures" else noisy()
+    texts = ["red shorts", "blue jeans", "red jeans"]
+    X, Y = (texts, None) if name in ("TextFeatures", "WordVectors") else noisy()
     transformer = getattr(features, name)()
     if "n_components" in transformer.get_params():
         transformer.set_params(n_components=8)

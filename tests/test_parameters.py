@@ -21,7 +21,7 @@ VALUES = [
 ]  # fmt: skip
 ENORMOUS = 1e6  # Numbers beyond it are only checked: what they make of the weights is another matter, or takes long.
 MADE_FOR = {"n_components": 2, "n_trees": 2, "n_learners": 2, "epochs": 0}
-NOT_FITTED = ("verbose", "text")  # The one prints; the other names columns of X.
+NOT_FITTED = ("verbose", "text", "vectors")  # They print, name columns of X, or a file.
 
 X = np.random.default_rng(0).random((12, 5)).astype(np.float32)
 TEXTS = ["green tea", "desk lamp", "red tea"] * 4
@@ -52,10 +52,11 @@ def is_tried(name, value):
 
 
 @pytest.mark.parametrize(
-    "name", [*ESTIMATORS, "Blend", "TextFeatures", "FourierFeatures", "Autoencoder", "FeatureAgglomeration"]
+    "name",
+    [*ESTIMATORS, "Blend", "TextFeatures", "WordVectors", "FourierFeatures", "Autoencoder", "FeatureAgglomeration"],
 )
 def test_parameters_take_a_value_or_name_themselves(name):
-    data = TEXTS if name == "TextFeatures" else X
+    data = TEXTS if name in ("TextFeatures", "WordVectors") else X
     for parameter in made(name).get_params(deep=False):
         for value in VALUES:
             model = made(name).set_params(**{parameter: value})

@@ -17,7 +17,7 @@ from xclassic import TopK, datasets, distributed, features, instance_tree, label
 
 BELONGS_TO_OTHERS = {  # their own tests cover what they take for a matrix: texts, records, tables
     "T5Classifier", "FieldPrediction", "XMLCNN", "FieldsClassifier", "BertEncoder", "TextFeatures", "write_xmc",
-    "LabelMatcher",
+    "LabelMatcher", "WordVectors",
 }  # fmt: skip
 POINCARE = ("PoincareEmbedding.fit", "PoincareEmbedding.fit_transform")
 # Parameters that hold matrices or rankings.

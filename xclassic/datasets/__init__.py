@@ -8,6 +8,7 @@ from xclassic.datasets.reservoir import Reservoir
 from xclassic.datasets.split import reveal_labels, stratified_split
 from xclassic.datasets.texts import products_file, read_records, read_texts
 from xclassic.datasets.weights import split_weights
+from xclassic.datasets.word_vectors import read_word_vectors
 from xclassic.datasets.xmc import read_filter, read_split, read_xmc, write_xmc
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "read_records",
     "read_split",
     "read_texts",
+    "read_word_vectors",
     "read_xmc",
     "reveal_labels",
     "split_weights",

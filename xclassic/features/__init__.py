@@ -10,6 +10,7 @@ from xclassic.features.label_rows import augment_with_labels
 from xclassic.features.label_tuning import LabelTuning
 from xclassic.features.poincare import PoincareEmbedding
 from xclassic.features.text import TextFeatures
+from xclassic.features.word_vectors import WordVectors
 
 __all__ = [
     "Autoencoder",
@@ -20,6 +21,7 @@ __all__ = [
     "LabelTuning",
     "PoincareEmbedding",
     "TextFeatures",
+    "WordVectors",
     "augment_with_labels",
     "register_analyzer",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,10 @@ from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.utils.extmath import randomized_svd
 
-from xclassic.features.terms import WORDS
+from xclassic.features.word_table import WORD
 
 PAD, UNKNOWN = 0, 1  # Tokens of no word and of all words outside of the vocabulary; those of words come behind them.
 SPECIAL = 2
-WORD = re.compile(WORDS["any"])
 
 
 def words_of(text: str) -> list[str]:

@@ -61,6 +61,7 @@ TRANSFORMERS = (
     "FourierFeatures",
     "Autoencoder",
     "FeatureAgglomeration",
+    "WordVectors",
 )  # The classes of xclassic.features.
 
 
