@@ -7,6 +7,7 @@ import pytest
 
 import xclassic
 from xclassic import datasets, read_vocabulary
+from xclassic.storage import registry
 
 CONCEPTS = """id,label_en,label_de,broader,replaced_by
 s1,sky,Himmel,,
@@ -85,6 +86,20 @@ def test_strangers_are_told(run, files):
     assert "1 of 4 labels are no concepts of concepts.csv, by id or by name (first: 's2')" in done.err
     assert xclassic.load("m")[-1].classes_.tolist() == ["s2", "s3", "s5"]
     assert "1 of 3 labels are no concepts" in run(f"train plt ids.jsonl --model t {HOW} --vocabulary-tree", 2).err
+
+
+@pytest.mark.parametrize("data", ["ids.jsonl", "names.jsonl"])
+def test_label_matcher_looks_for_all_names(run, files, data):
+    pytest.importorskip("ahocorasick_rs")
+    if "LabelMatcher" not in registry.TEXT_ESTIMATORS:
+        pytest.skip("there is no such method")
+    run(f"train labelmatcher {data} --model m {HOW}")
+    Path("new.jsonl").write_text(
+        json.dumps({"text": "The sky above us"}) + "\n" + json.dumps({"text": "Old loaves"}), encoding="utf-8"
+    )
+    lines = [json.loads(line) for line in run("predict m new.jsonl -k 1 --format jsonl").out.splitlines()]
+    # "sky" has no row, and "loaves" was given up for "bread".
+    assert [line["labels"] for line in lines] == [["sky"], ["bread"]]
 
 
 @pytest.mark.parametrize(

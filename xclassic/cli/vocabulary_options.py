@@ -22,8 +22,8 @@ VocabularyFile = Annotated[
     typer.Option(
         "--vocabulary",
         metavar="FILE",
-        help="Concepts that the labels are, by id or by name: SKOS, TSV or CSV. Deprecated ones are replaced, and the "
-        "model writes names in place of ids.",
+        help="Concepts that the labels are, by id or by name: SKOS, TSV or CSV. Deprecated ones are replaced, the "
+        "model writes names in place of ids, and LabelMatcher looks for all names.",
         show_default="none",
         rich_help_panel=PANEL,
         callback=in_home,
@@ -44,7 +44,7 @@ VocabularyTree = Annotated[
 
 
 def with_vocabulary(points: Points, estimator: Any, path: str | None, language: str | None, as_tree: bool) -> Points:
-    """Return points with the labels and names of a vocabulary, and give the estimator its tree if asked for.
+    """Return points with the labels and names of a vocabulary, and give the estimator what it takes of it.
 
     Raises
     ------
@@ -55,8 +55,8 @@ def with_vocabulary(points: Points, estimator: Any, path: str | None, language: 
     """
     if path is None:
         if language is not None or as_tree:
-            named = "--vocabulary-tree" if as_tree else "--vocabulary-language"
-            raise typer.BadParameter(f"{named} needs a --vocabulary")
+            option = "--vocabulary-tree" if as_tree else "--vocabulary-language"
+            raise typer.BadParameter(f"{option} needs a --vocabulary")
         return points
     from xclassic import encode_labels, read_vocabulary
 
@@ -80,10 +80,21 @@ def with_vocabulary(points: Points, estimator: Any, path: str | None, language: 
         classes = [str(label) for label in encode_labels(Y)[1].tolist()]
     else:
         classes = points.label_names or [str(label) for label in range(points.Y.shape[1])]
+    if _takes_names(estimator):
+        with usage_errors():
+            named = called.names(language)
+            estimator.set_params(names=named, synonyms=called.synonyms(language))
+        classes = sorted({*classes, *named})  # Labels that have a name are labels of the model, with rows or without.
     if as_tree:
         with usage_errors():
             estimator.set_params(tree=called.graph(classes).tree)
     return replace(points, label_names=[names.get(label, label) for label in classes]) if by_id else points
+
+
+def _takes_names(estimator: Any) -> bool:
+    """Tell whether the names of labels are parameters of an estimator that nobody has set."""
+    given = estimator.get_params(deep=False)
+    return all(given.get(name, estimator) is None for name in ("names", "synonyms"))
 
 
 def _labels(points: Points) -> set[str]:
