@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -101,7 +101,7 @@ class _Summary:
         self.label_counts: Counter[Any] = Counter()
         self.labels_per_row = Spread()
         self.n_label_columns = 0
-        self.fields: dict[str, Field] = {}
+        self.fields: defaultdict[str, Field] = defaultdict(Field)
         self.paths: Counter[tuple[str, ...]] = Counter()
         self.entries_per_row = Spread()
         self.column_counts = np.zeros(0, np.int64)
@@ -119,7 +119,7 @@ class _Summary:
         if kind == "features":
             self._take_features(taken)
         elif kind == "texts":
-            field = self.fields.setdefault(TEXT, Field())
+            field = self.fields[TEXT]
             for text in taken:
                 field.add(text)
                 self.rows.add(text)
@@ -165,7 +165,7 @@ class _Summary:
     def _take_records(self, records: Sequence[Mapping[str, Any]]) -> None:
         for record in records:
             for name, value in record.items():
-                self.fields.setdefault(name, Field()).add(value)
+                self.fields[name].add(value)
             self.rows.add([record.get(name) for name in self.text_fields] if self.text_fields else dict(record))
             if self.path_fields:
                 self.paths[tuple(_name(record.get(field)) for field in self.path_fields)] += 1
