@@ -31,7 +31,7 @@ import xclassic  # noqa: E402
 from tests.helpers.bert import LETTERS, LIMIT, VOCABULARY, save_tokenizer, save_weights  # noqa: E402
 from tests.helpers.interrupts import HANG  # noqa: E402
 from xclassic import DiSMEC, ModelFileError, OneVsRestLeastSquares, predict_topk  # noqa: E402
-from xclassic.features import BertEncoder, encoder_network  # noqa: E402
+from xclassic.features import BertEncoder, LabelTuning, encoder_network  # noqa: E402
 from xclassic.features.encoder_network import EncoderNetwork  # noqa: E402
 from xclassic.features.vector_cache import VectorCache  # noqa: E402
 from xclassic.storage.folder import load_model, save_model  # noqa: E402
@@ -296,6 +296,69 @@ def test_long_texts_are_cut_and_counted(folder):
     assert encoder.n_truncated_ == 3
     np.testing.assert_allclose(rows[[1, 2, 4]], rows[[0, 0, 0]], atol=1e-6)
     np.testing.assert_allclose(rows, plain_rows(folder, texts, max_length=6), atol=1e-5)
+
+
+WINDOWS = {
+    "cat dog sun cat": ["cat dog sun cat"],
+    "cat dog sun cat dog": ["cat dog sun cat", "dog"],
+    "sun sun cat dog dog cat sun cat dog cat": ["sun sun cat dog", "dog cat sun cat", "dog cat"],
+    "cat dog sun cat dog sun cat dog sun cat dog sun dog cat": [
+        "cat dog sun cat",
+        "dog sun cat dog",
+        "sun cat dog sun",
+    ],
+    "": [""],
+}
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_windows_of_a_text_are_pooled_by_their_tokens(normalize, pooling, folder, monkeypatch):
+    parts = BertEncoder(folder, max_length=6, normalize=False, pooling=pooling).fit([])
+    expected = []
+    for windows in WINDOWS.values():
+        sizes = [2 + len(window.split()) for window in windows]
+        expected.append(np.average(parts.transform(windows), axis=0, weights=sizes))
+    expected = np.array(expected)
+    if normalize:
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    for batch_tokens in (None, 6, 20):  # windows of a text are in one batch or in several
+        encoder = BertEncoder(
+            folder, max_length=6, max_windows=3, normalize=normalize, pooling=pooling, batch_tokens=batch_tokens
+        ).fit([])
+        with pytest.warns(UserWarning, match=r"2 of 6 texts have more than 3 windows of 6 tokens"):
+            rows = encoder.transform([*WINDOWS, list(WINDOWS)[3]])
+        np.testing.assert_allclose(rows[:5], expected, rtol=1e-4, atol=1e-5)
+        assert encoder.fit(list(WINDOWS)).n_truncated_ == 1
+
+
+def test_texts_of_one_window_have_the_rows_of_one(folder):
+    texts = [text for text in some_texts() if len(text) < LIMIT - 2]
+    one, several = (BertEncoder(folder, max_windows=n).fit([]).transform(texts) for n in (1, 4))
+    np.testing.assert_allclose(several, one, atol=1e-6)
+
+
+def test_windows_are_saved_and_cached_apart(folder, tmp_path):
+    texts = list(WINDOWS)
+    encoders = [BertEncoder(folder, max_length=6, max_windows=n, cache=tmp_path / "rows").fit([]) for n in (1, 2, 3)]
+    rows = [encoder.transform(texts) for encoder in encoders]
+    assert (rows[0] != rows[1]).any()
+    assert (rows[1] != rows[2]).any()
+    for encoder, expected in zip(encoders, rows, strict=True):
+        np.testing.assert_array_equal(encoder.transform(texts), expected)  # from the cache
+        xclassic.save(encoder, tmp_path / "model")
+        again = xclassic.load(tmp_path / "model")
+        assert again.max_windows == encoder.max_windows
+        np.testing.assert_allclose(again.transform(texts), expected, atol=1e-6)
+
+
+def test_tuned_encoders_read_windows(folder):
+    texts, labels = list(WINDOWS) * 4, [["a"], ["b"], ["a"], ["b"], ["c"]] * 4
+    tuning = LabelTuning(epochs=1)
+    encoder = BertEncoder(folder, max_length=6, max_windows=3, tuning=tuning).fit(texts, labels)
+    one = copy.deepcopy(encoder).set_params(max_windows=1)
+    differ = (encoder.transform(list(WINDOWS)) != one.transform(list(WINDOWS))).any(axis=1)
+    assert differ[1:4].all()
 
 
 @pytest.mark.filterwarnings("ignore:.* texts have more than")

@@ -67,6 +67,9 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     max_length : int, optional
         Most tokens of a text, including the ones that the tokenizer adds at its ends; the rest of a longer text is left
         out. By default as many as the model can read, which is 512 for most models.
+    max_windows : int, default=1
+        Read a longer text in up to so many windows of `max_length` tokens each, and take the mean of their rows, each
+        counted by its tokens. Computation grows with the tokens read.
     normalize : bool, default=True
         Scale rows to unit length.
     tuning : LabelTuning or ContrastiveTuning, optional
@@ -153,6 +156,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         template: str | None = None,
         pooling: str = "mean",
         max_length: int | None = None,
+        max_windows: int = 1,
         normalize: bool = True,
         tuning: Tuning | None = None,
         batch_tokens: int | None = None,
@@ -165,6 +169,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.template = template
         self.pooling = pooling
         self.max_length = max_length
+        self.max_windows = max_windows
         self.normalize = normalize
         self.tuning = tuning
         self.batch_tokens = batch_tokens
@@ -197,6 +202,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         check_type("tuning", self.tuning, (Tuning,), "a LabelTuning, a ContrastiveTuning or None")
         if self.tuning is not None:
             self.tuning._check_parameters()
+        check_number("max_windows", self.max_windows, minimum=1, integer=True)
         for name, number in (("max_length", self.max_length), ("batch_tokens", self.batch_tokens)):
             if number is not None:
                 check_number(name, number, minimum=1, integer=True)
@@ -228,7 +234,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             If `X` does not hold texts, or records with a template.
         """
         distinct, inverse = _distinct(self._load(X, y))
-        self.n_truncated_ = int(self._ready().tokenize(distinct)[1][inverse].sum())
+        self.n_truncated_ = int(self._ready().windows(distinct, self.max_windows)[2][inverse].sum())
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Vectors:
@@ -323,9 +329,10 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         vectors, cut = self._encode(self._ready(), distinct)
         n_cut = int(cut[inverse].sum())
         if n_cut:
+            windows = f"{self.max_windows} windows of " if self.max_windows > 1 else ""
             warnings.warn(
-                f"{n_cut} of {texts.size} texts have more than {self.max_length_} tokens; the rest of each was left "
-                "out. max_length sets the limit.",
+                f"{n_cut} of {texts.size} texts have more than {windows}{self.max_length_} tokens; the rest of each "
+                "was left out. max_length and max_windows set the limit.",
                 stacklevel=4,  # The level of the caller of transform, which scikit-learn wraps.
             )
         return (vectors if distinct.size == texts.size else vectors[inverse]), n_cut
@@ -365,6 +372,7 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if self.cache is None:
             return self._compute(network, texts)
         settings = [CACHE_FORMAT, network.fingerprint, self.pooling, self.max_length_, self.normalize, network.dtype]
+        settings += [self.max_windows] if self.max_windows > 1 else []
         name = blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
         with VectorCache(Path(self.cache), name, network.n_dimensions) as cache:
             found, vectors, cut = cache.read(texts)
@@ -376,15 +384,18 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self, network: EncoderNetwork, texts: Texts, keep: Callable[..., None] | None = None
     ) -> tuple[Vectors, NDArray[np.bool_]]:
         """Compute the rows of distinct texts and return them, and which were cut; `keep` gets them batch by batch."""
-        tokens, cut = network.tokenize(texts)
+        tokens, left, cut = network.windows(texts, self.max_windows)
         lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
-        vectors = np.empty((texts.size, network.n_dimensions), np.float32)
+        text_of = np.repeat(np.arange(texts.size), left)
+        several = self.max_windows > 1
+        totals = np.bincount(text_of, lengths, texts.size)
+        vectors = np.zeros((texts.size, network.n_dimensions), np.float32)
         budget = self.batch_tokens or network.batch_tokens
         batches = batches_of(lengths, budget)
 
         def encode(batch: NDArray[np.intp]) -> Vectors:
             with memory_errors(f"lower batch_tokens (now {budget}) or max_length (now {self.max_length_})"):
-                return network.vectors([tokens[i] for i in batch], self.pooling, self.normalize)
+                return network.vectors([tokens[i] for i in batch], self.pooling, self.normalize and not several)
 
         bar = tqdm(
             total=int(lengths.sum()), desc="encoding", unit=" tokens", unit_scale=True, disable=not self.verbose,
@@ -392,12 +403,25 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         )  # fmt: skip
         with bar, closing(run_batches(encode, batches, network.kind)) as results:
             for batch, rows in zip(batches, results, strict=True):
-                check_finite(rows, texts[batch])
-                vectors[batch] = rows
+                owners = text_of[batch]
+                check_finite(rows, texts[owners])
+                # Windows of a text are added in their order, whatever the texts beside it.
+                np.add.at(vectors, owners, rows * lengths[batch, None].astype(np.float32) if several else rows)
+                np.subtract.at(left, owners, 1)
+                ready = np.unique(owners[left[owners] == 0])
+                if several:
+                    vectors[ready] /= self._scale(vectors[ready], totals[ready])
                 if keep is not None:
-                    keep(texts[batch], rows, cut[batch])
+                    keep(texts[ready], vectors[ready], cut[ready])
                 bar.update(int(lengths[batch].sum()))
         return vectors, cut
+
+    def _scale(self, sums: Vectors, n_tokens: NDArray[np.float64]) -> Vectors:
+        """Return what to divide the sums over the windows of texts by."""
+        if not self.normalize:
+            return n_tokens[:, None].astype(np.float32)
+        lengths = np.sqrt(np.einsum("ij,ij->i", sums, sums, dtype=np.float64))
+        return np.maximum(lengths, np.finfo(np.float32).tiny)[:, None].astype(np.float32)
 
     # Persistence
 

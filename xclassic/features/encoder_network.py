@@ -100,14 +100,31 @@ class EncoderNetwork:
 
     def tokenize(self, texts: Texts) -> tuple[list[Tokens], NDArray[np.bool_]]:
         """Return the tokens of each text, and whether it was cut."""
-        tokens, cut = [], np.zeros(texts.size, np.bool_)
+        tokens, _, cut = self.windows(texts, 1)
+        return tokens, cut
+
+    def windows(self, texts: Texts, most: int) -> tuple[list[Tokens], NDArray[np.int64], NDArray[np.bool_]]:
+        """Cut each text into at most so many windows, each as long as the limit but the last.
+
+        Returns
+        -------
+        tokens : list of ndarray of int32
+            Of the windows of the first text, then of those of the second, and so on.
+        counts : ndarray of int64, shape (n_texts,)
+            Windows of each text.
+        cut : ndarray of bool, shape (n_texts,)
+            Whether a text is longer than its windows.
+        """
+        tokens: list[Tokens] = []
+        counts, cut = np.ones(texts.size, np.int64), np.zeros(texts.size, np.bool_)
         for start in range(0, texts.size, TOKENIZED_AT_ONCE):
             with tokenizer_errors():
                 found = self.tokenizer.encode_batch_fast(texts[start : start + TOKENIZED_AT_ONCE].tolist())
             for i, encoding in enumerate(found, start):
-                tokens.append(np.array(encoding.ids, np.int32))
-                cut[i] = bool(encoding.overflowing)
-        return tokens, cut
+                rest = encoding.overflowing
+                tokens += [np.array(window.ids, np.int32) for window in (encoding, *rest[: most - 1])]
+                counts[i], cut[i] = min(1 + len(rest), most), len(rest) >= most
+        return tokens, counts, cut
 
     def vectors(self, batch: Sequence[Tokens], pooling: str, normalize: bool) -> Vectors:
         """Return a row for the tokens of each text."""
