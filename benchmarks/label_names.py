@@ -68,7 +68,7 @@ def recall(truth: csr_array, top: TopK) -> float:
 
 def only(Y: csr_array, labels: np.ndarray) -> csr_array:
     """Return the labels of rows without all others, in the same columns."""
-    kept = csr_array((Y.data * labels[Y.indices], Y.indices, Y.indptr), shape=Y.shape)
+    kept = csr_array((Y.data * labels[Y.indices], Y.indices, Y.indptr), shape=Y.shape, copy=True)
     kept.eliminate_zeros()
     return kept
 

@@ -21,6 +21,7 @@ def predict_topk(
     revealed: Any = None,
     *,
     candidates: Any = None,
+    unseen: bool = False,
 ) -> TopK:
     """Return the best `k` labels of each row from an estimator, a `Pipeline` or a fitted search.
 
@@ -39,6 +40,9 @@ def predict_topk(
         Labels of each row that are known already, for a model that takes them: see `SwiftXML.predict_topk`.
     candidates : sparse matrix, or list of label collections, one for each row, optional
         See `XMCClassifier.predict_topk`.
+    unseen : bool, default=False
+        Rank labels without training rows too, for a model that takes their features: see
+        `LabelAugmentation.predict_topk`.
 
     Returns
     -------
@@ -62,19 +66,27 @@ def predict_topk(
     model = getattr(model, "best_estimator_", model)
     if isinstance(model, Pipeline):
         X = model[:-1].transform(X) if len(model) > 1 else X
-        return predict_topk(model[-1], X, k, labels, exclude, revealed, candidates=candidates)
+        return predict_topk(model[-1], X, k, labels, exclude, revealed, candidates=candidates, unseen=unseen)
     if not isinstance(model, XMCClassifier):
         raise TypeError(
             f"{type(model).__name__} ranks no labels; pass an estimator of xclassic or a pipeline that ends in one."
         )
+    options: dict[str, Any] = {"labels": labels, "exclude": exclude, "candidates": candidates}
+    if unseen:
+        if "unseen" not in signature(model.predict_topk).parameters:
+            raise TypeError(
+                f"{type(model).__name__} knows no features of labels without training rows; LabelAugmentation of it "
+                "does. Leave unseen out."
+            )
+        options["unseen"] = True
     if revealed is None:
-        return model.predict_topk(X, k, labels=labels, exclude=exclude, candidates=candidates)
+        return model.predict_topk(X, k, **options)
     if not takes_revealed(model):
         raise TypeError(
             f"{type(model).__name__} cannot be told labels that are known; SwiftXML can. Leave revealed out, and drop "
             "these labels from a deeper ranking with TopK.without."
         )
-    options: dict[str, Any] = {"labels": labels, "exclude": exclude, "revealed": revealed, "candidates": candidates}
+    options["revealed"] = revealed
     return model.predict_topk(X, k, **options)
 
 

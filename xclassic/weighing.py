@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from xclassic.storage.registry import ESTIMATORS, find_class
 
+FEATURES = "label_features"
 WEIGHTS = ("sample_weight", "label_weight", "relevance")
 
 Parameters = ParamSpec("Parameters")
@@ -17,13 +18,20 @@ Result = TypeVar("Result")
 
 def refusing_weights(fit: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Let a ``fit`` say which methods take the weights that are not in its signature; the signature stays as it is."""
-    refused = [name for name in WEIGHTS if name not in inspect.signature(fit).parameters]
+    taken = inspect.signature(fit).parameters
+    refused, takes_features = [name for name in WEIGHTS if name not in taken], FEATURES in taken
 
     @wraps(fit)
     def fit_without(*args: Parameters.args, **options: Parameters.kwargs) -> Result:
+        method = type(args[0]).__name__
         for name in refused:
             if name in options:
-                raise TypeError(_refusal(type(args[0]).__name__, name))
+                raise TypeError(_refusal(method, name))
+        if FEATURES in options and not takes_features:
+            raise TypeError(
+                f"{method}.fit takes no {FEATURES}; LabelAugmentation({method}(...)).fit(X, y, {FEATURES}=...) does, "
+                "and fits any method with them."
+            )
         return fit(*args, **options)
 
     return fit_without
@@ -66,6 +74,7 @@ class TakesWeights:
 
     _fit_checked: Callable[..., Self]
 
+    @refusing_weights
     def fit(
         self, X: Any, y: Any, *, sample_weight: Any = None, label_weight: Any = None, relevance: Any = None
     ) -> Self:

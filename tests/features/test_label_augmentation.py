@@ -3,10 +3,29 @@
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from tests.helpers.contract import noisy
-from xclassic import KNN, PLT, Blend, DiSMEC, LabelAugmentation, LabelTree, Parabel, PPDSparse, XRLinear, load
+from xclassic import (
+    KNN,
+    PLT,
+    Blend,
+    DiSMEC,
+    FastXML,
+    LabelAugmentation,
+    LabelTree,
+    Parabel,
+    PPDSparse,
+    TopK,
+    XRLinear,
+    load,
+    predict_topk,
+)
+from xclassic.changing import only_columns
 from xclassic.features import augment_with_labels
+from xclassic.features.unseen_labels import fit_map, probabilities
+from xclassic.metrics import recall_at_k
 
 
 def shares_by_loop(Y, threshold):
@@ -164,3 +183,110 @@ def test_label_augmentation_rejects_features_that_do_not_fit():
         augment_with_labels(X, 2 * Y)
     with pytest.raises(ValueError, match="150 rows but Y has 149"):
         augment_with_labels(X, Y[:149])
+
+
+# Labels without rows, by the similarity of their features
+
+
+def named_problem(n_labels=30, n_rows=600, seed=0):
+    """Return rows near the features of their labels, the labels, and the features; the last three have no rows."""
+    rng = np.random.default_rng(seed)
+    F = csr_array((rng.random((n_labels, 40)) < 0.15).astype(np.float32) + np.eye(n_labels, 40, dtype=np.float32))
+    Y = csr_array((rng.random((n_rows, n_labels)) < 0.06).astype(np.float32))
+    noise = csr_array((rng.random((n_rows, 40)) < 0.1).astype(np.float32))
+    return csr_array(Y @ F + noise), only_columns(Y, np.arange(n_labels - 3)), F, Y
+
+
+@pytest.mark.parametrize("threshold", [None, 0.1])
+@pytest.mark.parametrize("method", [DiSMEC(), Parabel(1)])
+def test_unseen_labels_are_ranked_beside_the_others(method, threshold):
+    X, Y, F, truth = named_problem()
+    clf = LabelAugmentation(method, threshold=threshold).fit(X, Y, label_features=F)
+    assert clf.unseen_.ids.tolist() == [27, 28, 29]
+    rows = np.flatnonzero(truth[:, [27, 28, 29]].sum(axis=1))
+    held_out = csr_array(truth[rows].toarray() * (np.arange(30) >= 27))
+    alone = clf.predict_topk(X[rows], 10, unseen=True, labels=[27, 28, 29])
+    assert recall_at_k(held_out, alone, 1) > 0.7
+    top, usual = clf.predict_topk(X, 30, unseen=True), clf.predict_topk(X, 30, labels=np.arange(27))
+    assert ((top.scores[top.filled()] > 0) & (top.scores[top.filled()] < 1)).all()
+    for row in range(20):  # The order of the others is that of the method.
+        others = [label for label in top.ids[row].tolist() if 0 <= label < 27]
+        assert sorted_by(usual, row, others) == others
+    assert recall_at_k(held_out, take(top, rows), 5) > 0.5
+
+
+def sorted_by(top, row, labels):
+    """Return labels in the order of a ranking."""
+    place = {label: i for i, label in enumerate(top.ids[row].tolist())}
+    return sorted(labels, key=lambda label: place[label])
+
+
+def take(top, rows):
+    return TopK(top.ids[rows], top.scores[rows], top.counts[rows])
+
+
+def test_unseen_probabilities_are_those_of_the_obvious_formula():
+    X, Y, F, _ = named_problem()
+    clf = LabelAugmentation(DiSMEC(), threshold=None).fit(X, Y, label_features=F)
+    top = clf.predict_topk(X[:5], 30, unseen=True).to_csr(30).toarray()
+    margins = DiSMEC().fit(X, Y).predict_topk(X[:5], 30).to_csr(30).toarray()
+    rows, names = X[:5].toarray(), F.toarray()
+    cosine = rows @ names.T / np.outer(np.linalg.norm(rows, axis=1), np.linalg.norm(names, axis=1))
+    for scores, (a, b, c), labels in zip((margins, cosine), clf.unseen_.maps, (slice(27), slice(27, 30)), strict=True):
+        s = scores[:, labels].astype(np.float64)
+        expected = 1 / (1 + np.exp(-(a * s + b * np.log(np.maximum(s, 1e-12)) + c)))
+        filled = s != 0
+        np.testing.assert_allclose(top[:, labels][filled], expected[filled], rtol=1e-4)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_maps_are_increasing_and_calibrated(positive):
+    rng = np.random.default_rng(0)
+    scores = np.sort(rng.random((4000, 5)) - (0 if positive else 0.5), axis=1)[:, ::-1].astype(np.float32)
+    chance = 1 / (1 + np.exp(-4 * (scores - 0.3)))
+    truth = csr_array((rng.random((4000, 5)) < chance).astype(np.float32))
+    top = TopK(np.tile(np.arange(5, dtype=np.int32), (4000, 1)), scores, np.full(4000, 5, np.int32))
+    found = fit_map(top, truth)
+    assert (found[:2] >= 0).all()
+    assert abs(probabilities(scores.ravel(), found) - chance.ravel()).max() < 0.1
+    reversed_truth = csr_array((rng.random((4000, 5)) < 1 - chance).astype(np.float32))
+    assert fit_map(top, reversed_truth)[:2].tolist() == [0, 0]
+    for constant in (csr_array((4000, 5), dtype=np.float32), csr_array(np.ones((4000, 5), np.float32))):
+        assert np.isfinite(fit_map(top, constant)).all()
+
+
+def test_labels_of_features_are_classes(tmp_path):
+    X, Y, F, _ = named_problem()
+    lists = [[f"{label:02}" for label in Y[[row]].indices] for row in range(Y.shape[0])]
+    labels = [f"{label:02}" for label in range(30)]
+    order = np.random.default_rng(0).permutation(30)[:29]
+    clf = LabelAugmentation().fit(X, lists, label_features=([labels[i] for i in order], F[order]))
+    assert clf.classes_.tolist() == sorted({*np.concatenate(lists).tolist(), *(labels[i] for i in order)})
+    given = F.toarray()
+    given[np.setdiff1d(np.arange(30), order)] = 0
+    same = LabelAugmentation().fit(X, Y, label_features=csr_array(given))
+    assert_same = np.testing.assert_array_equal
+    assert_same(clf.predict_topk(X, 9, unseen=True).scores, same.predict_topk(X, 9, unseen=True).scores)
+    clf.save(tmp_path / "model")
+    loaded = load(tmp_path / "model", verify="full")
+    assert_same(loaded.predict_topk(X, 9, unseen=True).ids, clf.predict_topk(X, 9, unseen=True).ids)
+    pipe = make_pipeline(FunctionTransformer(), clf)
+    assert_same(predict_topk(pipe, X, 9, unseen=True).ids, clf.predict_topk(X, 9, unseen=True).ids)
+
+
+def test_unseen_labels_are_refused_elsewhere():
+    X, Y, F, _ = named_problem()
+    with pytest.raises(TypeError, match=r"DiSMEC.fit takes no label_features; LabelAugmentation\(DiSMEC\(...\)\)"):
+        DiSMEC().fit(X, Y, label_features=F)
+    with pytest.raises(TypeError, match=r"FastXML.fit takes no label_features; LabelAugmentation\(FastXML\(...\)\)"):
+        FastXML().fit(X, Y, label_features=F)
+    with pytest.raises(TypeError, match="DiSMEC knows no features of labels without training rows"):
+        predict_topk(DiSMEC().fit(X, Y), X, unseen=True)
+    with pytest.raises(ValueError, match="unseen=True ranks labels that have features and no training row"):
+        LabelAugmentation().fit(X, Y).predict_topk(X, unseen=True)
+    with pytest.raises(TypeError, match="label_features is a dict"):
+        LabelAugmentation().fit(X, Y, label_features={0: F[[0]]})
+    with pytest.raises(ValueError, match="label_features has 2 labels but 30 rows"):
+        LabelAugmentation().fit(X, Y, label_features=([0, 1], F))
+    with pytest.raises(ValueError, match="label_features has the label 30, which is not among the labels"):
+        LabelAugmentation().fit(X, Y, label_features=(np.arange(1, 31), F))

@@ -60,16 +60,22 @@ def augment_with_labels(
         further = label_vectors(unit_rows(X), Y)
         used = np.bincount(Y.indices, minlength=Y.shape[1]) > 1
     else:
-        further = check_rows(label_features, "label_features", X.shape[1])
-        if further.shape[0] != Y.shape[1]:
-            raise ValueError(
-                f"label_features has {further.shape[0]} rows but there are {Y.shape[1]} labels; give each label one "
-                "row, in the order of classes_."
-            )
+        further = check_label_features(label_features, X.shape[1], Y.shape[1])
         used = np.ones(Y.shape[1], np.bool_)
     used &= np.asarray(abs(further).sum(axis=1)).ravel() > 0
     shares = csr_array(vstack([Y, _label_shares(Y, threshold)[used]], format="csr"), dtype=np.float32)
     return _stacked(X, further[used]), _ones(shares), shares
+
+
+def check_label_features(label_features: Any, n_features: int, n_labels: int) -> Features:
+    """Return features of labels as checked rows, one for each label."""
+    rows = check_rows(label_features, "label_features", n_features)
+    if rows.shape[0] != n_labels:
+        raise ValueError(
+            f"label_features has {rows.shape[0]} rows but there are {n_labels} labels; give each label one row, in the "
+            "order of classes_."
+        )
+    return rows
 
 
 def check_threshold(threshold: Any) -> None:
