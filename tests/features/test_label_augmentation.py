@@ -25,7 +25,7 @@ from xclassic import (
 from xclassic.changing import only_columns
 from xclassic.features import augment_with_labels
 from xclassic.features.unseen_labels import fit_map, probabilities
-from xclassic.metrics import recall_at_k
+from xclassic.metrics import precision_at_k, recall_at_k
 
 
 def shares_by_loop(Y, threshold):
@@ -290,3 +290,13 @@ def test_unseen_labels_are_refused_elsewhere():
         LabelAugmentation().fit(X, Y, label_features=([0, 1], F))
     with pytest.raises(ValueError, match="label_features has the label 30, which is not among the labels"):
         LabelAugmentation().fit(X, Y, label_features=(np.arange(1, 31), F))
+
+
+@pytest.mark.parametrize("misleading", [False, True])
+def test_unseen_labels_leave_the_others_where_they_are(misleading):
+    X, Y, F, _ = named_problem(n_rows=1500)
+    if misleading:  # What unseen labels share with rows then says nothing.
+        F = csr_array(np.random.default_rng(3).permutation(F.toarray()))
+    clf = LabelAugmentation(DiSMEC(), threshold=None).fit(X, Y, label_features=F)
+    usual, top = (precision_at_k(Y, clf.predict_topk(X, 5, unseen=unseen), 5) for unseen in (False, True))
+    assert usual - top < 0.02

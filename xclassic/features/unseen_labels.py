@@ -21,6 +21,8 @@ from xclassic.topk import TopK
 from xclassic.validation.features import Features
 
 N_SIMILAR = 20  # Labels for each held-out row that the map of similarities is learned from.
+STEPS = np.arange(0, 8.1, 0.25)  # What may be taken off the log-odds of labels without rows.
+GAINS = np.array([sum(1 / k for k in (1, 3, 5) if slot < k) / 3 for slot in range(5)])  # Of a hit in each slot.
 SMALLEST = 1e-12  # Scores below it count as this one.
 
 
@@ -42,23 +44,16 @@ class UnseenLabels:
 
     @classmethod
     def of(cls, ids: NDArray[np.int32], features: Features, maps: NDArray[np.float64]) -> UnseenLabels:
-        return cls(ids, build_index(unit_rows(features[ids])), maps)
+        return cls(ids, index_of(features, ids), maps)
 
     def merged(
         self, seen: TopK, X: Features, k: int, n_labels: int, labels: NDArray[np.int32] | None, stop: StopByte
     ) -> TopK:
         """Return the best labels of rows, by probability, among those of `seen` and these ones that are allowed."""
-        similar = self.index.nearest(unit_rows(X), min(k, self.ids.size) if labels is None else self.ids.size, stop)
-        rows, slots = np.nonzero(seen.filled())
-        ids, scores = seen.ids[rows, slots], probabilities(seen.scores[rows, slots], self.maps[0])
-        of_row, place = np.nonzero(similar.filled())
-        found, chance = self.ids[similar.ids[of_row, place]], probabilities(similar.scores[of_row, place], self.maps[1])
-        if labels is not None:
-            allowed = np.isin(found, labels)
-            of_row, found, chance = of_row[allowed], found[allowed], chance[allowed]
-        entries = (np.concatenate([rows, of_row]), np.concatenate([ids, found]))
-        shape = (seen.n_rows, n_labels)
-        return TopK.from_csr(csr_array((np.concatenate([scores, chance]), entries), shape=shape), k)
+        depth = min(k, self.ids.size) if labels is None else self.ids.size
+        similar = similar_labels(X, self.index, self.ids, depth, stop)
+        allowed = None if labels is None else np.isin(np.arange(n_labels), labels)
+        return _merged([seen, similar], self.maps, k, n_labels, allowed)
 
     def arrays(self) -> Arrays:
         return {"ids": self.ids, "maps": self.maps, **with_prefix("index.", self.index.arrays())}
@@ -73,10 +68,74 @@ class UnseenLabels:
         return cls(ids, stored_index(without_prefix("index.", arrays), ids.size, n_features), maps)
 
 
-def similar_labels(X: Features, features: Features, ids: NDArray[np.int32]) -> TopK:
-    """Return the labels among `ids` whose features are most similar to each row."""
-    top = build_index(unit_rows(features[ids])).nearest(unit_rows(X), min(N_SIMILAR, ids.size), RUNNING)
+def similar_labels(
+    X: Features, index: NeighborIndex, ids: NDArray[np.int32], k: int = N_SIMILAR, stop: StopByte = RUNNING
+) -> TopK:
+    """Return the labels, whose ids are `ids`, that are most similar to each row by an index of their features."""
+    top = index.nearest(unit_rows(X), min(k, ids.size), stop)
     return top._replace(ids=np.where(top.filled(), ids[top.ids], -1).astype(np.int32))
+
+
+def index_of(features: Features, ids: NDArray[np.int32]) -> NeighborIndex:
+    """Return an index of the features of some labels."""
+    return build_index(unit_rows(features[ids]))
+
+
+def _merged(
+    tops: list[TopK], maps: NDArray[np.float64], k: int, n_labels: int, allowed: NDArray[np.bool_] | None = None
+) -> TopK:
+    """Return the best labels of rankings of different labels, by probability."""
+    parts = []
+    for top, of_map in zip(tops, maps, strict=True):
+        rows, slots = np.nonzero(top.filled() if allowed is None else top.filled() & allowed[top.ids])
+        parts.append((probabilities(top.scores[rows, slots], of_map), rows, top.ids[rows, slots]))
+    scores, rows, ids = map(np.concatenate, zip(*parts, strict=True))
+    return TopK.from_csr(csr_array((scores, (rows, ids)), shape=(tops[0].n_rows, n_labels)), k)
+
+
+def fit_maps(ranked: TopK, X: Features, features: Features, truth: csr_array, share: float) -> NDArray[np.float64]:
+    """Return the maps of scores and of similarities, from a ranking of held-out rows by a fit without them.
+
+    Some of the labels of the ranking, this share of them, play those that are unseen: they are left out of it and
+    found by their features. So much is taken off the log-odds of all such labels that the mean of P@1, P@3 and P@5 of
+    the other labels falls by no more than its standard error.
+    """
+    n_labels = truth.shape[1]
+    seen = np.unique(ranked.ids[ranked.filled()])
+    maps = np.stack([fit_map(ranked, truth), fit_map(similar_labels(X, index_of(features, seen), seen), truth)])
+    hidden = np.zeros(n_labels, np.bool_)
+    hidden[seen] = np.random.default_rng(0).random(seen.size) < share
+    if not hidden.any() or hidden[seen].all():
+        return maps
+    ids = np.flatnonzero(hidden).astype(np.int32)
+    similar, rest = similar_labels(X, index_of(features, ids), ids), ~hidden
+    shown = TopK.from_csr(_only(ranked, rest, n_labels), ranked.k)
+    usual = _gains(shown.head(GAINS.size), truth, rest)
+    least = usual.mean() - usual.std() / np.sqrt(usual.size)
+    for lower in STEPS:
+        trial = maps - [[0, 0, 0], [0, 0, lower]]
+        if _gains(_merged([shown, similar], trial, GAINS.size, n_labels), truth, rest).mean() >= least:
+            return trial
+    return trial
+
+
+def _only(top: TopK, labels: NDArray[np.bool_], n_labels: int) -> csr_array:
+    """Return the scores of some labels."""
+    rows, slots = np.nonzero(top.filled() & labels[top.ids])
+    return csr_array((top.scores[rows, slots], (rows, top.ids[rows, slots])), shape=(top.n_rows, n_labels))
+
+
+def _gains(top: TopK, truth: csr_array, counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the mean of P@1, P@3 and P@5 of each row, in which some labels count."""
+    hits = _hits(top, truth) & counted[np.maximum(top.ids, 0)]
+    return np.asarray(hits @ GAINS[: top.k])
+
+
+def _hits(top: TopK, truth: csr_array) -> NDArray[np.bool_]:
+    hits = np.zeros(top.ids.shape, np.bool_)
+    rows, slots = np.nonzero(top.filled())
+    hits[rows, slots] = read_pairs(truth, "Y").contain(rows * truth.shape[1] + top.ids[rows, slots])
+    return hits
 
 
 def fit_map(top: TopK, truth: csr_array) -> NDArray[np.float64]:
@@ -86,7 +145,7 @@ def fit_map(top: TopK, truth: csr_array) -> NDArray[np.float64]:
     """
     rows, slots = np.nonzero(top.filled())
     scores = top.scores[rows, slots].astype(np.float64)
-    hits = read_pairs(truth, "Y").contain(rows * truth.shape[1] + top.ids[rows, slots])
+    hits = _hits(top, truth)[rows, slots]
     share = (hits.sum() + 1) / (hits.size + 2)
     if hits.all() or not hits.any():  # A slope needs both hits and misses.
         return np.array([1.0, 0.0, np.log(share / (1 - share)) - scores.mean() if scores.size else 0.0])
