@@ -18,7 +18,7 @@ from sklearn.utils import estimator_checks
 from xclassic import DiSMEC, encode_labels, load, predict_topk, save
 from xclassic.features import TextFeatures
 from xclassic.features.terms import unpacked
-from xclassic.features.text import PRESETS
+from xclassic.features.text_parameters import PRESETS
 from xclassic.parallel import RUNNING
 
 TEXTS = [
@@ -351,7 +351,7 @@ def test_fields_in_a_union():
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
-        ({"preset": "tweet"}, ValueError, "preset is 'tweet'; it must be one of 'title', 'abstract'"),
+        ({"preset": "tweet"}, ValueError, "preset is 'tweet'; it must be one of 'auto', 'title', 'abstract'"),
         ({"preset": ["title", "title"]}, ValueError, "preset has 2 entries for 1 text field"),
         ({"text": ["a", "b"], "preset": ["title"]}, ValueError, "preset has 1 entries for 2 text fields"),
         ({"text": ()}, ValueError, "text names no field"),

@@ -23,6 +23,7 @@ from xclassic.cli.field_options import (
     Separator,
     SeveralField,
     crossed_pairs,
+    judge_for,
     settings_of,
 )
 from xclassic.cli.in_pieces import Cluster, InPieces, Resume, Shard, join
@@ -142,9 +143,9 @@ def train(
     preset: Annotated[
         list[str] | None,
         typer.Option(
-            help="title or abstract; several are for one text field each.",
+            help="auto (chosen on the rows), title or abstract; several are for one text field each.",
             rich_help_panel=TEXT_PANEL,
-            show_default="title",
+            show_default="auto",
         ),
     ] = None,
     ngram_range: Annotated[
@@ -197,7 +198,7 @@ def train(
     _check_model_folder(model, force)
     in_pieces = InPieces.of_options(model, data, shard, resume, cluster)
     reads_text = get_tags(estimator).input_tags.string
-    fields, presets = text_field or ["text"], preset or ["title"]
+    fields, presets = text_field or ["text"], preset or ["auto"]
     prompt = getattr(estimator, "prompt", None)
     written = list(estimator.fields) if getattr(estimator, "target", None) == "fields" else []
     if label_weights:
@@ -218,6 +219,7 @@ def train(
         several=tuple(several_field),
         crossed=pairs,
         preset=presets[0] if len(presets) == 1 else presets,
+        choose_for=judge_for(estimator),
         ngram_range=_lengths("--ngram-range", ngram_range),
         char_ngrams=_lengths("--char-ngrams", char_ngrams),
         min_df=min_df,
@@ -271,7 +273,7 @@ def train(
     if not reads_text:
         if isinstance(X, list):
             with step("weighing terms", quiet):
-                X = encoder.fit_transform(points.X)
+                X = encoder.fit_transform(points.X, points.Y)
         size += f", {X.shape[1]:,} features"
     shown = shows_progress(quiet)
     estimator.set_params(verbose=max(int(estimator.verbose), int(shown)))

@@ -58,6 +58,16 @@ def crossed_pairs(crossed: list[str]) -> list[tuple[str, ...]]:
     return pairs
 
 
+def judge_for(estimator: Any) -> str:
+    """Return the kind of model that chooses features for a method, as `TextFeatures` calls it."""
+    from xclassic import OneVsRestLeastSquares
+    from xclassic.label_tree.base import LabelTreeClassifier
+
+    if isinstance(estimator, LabelTreeClassifier):
+        return "tree"
+    return "linear" if isinstance(estimator, OneVsRestLeastSquares) else "both"
+
+
 def settings_of(**given: Any) -> dict[str, Any]:
     """Return the options that were given; the defaults of the others are those of `TextFeatures`."""
     return {name: value for name, value in given.items() if value is not None}

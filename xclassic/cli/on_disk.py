@@ -45,7 +45,7 @@ def read_on_disk(source: Source, encoder: TextFeatures, folder: str) -> Points:
                 path, text=(), labels=source.label_field or "labels", label_delimiter=delimiter, format=form
             )
             Y, relevance = split_weights(source, path, Y)
-            encoder.fit_to_matrix(_FileOfTexts(path, form, source), folder)
+            encoder.fit_to_matrix(_FileOfTexts(path, form, source), folder, Y)
         elif form == "xmc":
             Y = datasets.write_matrix(folder, path, format="xmc", zero_based=source.zero_based)
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from math import sqrt
 from typing import Any, Self
 
 import numpy as np
@@ -16,11 +15,10 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic.datasets.matrices import write_matrix
-from xclassic.datasets.texts import record_pieces
-from xclassic.features.analyzers import analyzer_of, check_storable
+from xclassic.features.analyzers import check_storable
 from xclassic.features.record_fields import RecordFields, ValueCounts, Values
-from xclassic.features.term_counts import Counts, HashedCounts, TermCounts
-from xclassic.features.terms import Block, Counted, Cut, Terms, stop_words_of
+from xclassic.features.term_counts import Counts
+from xclassic.features.terms import Block, Counted, Terms
 from xclassic.features.text_chunks import (
     below_each_other,
     chunks_of,
@@ -31,18 +29,16 @@ from xclassic.features.text_chunks import (
     transform_chunk,
     weigh_chunk,
 )
-from xclassic.features.text_parameters import PRESETS, Preset, check_lengths, check_terms, fields_of, is_list, kinds_of
+from xclassic.features.text_parameters import Preset
+from xclassic.features.text_settings import WHOLE, Texts, TextSettings
 from xclassic.features.text_storage import stored_blocks, text_arrays
 from xclassic.storage.folder import Arrays, Verify
 from xclassic.storage.models import Metadata
-from xclassic.validation.parameters import check_choice, check_common
 from xclassic.validation.records import check_columns, check_texts, is_records
-
-WHOLE = "text"  # Name of the only field if the input is not records.
 
 
 # Its output is never wrapped in a table, which cannot hold sparse rows.
-class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class TextFeatures(TextSettings, RecordFields, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     r"""TF-IDF of texts, or of the text fields of records beside their numbers and categories, with settings for XMC.
 
     A term t that occurs c times in a text weighs :math:`(1 + \ln c) \, (1 + \ln \frac{1 + n}{1 + n_t})`, or c in place
@@ -66,7 +62,8 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
     crossed : sequence of pairs of str, default=()
         Pairs of fields of one value, such as ``[("shop", "brand")]``, with a column for each pair of values. The fields
         may be in `category` too, which has a column for each value of one of them.
-    preset : {"title", "abstract"} or sequence of these, default="title"
+    preset : {"auto", "title", "abstract"} or sequence of these, default="auto"
+        ``"auto"`` chooses words, pairs, characters and `min_df` by quick models of training rows (see Notes).
         ``"title"``, for texts of a few words: words and pairs of words, sequences of four characters within words, and
         the logarithm of counts. ``"abstract"``, for texts of sentences: words of at least two texts, and plain counts.
         A sequence has one preset for each field of `text`.
@@ -83,6 +80,11 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
         Words left out. Default: none.
     sublinear_tf : bool, optional
         Count a term as one plus the logarithm of its count.
+    char_weight : float, optional
+        Weight of the characters of a field, above 0, beside its words, which weigh 1. None: that of the preset.
+    choose_for : {"both", "tree", "linear"}, default="both"
+        Which models choose for ``"auto"``: a label tree, a ridge regression, or both. On long texts they disagree, and
+        its own kind is better for a method.
     separator : str, default=","
         What stands between the values of a field in `several` that is a text.
     min_rows : int, default=2
@@ -105,12 +107,21 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
         aside, and a feature is called ``hash 17``. Default: a column for each term.
     n_jobs : int, optional
         Threads, as joblib counts them; the features are the same, bit for bit, for every number.
+    random_state : int, RandomState or None, default=0
+        Seed of the rows that ``"auto"`` looks at.
+    verbose : int, default=0
+        Above 0, show the progress of the choice.
 
     Attributes
     ----------
     terms_ : dict of str to list of Terms
         For each text field, its words and its sequences of characters: their ``names()``, and their weights ``idf``.
         The field is ``"text"`` if `X` holds texts.
+    settings_ : dict of str to Preset
+        For each text field, what is used: the settings of its preset or those chosen, and parameters that are not None.
+    report_ : dict of str to dict
+        For each field that was chosen for: ``"chosen"``, the settings; ``"why"``; and ``"tried"``, with the settings,
+        ``n_features`` and P@1, P@3 and P@5 in percent of each model, for ``n_held_out`` rows.
     edges_ : dict of str to ndarray of float64, shape (n_edges,)
         For each numeric field, the edges between bins, ascending; a value on an edge belongs to the higher bin.
     categories_ : dict of str, or of tuple of two str, to list of str
@@ -125,6 +136,14 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
     -----
     A missing or empty text is a block of zeros. A missing number has its own bin; a missing value, an empty list and a
     pair that lacks a value have a column of their own. The values of a row in `several` share its weight evenly.
+
+    ``"auto"`` needs `y`; without it, or with fewer than 200 labeled rows, a field whose median text has 20 words or
+    more gets ``"abstract"`` and others ``"title"``. With it, seven settings are tried for one field after another: both
+    presets, and settings between them. Each gets a tree (`Bonsai` with one tree) and a ridge regression
+    (`OneVsRestLeastSquares`, of at most 500 labels), which rank the labels of rows that they have not seen. Of the
+    settings whose worst loss against the best one for each model is the least, or more by no more than 0.1 points of
+    the mean of P@1, P@3 and P@5 or half its standard error, the narrowest wins. It looks at 20,000 rows or 3 million
+    characters at most: all rows of labels drawn at random. So its cost does not grow with the data.
 
     The presets did best on held-out training rows. P@1 of ``DiSMEC`` on 426 types of groceries by title:
     75.6 with words, 76.9 with pairs of words, 77.4 with characters too, 78.0 with the price, 84.9 with title and brand.
@@ -155,8 +174,6 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
     'food'
     """
 
-    terms_: dict[str, list[Terms]]
-
     def __init__(
         self,
         text: str | Sequence[str] | None = None,
@@ -165,13 +182,15 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
         category: str | Sequence[str] = (),
         several: str | Sequence[str] = (),
         crossed: Sequence[Sequence[str]] = (),
-        preset: str | Sequence[str] = "title",
+        preset: str | Sequence[str] = "auto",
         ngram_range: Sequence[int] | None = None,
         char_ngrams: Sequence[int] | None = None,
         min_df: float | None = None,
         max_features: int | None = None,
         stop_words: str | Sequence[str] | None = None,
         sublinear_tf: bool | None = None,
+        char_weight: float | None = None,
+        choose_for: str = "both",
         separator: str = ",",
         min_rows: int = 2,
         n_bins: int = 20,
@@ -180,6 +199,8 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
         analyzer: str | Callable[[str], Iterable[str]] | None = None,
         n_hashed: int | None = None,
         n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: int = 0,
     ) -> None:
         self.text = text
         self.numeric = numeric
@@ -193,6 +214,8 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
         self.max_features = max_features
         self.stop_words = stop_words
         self.sublinear_tf = sublinear_tf
+        self.char_weight = char_weight
+        self.choose_for = choose_for
         self.separator = separator
         self.min_rows = min_rows
         self.n_bins = n_bins
@@ -201,6 +224,8 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
         self.analyzer = analyzer
         self.n_hashed = n_hashed
         self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -217,39 +242,15 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
         """Return the terms that make a block of columns each, with their fields."""
         return [(field, terms) for field, made in self.terms_.items() for terms in made]
 
-    def _check_parameters(self) -> None:
-        check_common(self)
-        fields = fields_of("text", self.text)
-        if self.text is not None and not fields:
-            raise ValueError("text names no field; pass at least one, or None to read texts.")
-        self._check_fields(fields)
-        presets = [self.preset] if isinstance(self.preset, str) or not is_list(self.preset) else list(self.preset)
-        for preset in presets:
-            check_choice("preset", preset, PRESETS)
-        if not isinstance(self.preset, str) and len(presets) != max(1, len(fields)):
-            raise ValueError(f"preset has {len(presets)} entries for {max(1, len(fields))} text fields; pass one each.")
-        for name in ("ngram_range", "char_ngrams"):
-            check_lengths(name, getattr(self, name))
-        if not all(kinds_of(choices) for choices in self._choices()):
-            raise ValueError("ngram_range and char_ngrams are both empty; at least one of them must be a pair.")
-        check_terms(self.min_df, self.max_features, self.stop_words, self.sublinear_tf, self.analyzer, self.n_hashed)
-
-    def _choices(self) -> list[Preset]:
-        """Return the settings of each text field: its parameters, or its preset where they are None."""
-        n_fields = max(1, len(fields_of("text", self.text)))
-        presets = [self.preset] * n_fields if isinstance(self.preset, str) else self.preset
-        given = {name: getattr(self, name) for name in Preset._fields if getattr(self, name) is not None}
-        return [PRESETS[preset]._replace(**given) for preset in presets]
-
     # Reading
 
-    def _read(self, X: Any, *, fitted: bool) -> tuple[dict[str, NDArray[np.object_]], Values]:
+    def _read(self, X: Any, *, fitted: bool) -> tuple[Texts, Values]:
         """Return the texts of each text field, and the values of all others."""
         if self.text is None:
             if is_records(X):
                 raise TypeError("X holds records, not texts; name the fields to read, as in TextFeatures('title').")
             return {WHOLE: check_texts(X)}, Values({}, {})
-        fields = fields_of("text", self.text)
+        fields = self._text_fields()
         if isinstance(X, Mapping) and any(isinstance(X.get(field), str) for field in fields):
             raise TypeError("X is one record; pass a list of records, [record] for a single one.")
         columns = check_columns(X, [*fields, *self._other_fields()], fitted=fitted)
@@ -266,8 +267,8 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
         X : sequence of str, or DataFrame, list of dicts or dict of columns
             Texts, or records if `text` names fields. None, NaN, the empty text, and a field that only other records
             have count as missing.
-        y : object, optional
-            Ignored.
+        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector, optional
+            Labels of the rows, by which ``preset="auto"`` chooses; a pipeline passes them on. Else ignored.
 
         Returns
         -------
@@ -283,7 +284,7 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
             If `X` holds texts where records are expected or the reverse, a text is not a string, or a category is a
             list.
         """
-        self.fit_transform(X)
+        self.fit_transform(X, y)
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> csr_array:
@@ -300,11 +301,18 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
         """
         self._check_parameters()
         texts, others = self._read(X, fitted=False)
-        counts = self._new_counts()
+        settings, report = self._chosen(texts, y)
+        rows = self._learn_rows(texts, others, settings)
+        self.report_ = report
+        return rows
+
+    def _learn_rows(self, texts: Texts, others: Values, settings: dict[str, Preset]) -> csr_array:
+        """Learn from rows that were read, and return their features."""
+        counts = self._new_counts(settings)
         chunks = self._count(counts, texts, keep=True)
-        counts_of_others = ValueCounts()
-        counts_of_others.add(others)
-        columns = self._learn(counts, counts_of_others)
+        values = ValueCounts()
+        values.add(others)
+        columns = self._learn(counts, values, settings)
         tasks = [(chunk, [of_block[i] for of_block in columns]) for i, chunk in enumerate(chunks)]
         weigh = partial(weigh_chunk, self._blocks(), self._factors())
         return self._joined(run_chunks(weigh, tasks, self.n_jobs), others)
@@ -331,14 +339,18 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
         """
         if "terms_" not in vars(self):
             check_is_fitted(self)  # It takes longer than all else for one text.
-        texts, others = self._read(X, fitted=True)
+        return self._rows(*self._read(X, fitted=True))
+
+    def _rows(self, texts: Texts, others: Values) -> csr_array:
+        """Return the features of rows that were read."""
         transform = partial(transform_chunk, self._blocks(), self._factors())
         return self._joined(run_chunks(transform, chunks_of(texts), self.n_jobs), others)
 
-    def fit_to_matrix(self, source: Any, folder: str | os.PathLike[str]) -> Self:
+    def fit_to_matrix(self, source: Any, folder: str | os.PathLike[str], y: Any = None) -> Self:
         """Learn from texts that do not fit into memory, and write their features to a folder.
 
-        The result is that of ``fit``, and the folder holds what ``fit_transform`` returns, bit for bit.
+        The result is that of ``fit``, and the folder holds what ``fit_transform`` returns, bit for bit; but
+        ``preset="auto"`` looks at the first 20,000 rows alone.
 
         Parameters
         ----------
@@ -347,6 +359,8 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
             names fields; or pieces of rows, each as ``fit`` takes them, that can be iterated over twice.
         folder : path
             Where `xclassic.datasets.write_matrix` writes the features, for `xclassic.datasets.open_matrix`.
+        y : sparse or dense 0-1 matrix, list of label collections, or 1-D class vector, optional
+            As in ``fit``.
 
         Returns
         -------
@@ -372,13 +386,14 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
                 "source is an iterator, which ends after the first pass; pass a file, a list, or an object "
                 "whose __iter__ begins anew."
             )
-        counts = self._new_counts()
-        counts_of_others = ValueCounts()
+        settings, report = self._chosen_on_first(source, y)
+        counts, values = self._new_counts(settings), ValueCounts()
         for number, piece in enumerate(self._pieces(source)):
             texts, others = self._read(piece, fitted=number > 0)
             self._count(counts, texts, keep=False)
-            counts_of_others.add(others)
-        self._learn(counts, counts_of_others)
+            values.add(others)
+        self._learn(counts, values, settings)
+        self.report_ = report
         return self.transform_to_matrix(source, folder)
 
     def transform_to_matrix(self, source: Any, folder: str | os.PathLike[str]) -> Self:
@@ -403,33 +418,7 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
         write_matrix(folder, rows, n_columns=self._n_features_out)
         return self
 
-    def _pieces(self, source: Any) -> Iterable[Any]:
-        """Return the pieces of a source of rows."""
-        if not isinstance(source, (str, os.PathLike)):
-            return source  # type: ignore[no-any-return]
-        if self.text is not None:
-            return record_pieces(source)
-        return ([record[WHOLE] for record in records] for records in record_pieces(source, fields=[WHOLE]))
-
     # Counting and weighing
-
-    def _new_counts(self) -> list[tuple[str, Counts]]:
-        """Return what counts the terms of each block, with its field."""
-        counts: list[tuple[str, Counts]] = []
-        for field, choices in zip(self._text_fields(), self._choices(), strict=True):
-            for kind, (shortest, longest) in kinds_of(choices):
-                cut = self._cut(kind, (shortest, longest), "whole")
-                counts.append((field, TermCounts(cut, self.n_jobs) if cut.n_hashed is None else HashedCounts(cut)))
-        return counts
-
-    def _text_fields(self) -> list[str]:
-        return [WHOLE] if self.text is None else fields_of("text", self.text)
-
-    def _cut(self, kind: str, lengths: tuple[int, int], words: str) -> Cut:
-        if kind != "word":
-            return Cut(kind, lengths, n_hashed=self.n_hashed)
-        analyzer = None if self.analyzer in (None, "simple") else analyzer_of(self.analyzer)
-        return Cut(kind, lengths, words, stop_words_of(self.stop_words), analyzer, self.n_hashed)
 
     def _count(
         self, counts: list[tuple[str, Counts]], texts: dict[str, NDArray[np.object_]], *, keep: bool
@@ -441,13 +430,14 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
             terms.add(texts[field], [known[block] for _, known in found])
         return [counted for counted, _ in found]
 
-    def _learn(self, counts: list[tuple[str, Counts]], others: ValueCounts) -> list[list[NDArray[np.int32]]]:
+    def _learn(
+        self, counts: list[tuple[str, Counts]], values: ValueCounts, settings: dict[str, Preset]
+    ) -> list[list[NDArray[np.int32]]]:
         """Set what is fitted; return the columns of the terms of each block and kept chunk."""
-        choices = dict(zip(dict(counts), self._choices(), strict=True))
-        made: dict[str, list[Terms]] = {field: [] for field in choices}
+        made: dict[str, list[Terms]] = {field: [] for field in settings}
         columns = []
         for field, count in counts:
-            of_field = choices[field]
+            of_field = settings[field]
             terms, numbers = count.finish(
                 field,
                 min_df=of_field.min_df,
@@ -456,17 +446,9 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
             )
             made[field].append(terms)
             columns.append(numbers)
-        self._learn_others(others)
-        self.terms_ = made
+        self._learn_others(values)
+        self.terms_, self.settings_ = made, settings
         return columns
-
-    def _length(self) -> float:
-        """Return the length of a row without missing values before it is scaled to one."""
-        return sqrt(len(self.terms_) + self._weight_of_others())
-
-    def _factors(self) -> list[float]:
-        """Return the length of each block of a row."""
-        return [1 / (sqrt(len(self.terms_[field])) * self._length()) for field, _ in self._blocks()]
 
     def _joined(self, chunks: list[Block], others: Values) -> csr_array:
         """Return the blocks of texts below each other, and beside them the other fields."""
@@ -505,8 +487,9 @@ class TextFeatures(RecordFields, TransformerMixin, BaseEstimator, auto_wrap_outp
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
         check_storable(self.analyzer)
         arrays, metadata = text_arrays(self._blocks())
-        return arrays | self._arrays_of_others(), metadata
+        return arrays | self._arrays_of_others(), metadata | self._metadata_of_settings()
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         self.terms_ = stored_blocks(arrays, metadata, self._text_fields(), self._cut)
+        self._set_settings(metadata)
         self._set_arrays_of_others(arrays)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xclassic.features.terms import KINDS
 from xclassic.validation.parameters import check_choice, check_number
 
@@ -20,15 +23,19 @@ class Preset(NamedTuple):
         Shortest and longest length; empty for no such terms.
     min_df : int
     sublinear_tf : bool
+    char_weight : float
+        Weight of the characters; the words weigh 1.
     """
 
     ngram_range: tuple[int, ...]
     char_ngrams: tuple[int, ...]
     min_df: int
     sublinear_tf: bool
+    char_weight: float = 1.0
 
 
 PRESETS = {"title": Preset((1, 2), (4, 4), 1, True), "abstract": Preset((1, 1), (), 2, False)}
+LONG_TEXT = 20  # Words of the median text that is an abstract by its length.
 
 
 def is_list(value: Any) -> bool:
@@ -91,3 +98,10 @@ def kinds_of(choices: Preset) -> list[tuple[str, Sequence[int]]]:
     """Return the analyzers that a text field needs, with the lengths of their terms."""
     lengths = (choices.ngram_range, choices.char_ngrams)
     return [(kind, pair) for kind, pair in zip(KINDS, lengths, strict=True) if len(pair)]
+
+
+def by_length(texts: NDArray[np.object_]) -> tuple[str, float]:
+    """Return the preset for texts of this length, and the number of words of the median one that is not empty."""
+    lengths = [len(text.split()) for text in texts if text.strip()]
+    median = float(np.median(lengths)) if lengths else 0.0
+    return "abstract" if median >= LONG_TEXT else "title", median
