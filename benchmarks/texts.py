@@ -131,7 +131,12 @@ class Pecos:
         kinds = [("word", choices.ngram_range), ("char_wb", choices.char_ngrams)]
         self.n_jobs = n_jobs
         self.blocks = [
-            {"ngram_range": list(lengths), "analyzer": kind, "min_df_cnt": choices.min_df, "smooth_idf": True}
+            {
+                "ngram_range": list(lengths),
+                "analyzer": kind,
+                "min_df_cnt": choices.min_df,
+                "sublinear_tf": choices.sublinear_tf,
+            }
             for kind, lengths in kinds
             if lengths
         ]
@@ -139,7 +144,7 @@ class Pecos:
     def fit_transform(self, texts: list[str]) -> Any:
         from pecos.utils.featurization.text.vectorizers import Vectorizer
 
-        config = {"type": "tfidf", "kwargs": {"base_vect_configs": self.blocks}}
+        config = {"type": "tfidf", "kwargs": {"base_vect_configs": self.blocks, "threads": self.n_jobs}}
         self.vectorizer = Vectorizer.train(texts, config)
         return self.transform(texts)
 

@@ -41,7 +41,7 @@ def counts_of(cut, texts):
     names = unpacked(counted.strings)
     ends = counted.ptr.tolist()
     return [
-        {names[counted.terms[e]]: int(counted.counts[e]) for e in range(begin, end)} for begin, end in pairwise(ends)
+        {names[term]: count for term, count in counted.entries[begin:end].tolist()} for begin, end in pairwise(ends)
     ]
 
 

@@ -133,14 +133,15 @@ private:
     size_t end_ = 1;
 };
 
-// The terms of texts, numbered as they come, and how often each text has them.
+// A term of a text, and how often the text has it.
+struct Entry {
+    int32_t term = 0;
+    int32_t count = 0;
+};
+
+// The terms of texts, numbered as they come.
 class TermCounter {
 public:
-    struct Entry {
-        int32_t term = 0;
-        int32_t count = 0;
-    };
-
     GrowingTable table;
     std::vector<Entry> entries;
     std::vector<int64_t> ptr{0};
@@ -195,15 +196,15 @@ private:
 };
 
 // Rows with other numbers of terms, where -1 leaves a term out, ascending; counts of the same number are added up.
-inline void renumber_rows(const int64_t* ptr, int64_t n_rows, const int32_t* terms, const int32_t* counts, const int32_t* numbers,
-                          int64_t* new_ptr, int32_t* new_terms, float* values) {
+inline void renumber_rows(const int64_t* ptr, int64_t n_rows, const Entry* entries, const int32_t* numbers, int64_t* new_ptr,
+                          int32_t* new_terms, float* values) {
     std::vector<std::pair<int32_t, int32_t>> row;
     int64_t end = 0;
     new_ptr[0] = 0;
     for (int64_t i = 0; i < n_rows; i++) {
         row.clear();
         for (int64_t e = ptr[i]; e < ptr[i + 1]; e++)
-            if (numbers[terms[e]] >= 0) row.emplace_back(numbers[terms[e]], counts[e]);
+            if (numbers[entries[e].term] >= 0) row.emplace_back(numbers[entries[e].term], entries[e].count);
         std::sort(row.begin(), row.end());
         for (const auto& [number, count] : row) {
             if (end > new_ptr[i] && new_terms[end - 1] == number) {

@@ -26,6 +26,7 @@ cdef extern from "term_table.h" namespace "xclassic" nogil:
     cdef cppclass GrowingTable:
         vector[uint8_t] bytes
         vector[int64_t] ends
+        Strings strings()
 
     cdef cppclass FixedTable:
         FixedTable()
@@ -57,7 +58,7 @@ cdef extern from "terms.h" namespace "xclassic" nogil:
         void add_text(const Characters&, Cut) except +
         void add_token(const Characters&) except +
 
-    cdef cppclass Entry "xclassic::TermCounter::Entry":
+    cdef struct Entry:
         int32_t term
         int32_t count
 
@@ -68,7 +69,7 @@ cdef extern from "terms.h" namespace "xclassic" nogil:
         void end_text(const WordRun&, cbool characters, int64_t shortest, int64_t longest) except +
 
     void c_renumber_rows "xclassic::renumber_rows"(
-        const int64_t*, int64_t, const int32_t*, const int32_t*, const int32_t*, int64_t*, int32_t*, float*
+        const int64_t*, int64_t, const Entry*, const int32_t*, int64_t*, int32_t*, float*
     ) except +
     void c_weigh_rows "xclassic::weigh_rows"(
         const int64_t*, int64_t, const int32_t*, const float*, float, float*
@@ -106,17 +107,6 @@ cdef class Vocabulary:
     def __reduce__(self):
         return Vocabulary, (self.characters, self.ends)
 
-    def find(self, const uint8_t[::1] characters, const int64_t[::1] ends):
-        """Return the number of each string, -1 for those that are not here."""
-        cdef Strings strings = strings_in(characters, ends)
-        found = np.empty(strings.n, np.int32)
-        cdef int32_t[::1] numbers = found
-        cdef int64_t i
-        with nogil:
-            for i in range(strings.n):
-                numbers[i] = self.table.find(strings.at(i), strings.length(i))
-        return found
-
 
 cdef Characters characters_of(str text):
     cdef Characters found
@@ -126,19 +116,13 @@ cdef Characters characters_of(str text):
     return found
 
 
-def count_terms(
-    list texts, *, int cut, int64_t shortest, int64_t longest, Vocabulary stop_words, const uint8_t[::1] stop
+cdef count(
+    TermCounter* counter, list texts, int cut, int64_t shortest, int64_t longest, Vocabulary stop_words,
+    const uint8_t[::1] stop,
 ):
-    """Count the terms of texts, which are str, or lists of str if ``cut`` is that of tokens.
-
-    Returns
-    -------
-    characters, ends : terms in the order of their first occurrence
-    ptr, terms, counts : the terms of each text, and how often it has them; fewer texts after a stop
-    """
+    """Count the terms of texts, which are str, or lists of str if ``cut`` is that of tokens; fewer after a stop."""
     cdef vector[Characters] parts
     cdef vector[int64_t] part_ptr
-    cdef TermCounter counter
     cdef WordRun* words
     cdef int64_t i, part
     for i in range(len(texts)):
@@ -164,19 +148,63 @@ def count_terms(
                 counter.end_text(words[0], cut == CHARACTERS, shortest, longest)
     finally:
         del words
-    terms, counts = np.empty(counter.entries.size(), np.int32), np.empty(counter.entries.size(), np.int32)
-    cdef int32_t[::1] to_terms = terms, to_counts = counts
-    with nogil:
-        for i in range(<int64_t>counter.entries.size()):
-            to_terms[i] = counter.entries[i].term
-            to_counts[i] = counter.entries[i].count
+
+
+def count_terms(
+    list texts, *, int cut, int64_t shortest, int64_t longest, Vocabulary stop_words, const uint8_t[::1] stop
+):
+    """Return the terms of texts in the order of their first occurrence, and how often each text has them.
+
+    Texts are str, or lists of str if ``cut`` is that of tokens; there are fewer after a stop.
+    """
+    cdef TermCounter counter
+    count(&counter, texts, cut, shortest, longest, stop_words, stop)
+    entries = copied(counter.entries.data(), 2 * counter.entries.size(), np.int32)
     return (
         copied(counter.table.bytes.data(), counter.table.bytes.size(), np.uint8),
         copied(counter.table.ends.data(), counter.table.ends.size(), np.int64),
         copied(counter.ptr.data(), counter.ptr.size(), np.int64),
-        terms,
-        counts,
+        entries.reshape(-1, 2),
     )
+
+
+def count_known(
+    list texts, *, int cut, int64_t shortest, int64_t longest, Vocabulary stop_words, Vocabulary vocabulary,
+    int64_t n_hashed, const uint8_t[::1] stop,
+):
+    """Return the counts of the terms in a vocabulary, or without one those of terms hashed into so many columns."""
+    cdef TermCounter counter
+    cdef Strings strings
+    cdef vector[int32_t] numbers
+    cdef int64_t i
+    cdef bint hashed = vocabulary is None
+    count(&counter, texts, cut, shortest, longest, stop_words, stop)
+    with nogil:
+        strings = counter.table.strings()
+        numbers.resize(strings.n)
+        for i in range(strings.n):
+            if hashed:
+                numbers[i] = column_of(strings, i, n_hashed)
+            else:
+                numbers[i] = vocabulary.table.find(strings.at(i), strings.length(i))
+    return renumbered(
+        counter.ptr.data(), counter.ptr.size() - 1, counter.entries.data(), counter.entries.size(), numbers.data()
+    )
+
+
+cdef renumbered(
+    const int64_t* ptr, int64_t n_rows, const Entry* entries, int64_t n_entries, const int32_t* numbers
+):
+    new_ptr = np.empty(n_rows + 1, np.int64)
+    new_terms, values = np.empty(n_entries, np.int32), np.empty(n_entries, np.float32)
+    cdef int64_t[::1] to_ptr = new_ptr
+    cdef int32_t[::1] to_terms = new_terms
+    cdef float[::1] to_values = values
+    cdef int32_t* at_terms = <int32_t*>start(to_terms)
+    cdef float* at_values = <float*>start(to_values)
+    with nogil:
+        c_renumber_rows(ptr, n_rows, entries, numbers, &to_ptr[0], at_terms, at_values)
+    return new_ptr, new_terms[: to_ptr[n_rows]], values[: to_ptr[n_rows]]
 
 
 def sort_strings(const uint8_t[::1] characters, const int64_t[::1] ends):
@@ -235,6 +263,10 @@ def first_unsorted(const uint8_t[::1] characters, const int64_t[::1] ends):
     return i
 
 
+cdef inline int32_t column_of(const Strings& strings, int64_t i, int64_t n) noexcept nogil:
+    return <int32_t>((<int64_t>hash_of(strings.at(i), strings.length(i)) * n) >> 32)
+
+
 def hash_strings(const uint8_t[::1] characters, const int64_t[::1] ends, int64_t n):
     """Return a number below ``n`` for each string, the same in all versions."""
     cdef Strings strings = strings_in(characters, ends)
@@ -243,33 +275,19 @@ def hash_strings(const uint8_t[::1] characters, const int64_t[::1] ends, int64_t
     cdef int64_t i
     with nogil:
         for i in range(strings.n):
-            numbers[i] = <int32_t>((<int64_t>hash_of(strings.at(i), strings.length(i)) * n) >> 32)
+            numbers[i] = column_of(strings, i, n)
     return hashes
 
 
-def renumber_rows(
-    *, const int64_t[::1] ptr, const int32_t[::1] terms, const int32_t[::1] counts, const int32_t[::1] numbers
-):
+def renumber_rows(const int64_t[::1] ptr, const int32_t[:, ::1] entries, const int32_t[::1] numbers):
     """Return ``ptr, terms, values`` with the new ``numbers`` of terms, ascending in each row; -1 leaves one out."""
-    cdef int64_t n_rows = ptr.shape[0] - 1
-    cdef int64_t i
+    cdef int64_t i, n_entries = entries.shape[0]
+    cdef const Entry* at = <const Entry*>&entries[0, 0] if n_entries else NULL
     if c_checked:
-        for i in range(terms.shape[0]):
-            if not 0 <= terms[i] < numbers.shape[0]:
-                raise IndexError(f"Term {terms[i]} is not below {numbers.shape[0]}.")
-    new_ptr = np.empty(n_rows + 1, np.int64)
-    new_terms, values = np.empty(terms.shape[0], np.int32), np.empty(terms.shape[0], np.float32)
-    cdef int64_t[::1] to_ptr = new_ptr
-    cdef int32_t[::1] to_terms = new_terms
-    cdef float[::1] to_values = values
-    cdef const int32_t* from_terms = start(terms)
-    cdef const int32_t* from_counts = start(counts)
-    cdef const int32_t* from_numbers = start(numbers)
-    cdef int32_t* at_terms = <int32_t*>start(to_terms)
-    cdef float* at_values = <float*>start(to_values)
-    with nogil:
-        c_renumber_rows(&ptr[0], n_rows, from_terms, from_counts, from_numbers, &to_ptr[0], at_terms, at_values)
-    return new_ptr, new_terms[: to_ptr[n_rows]], values[: to_ptr[n_rows]]
+        for i in range(n_entries):
+            if not 0 <= entries[i, 0] < numbers.shape[0]:
+                raise IndexError(f"Term {entries[i, 0]} is not below {numbers.shape[0]}.")
+    return renumbered(&ptr[0], ptr.shape[0] - 1, at, n_entries, start(numbers))
 
 
 def weigh_rows(

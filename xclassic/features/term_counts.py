@@ -49,14 +49,15 @@ def _sorted(counted: Counted, keep: bool) -> Known:
     order = sort_strings(*counted.strings)
     numbers = np.empty_like(order)
     numbers[order] = np.arange(order.size, dtype=np.int32)
-    n_texts_with = np.bincount(counted.terms, minlength=order.size)[order]
-    times = np.bincount(counted.terms, counted.counts, order.size)[order].astype(np.int64)
+    terms, counts = counted.entries.T
+    n_texts_with = np.bincount(terms, minlength=order.size)[order]
+    times = np.bincount(terms, counts, order.size)[order].astype(np.int64)
     return Known(take_strings(*counted.strings, order), n_texts_with, times, [numbers] if keep else [])
 
 
 def _hashed(counted: Counted, n_hashed: int, keep: bool) -> Known:
     of_terms = hash_strings(*counted.strings, n_hashed)
-    _, found, _ = renumber_rows(ptr=counted.ptr, terms=counted.terms, counts=counted.counts, numbers=of_terms)
+    _, found, _ = renumber_rows(counted.ptr, counted.entries, of_terms)
     columns, n_texts_with = np.unique(found, return_counts=True)
     empty = np.zeros(0, np.uint8), np.zeros(1, np.int64)
     return Known(empty, n_texts_with, np.zeros(0, np.int64), [of_terms] if keep else [], columns)

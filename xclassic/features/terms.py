@@ -15,9 +15,9 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from xclassic._kernels.terms import (
     CUTS,
     Vocabulary,
+    count_known,
     count_terms,
     first_unsorted,
-    hash_strings,
     renumber_rows,
     weigh_rows,
 )
@@ -59,13 +59,13 @@ class Counted:
     ----------
     strings : tuple
     ptr : ndarray of int64, shape (n_texts + 1,)
-    terms, counts : ndarray of int32
+    entries : ndarray of int32, shape (n_entries, 2)
+        Terms and counts.
     """
 
     strings: Strings
     ptr: NDArray[np.int64]
-    terms: NDArray[np.int32]
-    counts: NDArray[np.int32]
+    entries: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -99,18 +99,24 @@ class Cut:
     def _stop_words(self) -> Vocabulary:
         return Vocabulary(*packed(sorted(self.stop_words)))
 
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        words = self.words if self.analyzer is None else "tokens"
+        return {
+            "cut": CUTS.index(words if self.kind == "word" else self.kind),
+            "shortest": self.lengths[0],
+            "longest": self.lengths[1],
+            "stop_words": self._stop_words,
+        }
+
     def count(self, texts: list[str] | list[list[str]], stop: StopByte) -> Counted:
         """Count the terms of texts in lower case, or of lists of words if there is an analyzer."""
-        words = self.words if self.analyzer is None else "tokens"
-        characters, ends, ptr, terms, counts = count_terms(
-            texts,
-            cut=CUTS.index(words if self.kind == "word" else self.kind),
-            shortest=self.lengths[0],
-            longest=self.lengths[1],
-            stop_words=self._stop_words,
-            stop=stop,
-        )
-        return Counted((characters, ends), ptr, terms, counts)
+        characters, ends, ptr, entries = count_terms(texts, **self._arguments, stop=stop)
+        return Counted((characters, ends), ptr, entries)
+
+    def count_known(self, texts: list[str] | list[list[str]], vocabulary: Vocabulary | None, stop: StopByte) -> Block:
+        """Count the terms that are in a vocabulary, or all if they are hashed, by their columns."""
+        return count_known(texts, **self._arguments, vocabulary=vocabulary, n_hashed=self.n_hashed or 0, stop=stop)
 
 
 def stop_words_of(stop_words: Any) -> frozenset[str]:
@@ -156,17 +162,16 @@ class Terms:
             return [f"hash {column}" for column in range(self.idf.size)]
         return unpacked(self.strings)
 
-    def columns_of(self, counted: Counted) -> NDArray[np.int32]:
-        """Return the columns of the terms of counted texts, -1 for those that are not known."""
-        if self.vocabulary is None:
-            return hash_strings(*counted.strings, self.idf.size)
-        return self.vocabulary.find(*counted.strings)
+    def rows(self, texts: list[str] | list[list[str]], factor: float, stop: StopByte) -> Block:
+        """Return the TF-IDF of texts, each row as long as `factor`."""
+        return self._weighed(self.cut.count_known(texts, self.vocabulary, stop), factor)
 
-    def weighed(self, counted: Counted, columns: NDArray[np.int32], factor: float) -> Block:
-        """Return the TF-IDF of counted texts, each row as long as `factor`, given the columns of their terms."""
-        ptr, indices, values = renumber_rows(
-            ptr=counted.ptr, terms=counted.terms, counts=counted.counts, numbers=columns
-        )
+    def rows_of(self, counted: Counted, columns: NDArray[np.int32], factor: float) -> Block:
+        """Return the TF-IDF of counted texts, given the columns of their terms; -1 for those that are left out."""
+        return self._weighed(renumber_rows(counted.ptr, counted.entries, columns), factor)
+
+    def _weighed(self, counts: Block, factor: float) -> Block:
+        ptr, indices, values = counts
         if self.sublinear_tf:  # By NumPy, as scikit-learn does, to the bit.
             np.log(values, values)
             values += 1

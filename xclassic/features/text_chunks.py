@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,22 +40,22 @@ def run_chunks(function: Callable[[Task, StopByte], Result], tasks: list[Task], 
     return [function(tasks[0], RUNNING)] if len(tasks) == 1 else run_tasks(function, tasks, n_jobs=n_jobs)
 
 
-def _counted(cuts: list[tuple[str, Cut]], texts: Chunk, stop: StopByte) -> list[Counted]:
-    """Count the terms of each block of columns."""
+def _prepared(cuts: list[tuple[str, Cut]], texts: Chunk) -> list[Any]:
+    """Return the texts of each block of columns in lower case, or their words if there is an analyzer."""
     lowered = {field: [text.lower() for text in column] for field, column in texts.items()}
-    return [
-        cut.count(lowered[field] if cut.analyzer is None else tokens_of(cut.analyzer, texts[field]), stop)
-        for field, cut in cuts
-    ]
+    return [lowered[field] if cut.analyzer is None else tokens_of(cut.analyzer, texts[field]) for field, cut in cuts]
 
 
 def count_chunk(
     cuts: list[tuple[str, Cut]], keep: bool, texts: Chunk, stop: StopByte
 ) -> tuple[list[Counted], list[Known]]:
     """Count the terms of each block of columns; return the rows too if they are to be kept."""
-    rows = _counted(cuts, texts, stop)
-    known = [known_of(counted, cut, keep=keep) for counted, (_, cut) in zip(rows, cuts, strict=True)]
-    return rows if keep else [], known
+    rows, known = [], []
+    for prepared, (_, cut) in zip(_prepared(cuts, texts), cuts, strict=True):
+        counted = cut.count(prepared, stop)
+        known.append(known_of(counted, cut, keep=keep))
+        rows += [counted] * keep
+    return rows, known
 
 
 def weigh_chunk(
@@ -66,15 +66,16 @@ def weigh_chunk(
 ) -> Block:
     """Return the rows of counted texts, given the columns of their terms in each block."""
     parts = zip(blocks, factors, *task, strict=True)
-    rows = [terms.weighed(counted, columns, factor) for (_, terms), factor, counted, columns in parts]
+    rows = [terms.rows_of(counted, columns, factor) for (_, terms), factor, counted, columns in parts]
     return side_by_side(rows, [terms.idf.size for _, terms in blocks])
 
 
 def transform_chunk(blocks: list[tuple[str, Terms]], factors: list[float], texts: Chunk, stop: StopByte) -> Block:
     """Return the rows of texts."""
-    rows = _counted([(field, terms.cut) for field, terms in blocks], texts, stop)
-    columns = [terms.columns_of(counted) for (_, terms), counted in zip(blocks, rows, strict=True)]
-    return weigh_chunk(blocks, factors, (rows, columns), stop)
+    prepared = _prepared([(field, terms.cut) for field, terms in blocks], texts)
+    parts = zip(blocks, factors, prepared, strict=True)
+    rows = [terms.rows(of_block, factor, stop) for (_, terms), factor, of_block in parts]
+    return side_by_side(rows, [terms.idf.size for _, terms in blocks])
 
 
 def side_by_side(blocks: list[Block], widths: list[int]) -> Block:
