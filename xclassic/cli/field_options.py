@@ -38,7 +38,7 @@ MinRows = Annotated[
 CategoryWeight = Annotated[
     float | None,
     typer.Option(
-        help="Weight of each of these fields; that of a text is 1.", rich_help_panel=TEXT_PANEL, show_default="0.3"
+        help="Weight of each of these fields; that of a text is 1.", rich_help_panel=TEXT_PANEL, show_default="0.7"
     ),
 ]
 

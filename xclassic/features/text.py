@@ -94,7 +94,7 @@ class TextFeatures(TextSettings, RecordFields, TransformerMixin, BaseEstimator, 
         Number of bins for the values of a numeric field, with about equally many training rows each; at least 2.
     numeric_weight : float, default=0.3
         Weight of each numeric field, above 0; a text field has weight 1.
-    category_weight : float, default=0.3
+    category_weight : float, default=0.7
         Weight of each field in `category` and `several` and of each pair in `crossed`, above 0.
     analyzer : str or callable, optional
         What cuts the texts of all fields into words, of which sequences are made; sequences of characters stay those of
@@ -195,7 +195,7 @@ class TextFeatures(TextSettings, RecordFields, TransformerMixin, BaseEstimator, 
         min_rows: int = 2,
         n_bins: int = 20,
         numeric_weight: float = 0.3,
-        category_weight: float = 0.3,
+        category_weight: float = 0.7,
         analyzer: str | Callable[[str], Iterable[str]] | None = None,
         n_hashed: int | None = None,
         n_jobs: int | None = None,
