@@ -447,3 +447,28 @@ def test_texts_are_timed_and_compared(tmp_path, monkeypatch, capsys):
     other = module.TextFeatures(preset="abstract", min_df=1)
     with pytest.raises(AssertionError):
         module.check_same(other, module.Vectorizers("title"), ["stars and"], ["stars"])
+
+
+def test_presets_are_compared_on_held_out_rows(tmp_path, monkeypatch, capsys):
+    presets = import_module("presets")
+    kinds = ["lamp", "shoe", "bread"]
+    rows = [{"title": f"{['red', 'blue', 'old'][i % 3]} {kinds[i % 3]}", "path": [kinds[i % 3]]} for i in range(60)]
+    (tmp_path / "flipkart").mkdir()
+    for part in ("train", "test"):
+        with lzma.open(tmp_path / "flipkart" / f"{part}.jsonl.xz", "wt", encoding="utf8") as file:
+            file.write("\n".join(map(json.dumps, rows)))
+    options = ["--data-dir", str(tmp_path), "--data", "flipkart", "--preset", "title", "auto, its own", "--held-out"]
+    monkeypatch.setattr(sys, "argv", ["presets.py", *options])
+    presets.main()
+    shown = capsys.readouterr().out
+    assert "flipkart: 48 training rows, 12 judged" in shown
+    for method in ("Bonsai", "OneVsRestLeastSquares"):
+        for preset in ("title", "auto, its own"):
+            assert f"| {method} | {preset} | 100.0/33.3/20.0 |" in shown
+
+
+def test_labels_without_training_rows_count_as_missed_by_presets():
+    ids = np.array([[0, 1, 2, 3, 4], [1, 0, 2, 3, 4]], np.int32)
+    top = xclassic.TopK(ids, np.tile(np.arange(5, 0, -1, dtype=np.float32), (2, 1)), np.full(2, 5, np.int32))
+    found = import_module("presets").precisions([["a"], ["new"]], list("abcde"), top)
+    assert found[0] == 50
