@@ -71,6 +71,11 @@ def tail():
     return TailReranker().fit(X, Y)
 
 
+@cache
+def augmented():
+    return LabelAugmentation().fit(X, Y)
+
+
 def centroids():
     return NearestCentroid().fit(X, Y)
 
@@ -177,6 +182,7 @@ MATRICES = {
     "TopK.without labels": (lambda m: TOP.without(m), Y),
     "LabelAugmentation.fit X": (lambda m: LabelAugmentation(XReg(max_leaf=2, eps=1e-3)).fit(m, Y).predict_topk(X), X),
     "LabelAugmentation.fit y": (lambda m: LabelAugmentation(XReg(max_leaf=2, eps=1e-3)).fit(X, m).predict_topk(X), Y),
+    "LabelAugmentation.predict_topk X": (lambda m: augmented().predict_topk(m), X),
     "augment_with_labels X": (lambda m: features.augment_with_labels(m, Y)[0], X),
     "augment_with_labels Y": (lambda m: features.augment_with_labels(X, m)[2], Y),
     "M3L.fit X": (lambda m: M3L().fit(m, Y).predict_topk(X), X),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic.metrics import label_groups
@@ -18,12 +19,24 @@ from xclassic.pipelines import predict_topk
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata, packed, save, unpacked
+from xclassic.taxonomy.copied_values import NEVER, ValueCopier
 from xclassic.taxonomy.field_text import MISSING
 from xclassic.taxonomy.hierarchy import SEP, LabelHierarchy
+from xclassic.taxonomy.name_finding import words_of
 from xclassic.topk import TopK
 from xclassic.validation.labels import label_array
-from xclassic.validation.parameters import check_k
-from xclassic.validation.records import NA, Names, check_names, column_names, paths_of, read_names
+from xclassic.validation.parameters import check_k, check_type
+from xclassic.validation.records import (
+    NA,
+    Names,
+    check_columns,
+    check_names,
+    check_texts,
+    column_names,
+    is_records,
+    paths_of,
+    read_names,
+)
 from xclassic.weighing import refusing_weights
 
 N_PATHS = 100  # Number of best paths that the ranking of the levels is made from.
@@ -47,6 +60,11 @@ class FieldsClassifier(BaseEstimator):
     na : sequence of str, default=("na", "NA", "n/a", "N/A")
         Values that stand for a missing one, in addition to None, NaN, "" and "na", which always do. A missing value
         ends a path; among `fields`, and for a path that is missing altogether, it is a class of its own.
+    copy : dict of str to str, optional
+        Fields that may have a value that no training row has, such as a new brand, and for each the field of the
+        records `X` whose text the value is copied from; "text" where `X` is texts. Words are copied if they look like a
+        value, by their place, their rarity and their capitals, and if that got right more of a held-out fifth of the
+        rows than it got wrong; else nothing is copied.
 
     Attributes
     ----------
@@ -58,6 +76,8 @@ class FieldsClassifier(BaseEstimator):
         The estimators of the other fields.
     values_ : dict of str to ndarray of object
         The values of each field, in the order of the ids that `predict_topk` returns; None for a missing one.
+    copiers_ : dict of str to object
+        What finds values to copy, for the fields of `copy`.
 
     See Also
     --------
@@ -69,7 +89,10 @@ class FieldsClassifier(BaseEstimator):
     margin, or the product along a tree's own path.
 
     Cost: a fit and a prediction of `estimator` for the paths and for each of `fields`. A vectorizer inside `estimator`
-    is fitted as often. In a pipeline before this estimator, it is fitted once.
+    is fitted as often. In a pipeline before this estimator, it is fitted once. A field of `copy` is fitted once more,
+    without a fifth of the rows.
+
+    `predict_topk` ranks the values of training rows alone.
 
     Examples
     --------
@@ -87,12 +110,13 @@ class FieldsClassifier(BaseEstimator):
     [{'group': 'Home', 'type': 'Lamps', 'brand': 'Lux'}]
     """
 
-    _not_saved: ClassVar[tuple[str, ...]] = ("estimator",)
+    _not_saved: ClassVar[tuple[str, ...]] = ("estimator", "copy")
 
     hierarchy_: LabelHierarchy | None
     path_estimator_: Any
     field_estimators_: dict[str, Any]
     values_: dict[str, NDArray[np.object_]]
+    copiers_: dict[str, ValueCopier]
     _level_ids: dict[str, NDArray[np.int32]]
 
     def __init__(
@@ -102,11 +126,13 @@ class FieldsClassifier(BaseEstimator):
         path: Sequence[str] = ("category", "sub_category", "type"),
         fields: Sequence[str] = ("brand",),
         na: Sequence[str] = NA,
+        copy: Mapping[str, str] | None = None,
     ) -> None:
         self.estimator = estimator
         self.path = path
         self.fields = fields
         self.na = na
+        self.copy = copy
 
     def _check_parameters(self) -> None:
         if self.estimator is not None and not hasattr(self.estimator, "fit"):
@@ -115,6 +141,11 @@ class FieldsClassifier(BaseEstimator):
         names = check_names("path and fields", [*check_names("path", self.path), *check_names("fields", self.fields)])
         if not names:
             raise ValueError("path and fields are both empty; name at least one column to predict.")
+        if self.copy is not None:
+            check_type("copy", self.copy, (Mapping,), "a dict of fields and of the fields that they are copied from")
+            unknown = [field for field in self.copy if field not in self.fields]
+            if unknown:
+                raise ValueError(f"copy names {unknown[0]!r}, which is not among fields: {list(self.fields)}.")
 
     # Training
 
@@ -150,8 +181,28 @@ class FieldsClassifier(BaseEstimator):
             paths = [path or (MISSING,) for path in paths_of({level: columns[level] for level in self.path})]
             LabelHierarchy(dict.fromkeys(paths), self.path)  # Bad names fail here, before time is spent on fits.
             targets.insert(0, [SEP.join(path) for path in paths])
+        of_copies = {field: _texts_of(X, source) for field, source in (self.copy or {}).items()}
         self._set_members([clone(self.estimator).fit(X, np.array(target, object)) for target in targets])
+        self.copiers_ = {field: self._copier(X, texts, columns[field]) for field, texts in of_copies.items()}
         return self
+
+    def _copier(self, X: Any, texts: NDArray[np.object_], values: Names) -> ValueCopier:
+        """Return what copies values of a field, as far as that is right on rows that are held out."""
+        copier = ValueCopier.fit(texts.tolist(), values)
+        order = np.random.default_rng(0).permutation(len(values))
+        held_out, train = np.sort(order[: len(values) // 5]), np.sort(order[len(values) // 5 :])
+        if not held_out.size:
+            return copier
+        target = np.array([values[i] or MISSING for i in train], object)
+        member = clone(self.estimator).fit(_safe_indexing(X, train), target)
+        best = predict_topk(member, _safe_indexing(X, held_out), 1).ids[:, 0]
+        predicted = [_values(member.classes_)[i] if i >= 0 else None for i in best.tolist()]
+        of_train = [values[i] for i in train]
+        learned = ValueCopier.fit(texts[train].tolist(), of_train)
+        tuned = learned.tuned(
+            texts[held_out].tolist(), [values[i] for i in held_out], predicted, _words_of_values(of_train)
+        )
+        return ValueCopier(copier.weights, copier.counts, copier.n_texts, tuned.threshold)
 
     def _set_members(self, members: Sequence[Any]) -> None:
         """Set the fitted attributes, which all follow from the estimators."""
@@ -199,8 +250,18 @@ class FieldsClassifier(BaseEstimator):
         columns = []
         for field, ids in best.items():
             values = [*self.values_[field].tolist(), None]  # The last is read by -1, the id where nothing was ranked.
-            columns.append([values[i] for i in ids.tolist()])
+            columns.append(self._with_copies(field, [values[i] for i in ids.tolist()], X))
         return [dict(zip(best, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def _with_copies(self, field: str, values: Names, X: Any) -> Names:
+        """Return values of a field, or what rows have in their place."""
+        copier = self.copiers_.get(field)
+        if copier is None or copier.threshold == NEVER or not values:
+            return values
+        best = copier.best(_texts_of(X, self.copy[field]).tolist(), _words_of_values(self.values_[field]))  # type: ignore[index]
+        return [
+            text if chance >= copier.threshold else value for (chance, text), value in zip(best, values, strict=True)
+        ]
 
     def predict_topk(self, X: Any, k: int = 5) -> dict[str, TopK]:
         """Return the best values of each field.
@@ -298,7 +359,11 @@ class FieldsClassifier(BaseEstimator):
             header, member_arrays = packed(member)
             headers.append(header)
             arrays |= with_prefix(f"member.{i}.", member_arrays)
-        return arrays, {"members": headers}
+        copiers = {}
+        for i, (field, copier) in enumerate(self.copiers_.items()):
+            own, copiers[field] = copier.arrays()
+            arrays |= with_prefix(f"copier.{i}.", own)
+        return arrays, {"members": headers, "copiers": copiers, "copy": dict(self.copy or {})}
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         members = []
@@ -309,7 +374,32 @@ class FieldsClassifier(BaseEstimator):
         if len({getattr(member, "n_features_in_", None) for member in members}) > 1:
             raise ModelFileError("The estimators of the model have different numbers of features.")
         self.estimator = clone(members[0])
+        self.copy = metadata.get("copy") or None  # Earlier versions did not store it.
+        self._check_parameters()
         self._set_members(members)
+        self.copiers_ = {
+            field: ValueCopier.from_arrays(without_prefix(f"copier.{i}.", arrays), of_copier)
+            for i, (field, of_copier) in enumerate(metadata.get("copiers", {}).items())
+        }
+        if self.copiers_.keys() != (self.copy or {}).keys():
+            raise ModelFileError("The fields that the model copies are not those of its parameter.")
+
+
+def _texts_of(X: Any, source: str) -> NDArray[np.object_]:
+    """Return the texts that a field is copied from."""
+    if is_records(X):
+        return check_texts(check_columns(X, [source])[source], f"X[{source!r}]")
+    try:
+        return check_texts(X)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"copy reads texts or records, so a vectorizer belongs into the estimator: FieldsClassifier(make_pipeline("
+            f"TextFeatures(), ...)). {error}"
+        ) from error
+
+
+def _words_of_values(values: Iterable[str | None]) -> set[tuple[str, ...]]:
+    return {tuple(words_of(value)) for value in values if value is not None}
 
 
 def _values(classes: NDArray[np.str_]) -> NDArray[np.object_]:
