@@ -89,6 +89,34 @@ def test_strangers_are_told(run, files):
 
 
 @pytest.mark.parametrize("data", ["ids.jsonl", "names.jsonl"])
+def test_levels_are_measured(run, files, data):
+    run(f"train dismec {data} --model m {HOW}")
+    measured = json.loads(run(f"evaluate m {data} --json {HOW}").out)
+    concepts = read_vocabulary("concepts.csv")
+    called = concepts if data == "ids.jsonl" else concepts.by_name("en")
+    model = xclassic.load("m")
+    texts, labels = datasets.read_texts(data)
+    Y = xclassic.encode_labels(called.replace_deprecated(labels))[0]
+    top = xclassic.predict_topk(model, texts, 1)
+    assert measured["levels"] == called.graph(model.classes_.tolist()).evaluate_levels(Y, top)
+    assert (measured["n_unknown_labels"], measured["metrics"]["P@1"]) == (0, 1.0)
+    plain = json.loads(run(f"evaluate m {data} --json --quiet").out)
+    assert "levels" not in plain
+    assert plain["n_unknown_labels"] == 1  # the deprecated one
+    shown = run(f"evaluate m {data} {HOW} --train {data}").out.splitlines()
+    assert any(line.split()[:2] == ["L0", "100.00"] for line in shown)
+
+
+def test_strangers_are_measured_at_the_top(run, files):
+    run(f"train dismec ids.jsonl --model m {HOW}")
+    Path("concepts.csv").write_text(CONCEPTS.replace("s2,", "s9,"), encoding="utf-8")
+    done = run(f"evaluate m ids.jsonl --json {HOW}")
+    assert "1 of 3 labels are no concepts" in done.err
+    assert json.loads(done.out)["levels"]["L0"]["accuracy"] == 1
+    assert "needs a --vocabulary" in run("evaluate m ids.jsonl --vocabulary-language en", 2).err
+
+
+@pytest.mark.parametrize("data", ["ids.jsonl", "names.jsonl"])
 def test_label_matcher_looks_for_all_names(run, files, data):
     pytest.importorskip("ahocorasick_rs")
     if "LabelMatcher" not in registry.TEXT_ESTIMATORS:

@@ -58,7 +58,16 @@ from xclassic.cli.options import (
 from xclassic.cli.parameters import EstimatorGroup, usage_errors
 from xclassic.cli.printing import printable, to_json
 from xclassic.cli.report_command import report
-from xclassic.cli.vocabulary_options import VocabularyFile, VocabularyLanguage, VocabularyTree, with_vocabulary
+from xclassic.cli.vocabulary_options import (
+    MeasuredVocabulary,
+    VocabularyFile,
+    VocabularyLanguage,
+    VocabularyTree,
+    concepts_of,
+    current,
+    measure_levels,
+    with_vocabulary,
+)
 
 BY_PRESET = "by the preset"
 
@@ -384,6 +393,8 @@ def evaluate(
     b: Annotated[float | None, typer.Option("--B", help="With --A, instead of a preset.", show_default=False)] = None,
     train_data: Train = None,
     train_label_matrix: TrainLabelMatrix = None,
+    vocabulary: MeasuredVocabulary = None,
+    vocabulary_language: VocabularyLanguage = None,
     quiet: Quiet = False,
     n_jobs: Jobs = -1,
     revealed: Revealed = None,
@@ -409,6 +420,9 @@ def evaluate(
         metrics.propensity([1], MIN_POINTS, **constants)
     trained = load_trained(model, n_jobs, quiet)
     n_features, classes = trained.n_features, trained.estimator.classes_
+    if trained.fields and vocabulary is not None:
+        raise typer.BadParameter("--vocabulary is for labels, but the model predicts fields; leave it out")
+    concepts = concepts_of(classes, vocabulary, vocabulary_language)
     source = source_for(
         trained, data, text_field, label_field=label_field, label_delimiter=label_delimiter, label_matrix=label_matrix,
         zero_based=zero_based, data_format=data_format, target_fields=trained.fields,
@@ -417,11 +431,11 @@ def evaluate(
     alone = train_data is None  # Else options may speak of either file.
     if train_data is not None:
         labeled = replace(source, path=train_data, label_matrix=train_label_matrix, data_format=None)
-        training = read(labeled, "train", quiet, n_features=n_features, strict=False)
+        training = current(read(labeled, "train", quiet, n_features=n_features, strict=False), concepts)
         counts = count_labels(labels_of(trained.estimator, training.Y), classes)
         trained = replace(trained, label_counts=counts, training={"n_rows": len(training.ids)})
     known = read_revealed(trained, source, revealed, revealed_field, quiet)
-    points = read(source, "test", quiet, n_features=n_features, strict=alone)
+    points = current(read(source, "test", quiet, n_features=n_features, strict=alone), concepts)
     if trained.fields:
         report = measure_fields(trained, points)
         if as_json:
@@ -431,12 +445,17 @@ def evaluate(
             write_line(metrics.format_table(flat))
         return
     results, truth = measure(trained, points, depths, constants, by_frequency, known)
+    levels = {} if concepts is None else measure_levels(trained, points, truth, concepts, known)
     if not as_json:
         write_line(metrics.format_table(results))
+        if levels:
+            write_line(
+                metrics.format_table({f"{level} {name}": n for level, of in levels.items() for name, n in of.items()})
+            )
         return
     n_unknown = truth.shape[1] - classes.size
     summary = {"model": model, "data": data, "n_rows": truth.shape[0], "n_unknown_labels": n_unknown}
-    write_line(to_json({**summary, "metrics": results}))
+    write_line(to_json({**summary, "metrics": results} | ({"levels": levels} if levels else {})))
 
 
 commands.command()(describe)

@@ -14,6 +14,7 @@ from xclassic.cli.parameters import usage_errors
 if TYPE_CHECKING:
     from xclassic import Vocabulary
     from xclassic.cli.data import Points
+    from xclassic.cli.models import TrainedModel
 
 PANEL = "Vocabulary of the labels"
 
@@ -24,6 +25,18 @@ VocabularyFile = Annotated[
         metavar="FILE",
         help="Concepts that the labels are, by id or by name: SKOS, TSV or CSV. Deprecated ones are replaced, the "
         "model writes names in place of ids, and LabelMatcher looks for all names.",
+        show_default="none",
+        rich_help_panel=PANEL,
+        callback=in_home,
+    ),
+]
+MeasuredVocabulary = Annotated[
+    str | None,
+    typer.Option(
+        "--vocabulary",
+        metavar="FILE",
+        help="Concepts that the labels are: SKOS, TSV or CSV. Deprecated ones are replaced, and the best node of each "
+        "level is measured.",
         show_default="none",
         rich_help_panel=PANEL,
         callback=in_home,
@@ -69,8 +82,7 @@ def with_vocabulary(points: Points, estimator: Any, path: str | None, language: 
     with usage_errors():
         names = vocabulary.names(language)
         labels = _labels(points)
-        by_id = sum(label in vocabulary.preferred for label in labels) >= len(labels & set(names.values()))
-        called = vocabulary if by_id else vocabulary.by_name(language, shared="keep")
+        called = _called(vocabulary, labels, language)
     _tell_strangers(labels, called, path)
     if isinstance(points.Y, list):
         Y = called.replace_deprecated(points.Y)
@@ -88,7 +100,52 @@ def with_vocabulary(points: Points, estimator: Any, path: str | None, language: 
     if as_tree:
         with usage_errors():
             estimator.set_params(tree=called.graph(classes).tree)
+    by_id = called is vocabulary
     return replace(points, label_names=[names.get(label, label) for label in classes]) if by_id else points
+
+
+def concepts_of(classes: Any, path: str | None, language: str | None) -> Vocabulary | None:
+    """Return a vocabulary under the names that the classes of a model have; None without a path."""
+    from xclassic import read_vocabulary
+
+    if path is None:
+        if language is not None:
+            raise typer.BadParameter("--vocabulary-language needs a --vocabulary")
+        return None
+    labels = set(map(str, classes.tolist()))
+    with usage_errors():
+        called = _called(read_vocabulary(path), labels, language)
+    _tell_strangers(labels, called, path)
+    return called
+
+
+def current(points: Points, concepts: Vocabulary | None) -> Points:
+    """Return points without labels that a vocabulary has given up."""
+    if concepts is None or not isinstance(points.Y, list):
+        return points
+    return replace(points, Y=concepts.replace_deprecated(points.Y))
+
+
+def measure_levels(
+    trained: TrainedModel, points: Points, truth: Any, concepts: Vocabulary, known: Any
+) -> dict[str, dict[str, float]]:
+    """Return the metrics of the best node of each level, which is above the best label."""
+    from xclassic import ConceptGraph
+
+    classes = [str(label) for label in trained.estimator.classes_.tolist()]
+    strangers = {label: () for label in classes if label not in concepts.preferred}  # They are at the top.
+    above = {concept: concepts.broader.get(concept, ()) for concept in concepts.ids} | strangers
+    graph = ConceptGraph(above, classes)
+    return graph.evaluate_levels(truth[:, : len(classes)], trained.predict_topk(points.X, 1, known))
+
+
+def _called(vocabulary: Vocabulary, labels: set[str], language: str | None) -> Vocabulary:
+    """Return the vocabulary by ids or by names, whichever more labels are."""
+    n_ids = sum(label in vocabulary.preferred for label in labels)
+    if n_ids == len(labels):
+        return vocabulary
+    n_names = len(labels.intersection(vocabulary.names(language).values()))
+    return vocabulary if n_ids >= n_names else vocabulary.by_name(language, shared="keep")
 
 
 def _takes_names(estimator: Any) -> bool:
