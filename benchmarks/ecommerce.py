@@ -4,6 +4,7 @@
     python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --features tf-idf --fields
     python benchmarks/ecommerce.py --data-dir DATA --data bigbasket --cnn
     python benchmarks/ecommerce.py --data-dir DATA --features bert --method DiSMEC DeepXML --encoder FOLDER
+    python benchmarks/ecommerce.py --data-dir DATA --features tf-idf vectors tf-idf+vectors --method DiSMEC Parabel KNN
     python benchmarks/ecommerce.py --data-dir DATA --encoder FOLDER --t5 --tokenizer FOLDER --seeds 0 1 2
     python benchmarks/ecommerce.py --data-dir DATA --t5 --fields --tokenizer FOLDER --rows 6000
 
@@ -26,8 +27,8 @@ import numpy as np
 from sklearn.pipeline import FeatureUnion
 
 import xclassic
-from xclassic import DeepXML, DiSMEC, FieldsClassifier, Parabel, PrefixTree, metrics
-from xclassic.features import BertEncoder, TextFeatures
+from xclassic import KNN, DeepXML, DiSMEC, FieldsClassifier, Parabel, PrefixTree, metrics
+from xclassic.features import BertEncoder, TextFeatures, WordVectors
 from xclassic.validation.records import fill_template
 
 TAIL = 25
@@ -84,9 +85,23 @@ def tibkat_en(folder):
     return Task(train, labels[0], test, labels[1], fields, ("title", "abstract"), (), "{title}. {abstract}")
 
 
-TASKS = {"bigbasket": bigbasket, "flipkart": flipkart, "tibkat_en": tibkat_en}
+def yso(folder):
+    parts = []
+    for part in ("train", "test"):
+        with lzma.open(folder / f"{part}.tsv.xz", "rt", encoding="utf8") as lines:
+            parts.append([line.rstrip("\n").split("\t", 1) for line in lines])
+    records, labels = (
+        [[{"title": text} for _, text in part] for part in parts],
+        [[labels.split(",") for labels, _ in part] for part in parts],
+    )
+    return Task(records[0], labels[0], records[1], labels[1], "title", "title", (), "{title}")
+
+
+TASKS = {"bigbasket": bigbasket, "flipkart": flipkart, "tibkat_en": tibkat_en, "yso_titles_en": yso}
 LINEAR = {"Parabel": Parabel, "PrefixTree": PrefixTree, "DiSMEC": DiSMEC}
-METHODS = LINEAR | {"DeepXML": DeepXML}
+METHODS = LINEAR | {"DeepXML": DeepXML, "KNN": KNN}
+KINDS = ["tf-idf", "bert", "both", "vectors", "tf-idf+vectors"]
+SEEDED = ("Parabel", "PrefixTree", "DeepXML")
 
 
 def judge(labels, test_labels, classes, top):
@@ -123,6 +138,12 @@ def align(labels, classes):
 def features(task, kind, options):
     words = TextFeatures(task.text, numeric=task.numeric, preset=task.preset)
     encoder = BertEncoder(options.encoder, template=task.prompt, max_length=128, cache=options.cache)
+    vectors = WordVectors(task.text, vectors=options.vectors, n_dimensions=options.n_dimensions, n_jobs=2)
+    if kind == "vectors":
+        return vectors
+    if kind == "tf-idf+vectors":
+        weights = {"words": 1.0, "vectors": options.vectors_weight}
+        return FeatureUnion([("words", words), ("vectors", vectors)], transformer_weights=weights)
     if kind == "both":
         weights = {"words": 1.0, "encoder": options.encoder_weight}
         return FeatureUnion([("words", words), ("encoder", encoder)], transformer_weights=weights)
@@ -132,15 +153,16 @@ def features(task, kind, options):
 def linear_runs(task, options):
     y = np.array(task.labels) if isinstance(task.labels[0], str) else task.labels
     for kind in options.features:
-        started = time.perf_counter()
+        started = time.process_time()
         made = features(task, kind, options)
         X, X_test = made.fit_transform(task.records), made.transform(task.test_records)
-        seconds = time.perf_counter() - started
-        print(f"# {kind}: {X.shape[1]} features in {seconds:.0f} s", flush=True)
+        seconds = time.process_time() - started
+        print(f"# {kind}: {X.shape[1]} features in {seconds:.1f} s of processors", flush=True)
         for name in options.method:
-            started = time.perf_counter()
-            clf = METHODS[name](n_jobs=2, random_state=0).fit(X, y) if name != "DiSMEC" else DiSMEC(n_jobs=2).fit(X, y)
-            fitted = time.perf_counter() - started
+            started = time.process_time()
+            seed = {"random_state": 0} if name in SEEDED else {}
+            clf = METHODS[name](n_jobs=2, **seed).fit(X, y)
+            fitted = time.process_time() - started
             yield (
                 f"{name}, {kind}",
                 fitted,
@@ -242,9 +264,12 @@ def main():
     parser.add_argument("--data-dir", type=Path, required=True, help="folder that holds bigbasket/ and the others")
     parser.add_argument("--data", choices=TASKS, default="bigbasket")
     parser.add_argument("--method", nargs="+", choices=METHODS, default=list(LINEAR))
-    parser.add_argument("--features", nargs="+", choices=["tf-idf", "bert", "both"], default=["tf-idf", "bert", "both"])
+    parser.add_argument("--features", nargs="+", choices=KINDS, default=["tf-idf", "bert", "both"])
     parser.add_argument("--encoder", default="sentence-transformers/all-MiniLM-L6-v2", help="id or folder")
     parser.add_argument("--encoder-weight", type=float, default=1.0, help="of BERT rows beside TF-IDF")
+    parser.add_argument("--vectors", default="learned", help="file of word vectors")
+    parser.add_argument("--n-dimensions", type=int, default=300, help="of word vectors that are learned")
+    parser.add_argument("--vectors-weight", type=float, default=0.5, help="of word vectors beside TF-IDF")
     parser.add_argument("--cache", type=Path, help="folder to keep BERT rows in")
     parser.add_argument("--fields", action="store_true", help="all levels and the brand; bigbasket only")
     parser.add_argument("--cnn", action="store_true", help="run XMLCNN in place of the linear methods")
@@ -260,10 +285,14 @@ def main():
     parser.add_argument("--tail-share", type=float, default=0.25)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--rows", type=int, help="use so many training rows only")
+    parser.add_argument("--test-rows", type=int, help="use so many test rows only")
     options = parser.parse_args()
     task = TASKS[options.data](options.data_dir / options.data)
     if options.rows:
         task.records, task.labels = task.records[: options.rows], task.labels[: options.rows]
+    if options.test_rows:
+        task.test_records = task.test_records[: options.test_rows]
+        task.test_labels = task.test_labels[: options.test_rows]
     print(f"# {options.data}: {len(task.records)} training rows, {len(task.test_records)} test rows", flush=True)
     if options.fields and options.data != "bigbasket":
         parser.error("--fields is for bigbasket, whose records have the levels and the brand in fields")

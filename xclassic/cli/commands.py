@@ -68,6 +68,7 @@ from xclassic.cli.vocabulary_options import (
     measure_levels,
     with_vocabulary,
 )
+from xclassic.cli.word_options import Words, WordsWeight, beside_words
 
 BY_PRESET = "by the preset"
 
@@ -190,6 +191,8 @@ def train(
             show_default=BY_PRESET,
         ),
     ] = None,
+    word_vectors: Words = None,
+    word_vectors_weight: WordsWeight = None,
 ) -> None:
     """Fit an estimator and write its model folder."""
     from sklearn.pipeline import make_pipeline
@@ -252,6 +255,7 @@ def train(
         "--max-features": max_features,
         "--stop-words": stop_words,
         "--sublinear-tf": sublinear_tf,
+        "--word-vectors": word_vectors,
     }
     with usage_errors():
         encoder._check_parameters()
@@ -268,6 +272,14 @@ def train(
     else:
         with step(f"writing {on_disk}", quiet):
             points = read_on_disk(source, encoder, on_disk)
+    features = beside_words(
+        encoder,
+        word_vectors,
+        word_vectors_weight,
+        on_disk,
+        getattr(estimator, "n_jobs", None),
+        int(shows_progress(quiet)),
+    )
     points = with_vocabulary(points, estimator, vocabulary, vocabulary_language, vocabulary_tree)
     X, training = points.X, {"data": printable(data), "n_rows": len(points.ids)}
     size = f"{len(points.ids):,} points"
@@ -282,7 +294,7 @@ def train(
     if not reads_text:
         if isinstance(X, list):
             with step("weighing terms", quiet):
-                X = encoder.fit_transform(points.X, points.Y)
+                X = features.fit_transform(points.X, points.Y)
         size += f", {X.shape[1]:,} features"
     shown = shows_progress(quiet)
     estimator.set_params(verbose=max(int(estimator.verbose), int(shown)))
@@ -299,7 +311,9 @@ def train(
         return
     # Whoever loads the model chooses how to run it.
     estimator.set_params(n_jobs=None, verbose=0)
-    whole = make_pipeline(encoder, estimator) if points.is_text and not reads_text else estimator
+    if word_vectors is not None:
+        features.set_params(words__n_jobs=None, words__verbose=0)
+    whole = make_pipeline(features, estimator) if points.is_text and not reads_text else estimator
     counts = count_labels(labels_of(estimator, points.Y), estimator.classes_)
     with step(f"writing {model}", quiet):
         TrainedModel(whole, counts, points.label_names, training).save(model)
