@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from tests.helpers.interrupts import count_tasks, press_ctrl_c
 from xclassic import load, save
 from xclassic._kernels.terms import CUTS, first_unsorted, merge_strings, sort_strings, take_strings
 from xclassic.features import TextFeatures, text_chunks
@@ -155,6 +157,26 @@ def test_ten_million_equal_characters_are_one_text_like_any_other():
 def test_counting_ends_at_the_stop_byte():
     counted = Cut("word", (1, 1)).count(["a b", "c"], np.ones(1, np.uint8))
     assert counted.ptr.tolist() == [0]
+
+
+def test_ctrl_c_ends_a_fit_at_any_chunk(monkeypatch):
+    monkeypatch.setattr(text_chunks, "CHARACTERS", 5)
+    texts = ["stars and planets", "bread and butter", "moons"]
+    fit = partial(TextFeatures().fit_transform, texts)
+    for moment in (0, count_tasks(fit) - 1):
+        assert press_ctrl_c(fit, moment) == 1
+    fitted = TextFeatures().fit(texts)
+    assert press_ctrl_c(partial(fitted.transform, texts), 1) == 1
+
+
+def test_a_stop_between_two_blocks_leaves_sound_rows():
+    """What a stopped task returns is thrown away, but must not read past the end."""
+    whole = TextFeatures().fit(["a b", "c d"])
+    words, letters = (terms.rows(["a b", "c d"], 1.0, RUNNING) for terms in whole.terms_["text"])
+    stopped = whole.terms_["text"][1].rows(["a b", "c d"], 1.0, np.ones(1, np.uint8))
+    assert [block[0].size for block in (words, letters, stopped)] == [3, 3, 1]
+    ptr, indices, _ = text_chunks.side_by_side([words, stopped], [6, 6])
+    assert (ptr.tolist(), indices.tolist()[: ptr[-1]]) == ([0], [])
 
 
 STRINGS = st.lists(TEXT, unique=True, max_size=20)

@@ -321,7 +321,7 @@ def join_rows(list blocks, const int64_t[::1] widths):
         ptrs.push_back(&ptr[0])
         indices.push_back(start(of_indices))
         values.push_back(start(of_values))
-        n_rows = ptr.shape[0] - 1
+        n_rows = ptr.shape[0] - 1  # After a stop, later blocks have fewer.
         n_entries += of_indices.shape[0]
     new_ptr = np.zeros(n_rows + 1, np.int64)
     new_indices, new_values = np.empty(n_entries, np.int32), np.empty(n_entries, np.float32)

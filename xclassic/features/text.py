@@ -315,7 +315,7 @@ class TextFeatures(TextSettings, RecordFields, TransformerMixin, BaseEstimator, 
         columns = self._learn(counts, values, settings)
         tasks = [(chunk, [of_block[i] for of_block in columns]) for i, chunk in enumerate(chunks)]
         weigh = partial(weigh_chunk, self._blocks(), self._factors())
-        return self._joined(run_chunks(weigh, tasks, self.n_jobs), others)
+        return self._joined(run_chunks(weigh, tasks, texts, self.n_jobs), others)
 
     def transform(self, X: Any) -> csr_array:
         """Return the features of rows.
@@ -344,7 +344,7 @@ class TextFeatures(TextSettings, RecordFields, TransformerMixin, BaseEstimator, 
     def _rows(self, texts: Texts, others: Values) -> csr_array:
         """Return the features of rows that were read."""
         transform = partial(transform_chunk, self._blocks(), self._factors())
-        return self._joined(run_chunks(transform, chunks_of(texts), self.n_jobs), others)
+        return self._joined(run_chunks(transform, chunks_of(texts), texts, self.n_jobs), others)
 
     def fit_to_matrix(self, source: Any, folder: str | os.PathLike[str], y: Any = None) -> Self:
         """Learn from texts that do not fit into memory, and write their features to a folder.
@@ -425,7 +425,7 @@ class TextFeatures(TextSettings, RecordFields, TransformerMixin, BaseEstimator, 
     ) -> list[list[Counted]]:
         """Count the terms of further texts; return those of each chunk and block, if they are to be kept."""
         count = partial(count_chunk, [(field, terms.cut) for field, terms in counts], keep)
-        found = run_chunks(count, chunks_of(texts), self.n_jobs)
+        found = run_chunks(count, chunks_of(texts), texts, self.n_jobs)
         for block, (field, terms) in enumerate(counts):
             terms.add(texts[field], [known[block] for _, known in found])
         return [counted for counted, _ in found]

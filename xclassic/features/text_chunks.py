@@ -23,10 +23,14 @@ Chunk: TypeAlias = dict[str, list[str]]  # The texts of each field.
 CHARACTERS = 2**20  # Of the texts of a chunk, so that the table of their terms stays in the cache of a core.
 
 
+def _are_few(columns: dict[str, NDArray[np.object_]]) -> bool:
+    return sum(sum(map(len, column)) for column in columns.values()) <= CHARACTERS
+
+
 def chunks_of(columns: dict[str, NDArray[np.object_]]) -> list[Chunk]:
     """Cut the texts of all fields into chunks of rows, at least one."""
     texts = {field: column.tolist() for field, column in columns.items()}
-    if sum(sum(map(len, column)) for column in texts.values()) <= CHARACTERS:
+    if _are_few(columns):
         return [texts]
     lengths = [np.fromiter(map(len, column), np.int64, len(column)) for column in texts.values()]
     ends = np.cumsum(np.sum(lengths, axis=0))
@@ -35,9 +39,14 @@ def chunks_of(columns: dict[str, NDArray[np.object_]]) -> list[Chunk]:
     return [{field: column[start:end] for field, column in texts.items()} for start, end in pairwise(cuts)]
 
 
-def run_chunks(function: Callable[[Task, StopByte], Result], tasks: list[Task], n_jobs: int | None) -> list[Result]:
-    """Run a function on every chunk; a single one is over before threads would have started."""
-    return [function(tasks[0], RUNNING)] if len(tasks) == 1 else run_tasks(function, tasks, n_jobs=n_jobs)
+def run_chunks(
+    function: Callable[[Task, StopByte], Result],
+    tasks: list[Task],
+    columns: dict[str, NDArray[np.object_]],
+    n_jobs: int | None,
+) -> list[Result]:
+    """Run a function on every chunk of texts; few of them are done before threads would have started."""
+    return [function(tasks[0], RUNNING)] if _are_few(columns) else run_tasks(function, tasks, n_jobs=n_jobs)
 
 
 def _prepared(cuts: list[tuple[str, Cut]], texts: Chunk) -> list[Any]:
@@ -97,7 +106,7 @@ def matrix_of(block: Block, n_columns: int) -> csr_array:
     """Return a block as a matrix whose indices are of 32 bits unless it has too many entries."""
     ptr, indices, values = block
     dtype = np.int32 if max(indices.size, n_columns) < 2**31 else np.int64
-    matrix = csr_array((ptr.size - 1, n_columns), dtype=np.float32)  # Given arrays, it would read all entries.
-    matrix.indptr, matrix.indices, matrix.data = ptr.astype(dtype), indices.astype(dtype, copy=False), values
-    matrix.has_canonical_format = True
+    arrays = values, indices.astype(dtype, copy=False), ptr.astype(dtype)
+    matrix = csr_array(arrays, shape=(ptr.size - 1, n_columns))
+    matrix.has_canonical_format = True  # as the kernel made it
     return matrix
