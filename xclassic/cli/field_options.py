@@ -43,7 +43,7 @@ CategoryWeight = Annotated[
 ]
 
 
-def crossed_pairs(crossed: list[str]) -> list[tuple[str, ...]]:
+def crossed_pairs(crossed: list[str]) -> tuple[tuple[str, ...], ...]:
     """Return the pairs of fields that an option names.
 
     Raises
@@ -51,7 +51,7 @@ def crossed_pairs(crossed: list[str]) -> list[tuple[str, ...]]:
     typer.BadParameter
         If an entry does not name two.
     """
-    pairs = [tuple(entry.split(",")) for entry in crossed]
+    pairs = tuple(tuple(entry.split(",")) for entry in crossed)
     for entry, pair in zip(crossed, pairs, strict=True):
         if len(pair) != 2 or not all(pair):
             raise typer.BadParameter(f"--crossed-fields is {entry!r}; name two fields with a comma between them")
