@@ -244,6 +244,7 @@ def test_data_in_texts(run, books, file):
         ("--char-ngrams none --max-features 7", {"char_ngrams": (), "max_features": 7}),
         ("--stop-words english", {"stop_words": "english"}),
         ("--sublinear-tf --stop-words none", {"sublinear_tf": True}),
+        ("--analyzer simple --n-hashed 50 --n-jobs 2", {"analyzer": "simple", "n_hashed": 50}),
     ],
     ids=str,
 )

@@ -108,6 +108,8 @@ def test_empty_files_are_named(run, texts, name):
         ("train DiSMEC a.svm --zero-based --label-matrix Y.npz", "--label-matrix is for .npz and .npy features"),
         ("train DiSMEC a.svm --zero-based --preset abstract", "--preset is for TF-IDF of texts"),
         ("train DiSMEC a.svm --zero-based --min-df 1", "--min-df is for TF-IDF of texts"),
+        ("train DiSMEC a.svm --zero-based --n-hashed 10", "--n-hashed is for TF-IDF of texts"),
+        ("train DiSMEC a.svm --zero-based --analyzer voikko", "The analyzer 'voikko' is not registered"),
         ("train DiSMEC a.svm --zero-based --no-sublinear-tf", "--sublinear-tf is for TF-IDF of texts"),
         ("train DiSMEC t.jsonl --one-based", "--zero-based or --one-based is for text files of the field"),
         ("train DiSMEC bibtex --text-field title", "bibtex is a folder of points"),

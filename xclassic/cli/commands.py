@@ -193,6 +193,22 @@ def train(
     ] = None,
     word_vectors: Words = None,
     word_vectors_weight: WordsWeight = None,
+    analyzer: Annotated[
+        str | None,
+        typer.Option(
+            help="What words are: simple, snowball(english) or spacy(en_core_web_sm).",
+            rich_help_panel=TEXT_PANEL,
+            show_default="simple",
+        ),
+    ] = None,
+    n_hashed: Annotated[
+        int | None,
+        typer.Option(
+            help="Hash terms into so many columns, without a vocabulary.",
+            rich_help_panel=TEXT_PANEL,
+            show_default="a column for each term",
+        ),
+    ] = None,
 ) -> None:
     """Fit an estimator and write its model folder."""
     from sklearn.pipeline import make_pipeline
@@ -204,6 +220,7 @@ def train(
     from xclassic.cli.on_disk import read_on_disk
     from xclassic.cli.outputs import write_line
     from xclassic.features import TextFeatures
+    from xclassic.features.analyzers import analyzer_of
     from xclassic.validation.records import template_fields
     from xclassic.weighing import refuse_not_taken
 
@@ -229,7 +246,7 @@ def train(
         numeric=tuple(numeric_field),
         category=tuple(category_field),
         several=tuple(several_field),
-        crossed=pairs,
+        crossed=tuple(pairs),
         preset=presets[0] if len(presets) == 1 else presets,
         choose_for=judge_for(estimator),
         ngram_range=_lengths("--ngram-range", ngram_range),
@@ -238,6 +255,9 @@ def train(
         max_features=max_features,
         stop_words=None if stop_words == "none" else stop_words,
         sublinear_tf=sublinear_tf,
+        analyzer=analyzer,
+        n_hashed=n_hashed,
+        n_jobs=getattr(estimator, "n_jobs", None),
         **settings_of(separator=separator, min_rows=min_rows, category_weight=category_weight),
     )
     weighing = {
@@ -256,9 +276,13 @@ def train(
         "--stop-words": stop_words,
         "--sublinear-tf": sublinear_tf,
         "--word-vectors": word_vectors,
+        "--analyzer": analyzer,
+        "--n-hashed": n_hashed,
     }
     with usage_errors():
         encoder._check_parameters()
+        if analyzer is not None:
+            analyzer_of(analyzer)
     source = Source(
         data, text_field or None, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based,
         data_format=data_format, as_records=is_record,
@@ -311,6 +335,7 @@ def train(
         return
     # Whoever loads the model chooses how to run it.
     estimator.set_params(n_jobs=None, verbose=0)
+    encoder.set_params(n_jobs=None)
     if word_vectors is not None:
         features.set_params(words__n_jobs=None, words__verbose=0)
     whole = make_pipeline(features, estimator) if points.is_text and not reads_text else estimator
