@@ -125,9 +125,8 @@ class RecordFields:
         return [*fields_of("numeric", self.numeric), *one_value, *fields_of("several", self.several)]
 
     def _weight_of_others(self) -> float:
-        """Return the sum of the squared weights of these fields."""
-        n_numeric, n_categories = len(fields_of("numeric", self.numeric)), len(self._category_fields())
-        return float(n_numeric * self.numeric_weight**2 + n_categories * self.category_weight**2)
+        """Return the sum of the squared weights of these fields, which are fitted."""
+        return float(len(self.edges_) * self.numeric_weight**2 + len(self.categories_) * self.category_weight**2)
 
     # Reading, fitting, transforming
 
