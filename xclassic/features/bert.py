@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
@@ -34,7 +33,14 @@ from xclassic.parallel import fork_safe_lock
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.validation.labels import Target, check_target
 from xclassic.validation.parameters import check_choice, check_common, check_number, check_type
-from xclassic.validation.records import check_encodable, check_texts, fill_template, is_records, template_fields
+from xclassic.validation.records import (
+    ReadsTexts,
+    check_encodable,
+    check_texts,
+    fill_template,
+    is_records,
+    template_fields,
+)
 
 Texts = NDArray[np.object_]
 Tokens = NDArray[np.int32]
@@ -45,7 +51,7 @@ CACHE_FORMAT = 1  # Version of the cached rows; raise it when rows change.
 LOADING = fork_safe_lock()  # Held while a model is loaded, because transformers is not made to load two at a time.
 
 
-class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BertEncoder(ReadsTexts, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Rows of features for texts, from a pretrained BERT or a similar encoder.
 
     The row of a text is the mean of the vectors that the last layer gives its tokens, scaled to unit length, so that
@@ -177,13 +183,6 @@ class BertEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.dtype = dtype
         self.cache = cache
         self.verbose = verbose
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.transformer_tags.preserves_dtype = []
-        return tags
 
     @property
     def _n_features_out(self) -> int:

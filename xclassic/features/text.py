@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic.datasets.matrices import write_matrix
@@ -30,15 +29,15 @@ from xclassic.features.text_chunks import (
     weigh_chunk,
 )
 from xclassic.features.text_parameters import Preset
-from xclassic.features.text_settings import WHOLE, Texts, TextSettings
+from xclassic.features.text_settings import Texts, TextSettings
 from xclassic.features.text_storage import stored_blocks, text_arrays
 from xclassic.storage.folder import Arrays, Verify
 from xclassic.storage.models import Metadata
-from xclassic.validation.records import check_columns, check_texts, is_records
+from xclassic.validation.records import ReadsTexts, read_text_fields
 
 
 # Its output is never wrapped in a table, which cannot hold sparse rows.
-class TextFeatures(TextSettings, RecordFields, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class TextFeatures(ReadsTexts, TextSettings, RecordFields, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     r"""TF-IDF of texts, or of the text fields of records beside their numbers and categories, with settings for XMC.
 
     A term t that occurs c times in a text weighs :math:`(1 + \ln c) \, (1 + \ln \frac{1 + n}{1 + n_t})`, or c in place
@@ -227,13 +226,6 @@ class TextFeatures(TextSettings, RecordFields, TransformerMixin, BaseEstimator, 
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.transformer_tags.preserves_dtype = []
-        return tags
-
     @property
     def _n_features_out(self) -> int:
         return sum(terms.idf.size for _, terms in self._blocks()) + self._n_other_columns()
@@ -246,16 +238,11 @@ class TextFeatures(TextSettings, RecordFields, TransformerMixin, BaseEstimator, 
 
     def _read(self, X: Any, *, fitted: bool) -> tuple[Texts, Values]:
         """Return the texts of each text field, and the values of all others."""
-        if self.text is None:
-            if is_records(X):
-                raise TypeError("X holds records, not texts; name the fields to read, as in TextFeatures('title').")
-            return {WHOLE: check_texts(X)}, Values({}, {})
         fields = self._text_fields()
-        if isinstance(X, Mapping) and any(isinstance(X.get(field), str) for field in fields):
-            raise TypeError("X is one record; pass a list of records, [record] for a single one.")
-        columns = check_columns(X, [*fields, *self._other_fields()], fitted=fitted)
-        texts = {field: check_texts(columns[field], f"X[{field!r}]") for field in fields}
-        return texts, self._read_others(columns)
+        columns, others = read_text_fields(
+            X, None if self.text is None else fields, self._other_fields(), fitted=fitted, reader="TextFeatures"
+        )
+        return dict(zip(fields, columns, strict=True)), self._read_others(others)
 
     # Fitting and transforming
 

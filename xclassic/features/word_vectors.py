@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic.features.co_occurrence import learned_vectors, word_counts
@@ -33,7 +32,7 @@ from xclassic.storage.arrays import FINITE, pack_strings, stored_array, stored_c
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.validation.parameters import check_choice, check_common, check_n_jobs, check_number
-from xclassic.validation.records import check_columns, check_texts, is_records
+from xclassic.validation.records import ReadsTexts, read_text_fields
 
 Texts = NDArray[np.object_]
 Vectors = NDArray[np.float32]
@@ -43,7 +42,7 @@ TEXTS = 2048  # Of a task.
 SMALLEST = 1e-6  # Length of a mean of unit vectors below which it is rounding errors.
 
 
-class WordVectors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class WordVectors(ReadsTexts, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Means of the vectors of words: dense rows by which texts of related words are close.
 
     The row of a text is :math:`\sum_t w_t v_t`, scaled to unit length, over its words t with a vector :math:`v_t` of
@@ -159,13 +158,6 @@ class WordVectors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.transformer_tags.preserves_dtype = []
-        return tags
-
     @property
     def _n_features_out(self) -> int:
         return len(self.weights_) * self.vectors_.shape[1]
@@ -190,15 +182,8 @@ class WordVectors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _read(self, X: Any, *, fitted: bool) -> list[Texts]:
         """Return the texts of each field."""
-        if self.text is None:
-            if is_records(X):
-                raise TypeError("X holds records, not texts; name the fields to read, as in WordVectors('title').")
-            return [check_texts(X)]
-        fields = fields_of("text", self.text)
-        if isinstance(X, Mapping) and any(isinstance(X.get(field), str) for field in fields):
-            raise TypeError("X is one record; pass a list of records, [record] for a single one.")
-        columns = check_columns(X, fields, fitted=fitted)
-        return [check_texts(columns[field], f"X[{field!r}]") for field in fields]
+        fields = None if self.text is None else fields_of("text", self.text)
+        return read_text_fields(X, fields, fitted=fitted, reader="WordVectors")[0]
 
     # Fitting
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from sklearn.utils import Tags
 
 from xclassic.base import XMCClassifier
 from xclassic.label_tree.tree import LabelTree
@@ -27,7 +26,7 @@ from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.topk import TopK
-from xclassic.validation.records import check_encodable, check_texts, fill_template, is_records
+from xclassic.validation.records import ReadsTexts, check_encodable, check_texts, fill_template, is_records
 from xclassic.weighing import refusing_weights
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 RECORD_PROMPT = "Retailer: {retailer} Price: {price} Description: {text}"
 
 
-class T5Classifier(FieldPrediction, XMCClassifier):
+class T5Classifier(ReadsTexts, FieldPrediction, XMCClassifier):
     r"""A T5 that reads a text and writes a label.
 
     Each label is a sequence of tokens, and all sequences form a trie. The model chooses the next token only among the
@@ -259,13 +258,6 @@ class T5Classifier(FieldPrediction, XMCClassifier):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.sparse = False
-        return tags
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
-from sklearn.utils import Tags
 
 from xclassic.networks.torch_support import import_torch
 from xclassic.neural.base import NetworkClassifier
@@ -30,13 +29,13 @@ from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
 from xclassic.validation.labels import check_target
 from xclassic.validation.parameters import check_choice, check_number, check_numbers, check_share
-from xclassic.validation.records import check_texts
+from xclassic.validation.records import ReadsTexts, check_texts
 
 LEAST = {"n_dimensions": 1, "n_filters": 1, "n_chunks": 1, "bottleneck": 1, "min_texts": 1, "max_length": 1}
 WIDEST = 1000  # Words of a window; each costs weights, and more than a text has would read nothing.
 
 
-class XMLCNN(NetworkClassifier):
+class XMLCNN(ReadsTexts, NetworkClassifier):
     r"""XML-CNN [1]_: a convolutional network over the words of a text, with max pooling in chunks and a bottleneck.
 
     A text of m words is a matrix of their vectors :math:`e_1 \dots e_m`. Filter f of a window of h words gives the
@@ -177,13 +176,6 @@ class XMLCNN(NetworkClassifier):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.sparse = False
-        return tags
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -10,7 +10,6 @@ from warnings import warn
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
@@ -35,7 +34,7 @@ from xclassic.topk import TopK
 from xclassic.validation.label_names import check_label_names, named_labels
 from xclassic.validation.labels import check_target
 from xclassic.validation.parameters import check_choice, check_number, check_type
-from xclassic.validation.records import check_texts
+from xclassic.validation.records import ReadsTexts, check_texts
 
 BYTES_OF_TOKEN, BYTES_OF_MATCH = 150, 1500  # In Python lists and in the table of features.
 BYTES_OF_NAME = 1000
@@ -72,7 +71,7 @@ class NameMatch:
     probability: float
 
 
-class LabelMatcher(XMCClassifier):
+class LabelMatcher(ReadsTexts, XMCClassifier):
     r"""Labels whose names are in the text, ranked by the probability that they are relevant.
 
     A name is found where its words follow each other, as they are or by their stems, and where all of its words are
@@ -172,13 +171,6 @@ class LabelMatcher(XMCClassifier):
         self.window = window
         self.n_jobs = n_jobs
         self.verbose = verbose
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.sparse = False
-        return tags
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

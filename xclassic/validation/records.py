@@ -6,10 +6,13 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import isnan
 from string import Formatter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 MOST_LETTERS = 100  # Of a field in a template, which takes memory for them.
 NA = ("na", "NA", "n/a", "N/A")  # Strings that mark a missing value in tables.
@@ -107,6 +110,50 @@ def check_columns(X: Any, fields: Sequence[str], name: str = "X", *, fitted: boo
         if field not in columns:
             raise ValueError(f"{name} has no field {field!r}; found are {', '.join(map(str, found)) or 'none'}.")
     return {field: [None if is_missing(value) else value for value in columns[field]] for field in fields}
+
+
+def read_text_fields(
+    X: Any, fields: Sequence[str] | None, others: Sequence[str] = (), *, fitted: bool, reader: str
+) -> tuple[list[NDArray[np.object_]], dict[str, list[Any]]]:
+    """Return the texts of each text field of records, and their columns; or rows that are texts, and no column.
+
+    Parameters
+    ----------
+    X : sequence of str, or DataFrame, list of dicts or dict of columns
+    fields : sequence of str or None
+        Text fields; None where rows are texts.
+    others : sequence of str
+        Further fields.
+    fitted : bool
+        See `check_columns`.
+    reader : str
+        Name of the class, for messages.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `X` cannot be read so.
+    """
+    if fields is None:
+        if is_records(X):
+            raise TypeError(f"X holds records, not texts; name the fields to read, as in {reader}('title').")
+        return [check_texts(X)], {}
+    if isinstance(X, Mapping) and any(isinstance(X.get(field), str) for field in fields):
+        raise TypeError("X is one record; pass a list of records, [record] for a single one.")
+    columns = check_columns(X, [*fields, *others], fitted=fitted)
+    return [check_texts(columns[field], f"X[{field!r}]") for field in fields], columns
+
+
+class ReadsTexts:
+    """Tells scikit-learn that rows are texts or records, and no matrix."""
+
+    def __sklearn_tags__(self) -> Tags:
+        tags: Tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = tags.input_tags.sparse = False
+        if tags.transformer_tags is not None:
+            tags.transformer_tags.preserves_dtype = []
+        return tags
 
 
 def is_records(X: Any) -> bool:
