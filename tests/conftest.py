@@ -1,10 +1,9 @@
 """Fixtures of several test modules."""
 
-import signal
-
 import pytest
 from hypothesis import settings
 
+from tests.helpers.interrupts import sigint_heard
 from tests.helpers.neural import DEVICE, unpack_tokenizer
 from xclassic._kernels import blocks as kernels
 
@@ -41,7 +40,6 @@ def level(request):
 
 @pytest.fixture
 def ctrl_c():
-    """Let SIGINT interrupt this process and those that it starts, which a background job begins without."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+    """Let SIGINT interrupt this process and those that it starts."""
+    with sigint_heard():
+        yield

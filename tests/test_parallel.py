@@ -74,7 +74,6 @@ needs_signals = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals"
 
 
 @needs_signals
-@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("n_jobs", [1, 2, 4])
 def test_ctrl_c_stops_tasks_without_end(n_jobs):
     threads = set(threading.enumerate())

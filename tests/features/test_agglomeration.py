@@ -118,7 +118,6 @@ def test_agglomeration_does_not_depend_on_the_workers():
     assert (FeatureAgglomeration(3, random_state=1).fit(X, Y).groups_ != one).any()
 
 
-@pytest.mark.usefixtures("ctrl_c")
 def test_agglomeration_ends_at_ctrl_c():
     X, Y = noisy(n_features=400)
     fit = partial(FeatureAgglomeration(3).fit, X, Y)

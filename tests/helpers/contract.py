@@ -626,7 +626,6 @@ class Contract:
     # Stopping
 
     @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-    @pytest.mark.usefixtures("ctrl_c")
     @pytest.mark.parametrize("n_jobs", [1, 2])
     def test_ctrl_c_stops_a_fit(self, n_jobs):
         X, Y = noisy()

@@ -19,6 +19,16 @@ HANG = 600  # seconds after which what should have ended is given up
 
 
 @contextmanager
+def sigint_heard():
+    """Let SIGINT interrupt this process and those that it starts, which a background job begins without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def tasks_seen_by(see):
     """Have `run_tasks` call ``see(function, task, stop)`` in place of ``function(task, stop)``."""
     run = parallel._run_in_threads
@@ -60,7 +70,7 @@ def press_ctrl_c(fit, moment):
 
     gc.disable()  # An interrupt is lost while the collector runs a callback in Python, as hypothesis has one.
     try:
-        with tasks_seen_by(see), pytest.raises(KeyboardInterrupt):
+        with sigint_heard(), tasks_seen_by(see), pytest.raises(KeyboardInterrupt):
             fit()
     finally:
         gc.enable()
