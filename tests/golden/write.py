@@ -164,6 +164,27 @@ def records_pipeline():
     return pipe.fit(rows, [row["kind"] for row in rows]), rows[:20]
 
 
+def categories():
+    rows = records()
+    encoder = features.TextFeatures("text", numeric="price", category="kind", crossed=[("kind", "group")])
+    return encoder.fit(rows, [row["group"] for row in rows]), rows[:20]
+
+
+def copier():
+    rows = records()
+    clf = xclassic.FieldsClassifier(small("Parabel"), path=(), fields=("kind",), copy={"kind": "text"})
+    tagger = make_pipeline(features.TextFeatures("text"), small("Parabel"))
+    return clf.set_params(estimator=tagger).fit(rows, rows), rows[:20]
+
+
+def unseen():
+    """Return a model with a label that no row has, 'marble', known by its features alone."""
+    X, labels = matrix_problem()
+    of_labels = csr_array(np.kron(np.eye(13, 14), np.ones(3))[:, : X.shape[1]])
+    clf = xclassic.LabelAugmentation(small("Parabel"))
+    return clf.fit(X, labels, label_features=(WORDS[:13], of_labels)), X[:20]
+
+
 def blend_of_texts():
     members = [
         ("words", make_pipeline(features.TextFeatures(char_ngrams=()), xclassic.DiSMEC())),
@@ -193,6 +214,10 @@ MODELS = {
     "T5Classifier-name": lambda folder: on_texts(t5(folder)),
     "T5Classifier-code": lambda folder: on_texts(t5(folder, target="code", embeddings=np.eye(8), branching=3)),
     "T5Classifier-fields": t5_of_fields,
+    "FieldsClassifier-copy": lambda folder: copier(),
+    "LabelAugmentation-unseen": lambda folder: unseen(),
+    "TextFeatures-fields": lambda folder: categories(),
+    "WordVectors": lambda folder: on_texts(features.WordVectors(n_dimensions=6, random_state=3)),
     "TextFeatures": lambda folder: on_texts(features.TextFeatures()),
     "BertEncoder": lambda folder: on_texts(bert(folder)),
     "FourierFeatures": lambda folder: on_matrix(features.FourierFeatures(n_components=8, random_state=3)),
