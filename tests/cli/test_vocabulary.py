@@ -88,6 +88,12 @@ def test_strangers_are_told(run, files):
     assert "1 of 3 labels are no concepts" in run(f"train plt ids.jsonl --model t {HOW} --vocabulary-tree", 2).err
 
 
+def test_names_that_concepts_share_are_told(run, files):
+    Path("shared.tsv").write_text("<a>\tplanets\n<b>\tplanets\n", encoding="utf-8")
+    done = run("train dismec names.jsonl --model m --vocabulary shared.tsv")
+    assert "'planets' is the name of several, a, b: write ids for such labels" in done.err
+
+
 @pytest.mark.parametrize("data", ["ids.jsonl", "names.jsonl"])
 def test_levels_are_measured(run, files, data):
     run(f"train dismec {data} --model m {HOW}")

@@ -83,7 +83,7 @@ def with_vocabulary(points: Points, estimator: Any, path: str | None, language: 
         names = vocabulary.names(language)
         labels = _labels(points)
         called = _called(vocabulary, labels, language)
-    _tell_strangers(labels, called, path)
+    _tell_strangers(labels, called, language, path)
     if isinstance(points.Y, list):
         Y = called.replace_deprecated(points.Y)
         if points.relevance is not None and [set(row) for row in Y] != [set(row) for row in points.Y]:
@@ -115,7 +115,7 @@ def concepts_of(classes: Any, path: str | None, language: str | None) -> Vocabul
     labels = set(map(str, classes.tolist()))
     with usage_errors():
         called = _called(read_vocabulary(path), labels, language)
-    _tell_strangers(labels, called, path)
+    _tell_strangers(labels, called, language, path)
     return called
 
 
@@ -160,11 +160,18 @@ def _labels(points: Points) -> set[str]:
     return set(points.label_names or map(str, range(points.Y.shape[1])))
 
 
-def _tell_strangers(labels: set[str], vocabulary: Vocabulary, path: str) -> None:
+def _tell_strangers(labels: set[str], vocabulary: Vocabulary, language: str | None, path: str) -> None:
     strangers = sorted(labels.difference(vocabulary.preferred))
-    if strangers:
-        warnings.warn(
-            f"{len(strangers)} of {len(labels)} labels are no concepts of {path}, by id or by name (first: "
-            f"{', '.join(map(repr, strangers[:3]))}); they stay as they are",
-            stacklevel=2,
-        )
+    if not strangers:
+        return
+    names = vocabulary.names(language)
+    shared = next((label for label in strangers if label in names.values()), None)
+    ambiguous = ""
+    if shared is not None:
+        concepts = [concept for concept, name in names.items() if name == shared]
+        ambiguous = f"; {shared!r} is the name of several, {', '.join(concepts[:3])}: write ids for such labels"
+    warnings.warn(
+        f"{len(strangers)} of {len(labels)} labels are no concepts of {path}, by id or by name (first: "
+        f"{', '.join(map(repr, strangers[:3]))}); they stay as they are{ambiguous}",
+        stacklevel=2,
+    )
