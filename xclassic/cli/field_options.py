@@ -60,12 +60,9 @@ def crossed_pairs(crossed: list[str]) -> tuple[tuple[str, ...], ...]:
 
 def judge_for(estimator: Any) -> str:
     """Return the kind of model that chooses features for a method, as `TextFeatures` calls it."""
-    from xclassic import OneVsRestLeastSquares
     from xclassic.label_tree.base import LabelTreeClassifier
 
-    if isinstance(estimator, LabelTreeClassifier):
-        return "tree"
-    return "linear" if isinstance(estimator, OneVsRestLeastSquares) else "both"
+    return "tree" if isinstance(estimator, LabelTreeClassifier) else "both"
 
 
 def settings_of(**given: Any) -> dict[str, Any]:

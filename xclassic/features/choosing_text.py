@@ -20,7 +20,7 @@ MOST_ROWS, MOST_LETTERS = 20_000, 3_000_000
 MOST_LABELS = 500  # Of the ridge, whose time grows with rows times labels.
 MOST_FOLDS = 4  # Each holds out a fourth of the rows.
 FEWEST_ROWS = 200  # Below that, differences between settings are chance.
-TIE, TIE_ERRORS = 0.001, 0.5  # A loss of this mean precision, or of this many standard errors of it, is none.
+TIE = 0.001  # A loss of this mean precision is none.
 DEPTHS = (1, 3, 5)
 
 Texts = dict[str, NDArray[np.object_]]
@@ -223,14 +223,9 @@ def best_of(trials: list[Trial], models: Sequence[str], start: Preset) -> tuple[
     judges = [name for name in models if all(trial.precisions[name].size for trial in trials)]
     if not trials or not judges:
         return start, "no settings could be tried, so the lengths of the texts decide"
-    worst, beyond_chance = np.zeros(len(trials)), np.full(len(trials), -np.inf)
-    for name in judges:
-        means = np.array([trial.precisions[name].mean(axis=1) for trial in trials])
-        losses = means[np.argmax(means.mean(axis=1))] - means
-        errors = losses.std(axis=1) / np.sqrt(losses.shape[1])
-        worst = np.maximum(worst, losses.mean(axis=1))
-        beyond_chance = np.maximum(beyond_chance, losses.mean(axis=1) - np.maximum(TIE, TIE_ERRORS * errors))
-    good = np.flatnonzero(beyond_chance <= worst.min())
+    means = np.array([[trial.precisions[name].mean() for name in judges] for trial in trials])
+    worst = (means.max(axis=0) - means).max(axis=1)
+    good = np.flatnonzero(worst <= worst.min() + TIE)
     chosen = min(good.tolist(), key=lambda number: trials[number].n_features)
     why = (
         f"of {len(trials)} settings, these lose at most {100 * worst[chosen]:.2f} points of the mean of P@1, P@3 and "

@@ -141,7 +141,7 @@ class TextFeatures(ReadsTexts, TextSettings, RecordFields, TransformerMixin, Bas
     presets, and settings between them. Each gets a tree (`Bonsai` with one tree) and a ridge regression
     (`OneVsRestLeastSquares`, of at most 500 labels), which rank the labels of rows that they have not seen. Of the
     settings whose worst loss against the best one for each model is the least, or more by no more than 0.1 points of
-    the mean of P@1, P@3 and P@5 or half its standard error, the narrowest wins. It looks at 20,000 rows or 3 million
+    the mean of P@1, P@3 and P@5, the narrowest wins. It looks at 20,000 rows or 3 million
     characters at most: all rows of labels drawn at random. So its cost does not grow with the data.
 
     The presets did best on held-out training rows. P@1 of ``DiSMEC`` on 426 types of groceries by title:
