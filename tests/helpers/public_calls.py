@@ -176,6 +176,7 @@ MATRICES = {
     "label_vectors X": (lambda m: label_tree.label_vectors(m, Y), X),
     "label_vectors Y": (lambda m: label_tree.label_vectors(X, m, view="both"), Y),
     "stratified_split Y": (lambda m: datasets.stratified_split(m, random_state=0), Y),
+    "stratified_kfold Y": (lambda m: datasets.stratified_kfold(m, 2, random_state=0), Y),
     "reveal_labels Y": (lambda m: datasets.reveal_labels(m, 0.5, random_state=0), Y),
     "check_held_out Y_true": (lambda m: [metrics.check_held_out(m, NONE) is None], Y),
     "check_held_out revealed": (lambda m: [metrics.check_held_out(NONE, m) is None], Y),
@@ -270,4 +271,10 @@ COUNTED = {  # what takes training rows of each label
     "evaluate train_counts": lambda v: list(metrics.evaluate(Y, TOP, ks=(1,), train_counts=v).values()),
 }
 # Calls that take a vector where others take a matrix.
-TAKE_VECTORS = {"reveal_labels Y", "explain X", "ExplainableClassifier.explain X", "stratified_split Y"}
+TAKE_VECTORS = {
+    "reveal_labels Y",
+    "explain X",
+    "ExplainableClassifier.explain X",
+    "stratified_kfold Y",
+    "stratified_split Y",
+}

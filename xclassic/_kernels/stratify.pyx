@@ -1,4 +1,4 @@
-"""Iterative stratification of multi-label rows into train and test."""
+"""Iterative stratification of multi-label rows into train and any number of test sides."""
 
 import numpy as np
 
@@ -20,11 +20,13 @@ cdef extern from * nogil:
         bint empty()
 
 
-# Train or test, while it is filled.
-cdef struct Side:
-    double share  # share of all rows
-    int64_t room  # rows wanted but not yet placed
-    int64_t *counts  # rows with each label
+# The sides while they are filled. Side 0 is train alone; each other one is a test side, and train of all others.
+cdef struct Sides:
+    int64_t number
+    int64_t first  # of those that rows may choose: 1 if side 0 is only for rows that no test side may have
+    const double *shares  # of all rows
+    int64_t *room  # rows wanted but not yet placed
+    int32_t *counts  # rows with each label, (n_labels, number)
 
 
 cdef inline uint64_t rarity(int64_t remaining, int64_t label) noexcept nogil:
@@ -32,26 +34,47 @@ cdef inline uint64_t rarity(int64_t remaining, int64_t label) noexcept nogil:
     return (<uint64_t>remaining << 32) | <uint64_t>label
 
 
-cdef bint train_needs(
-    const int32_t *labels, int64_t count, const int64_t *train_counts, const int64_t *remaining
-) noexcept nogil:
-    """Return whether train has no row of some label and this row is the last that remains of it."""
-    cdef int64_t i
-    for i in range(count):
-        if train_counts[labels[i]] == 0 and remaining[labels[i]] == 1:
+# What is left to place.
+cdef struct Rest:
+    const int32_t *labels
+    const int64_t *label_ptr
+    const int64_t *row_ptr
+    int64_t *remaining  # rows with each label
+
+
+cdef bint train_needs(int64_t row, int64_t side, const Sides *sides, const Rest *rest) noexcept nogil:
+    """Return whether some label would have all its rows in this test side, so that train of it has none."""
+    cdef int64_t i, label
+    for i in range(rest.label_ptr[row], rest.label_ptr[row + 1]):
+        label = rest.labels[i]
+        if rest.remaining[label] == 1 and sides.counts[label * sides.number + side] == total(label, rest) - 1:
             return True
     return False
 
 
-cdef bint roomier(Side *test, Side *train, uint8_t coin) noexcept nogil:
-    return coin if test.room == train.room else test.room > train.room
+cdef inline int64_t total(int64_t label, const Rest *rest) noexcept nogil:
+    return rest.row_ptr[label + 1] - rest.row_ptr[label]
 
 
-cdef bint prefers_test(Side *test, Side *train, int64_t label, int64_t total, uint8_t coin) noexcept nogil:
-    """Compare the shortfall of the sides in the label, then in all rows."""
-    cdef double train_lacks = total * train.share - train.counts[label]
-    cdef double test_lacks = total * test.share - test.counts[label]
-    return roomier(test, train, coin) if test_lacks == train_lacks else test_lacks > train_lacks
+cdef inline double lack(int64_t label, int64_t side, const Sides *sides, const Rest *rest) noexcept nogil:
+    """Return how many rows with the label the side lacks, 0 without a label."""
+    if label < 0:
+        return 0
+    return total(label, rest) * sides.shares[side] - sides.counts[label * sides.number + side]
+
+
+cdef int64_t place(int64_t row, int64_t label, int32_t coin, const Sides *sides, const Rest *rest) noexcept nogil:
+    """Return the side that lacks most rows with the label, then most rows, then the first one from the coin on."""
+    cdef int64_t i, side, best = -1, n = sides.number - sides.first
+    cdef double lacks, most = 0
+    for i in range(n):
+        side = sides.first + (coin + i) % n
+        lacks = lack(label, side, sides, rest)
+        if best >= 0 and (lacks < most or (lacks == most and sides.room[side] <= sides.room[best])):
+            continue
+        if side == 0 or not train_needs(row, side, sides, rest):
+            best, most = side, lacks
+    return max(best, 0)
 
 
 def stratify(
@@ -60,35 +83,39 @@ def stratify(
     const int64_t[::1] label_ptr,
     const int32_t[::1] rows,
     const int64_t[::1] row_ptr,
-    const uint8_t[::1] coins,
-    int64_t n_test,
+    const int32_t[::1] coins,
+    const double[::1] shares,
+    int64_t[::1] room,
+    int32_t[:, ::1] counts,
 ):
-    """Place every row in train or test; the rules are those of `xclassic.datasets.stratified_split`.
+    """Return the side of every row; the rules are those of `xclassic.datasets.stratified_split` and its folds.
 
-    ``labels, label_ptr`` are the 0-1 matrix by rows (CSR), ``rows, row_ptr`` by labels (CSC). ``coins`` settles ties: 1
-    means test. Returns the mask of the rows in test, about ``n_test``. Cost: O(nnz log nnz): whenever a row is placed,
-    its labels enter a heap with their new counts; outdated entries are skipped when they come up.
+    ``labels, label_ptr`` are the 0-1 matrix by rows (CSR), ``rows, row_ptr`` by labels (CSC). Side 0 is in train, each
+    other side is a test side. ``shares`` and ``room`` are the shares and numbers of rows wanted in the sides; where
+    that of side 0 is 0, it takes only rows that no test side may have. ``coins`` settles ties: the side that comes
+    first, of those that rows may choose. ``counts``, zeros at first, become the rows with each label in each side.
+    Cost: O(nnz log nnz), and in K test sides O(K nnz): whenever a row is placed, its labels enter a heap with their new
+    counts; outdated entries are skipped when they come up.
     """
     cdef int64_t n_rows = label_ptr.shape[0] - 1, n_labels = row_ptr.shape[0] - 1
-    cdef vector[int64_t] remaining, train_counts, test_counts
+    cdef vector[int64_t] remaining
     cdef vector[uint8_t] placed
     cdef MinHeap rarest
     cdef uint64_t top
-    cdef double share = <double>n_test / n_rows
-    cdef Side test, train
-    cdef Side *side
-    cdef int64_t label, row, i, j, count
-    mask = np.zeros(n_rows, np.bool_)
-    cdef uint8_t[::1] in_test = mask.view(np.uint8)
+    cdef const int32_t *all_labels = <const int32_t *>&labels[0] if labels.shape[0] else NULL
+    cdef int32_t *all_counts = <int32_t *>&counts[0, 0] if n_labels else NULL
+    cdef Sides sides
+    cdef Rest rest
+    cdef int64_t label, row, i, j, side
+    side_of = np.zeros(n_rows, np.int32)
+    cdef int32_t[::1] chosen = side_of
     with nogil:
         remaining.resize(n_labels)
-        train_counts.resize(n_labels)
-        test_counts.resize(n_labels)
         placed.resize(n_rows)
-        test = Side(share, n_test, test_counts.data())
-        train = Side(1 - share, n_rows - n_test, train_counts.data())
+        sides = Sides(shares.shape[0], shares[0] == 0, &shares[0], &room[0], all_counts)
+        rest = Rest(all_labels, &label_ptr[0], &row_ptr[0], remaining.data())
         for label in range(n_labels):
-            remaining[label] = row_ptr[label + 1] - row_ptr[label]
+            remaining[label] = total(label, &rest)
             rarest.push(rarity(remaining[label], label))
         while not rarest.empty():
             top = rarest.top()
@@ -96,29 +123,25 @@ def stratify(
             label = <uint32_t>top
             if <uint32_t>(top >> 32) != remaining[label]:
                 continue
-            count = row_ptr[label + 1] - row_ptr[label]
             for i in range(row_ptr[label], row_ptr[label + 1]):
                 row = rows[i]
                 if placed[row]:
                     continue
-                j = label_ptr[row]
-                in_test[row] = prefers_test(&test, &train, label, count, coins[row]) and not train_needs(
-                    &labels[j], label_ptr[row + 1] - j, train.counts, remaining.data()
-                )
+                side = place(row, label, coins[row], &sides, &rest)
+                chosen[row] = <int32_t>side
                 placed[row] = True
-                side = &test if in_test[row] else &train
-                side.room -= 1
+                room[side] -= 1
                 for j in range(label_ptr[row], label_ptr[row + 1]):
-                    side.counts[labels[j]] += 1
+                    counts[labels[j], side] += 1
                     remaining[labels[j]] -= 1
                     if remaining[labels[j]] > 0 and labels[j] != label:
                         rarest.push(rarity(remaining[labels[j]], labels[j]))
         for row in range(n_rows):
             if not placed[row]:
-                in_test[row] = roomier(&test, &train, coins[row])
-                side = &test if in_test[row] else &train
-                side.room -= 1
-    return mask
+                side = place(row, -1, coins[row], &sides, &rest)
+                chosen[row] = <int32_t>side
+                room[side] -= 1
+    return side_of
 
 
 def move_rows(
@@ -126,16 +149,17 @@ def move_rows(
     const int32_t[::1] labels,
     const int64_t[::1] label_ptr,
     const int64_t[::1] order,
-    int64_t[::1] train_counts,
-    uint8_t[::1] in_test,
-    int64_t surplus,
+    const int64_t[::1] totals,
+    int32_t[:, ::1] counts,
+    int32_t[::1] sides,
+    int32_t target,
+    int64_t moves,
 ):
-    """Move ``surplus`` rows from test to train, or ``-surplus`` rows back: the first ones in ``order`` that can move.
+    """Move the first ``moves`` rows in ``order`` that can move to the side ``target``.
 
-    No label loses its last row in train. ``train_counts`` and ``in_test`` are updated. Cost: at most O(nnz).
+    No label gets all its rows, of which ``totals`` has the numbers, into one test side. ``counts``, rows with each
+    label in each side, and ``sides``, of the rows, are updated. Cost: at most O(nnz) of the rows in ``order``.
     """
-    cdef bint to_train = surplus > 0
-    cdef int64_t moves = abs(surplus)
     cdef int64_t i, j, row
     cdef bint movable
     with nogil:
@@ -143,12 +167,13 @@ def move_rows(
             row = order[i]
             if moves == 0:
                 break
-            movable = in_test[row] == to_train
-            if movable and not to_train:
+            movable = True
+            if target > 0:
                 for j in range(label_ptr[row], label_ptr[row + 1]):
-                    movable = movable and train_counts[labels[j]] > 1
+                    movable = movable and counts[labels[j], target] + 1 < totals[labels[j]]
             if movable:
-                in_test[row] = not to_train
-                moves -= 1
                 for j in range(label_ptr[row], label_ptr[row + 1]):
-                    train_counts[labels[j]] += 1 if to_train else -1
+                    counts[labels[j], sides[row]] -= 1
+                    counts[labels[j], target] += 1
+                sides[row] = target
+                moves -= 1

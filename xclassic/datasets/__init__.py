@@ -5,7 +5,7 @@ from xclassic.datasets.description import describe
 from xclassic.datasets.folders import Dataset, load, load_bibtex, read_npz
 from xclassic.datasets.matrices import open_matrix, write_matrix
 from xclassic.datasets.reservoir import Reservoir
-from xclassic.datasets.split import reveal_labels, stratified_split
+from xclassic.datasets.split import reveal_labels, stratified_kfold, stratified_split
 from xclassic.datasets.texts import products_file, read_records, read_texts
 from xclassic.datasets.weights import split_weights
 from xclassic.datasets.word_vectors import read_word_vectors
@@ -29,6 +29,7 @@ __all__ = [
     "read_xmc",
     "reveal_labels",
     "split_weights",
+    "stratified_kfold",
     "stratified_split",
     "write_matrix",
     "write_xmc",

@@ -129,39 +129,39 @@ def nearest_float32(text):
     return sign * neighbors[distances.index(min(distances))]
 
 
-def stratify(Y, coins, n_test):
-    """Return the mask of rows in test before its size is made up, straight from the rules of `stratified_split`."""
+def stratify(Y, coins, shares, room):
+    """Return the sides of rows before sizes are made up, straight from the rules of `stratified_split` and of folds."""
     labels = [set(np.flatnonzero(row)) for row in Y]
     n_rows, n_labels = Y.shape
-    share = n_test / n_rows
-    train, test, totals = set(), set(), Y.sum(axis=0)
+    sides, totals = [set() for _ in shares], Y.sum(axis=0)
+    first = 1 if shares[0] == 0 else 0
 
     def count(side, label):
         return sum(label in labels[row] for row in side)
 
     def remaining(label):
-        return [row for row in range(n_rows) if label in labels[row] and row not in train | test]
+        return [row for row in range(n_rows) if label in labels[row] and row not in set().union(*sides)]
 
-    def goes_to_test(row, label):
-        last_chance = any(count(train, other) == 0 and len(remaining(other)) == 1 for other in labels[row])
-        if last_chance:
-            return False
-        train_lacks = totals[label] * (1 - share) - count(train, label)
-        test_lacks = totals[label] * share - count(test, label)
-        if test_lacks != train_lacks:
-            return test_lacks > train_lacks
-        return roomier(row)
+    def loses(row, side):
+        """Whether train of a test side loses a label."""
+        everywhere = {other for other in labels[row] if len(remaining(other)) == 1}
+        return side > 0 and any(count(sides[side], other) + 1 == totals[other] for other in everywhere)
 
-    def roomier(row):
-        train_room, test_room = n_rows - n_test - len(train), n_test - len(test)
-        return test_room > train_room if test_room != train_room else bool(coins[row])
+    def place(row, label=None):
+        order = np.roll(np.arange(first, len(sides)), -coins[row])
+        allowed = [side for side in order.tolist() if not loses(row, side)]
+        lacks = {
+            side: totals[label] * shares[side] - count(sides[side], label) for side in allowed if label is not None
+        }
+        best = max(allowed, key=lambda side: (lacks.get(side, 0), room[side] - len(sides[side])), default=0)
+        sides[best].add(row)
 
     while rarest := min(
         ((len(remaining(label)), label) for label in range(n_labels) if remaining(label)), default=None
     ):
         for row in remaining(rarest[1]):
-            (test if goes_to_test(row, rarest[1]) else train).add(row)
+            place(row, rarest[1])
     for row in range(n_rows):
         if not labels[row]:
-            (test if roomier(row) else train).add(row)
-    return np.isin(np.arange(n_rows), list(test))
+            place(row)
+    return [next(number for number, side in enumerate(sides) if row in side) for row in range(n_rows)]
