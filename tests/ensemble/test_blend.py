@@ -19,7 +19,6 @@ from tests.helpers.contract import (
 )
 from tests.helpers.folders import edit_header, replace_array
 from xclassic import Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, TopK, blend_topk, datasets, metrics
-from xclassic.ensemble.blend import _best_weights
 
 
 def two(**params):
@@ -150,18 +149,22 @@ def test_blend_calibrates_probabilities(bibtex):
 
 
 def test_blend_maps_equal_a_regression_on_the_held_out_rows(bibtex):
-    X, Y = bibtex.X[:1500], csr_array(bibtex.Y[:1500])
-    blend = two(validation_share=0.2).fit(X, Y)
-    train, held_out = datasets.stratified_split(Y, test_size=300, random_state=0)
-    top = DiSMEC().fit(X[train], Y[train]).predict_topk(X[held_out], 100)
-    features = np.column_stack([top.scores.ravel(), np.tile(np.log(np.arange(1, 101)), 300)])[top.filled().ravel()]
-    hits = Y[held_out].toarray()[np.repeat(np.arange(300), top.counts), top.ids[top.filled()]]
-    exact = LogisticRegression(C=1e6, tol=1e-8, max_iter=1000).fit(features, hits)
-    found, expected = (
-        features @ slopes + constant
-        for constant, slopes in ((blend.maps_[0, 0], blend.maps_[0, 1:]), (exact.intercept_[0], exact.coef_[0]))
+    X, Y = bibtex.X[:1000], csr_array(bibtex.Y[:1000])
+    blend = Blend([("margins", DiSMEC())], cv=2, n_candidates=20).fit(X, Y)
+    columns, hits = [], []
+    for train, held_out in datasets.stratified_kfold(Y, 2, random_state=0):
+        top = DiSMEC().fit(X[train], Y[train]).predict_topk(X[held_out], 20)
+        counts = np.log1p(Y[train].sum(axis=0))
+        ranks = np.log(np.arange(1, 21))
+        for ids, scores, true in zip(top.ids, top.scores, Y[held_out].toarray(), strict=True):
+            columns.append(np.stack([scores, ranks, counts[ids]], axis=1))
+            hits.append(true[ids])
+    exact = LogisticRegression(C=1e6, tol=1e-8, max_iter=1000).fit(np.vstack(columns), np.concatenate(hits))
+    np.testing.assert_allclose(
+        np.vstack(columns) @ blend.maps_[0, 1:] + blend.maps_[0, 0],
+        np.vstack(columns) @ exact.coef_[0] + exact.intercept_[0],
+        atol=0.1,
     )
-    np.testing.assert_allclose(found, expected, atol=0.1)
 
 
 def test_blend_has_probabilities_if_calibrated():
@@ -212,24 +215,6 @@ def test_blend_weights_find_the_member_that_is_right():
     assert blend.fit(X, Y).weights_[1] > 0.5
 
 
-def test_blend_weights_match_the_best_of_a_grid():
-    rng = np.random.default_rng(0)
-    truth = csr_array((rng.random((60, 12)) < 0.2).astype(np.float32))
-    tops = [TopK.from_dense(truth.toarray() + noise * rng.standard_normal((60, 12)), 8) for noise in (0.8, 0.9, 1.0)]
-    tops = [top._replace(scores=np.where(top.filled(), top.scores + 5, -np.inf)) for top in tops]
-
-    def value(weights):
-        return precisions(blend_topk(tops, weights, 5, 12), truth).mean()
-
-    found = value(_best_weights(tops, truth))
-    assert found >= max(value(weights) for weights in [*np.eye(3), np.ones(3)]) - 1e-9
-    grid = [(a, b, 20 - a - b) for a in range(21) for b in range(21 - a)]
-    assert found >= max(value(weights) for weights in grid) - 1.0  # coordinate search may end at a local optimum
-    of_two = _best_weights(tops[:2], truth)
-    tops = tops[:2]
-    assert value(of_two) == pytest.approx(max(value((share, 1 - share)) for share in np.linspace(0, 1, 41)))
-
-
 def test_given_weights_need_only_the_training_rows(monkeypatch):
     fits = []
     fit = Centroid._fit
@@ -238,10 +223,9 @@ def test_given_weights_need_only_the_training_rows(monkeypatch):
     centroids(normalization="rank", weights=[1, 2]).fit(X, Y)
     assert fits == [150, 150]
     fits.clear()
-    blend = centroids(validation_share=0.2).fit(X, Y)
-    assert fits[2:] == [150, 150]
-    assert fits[:2] == [fits[0]] * 2
-    assert fits[0] < 150
+    blend = centroids(cv=3).fit(X, Y)
+    assert fits[6:] == [150, 150]
+    assert max(fits[:6]) < 150
     assert blend.weights_.sum() == pytest.approx(1)
 
 
@@ -295,8 +279,12 @@ def test_members_are_reached_by_name():
         ({"weights": "best"}, ValueError, "weights is 'best'"),
         ({"normalization": "softmax"}, ValueError, "normalization is 'softmax'"),
         ({"n_candidates": 0}, ValueError, "n_candidates is 0"),
-        ({"validation_share": 0.0}, ValueError, "validation_share is 0"),
-        ({"validation_share": 1.0}, ValueError, "validation_share is 1"),
+        ({"cv": 1}, ValueError, "cv is 1"),
+        ({"cv": "loo"}, ValueError, "cv is 'loo'"),
+        ({"cv": None}, TypeError, "cv is None"),
+        ({"target": "P"}, ValueError, "target is 'P'"),
+        ({"target": "PSP@0"}, ValueError, "k is 0"),
+        ({"target": 5}, ValueError, "target is 5"),
     ],
 )
 def test_blend_rejects_bad_parameters(params, error, message):
@@ -379,8 +367,12 @@ def test_blend_rejects_damaged_headers(case, verify, tmp_path):
         ("weights", [0.5, np.nan]),
         ("weights", [-1.0, 2.0]),
         ("weights", [1.0]),
-        ("maps", [[0.0, 1.0, 0.0], [0.0, np.inf, 0.0]]),
-        ("maps", [[0.0, 1.0, 0.0]]),
+        ("maps", [[0.0, 1.0, 0.0, 0.0], [0.0, np.inf, 0.0, 0.0]]),
+        ("maps", [[0.0, 1.0, 0.0, 0.0]]),
+        ("log_counts", [1.0]),
+        ("base", [1.0]),
+        ("terms", [[1.0] * 6]),
+        ("values", [1.0]),
     ],
 )
 def test_blend_rejects_damaged_arrays(name, array, tmp_path):

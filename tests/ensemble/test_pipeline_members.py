@@ -31,7 +31,7 @@ def agglomerated(**params):
 def of_texts(**params):
     words, characters = TextFeatures(char_ngrams=()), TextFeatures(ngram_range=(), char_ngrams=(2, 3))
     members = [("words", make_pipeline(words, DiSMEC())), ("characters", make_pipeline(characters, KNN()))]
-    return Blend(members, **{"validation_share": 0.2, **params})
+    return Blend(members, **{"cv": 5, **params})
 
 
 def of_records(**params):
@@ -39,7 +39,7 @@ def of_records(**params):
         ("title", make_pipeline(TextFeatures("title", numeric="price"), DiSMEC())),
         ("both", make_pipeline(TextFeatures(["title", "note"]), OneVsRestLeastSquares())),
     ]
-    return Blend(members, **{"validation_share": 0.2, **params})
+    return Blend(members, **{"cv": 5, **params})
 
 
 class TestContractOfPipelines(Contract):

@@ -3,60 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.special import expit
-from sklearn import config_context
-from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _BaseComposition
 
 from xclassic.base import XMCClassifier
-from xclassic.datasets import stratified_split
-from xclassic.ensemble.members import (
-    MemberRows,
-    RawRows,
-    is_matrix,
-    last_step,
-    naming,
-    path_to_last_step,
-    prepared,
-    raw_rows,
-    reads_features,
-)
-from xclassic.metrics._inputs import read_pairs
-from xclassic.parallel import StopByte, default_workers
-from xclassic.pipelines import predict_topk
-from xclassic.storage.arrays import with_prefix, without_prefix
+from xclassic.ensemble.combining import Combination, choose, evidence, fit_map, mean_of
+from xclassic.ensemble.composite import OfMembers
+from xclassic.ensemble.cross_fitting import JUDGED, check_cv, choose_folds
+from xclassic.ensemble.members import RawRows, last_step
+from xclassic.ensemble.pairs import Pairs
+from xclassic.ensemble.targets import check_target_name, read_target
+from xclassic.parallel import StopByte
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
-from xclassic.storage.models import Metadata, packed, unpacked
+from xclassic.storage.models import Metadata
 from xclassic.topk import TopK, check_topk
-from xclassic.validation.features import Features, check_features
+from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
-from xclassic.weighing import TakesWeights, refuse_not_taken
 
 NORMALIZATIONS = ("probability", "rank", "none")
-MAX_HELD_OUT = 10_000  # Rows. All blends are compared on the same rows, so more would hardly change the choice.
-SHARES = np.linspace(0, 1, 41)  # Shares of one member in the blend that the search for weights tries.
-# What a hit in each of the first five slots adds to the mean of P@1, P@3 and P@5.
-GAINS = [sum(1 / k for k in (1, 3, 5) if slot < k) / 3 for slot in range(5)]
+LEARNED_DEPTH = 20  # Pairs that no member ranks higher are not learned from: they seldom reach the best five.
 
 
-class Blend(TakesWeights, XMCClassifier, _BaseComposition):
-    r"""Weighted mean of the predictions of several estimators, with weights fitted on held-out rows.
+class Blend(OfMembers, _BaseComposition):
+    r"""Predictions of several estimators as one, combined as held-out rows say.
 
-    Methods that err on different rows make a blend that is more accurate than any of them. Where one member is better
-    throughout, as least squares is on bibtex, it gets nearly all the weight and little is gained. Each member names its
-    best `n_candidates` labels, :math:`B_m(x)`; a label's score is
+    Methods that err on different rows make a blend that is more accurate than any of them. Each member names its best
+    `n_candidates` labels, :math:`B_m(x)`. A label's score is the weighted mean
 
     .. math:: s_l(x) = \sum_m w_m \, [l \in B_m(x)] \, f_m(s_{ml}(x), r_{ml}(x)), \qquad w_m \ge 0, \; \sum_m w_m = 1
 
     with :math:`s_{ml}` the score and :math:`r_{ml} = 1, 2, \dots` the rank that member m gives to label l, and
-    :math:`f_m` its normalization.
+    :math:`f_m` its normalization; or, where that ranks better, a logistic model of what all members say:
+
+    .. math:: s_l(x) = \sigma\Bigl(b_0 + b_1 c_l + \sum_m [l \in B_m(x)] \;
+        \theta_m \cdot \bigl((1, z_{ml}, \sigma(z_{ml})) \otimes (1, c_l)\bigr)\Bigr)
+
+    with :math:`z_{ml}` the log-odds of :math:`f_m` and :math:`c_l` the logarithm of one more than the training rows of
+    label l: members may be trusted more for frequent labels than for rare ones, or less.
 
     Parameters
     ----------
@@ -64,20 +54,25 @@ class Blend(TakesWeights, XMCClassifier, _BaseComposition):
         The members by name. They are cloned; ``set_params(name__C=2)`` sets a parameter of one, and
         ``set_params(name=...)`` replaces it. A pipeline ends in an estimator, and brings features of its own.
     weights : "auto", None, or sequence of float, shape (n_members,), default="auto"
-        ``"auto"`` chooses the weights with the highest mean of P@1, P@3 and P@5 on held-out rows; None means equal
-        weights. Given weights, of which one must be above 0, are scaled to sum to one. Members of weight 0 are not
-        queried.
+        ``"auto"`` chooses the members, and the mean or, with ``normalization="probability"``, the logistic model of
+        them, on held-out rows. None means the mean of all with equal weights. Given weights, of which one must be above
+        0, are scaled to sum to one. Members of weight 0 are not queried.
     normalization : {"probability", "rank", "none"}, default="probability"
-        ``"probability"``: the logistic function of :math:`a + b \, s + c \log r`, fitted for each member on held-out
-        rows; the blend then has probabilities too. ``"rank"``: :math:`1 / (1 + r)`, which needs no rows. ``"none"``:
-        the score itself, for members of one scale whose scores are at least 0, such as probabilities.
+        ``"probability"``: the logistic function of :math:`a + b \, s + c \log r + d \, c_l`, fitted for each member on
+        held-out rows; the blend then has probabilities too. ``"rank"``: :math:`1 / (1 + r)`, which needs no rows.
+        ``"none"``: the score itself, for members of one scale whose scores are at least 0, such as probabilities.
     n_candidates : int, default=100
-        Labels that each member names; all further labels count as absent and add 0. The blend predicts no others,
-        so ask for more candidates if you need more than this many predictions.
-    validation_share : float, default=0.3
-        Share of the training rows that are held out, in (0, 1); at most 10,000 rows. Members are fitted twice, first
-        without them and then on all rows, or once if neither weights nor probabilities have to be fitted. On bibtex
-        (4,880 rows) the weights chosen with 0.1 were on average worse, and less steady, than with 0.3; 0.2 lay between.
+        Labels that each member names; all further labels count as absent. The blend predicts no others, so ask for
+        more candidates if you need more than this many predictions.
+    target : str, default="mean"
+        What ``weights="auto"`` aims at: ``"mean"``, of P@1, P@3 and P@5; ``"tail"``, the mean of PSP@1, PSP@3 and
+        PSP@5; or one metric: P, nDCG, R (recall), PSP or PSnDCG with a depth, as in ``"P@5"``. For PSP, PSnDCG and the
+        tail labels are ranked by their score divided by their propensity, which is the best ranking for these metrics
+        if scores are probabilities; scores of the blend then are none.
+    cv : "auto" or int, default="auto"
+        Rows that are held out in turn from members that are fitted on the others: a number of folds, at least 2, as
+        `datasets.stratified_kfold` makes them. ``"auto"`` holds out a fifth of the rows, at most 10,000, five times or
+        until 10,000 were held out. None are if neither weights nor probabilities have to be fitted.
     n_jobs : int, optional
         Workers, as joblib counts them, also for the fits of members that have none set themselves. The model does not
         depend on it.
@@ -94,9 +89,12 @@ class Blend(TakesWeights, XMCClassifier, _BaseComposition):
     named_estimators_ : dict of str to XMCClassifier or Pipeline
         The fitted members by name.
     weights_ : ndarray of float64, shape (n_members,)
-        They sum to one.
-    maps_ : ndarray of float64, shape (n_members, 3) or (0, 3)
-        The coefficients a, b and c of each member for ``normalization="probability"``.
+        Weights of the mean. Of a logistic model, how much of the differences between scores each member makes. They sum
+        to one.
+    combination_ : {"mean", "logistic"}
+        What was chosen.
+    maps_ : ndarray of float64, shape (n_members, 4) or (0, 4)
+        The coefficients a, b, c and d of each member for ``normalization="probability"``.
 
     See Also
     --------
@@ -104,10 +102,11 @@ class Blend(TakesWeights, XMCClassifier, _BaseComposition):
 
     Notes
     -----
-    The weights are found by coordinate search from equal ones: the share of one member is tried on a grid of 41 values
-    from 0 to 1, the others keeping their proportions, and the best is kept, until no change of a share improves it. On
-    the held-out rows the result is not worse than the best member and equal weights, and for two members than the
-    whole grid. Few held-out rows make a noisy choice: with fewer than a thousand, consider equal weights.
+    The choice compares, for each number of members, the equal mean and the logistic model of those that were added one
+    by one, each time the one that helps most. A model is judged on the half of the held-out rows that it was not fitted
+    on. Among all of which the mean over rows lies within a standard error of the difference to the best, that of fewest members is
+    taken, and the mean before the model. So a member that does not help is left out, and a blend loses to its best
+    member by no more than the noise of the held-out rows.
 
     If held-out rows have no label among the candidates, or no rows are held out, as with a single row, weights are
     equal and probabilities are the logistic function of the score.
@@ -125,8 +124,9 @@ class Blend(TakesWeights, XMCClassifier, _BaseComposition):
     ``fit`` hands weights on to the members, if all of them take them. Held-out rows, on which the blend itself learns,
     count once each.
 
-    Cost: the fits of the members, twice, and a search that takes seconds at most. A prediction costs those of the
-    members, twice under a restriction, and O(n_members n_candidates log) per row.
+    Cost: the fits of the members, up to five times, of which four on four fifths of the rows; with more than 50,000
+    rows twice. The choice takes seconds. A prediction costs those of the members, twice under a restriction, and
+    O(n_members n_candidates log) per row.
 
     References
     ----------
@@ -134,6 +134,7 @@ class Blend(TakesWeights, XMCClassifier, _BaseComposition):
        rank learning methods", SIGIR 2009.
     .. [2] J. Platt, "Probabilistic outputs for support vector machines and comparisons to regularized likelihood
        methods", Advances in Large Margin Classifiers, 1999.
+    .. [3] D. H. Wolpert, "Stacked generalization", Neural Networks 5, 1992.
 
     Examples
     --------
@@ -146,10 +147,13 @@ class Blend(TakesWeights, XMCClassifier, _BaseComposition):
     """
 
     _not_saved: ClassVar[tuple[str, ...]] = ("estimators",)
+    _former_parameters: ClassVar[tuple[str, ...]] = ("validation_share",)  # In models of earlier versions.
 
-    estimators_: list[Any]
     weights_: NDArray[np.float64]
     maps_: NDArray[np.float64]
+    _combination: Combination
+    _log_counts: NDArray[np.float32]  # shape (n_labels,), or (0,) where nothing depends on them
+    _values: NDArray[np.float32]  # shape (n_labels,) or (0,): what scores are multiplied by
 
     def __init__(
         self,
@@ -158,7 +162,8 @@ class Blend(TakesWeights, XMCClassifier, _BaseComposition):
         weights: str | Sequence[float] | None = "auto",
         normalization: str = "probability",
         n_candidates: int = 100,
-        validation_share: float = 0.3,
+        target: str = "mean",
+        cv: str | int = "auto",
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = 0,
         verbose: int = 0,
@@ -167,7 +172,8 @@ class Blend(TakesWeights, XMCClassifier, _BaseComposition):
         self.weights = weights
         self.normalization = normalization
         self.n_candidates = n_candidates
-        self.validation_share = validation_share
+        self.target = target
+        self.cv = cv
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -205,53 +211,43 @@ class Blend(TakesWeights, XMCClassifier, _BaseComposition):
         return {name: member for (name, _), member in zip(self.estimators, self.estimators_, strict=True)}
 
     @property
+    def combination_(self) -> str:
+        return "logistic" if self._combination.base.size else "mean"
+
+    @property
     def _probabilistic(self) -> bool:  # type: ignore[override]
+        if self._for_rare_labels():
+            return False
         if self.normalization == "none":
             return all(last_step(member)._probabilistic for _, member in self.estimators)
         return self.normalization == "probability"
 
-    @property
-    def _reads_features(self) -> bool:
-        return all(reads_features(member) for _, member in self.estimators)
+    def _for_rare_labels(self) -> bool:
+        return self._searches_weights() and (self.target == "tail" or self.target.startswith("PS"))
 
-    @property
-    def _rows_per_task(self) -> int:  # type: ignore[override]
-        return max(last_step(self.estimators_[i])._rows_per_task for i in self._used())
-
-    def _known_labels(self) -> list[Any]:
-        return [label for _, member in self.estimators for label in last_step(member)._known_labels()]
+    def _members(self) -> Sequence[tuple[str, Any]]:
+        return self.estimators
 
     def _used(self) -> list[int]:
-        """Return the fitted members that are queried."""
         return np.flatnonzero(self.weights_).tolist()
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_choice("normalization", self.normalization, NORMALIZATIONS)
         check_number("n_candidates", self.n_candidates, minimum=1, integer=True)
-        check_number("validation_share", self.validation_share, minimum=0, maximum=1, inclusive=False)
-        if self.validation_share == 1:
-            raise ValueError("validation_share is 1; rows must remain to train on. It must be below 1.")
+        check_target_name(self.target)
+        check_cv(self.cv)
         if isinstance(self.weights, str):
             check_choice("weights", self.weights, ("auto",))
 
     def _check_members(self) -> None:
-        """Check what needs the members, which a model that is being loaded does not have at first."""
         try:
             names = [name for name, _ in self.estimators]
         except (TypeError, ValueError) as error:
             raise TypeError(f"estimators must be a list of (name, estimator) pairs: {error}.") from error
         if not names:
             raise ValueError("estimators is empty; pass at least one (name, estimator) pair.")
-        for name, member in self.estimators:
-            if not isinstance(last_step(member), XMCClassifier):
-                ends = "a Pipeline that ends in " if isinstance(member, Pipeline) else ""
-                raise TypeError(
-                    f"Member {name!r} is {ends}a {type(last_step(member)).__name__}; members are estimators of "
-                    "xclassic, or pipelines that end in one."
-                )
-            with naming(name):
-                last_step(member)._check_parameters()
+        super()._check_members()
         self._validate_names(names)
         self._given_weights()
 
@@ -260,121 +256,75 @@ class Blend(TakesWeights, XMCClassifier, _BaseComposition):
         given = np.ones(len(self.estimators)) if self.weights is None or isinstance(self.weights, str) else self.weights
         return _check_weights(given, len(self.estimators))
 
-    # Rows, which members that are pipelines, or read texts, get as they come
-
-    def _check_input(self, X: Any, *, reset: bool) -> Any:
-        """Return rows for all members: to fit on, or as the estimator of each member predicts for them."""
-        if reset:
-            self._check_members()
-        if self._reads_features or is_matrix(X):
-            X = check_features(self, X, reset=reset)
-        else:
-            X = RawRows(X)
-            if reset:
-                self._forget_features(X)
-        return X if reset else self._prepared(X)
-
-    def _forget_features(self, X: RawRows) -> None:
-        """Drop what an earlier fit on a matrix left: the features of these rows are known to the members alone."""
-        if X.shape[0] == 0:
-            raise ValueError("X has no rows; at least one is needed.")
-        for name in {"n_features_in_", "feature_names_in_"} & vars(self).keys():
-            delattr(self, name)
-
-    def _prepared(self, X: Features | RawRows) -> MemberRows:
-        parts: list[Any] = [None] * len(self.estimators_)
-        with default_workers(self.n_jobs):
-            for i in self._used() if X.shape[0] else []:
-                with naming(self.estimators[i][0]):
-                    parts[i] = prepared(self.estimators_[i], X)
-        return MemberRows(parts, X.shape[0])
+    def _searches_weights(self) -> bool:
+        return isinstance(self.weights, str)
 
     # Training
 
-    def _weights_taken(self) -> tuple[str, ...]:
-        members = [last_step(member)._weights_taken() for _, member in self.estimators]
-        return tuple(weight for weight in members[0] if all(weight in taken for taken in members))
-
-    def _fit_checked(self, X: Any, y: Any, **options: Any) -> Self:
-        self._fitted = False
-        self._check_members()
-        for name, member in self.estimators:
-            with naming(name):
-                refuse_not_taken(last_step(member), options)
-        return super()._fit_checked(X, y, **options)
-
     def _fit(self, X: Features | RawRows, Y: csr_array, **weights: Any) -> None:
-        self.weights_ = self._given_weights()
-        self.maps_ = np.empty((0, 3))
-        with default_workers(self.n_jobs):
-            if self.normalization == "probability" or self._searches_weights():
-                self._learn(X, Y, weights)
-            self.estimators_ = self._fit_members(X, Y, weights)
+        self._combine(mean_of(self._given_weights()))
+        self.maps_ = np.empty((0, 4))
+        self._log_counts = self._values = np.empty(0, np.float32)
+        if self.normalization == "probability":
+            self._log_counts = np.log1p(np.bincount(Y.indices, minlength=Y.shape[1])).astype(np.float32)
+        if self.normalization == "probability" or self._searches_weights():
+            self._learn(X, Y, weights)
+        self.estimators_ = [self._fit_member(*member, X, Y, weights) for member in self.estimators]
 
-    def _fit_members(self, X: Features | RawRows, Y: csr_array, weights: dict[str, Any]) -> list[Any]:
-        fitted = []
-        for name, member in self.estimators:
-            own = {f"{path_to_last_step(member)}{weight}": value for weight, value in weights.items()}
-            new = clone(member)
-            last_step(new)._labels_of_columns = self._names_of_labels()
-            with naming(name), config_context(enable_metadata_routing=False):  # Steps are named instead.
-                fitted.append(new.fit(raw_rows(X), Y, **own))
-        return fitted
-
-    def _searches_weights(self) -> bool:
-        return isinstance(self.weights, str) and len(self.estimators) > 1
+    def _combine(self, combination: Combination) -> None:
+        self._combination, self.weights_ = combination, combination.weights
 
     def _learn(self, X: Features | RawRows, Y: csr_array, weights: dict[str, Any]) -> None:
-        """Fit the probabilities and the weights on held-out rows."""
-        train, held_out = _split(Y, self.validation_share, self.random_state)
-        of_train = {weight: value if weight == "label_weight" else value[train] for weight, value in weights.items()}
-        members, rows = self._fit_members(X[train], Y[train], of_train), raw_rows(X[held_out])
-        tops = [predict_topk(member, rows, self.n_candidates) for member in members]
-        truth = csr_array(Y[held_out])
-        ranks = np.arange(1, tops[0].k + 1)
+        """Fit the probabilities, and choose members and their combination, on held-out rows."""
+        target = read_target(self.target, Y)
+        if self._for_rare_labels():
+            self._values = (target.values / target.values.max()).astype(np.float32)
+        folds = choose_folds(Y, self.cv, self.random_state)
+        if not folds.splits:
+            if self.normalization == "probability":
+                self.maps_ = np.tile([0.0, 1.0, 0.0, 0.0], (len(self.estimators), 1))
+            return
+
+        def fit(name: str, member: Any, rows: NDArray[np.int64]) -> Any:
+            own = {weight: value if weight == "label_weight" else value[rows] for weight, value in weights.items()}
+            return self._fit_member(name, member, X[rows], csr_array(Y[rows]), own)
+
+        depth = min(self.n_candidates, Y.shape[1])
+        tops = [folds.predictions(partial(fit, name, member), X, depth) for name, member in self.estimators]
+        pairs = Pairs(tops, folds, LEARNED_DEPTH)
+        log_odds = []
         if self.normalization == "probability":
-            self.maps_ = np.stack([_fit_map(top, truth) for top in tops])
-        if self._searches_weights() and held_out.size:
-            self.weights_ = _best_weights([self._normalized(i, top, ranks) for i, top in enumerate(tops)], truth)
-
-    def estimate_memory(self, X: Any, y: Any) -> int:
-        """Return the number of bytes that ``fit(X, y)`` will need at its peak, beyond `X` and `y` themselves.
-
-        Parameters
-        ----------
-        X, y
-            As for ``fit``; only their shapes and numbers of entries are read, and label lists are encoded.
-
-        Returns
-        -------
-        int
-            An estimate, meant to be right within a factor of two.
-
-        Raises
-        ------
-        ValueError
-            If a member is a pipeline or reads texts, since how many features it makes is known after its fit.
-        """
-        self._check_members()
-        for name, member in self.estimators:
-            if not reads_features(member):
-                raise ValueError(
-                    f"Member {name!r} is a {type(member).__name__} with features of its own, whose number is known "
-                    "after its fit. Estimate the memory of its last step, on rows that the other steps have made."
-                )
-        return super().estimate_memory(X, y)
+            self.maps_ = np.stack([fit_map(said, pairs) for said in pairs.said])
+            log_odds = [
+                _log_odds(self.maps_[i], said.scores, said.log_ranks, pairs.log_counts[said.at])
+                for i, said in enumerate(pairs.said)
+            ]
+        if self._searches_weights():
+            values = [
+                self._normalized(said.scores, np.exp(said.log_ranks), log_odds[i] if log_odds else None)
+                for i, said in enumerate(pairs.said)
+            ]
+            self._combine(choose(pairs, log_odds, values, target))
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
-        members = max(member._estimate_memory(n, d, L, nnz_x, nnz_y) for _, member in self.estimators)
-        entries = min(MAX_HELD_OUT, n * self.validation_share) * min(self.n_candidates, L) * len(self.estimators)
-        return int(members + 8 * (nnz_x + nnz_y) + entries * (40 + 8 * len(self.estimators)))
+        members = max(last_step(member)._estimate_memory(n, d, L, nnz_x, nnz_y) for _, member in self.estimators)
+        predicted = min(2 * JUDGED, n) * min(self.n_candidates, L) * len(self.estimators)
+        learned = min(2 * JUDGED, n) * min(LEARNED_DEPTH * len(self.estimators), L)
+        return int(members + 8 * (nnz_x + nnz_y) + 40 * predicted + learned * 8 * (10 + 8 * len(self.estimators)))
 
     # Prediction
 
     def _topk(self, X: Any, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         used = self._used()
-        tops = [self._normalized(i, *self._candidates(i, X.parts[i], labels, stop)) for i in used]
-        return blend_topk(tops, self.weights_[used], k, self.classes_.size)
+        tops = [self._adds(i, *self._candidates(i, X.parts[i], labels, stop)) for i in used]
+        shares = self.weights_[used] if self.combination_ == "mean" else np.ones(len(used))
+        scores = _summed(tops, shares, self.classes_.size)
+        if self.combination_ == "logistic":
+            constant, of_count = self._combination.base
+            scores.data = expit(constant + of_count * self._log_counts[scores.indices] + scores.data)
+        if self._values.size:
+            scores.data = scores.data * self._values[scores.indices]
+        return TopK.from_csr(scores, k)
 
     def _candidates(
         self, i: int, X: Any, labels: NDArray[np.int32] | None, stop: StopByte
@@ -392,53 +342,68 @@ class Blend(TakesWeights, XMCClassifier, _BaseComposition):
         beyond = before == best.counts[:, None]  # Labels that are candidates only under the restriction rank last.
         return top, 1 + before + np.cumsum(beyond, axis=1) - beyond
 
-    def _normalized(self, i: int, top: TopK, ranks: NDArray[np.int64]) -> TopK:
-        """Return the predictions of member `i` with scores that can be averaged."""
-        if self.normalization == "none":
-            return top
-        if self.normalization == "rank":
-            scores = np.broadcast_to(1 / (1 + ranks), top.scores.shape)
+    def _adds(self, i: int, top: TopK, ranks: NDArray[np.int64]) -> TopK:
+        """Return the predictions of member `i` with what each adds to the score of its label, which is finite."""
+        rows, slots = np.nonzero(top.filled())
+        raw, ranks = top.scores[rows, slots].astype(np.float64), np.broadcast_to(ranks, top.scores.shape)[rows, slots]
+        log_odds = counts = None
+        if self.maps_.size:
+            counts = self._log_counts[top.ids[rows, slots]].astype(np.float64)
+            log_odds = _log_odds(self.maps_[i], raw, np.log(ranks), counts)
+        if log_odds is not None and counts is not None and self.combination_ == "logistic":
+            added = evidence(log_odds, counts) @ self._combination.terms[i]
         else:
-            constant, of_score, of_rank = self.maps_[i]
-            raw = np.where(top.filled(), top.scores, 0).astype(np.float64)
-            scores = expit(constant + of_score * raw + of_rank * np.log(ranks))
-        return top._replace(scores=np.where(top.filled(), scores, -np.inf).astype(np.float32))
+            added = self._normalized(raw, ranks, log_odds)
+        scores = np.full(top.scores.shape, -np.inf, np.float32)
+        scores[rows, slots] = added
+        return top._replace(scores=scores)
+
+    def _normalized(
+        self, raw: NDArray[np.float64], ranks: NDArray[Any], log_odds: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        """Return scores that can be averaged."""
+        if log_odds is not None:
+            return np.asarray(expit(log_odds))
+        return 1 / (1 + ranks) if self.normalization == "rank" else raw
 
     # Persistence
 
     def _get_arrays(self) -> tuple[Arrays, Metadata]:
-        arrays: Arrays = {"weights": self.weights_, "maps": self.maps_}
-        headers = []
-        for i, (name, member) in enumerate(self.named_estimators_.items()):
-            header, member_arrays = packed(member)
-            headers.append({"name": name, **header})
-            arrays |= with_prefix(f"member.{i}.", member_arrays)
-        return arrays, {"members": headers}
+        members, headers = self._packed_members()
+        return members | self._fitted_arrays(), {"members": headers}
 
     def _fitted_arrays(self) -> Arrays:
-        return {"weights": self.weights_, "maps": self.maps_}  # Members check their own.
+        return {  # Members check their own.
+            "weights": self.weights_,
+            "maps": self.maps_,
+            "log_counts": self._log_counts,
+            "values": self._values,
+            "base": self._combination.base,
+            "terms": self._combination.terms,
+        }
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
-        headers = metadata["members"]
-        self.estimators_ = [
-            unpacked(header, without_prefix(f"member.{i}.", arrays), verify) for i, header in enumerate(headers)
-        ]
-        self.estimators = [
-            (header["name"], clone(member)) for header, member in zip(headers, self.estimators_, strict=True)
-        ]
-        self._check_members()
-        n_features = getattr(self, "n_features_in_", None)
-        for name, member in self.named_estimators_.items():
-            own = getattr(member, "n_features_in_", n_features)
-            if member.classes_.size != self.classes_.size or (
-                own != n_features and (n_features is not None or reads_features(member))
-            ):
-                raise ModelFileError(f"Member {name!r} of the model has other labels or features than the model.")
-        self.weights_ = _check_weights(arrays["weights"], len(headers))
-        self.maps_ = np.asarray(arrays["maps"], np.float64)
-        expected = (len(headers) if self.normalization == "probability" else 0, 3)
-        if self.maps_.shape != expected or not np.isfinite(self.maps_).all():
-            raise ModelFileError(f"The maps of the model have shape {self.maps_.shape} or are not finite.")
+        self.estimators = self._unpack_members(arrays, metadata["members"], verify)
+        self._check_unpacked()
+        n_members, n_labels = len(self.estimators), self.classes_.size
+        arrays = _upgraded(arrays, n_labels)
+        probable, logistic = self.normalization == "probability", arrays["base"].size > 0
+        shapes = {
+            "weights": (n_members,),
+            "maps": (n_members if probable else 0, 4),
+            "log_counts": (n_labels if probable else 0,),
+            "values": (n_labels if self._for_rare_labels() else 0,),
+            "base": (2 if logistic and probable else 0,),
+            "terms": (n_members if logistic else 0, 6),
+        }
+        for name, shape in shapes.items():
+            if arrays[name].shape != shape or arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
+                raise ModelFileError(
+                    f"The {name} of the model have shape {arrays[name].shape} or are not finite; expected {shape}."
+                )
+        self.maps_, self._log_counts, self._values = arrays["maps"], arrays["log_counts"], arrays["values"]
+        weights = _check_weights(arrays["weights"], n_members)
+        self._combine(Combination(weights, arrays["base"], arrays["terms"]))
 
 
 def blend_topk(tops: Sequence[TopK], weights: ArrayLike, k: int, n_labels: int) -> TopK:
@@ -482,10 +447,7 @@ def blend_topk(tops: Sequence[TopK], weights: ArrayLike, k: int, n_labels: int) 
     n_rows = {top.n_rows for top in tops}
     if len(n_rows) != 1:
         raise ValueError(f"The predictions have {sorted(n_rows)} rows; pass at least one TopK, all of the same rows.")
-    parts = [top.to_csr(n_labels).tocoo() for top in tops]
-    scores = np.concatenate([share * part.data.astype(np.float64) for share, part in zip(shares, parts, strict=True)])
-    rows, ids = (np.concatenate([getattr(part, axis) for part in parts]) for axis in ("row", "col"))
-    return TopK.from_csr(csr_array((scores, (rows, ids)), shape=parts[0].shape), k)
+    return TopK.from_csr(_summed(tops, shares, n_labels), k)
 
 
 def _check_weights(weights: Any, n_members: int) -> NDArray[np.float64]:
@@ -498,102 +460,35 @@ def _check_weights(weights: Any, n_members: int) -> NDArray[np.float64]:
     return values / values.sum(dtype=np.float64)
 
 
-# Weights and probabilities, which are learned on held-out rows
+def _summed(tops: Sequence[TopK], shares: NDArray[np.float64], n_labels: int) -> csr_array:
+    """Return the sum of the scores in all predictions, each times its share, for each label that one of them names."""
+    parts = [top.to_csr(n_labels).tocoo() for top in tops]
+    scores = np.concatenate([share * part.data.astype(np.float64) for share, part in zip(shares, parts, strict=True)])
+    rows, ids = (np.concatenate([getattr(part, axis) for part in parts]) for axis in ("row", "col"))
+    return csr_array((scores, (rows, ids)), shape=parts[0].shape)
 
 
-def _split(Y: csr_array, share: float, random_state: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows to train on and those held out; a single row is only trained on."""
-    n_held_out = min(MAX_HELD_OUT, int(np.ceil(share * Y.shape[0])), Y.shape[0] - 1)
-    if n_held_out == 0:
-        return np.arange(Y.shape[0]), np.arange(0)
-    return stratified_split(Y, test_size=n_held_out, random_state=random_state)
+def _log_odds(
+    coefficients: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    log_ranks: NDArray[np.float64],
+    log_counts: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    constant, of_score, of_rank, of_count = coefficients
+    return np.asarray(constant + of_score * scores + of_rank * log_ranks + of_count * log_counts)
 
 
-def _fit_map(top: TopK, truth: csr_array) -> NDArray[np.float64]:
-    """Fit the probability that a prediction is right: a logistic function of score and logarithm of rank."""
-    rows, slots = np.nonzero(top.filled())
-    hits = _are_hits(truth, rows, top.ids[rows, slots])
-    if hits.all() or not hits.any():  # A slope needs both hits and misses.
-        return np.array([0.0, 1.0, 0.0])
-    features = np.column_stack([top.scores[rows, slots], np.log(1 + slots)]).astype(np.float64)
-    center, scale = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-12)
-    model = LogisticRegression().fit((features - center) / scale, hits)
-    slopes = model.coef_[0] / scale
-    return np.array([model.intercept_[0] - slopes @ center, *slopes])
-
-
-def _are_hits(truth: csr_array, rows: NDArray[np.int64], ids: NDArray[Any]) -> NDArray[np.bool_]:
-    if truth.shape[0] == 0:
-        return np.zeros(rows.size, np.bool_)
-    return read_pairs(truth, "Y").contain(rows * truth.shape[1] + ids)
-
-
-def _best_weights(tops: Sequence[TopK], truth: csr_array) -> NDArray[np.float64]:
-    """Search the simplex, one coordinate after the other, for the highest mean of P@1, P@3 and P@5."""
-    scores, hits = _aligned(tops, truth)
-    weights = np.full(len(tops), 1 / len(tops))
-    best = _mean_precision(scores, hits, weights)
-    found = True
-    while found:
-        found = False
-        for member in range(len(tops)):
-            trials = [_with_share(weights, member, share) for share in SHARES]
-            values = [_mean_precision(scores, hits, trial) for trial in trials]
-            if max(values) > best + 1e-12:
-                best, found = max(values), True
-                weights = trials[int(np.argmax(values))]
-    return weights
-
-
-def _with_share(weights: NDArray[np.float64], member: int, share: float) -> NDArray[np.float64]:
-    """Return the weights with one set to `share`; the others keep their proportions, or are equal if all are 0."""
-    others = weights.copy()
-    others[member] = 0
-    if not others.any():
-        others = np.where(np.arange(weights.size) == member, 0.0, 1.0)
-    trial = others / others.sum() * (1 - share)
-    trial[member] = share
-    return trial
-
-
-def _aligned(tops: Sequence[TopK], truth: csr_array) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
-    """Lay out all candidates of a row side by side, in the order of their ids.
-
-    Returns the scores of each member, shape (n_rows, n_slots), and which candidates are true. A score is 0 for labels
-    that the member does not name, and minus infinity for slots beyond the last candidate.
-    """
-    n_rows, n_labels = truth.shape
-    named = [np.nonzero(top.filled()) for top in tops]
-    keys = [rows * n_labels + top.ids[rows, slots] for top, (rows, slots) in zip(tops, named, strict=True)]
-    union = np.unique(np.concatenate(keys))
-    rows = union // n_labels
-    starts = np.searchsorted(rows, np.arange(n_rows))
-    slots = np.arange(union.size) - starts[rows]
-    shape = (n_rows, int(slots.max(initial=-1)) + 1)
-    filled = np.zeros(shape, np.bool_)
-    filled[rows, slots] = True
-    scores = []
-    for top, own, place in zip(tops, keys, named, strict=True):
-        values = np.where(filled, np.float32(0), np.float32(-np.inf))
-        at = np.searchsorted(union, own)
-        values[rows[at], slots[at]] = top.scores[place]
-        scores.append(values)
-    hits = np.zeros(shape, np.bool_)
-    hits[rows, slots] = _are_hits(truth, rows, union % n_labels)
-    return scores, hits
-
-
-def _mean_precision(
-    scores: Sequence[NDArray[np.float32]], hits: NDArray[np.bool_], weights: NDArray[np.float64]
-) -> float:
-    """Return the mean of P@1, P@3 and P@5 of a blend."""
-    blended = np.where(np.isneginf(scores[0]), scores[0], np.float32(0))
-    for weight, part in zip(weights, scores, strict=True):
-        if weight:
-            blended += np.float32(weight) * part
-    value, rows = 0.0, np.arange(hits.shape[0])
-    for gain in GAINS[: hits.shape[1]]:
-        first = np.argmax(blended, axis=1)  # Of equal scores, the first has the smallest id.
-        value += gain * hits[rows, first].mean()
-        blended[rows, first] = -np.inf
-    return value
+def _upgraded(arrays: Arrays, n_labels: int) -> Arrays:
+    """Return the arrays of a blend; earlier versions had weighted means alone, and maps without frequencies."""
+    if "terms" in arrays:
+        return {name: np.asarray(arrays[name]) for name in ("weights", "maps", "log_counts", "values", "base", "terms")}
+    maps = np.asarray(arrays["maps"])
+    without = mean_of(np.asarray(arrays["weights"]))
+    return {
+        "weights": without.weights,
+        "maps": np.hstack([maps, np.zeros((maps.shape[0], 1))]),
+        "log_counts": np.zeros(n_labels if maps.size else 0, np.float32),
+        "values": np.empty(0, np.float32),
+        "base": without.base,
+        "terms": without.terms,
+    }

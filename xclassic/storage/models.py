@@ -213,7 +213,8 @@ def unpacked(header: Metadata, arrays: Arrays, verify: Verify) -> Any:
 def _construct(cls: type, header: Metadata, arrays: Arrays) -> Any:
     """Return the unfitted model with the parameters of the header."""
     in_arrays = {key.removeprefix(PARAMETER): arrays.pop(key) for key in list(arrays) if key.startswith(PARAMETER)}
-    params = {key: _from_plain(value) for key, value in header["params"].items()}
+    former = getattr(cls, "_former_parameters", ())
+    params = {key: _from_plain(value) for key, value in header["params"].items() if key not in former}
     model = cls(**params, **in_arrays, **dict.fromkeys(getattr(cls, "_not_saved", ())))
     if hasattr(model, "_check_parameters"):
         model._check_parameters()
