@@ -119,6 +119,17 @@ def test_pieces_of_another_fit_are_refused(clf, rows, truth, n_shards, differs, 
     assert differs in str(raised.value) or (type(clf) is DiSMEC)
 
 
+@pytest.mark.parametrize("kept", [0, 1], ids=["plan of the first", "plan of the second"])
+def test_pieces_of_two_fits_copied_into_one_folder_are_refused(kept, tmp_path):
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for shard, folder in enumerate(folders, 1):
+        fit_shard(DiSMEC(C=shard), X, Y, folder, shard=shard, n_shards=2)
+    for file in folders[1 - kept].glob("*.npz"):
+        file.rename(folders[kept] / file.name)
+    with pytest.raises(ValueError, match=r"piece of another fit: its parameter C is"):
+        join_shards(DiSMEC(C=kept + 1), X, Y, folders[kept])
+
+
 def test_other_versions_and_instruction_sets_are_refused(tmp_path):
     fit_shard(Parabel(), X, Y, tmp_path, shard=1, n_shards=2)
     with (
@@ -180,7 +191,7 @@ def test_pieces_with_content_of_another_model_are_refused(name, field, tmp_path)
         ]
     else:
         piece[field] = piece[field] + 10**6
-    write_piece(file, piece)
+    write_piece(file, piece, pieces.read_plan(tmp_path))
     with pytest.raises(ModelFileError):
         join_shards(quick(name), X, Y, tmp_path)
 

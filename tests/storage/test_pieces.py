@@ -13,6 +13,7 @@ from xclassic._kernels.blocks import Cells
 from xclassic.storage.folder import ModelFileError
 from xclassic.storage.pieces import PieceFolder, read_piece, read_plan, remove_pieces, write_piece
 
+PLAN = {"data": "0123", "parameter C": 1.0, "parameter tree": None, "fit parameters": ["relevance"]}
 NUMBERS = some.arrays(
     st.sampled_from([np.bool_, np.int32, np.int64, np.uint16, np.float16, np.float32, np.float64]),
     some.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
@@ -41,8 +42,8 @@ def assert_equal(found, expected):
 @given(result=RESULTS)
 def test_a_piece_is_read_as_it_was_written(result, tmp_path_factory):
     file = tmp_path_factory.mktemp("pieces") / "000-00000.npz"
-    write_piece(file, result)
-    assert_equal(read_piece(file), result)
+    write_piece(file, result, PLAN)
+    assert_equal(read_piece(file, PLAN), result)
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
 
 
@@ -51,7 +52,7 @@ def test_cells_of_blocks_are_kept(tmp_path):
     cells.features, cells.masks, cells.values = (
         [np.arange(n, dtype=dtype) for n in (3, 0, 2)] for dtype in (np.int32, np.uint16, np.float32)
     )
-    write_piece(tmp_path / "piece.npz", (cells, np.ones(2)))
+    write_piece(tmp_path / "piece.npz", (cells, np.ones(2)), PLAN)
     found, _ = read_piece(tmp_path / "piece.npz")
     assert isinstance(found, Cells)
     assert_equal([found.features, found.masks, found.values], [cells.features, cells.masks, cells.values])
@@ -60,13 +61,13 @@ def test_cells_of_blocks_are_kept(tmp_path):
 @pytest.mark.parametrize("value", [object(), np.array([None]), {1, 2}, [np.array(["text"])]])
 def test_what_a_piece_cannot_hold_is_refused_and_leaves_no_file(value, tmp_path):
     with pytest.raises(TypeError, match="cannot hold"):
-        write_piece(tmp_path / "piece.npz", value)
+        write_piece(tmp_path / "piece.npz", value, PLAN)
     assert not list(tmp_path.iterdir())
 
 
 def test_every_damaged_byte_is_an_error_or_changes_nothing(tmp_path):
     file = tmp_path / "piece.npz"
-    write_piece(file, [np.arange(20, dtype=np.float32), {"seed": 7}])
+    write_piece(file, [np.arange(20, dtype=np.float32), {"seed": 7}], PLAN)
     content = file.read_bytes()
     for place in range(len(content)):
         file.write_bytes(content[:place] + bytes([content[place] ^ 0x15]) + content[place + 1 :])
@@ -76,6 +77,21 @@ def test_every_damaged_byte_is_an_error_or_changes_nothing(tmp_path):
         file.write_bytes(content[:end])
         with pytest.raises(ModelFileError, match="is damaged"):
             read_piece(file)
+
+
+@pytest.mark.parametrize(
+    ("plan", "name", "differs"),
+    [
+        (PLAN | {"parameter C": 2.0}, "000-00001.npz", "parameter C is 1.0, here it is 2.0"),
+        (PLAN, "000-00002.npz", "file is 000-00001.npz, here it is 000-00002.npz"),
+    ],
+)
+def test_piece_of_another_fit_or_task_is_refused(plan, name, differs, tmp_path):
+    write_piece(tmp_path / "000-00001.npz", 7, PLAN)
+    (tmp_path / "000-00001.npz").rename(tmp_path / name)
+    with pytest.raises(ValueError, match=f"{name} is a piece of another fit: its {differs}"):
+        read_piece(tmp_path / name, plan)
+    assert read_piece(tmp_path / name) == 7
 
 
 def test_pickled_objects_in_a_piece_are_refused(tmp_path):
@@ -99,7 +115,7 @@ def test_damaged_plans_are_refused(content, tmp_path):
 def test_only_pieces_are_removed(tmp_path):
     PieceFolder(tmp_path / "kept", {"data": "a"}, 2, 0)
     assert read_plan(tmp_path / "kept") == {"data": "a", "shards": 2}
-    write_piece(tmp_path / "kept" / "000-00000.npz", 1)
+    write_piece(tmp_path / "kept" / "000-00000.npz", 1, PLAN)
     (tmp_path / "kept" / "000-00001.npz.0123456789abcdef").touch()
     (tmp_path / "kept" / "letter.txt").touch()
     remove_pieces(tmp_path / "kept")

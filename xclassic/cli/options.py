@@ -162,10 +162,10 @@ def whole_numbers(option: str, text: str) -> list[int]:
 
 
 def row_range(text: str, n_rows: int) -> slice:
-    """Return the rows that ``A:B`` names; either may be left out, and B may be beyond the last."""
+    """Return the rows that ``A:B`` names; either may be left out, and both may be beyond the last."""
     first, colon, end = text.partition(":")
     try:
-        rows = slice(int(first or 0), int(end or n_rows))
+        rows = slice(int(first or 0), int(end or max(int(first or 0), n_rows)))
     except ValueError:
         rows = slice(-1, 0)
     if not colon or not 0 <= rows.start <= rows.stop:

@@ -2,8 +2,8 @@
 
 A piece is what one task of a fit returns: arrays, numbers and text in tuples, lists and dicts. Its file is an ``.npz``
 archive of one array for each dtype, so that thousands of small arrays cost no more than a large one, and a description
-of how they belong together. Archives carry checksums, nothing in them is executed, and a file gets its name when it is
-complete.
+of how they belong together. It repeats the plan, since folders that are copied into one keep the plan of one of them.
+Archives carry checksums, nothing in them is executed, and a file gets its name when it is complete.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ PLAN = "plan.json"
 COMMAND = "command.json"  # What the command line keeps beside them.
 STRUCTURE = "structure"
 DAMAGE = (  # What a damaged archive makes the standard library and numpy raise.
-    OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error,
+    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile,
+    zlib.error,
 )  # fmt: skip
+REMEDY = "Remove it, and run the shard again or resume the training."
 OUR_FILES = re.compile(r"(\d{3}-\d{5}\.npz|plan\.json|command\.json)(\.[0-9a-f]{16})?|[0-9a-f]{32}\.(npy|[0-9a-f]{16})")
 
 
@@ -79,7 +81,8 @@ class PieceFolder:
         self.path = Path(path)
         self.n_shards, self.shard, self.joins = n_shards, shard, joins
         self.n_calls = 0
-        self._agree({**plan, "shards": n_shards})
+        self.plan = {**plan, "shards": n_shards}
+        self._agree()
 
     def run(self, run: Callable[..., list[Any]], function: Callable[..., Any], tasks: Sequence[Any]) -> list[Any]:
         """Compute the tasks of this shard that are not kept yet, and return the results of all.
@@ -88,33 +91,43 @@ class PieceFolder:
         ------
         MissingPieces
             If tasks of other shards are not kept yet.
+        ValueError
+            If a piece is of another fit; the message names what differs.
+        ModelFileError
+            If a piece is damaged.
         """
         files = [self.path / f"{self.n_calls:03d}-{number:05d}.npz" for number in range(len(tasks))]
         self.n_calls += 1
         missing = {number for number, file in enumerate(files) if not file.exists()}
         own = [n for n in sorted(missing) if not self.joins and self.shard in (None, n % self.n_shards)]
-        run(partial(_keep, function), [(str(files[number]), tasks[number]) for number in own])
+        run(partial(_keep, function, self.plan), [(str(files[number]), tasks[number]) for number in own])
         if missing := missing.difference(own):
             raise MissingPieces(sorted({number % self.n_shards + 1 for number in missing}))
-        return [read_piece(file) for file in files]
+        return [read_piece(file, self.plan) for file in files]
 
-    def _agree(self, plan: dict[str, Any]) -> None:
+    def _agree(self) -> None:
         """Write the plan, or compare it with the one that is there."""
         self.path.mkdir(parents=True, exist_ok=True)
-        content = json.dumps(plan, indent=1, sort_keys=True)
+        content = json.dumps(self.plan, indent=1, sort_keys=True)
         draft = self.path / f"{PLAN}.{secrets.token_hex(8)}"
         if not self.joins:
             _write(draft, lambda stream: stream.write(content.encode()))
             with suppress(FileExistsError):  # Of several shards that begin together one is first.
                 os.link(draft, self.path / PLAN)
             draft.unlink()
-        there = read_plan(self.path)
-        for name in sorted(plan.keys() | there.keys()):
-            if plan.get(name) != there.get(name):
-                raise ValueError(
-                    f"The pieces in {self.path} are of another fit: their {name} is {there.get(name)}, here it is "
-                    f"{plan.get(name)}. Use the same data, parameters and versions for all, or another folder."
-                )
+        if differs := _difference(read_plan(self.path), self.plan):
+            raise ValueError(
+                f"The pieces in {self.path} are of another fit: their {differs}. Use the same data, parameters and "
+                "versions for all, or another folder."
+            )
+
+
+def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """Return the first thing in which two plans differ, for a sentence."""
+    for name in sorted(here.keys() | there.keys()):
+        if here.get(name) != there.get(name):
+            return f"{name} is {there.get(name)}, here it is {here.get(name)}"
+    return ""
 
 
 def read_plan(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -151,16 +164,24 @@ def remove_pieces(path: str | os.PathLike[str]) -> None:
         folder.rmdir()
 
 
-def _keep(function: Callable[..., Any], task: tuple[str, Any], stop: NDArray[np.uint8]) -> None:
+def _keep(function: Callable[..., Any], plan: dict[str, Any], task: tuple[str, Any], stop: NDArray[np.uint8]) -> None:
     """Run a task and write its piece, wherever it runs."""
     file, own = task
     result = function(own, stop)
     if not stop[0]:  # or the result is unfinished
-        write_piece(file, result)
+        write_piece(file, result, plan)
 
 
-def write_piece(path: str | os.PathLike[str], result: Any) -> None:
+def write_piece(path: str | os.PathLike[str], result: Any, plan: dict[str, Any]) -> None:
     """Write what a task returned to a file, which has its name when it is complete.
+
+    Parameters
+    ----------
+    path : str or path
+    result
+        Arrays, numbers and text in tuples, lists and dicts.
+    plan : dict
+        What the piece depends on, as JSON can hold it.
 
     Raises
     ------
@@ -169,7 +190,7 @@ def write_piece(path: str | os.PathLike[str], result: Any) -> None:
     """
     arrays: dict[str, list[NDArray[Any]]] = {}
     sizes: dict[str, int] = {}
-    structure = _described(result, arrays, sizes)
+    structure = {"plan": _of_file(plan, path), "result": _described(result, arrays, sizes)}
     members: dict[str, Any] = {
         dtype: np.concatenate([array.ravel() for array in parts]) if parts else np.zeros(0, dtype)
         for dtype, parts in arrays.items()
@@ -217,11 +238,13 @@ def _described(value: Any, arrays: dict[str, list[NDArray[Any]]], sizes: dict[st
     raise TypeError(f"A piece of a model cannot hold a {type(value).__name__}.")
 
 
-def read_piece(path: str | os.PathLike[str]) -> Any:
+def read_piece(path: str | os.PathLike[str], plan: dict[str, Any] | None = None) -> Any:
     """Return what `write_piece` wrote.
 
     Raises
     ------
+    ValueError
+        If it was written with another plan or name. Without a plan neither is compared.
     ModelFileError
         If the file is damaged.
     """
@@ -229,11 +252,18 @@ def read_piece(path: str | os.PathLike[str]) -> Any:
         with np.load(path, allow_pickle=False) as archive:
             structure = json.loads(archive[STRUCTURE].tobytes())
             arrays = {name: archive[name] for name in archive.files if name != STRUCTURE}
-        return _rebuilt(structure, arrays)
+        differs = "" if plan is None else _difference(structure["plan"], _of_file(plan, path))
+        result = None if differs else _rebuilt(structure["result"], arrays)
     except DAMAGE as error:
-        raise ModelFileError(
-            f"{path} is damaged: {error}. Remove it, and run the shard again or resume the training."
-        ) from error
+        raise ModelFileError(f"{path} is damaged: {error}. {REMEDY}") from error
+    if differs:
+        raise ValueError(f"{path} is a piece of another fit: its {differs}. {REMEDY}")
+    return result
+
+
+def _of_file(plan: dict[str, Any], path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return a plan with the name of a file; one that was copied to another name holds another task."""
+    return {**plan, "file": Path(path).name}
 
 
 def _rebuilt(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
