@@ -159,6 +159,7 @@ def test_bad_weights_of_rows_are_refused(fault):
         ({5: np.nan}, "label_weight of label 5 is nan"),
         ({99: 1}, "label_weight names 99, which is no label of y"),
         ({"5": 1}, "label_weight names '5'"),
+        ({5: [1, 2], 6: [1, 2]}, "label_weight is a dict of labels to lists"),
         ({5: "a"}, "pass numbers"),
         (np.ones(36), r"has shape \(36,\); pass one weight for each of the 37 labels in the order of classes_"),
         (2.0, r"has shape \(\)"),

@@ -364,10 +364,11 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         labels : sequence of labels, optional
             Predict only these, given as in ``classes_``. The search itself is restricted, so up to `k` of the allowed
             labels are found.
-        exclude : sequence of labels, or sparse matrix or list of label collections, one for each row, optional
+        exclude : sequence of labels, or matrix or list of label collections, one for each row, optional
             Never predict these: the same in all rows, or in each row its own, such as those that are known already. In
-            a matrix of shape (n_rows, n_labels) every entry that is not 0 is such a label.
-        candidates : sparse matrix, or list of label collections, one for each row, optional
+            a sparse matrix of shape (n_rows, n_labels) every entry that is not 0 is such a label; a dense one holds 0
+            and 1.
+        candidates : matrix, or list of label collections, one for each row, optional
             Rank for each row only its own candidates, such as the proposals of another system.
 
         Returns
@@ -403,7 +404,7 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         X : sparse matrix or array-like, shape (n_rows, n_features)
         max_scores : int, default=100
             Scores per row after a fit on a sparse matrix or on label collections.
-        pairs : sparse matrix, or list of label collections, one for each row, optional
+        pairs : matrix, or list of label collections, one for each row, optional
             Score these labels of each row and no others, as ``predict_topk(X, candidates=pairs)`` does.
 
         Returns
@@ -420,7 +421,7 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         if pairs is not None:
             check_is_fitted(self)
             X = self._check_input(X, reset=False)
-            allowed = check_restrictions(None, None, pairs, X.shape[0], self.classes_)
+            allowed = check_restrictions(None, None, pairs, X.shape[0], self.classes_, "pairs")
             return self._ranked(X, allowed.most, allowed).to_csr(self.classes_.size)
         return self._scores(X, max_scores, probabilities=False)
 

@@ -38,7 +38,7 @@ def predict_topk(
         See `XMCClassifier.predict_topk`.
     revealed : sparse or dense 0-1 matrix, or list of label collections, optional
         Labels of each row that are known already, for a model that takes them: see `SwiftXML.predict_topk`.
-    candidates : sparse matrix, or list of label collections, one for each row, optional
+    candidates : matrix, or list of label collections, one for each row, optional
         See `XMCClassifier.predict_topk`.
     unseen : bool, default=False
         Rank labels without training rows too, for a model that takes their features: see

@@ -205,6 +205,15 @@ def test_appended_rows_have_the_columns_of_the_matrix(tmp_path):
         write_matrix(tmp_path, [np.eye(3)], append=True, n_columns=3)
 
 
+def test_source_that_cannot_be_read_writes_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No such file.*rows\.txt") as raised:
+        write_matrix(tmp_path / "X", tmp_path / "rows.txt")
+    assert "write" not in str(raised.value)
+    with pytest.raises(TypeError, match="source is a NoneType; pass the path of a file, or rows"):
+        write_matrix(tmp_path / "X", None)
+    assert not (tmp_path / "X").exists()
+
+
 # Damage
 
 

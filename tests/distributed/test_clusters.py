@@ -9,6 +9,7 @@ from unittest.mock import patch
 import joblib
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import xclassic
 from tests.helpers.contract import assert_same_predictions, noisy, quick
@@ -198,6 +199,23 @@ def test_cluster_without_workers():
 
 
 @pytest.mark.long
+def test_what_is_no_cluster_is_named(client):
+    for wrong, error, message in (
+        (3, TypeError, "cluster is a int; pass a client"),
+        (
+            client.cluster,
+            TypeError,
+            r"cluster is a LocalCluster; pass a client, such as distributed\.Client\(cluster\)",
+        ),
+    ):
+        with pytest.raises(error, match=message), use_cluster(wrong):
+            pass
+    with distributed.Client(client.scheduler.address) as gone:
+        pass
+    with pytest.raises(ClusterError, match="The client is closed"), use_cluster(gone):
+        pass
+
+
 def test_killed_workers_change_nothing(tmp_path):
     """Workers are killed as pieces appear on disk, whatever they are doing then."""
     expected = bits(FastXML(n_trees=16).fit(BIBTEX.X, BIBTEX.Y))
@@ -250,6 +268,9 @@ def test_bags_and_arrays_are_ranked_where_they_lie(client, tmp_path):
     clf.save(tmp_path / "rows")
     found = predict_partitions(tmp_path / "rows", array.from_array(rows, chunks=(7, -1)), k=3)
     assert found.compute() == clf.predict_topk(rows, 3).named(clf.classes_)
+    sparse = array.from_array(rows, chunks=(7, -1)).map_blocks(csr_array)
+    expected = clf.predict_topk(csr_array(rows), 3).named(clf.classes_)
+    assert predict_partitions(tmp_path / "rows", sparse, k=3).compute() == expected
     with pytest.raises(ValueError, match=r"rechunk\(\{1: -1\}\)"):
         predict_partitions(tmp_path / "rows", array.from_array(rows, chunks=(7, 2)))
     with pytest.raises(TypeError, match="rows is a list"):

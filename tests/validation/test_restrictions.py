@@ -16,7 +16,17 @@ def parts(rows=slice(0, 3), **given):
     return [(part.start, part.stop, ids.tolist()) for part, ids in restriction.parts(rows)]
 
 
-@pytest.mark.parametrize("given", [ROWS, ROWS.tocsc(), [["c", "a"], [], {"b"}], [("a", "c"), np.array([]), ["b"]]])
+@pytest.mark.parametrize(
+    "given",
+    [
+        ROWS,
+        ROWS.tocsc(),
+        ROWS.toarray(),
+        ROWS.toarray() > 0,
+        [["c", "a"], [], {"b"}],
+        [("a", "c"), np.array([]), ["b"]],
+    ],
+)
 def test_each_row_has_its_own(given):
     assert parts(candidates=given) == [(0, 1, [0, 2]), (1, 2, []), (2, 3, [1])]
     assert parts(exclude=given) == [(0, 1, [1, 3]), (1, 2, [0, 1, 2, 3]), (2, 3, [0, 2, 3])]
@@ -51,7 +61,11 @@ def test_one_list_is_for_all_rows(flat):
         ({"exclude": [["a"], ["b"]]}, ValueError, "exclude has lists for 2 rows, but X has 3"),
         ({"candidates": [["a"], ["x"], []]}, ValueError, "'x'"),
         ({"candidates": [[1], [2], []]}, ValueError, "such as 1"),
-        ({"candidates": [["a"], None, []]}, TypeError, "candidates is a list"),
+        ({"candidates": [["a"], None, []]}, TypeError, r"candidates\[1\] is None, not a collection .* write \[\]"),
+        ({"exclude": [["a"], [], [None]]}, TypeError, r"exclude\[2\] holds None"),
+        ({"candidates": TopK.from_dense(np.eye(4)[:3], 2)}, TypeError, r"candidates\[0\] holds something"),
+        ({"candidates": np.array([[2, 0], [1, 3], [0, 1]])}, ValueError, r"for the ids of labels pass .*tolist\(\)"),
+        ({"exclude": np.ones((2, 4))}, ValueError, r"exclude has shape \(2, 4\)"),
     ],
 )
 def test_what_fits_no_row_is_refused(given, error, message):
@@ -63,7 +77,10 @@ def test_a_row_without_candidates_has_no_prediction():
     clf = DiSMEC().fit(np.eye(4), [["a"], ["b"], ["c"], ["d"]])
     top = clf.predict_topk(np.eye(4)[:3], 2, candidates=ROWS)
     assert top.counts.tolist() == [2, 0, 1]
-    assert clf.predict_topk(np.zeros((0, 4)), 2, candidates=csr_array((0, 4))).n_rows == 0
+    for nothing in (csr_array((0, 4)), []):
+        assert clf.predict_topk(np.zeros((0, 4)), 2, candidates=nothing).n_rows == 0
+    with pytest.raises(ValueError, match="pairs has shape"):
+        clf.decision_function(np.eye(4), pairs=ROWS)
 
 
 TRUTH = csr_array([[1, 0, 1, 0], [0, 1, 0, 1]])

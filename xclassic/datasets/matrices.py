@@ -154,7 +154,9 @@ def write_matrix(
     FileExistsError
         If the folder is a file or holds anything but a matrix.
     OSError
-        If writing fails, for instance because the disk is full.
+        If writing fails, for instance because the disk is full, or a file cannot be read.
+    TypeError
+        If `source` is neither a path nor iterable.
 
     Warns
     -----
@@ -189,12 +191,16 @@ def write_matrix(
     """
     if n_columns is not None and not 0 <= n_columns <= MAX_IDS:
         raise ValueError(f"n_columns is {n_columns}; it must be from 0 to {MAX_IDS}.")
+    is_file = isinstance(source, (str, os.PathLike))
+    if is_file:
+        os.stat(os.path.expanduser(source))  # A file that is missing is no failure of the writer.
+    elif not isinstance(source, Iterable):
+        raise TypeError(f"source is a {type(source).__name__}; pass the path of a file, or rows as matrices.")
     with writing(Path(os.path.expanduser(folder)), append=append) as writer:
         known = writer.n_columns
         if known is not None and n_columns not in (None, known):
             raise ValueError(f"n_columns is {n_columns}, but the matrix in the folder has {known} columns.")
         wanted = n_columns if known is None else known
-        is_file = isinstance(source, (str, os.PathLike))
         pieces = _file_pieces(source, format, wanted, zero_based) if is_file else _checked_pieces(source, wanted)
         labels = []
         width = wanted or 0

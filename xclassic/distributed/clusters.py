@@ -10,6 +10,7 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from xclassic._kernels import blocks as kernels  # type: ignore[attr-defined]
 from xclassic.cluster import ClusterError, DaskCluster
@@ -46,7 +47,10 @@ def use_cluster(cluster: Any = None, *, shared_folder: str | PathLike[str] | Non
     Raises
     ------
     ClusterError
-        If the scheduler cannot be reached, there is no worker, or the versions of a worker differ.
+        If the scheduler cannot be reached, the client is closed, there is no worker, or the versions of a worker
+        differ.
+    TypeError
+        If `cluster` is something else.
     ImportError
         If Dask is missing.
 
@@ -103,8 +107,15 @@ def _connected(cluster: Any) -> tuple[Any, list[Any]]:
         local = LocalCluster(threads_per_worker=1, dashboard_address=None)
         client = Client(local)
         return client, [client, local]
-    if not isinstance(cluster, str):
+    if isinstance(cluster, Client):
+        if cluster.status != "running":
+            raise ClusterError(f"The client is {cluster.status}; pass one that is connected, or an address.")
         return cluster, []
+    if not isinstance(cluster, str):
+        raise TypeError(
+            f"cluster is a {type(cluster).__name__}; pass a client, such as distributed.Client(cluster), the address "
+            "of a scheduler, or None for processes of this machine."
+        )
     try:
         client = Client(cluster, timeout=TIMEOUT)
     except (OSError, ValueError) as error:
@@ -120,8 +131,8 @@ def predict_partitions(model: str | PathLike[str], rows: Any, k: int = 5) -> Any
     model : str or path
         A model folder on storage that all workers see; each maps it once.
     rows : dask.bag.Bag or dask.array.Array
-        Texts or records, as the model takes them, or features in chunks of whole rows. Of a data frame, such as one of
-        Parquet files, take a column: ``frame["title"].to_bag()``.
+        Texts or records, as the model takes them, or features in chunks of whole rows, which may be sparse matrices. Of
+        a data frame, such as one of Parquet files, take a column: ``frame["title"].to_bag()``.
     k : int, default=5
         Number of predictions per row, at least 1.
 
@@ -181,8 +192,8 @@ def predict_partitions(model: str | PathLike[str], rows: Any, k: int = 5) -> Any
 
 def _ranked(rows: Any, path: str, k: int) -> list[list[tuple[Any, float]]]:
     """Rank the labels of one partition, on a worker."""
-    rows = rows if isinstance(rows, np.ndarray) else list(rows)
-    if not len(rows):
+    rows = rows if isinstance(rows, np.ndarray) or issparse(rows) else list(rows)
+    if not (rows.shape[0] if issparse(rows) else len(rows)):
         return []
     model = _mapped_model(path, os.stat(os.path.join(path, HEADER)).st_mtime_ns)
     return predict_topk(model, rows, k).named(model.classes_)

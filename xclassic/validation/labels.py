@@ -204,21 +204,26 @@ def encode_labels(
     >>> classes
     array(['cat', 'pet'], dtype='<U3')
     """
+    return encode_rows(lists, classes, "Y")
+
+
+def encode_rows(lists: Iterable[Collection[Any]], classes: Any, name: str) -> tuple[csr_array, NDArray[Any]]:
+    """Do what `encode_labels` does; errors call the lists `name`."""
     ids: dict[Any, int] = {}
     columns: list[int] = []
     indptr = [0]
     for i, row in enumerate(lists):
         labels = row if isinstance(row, PLAIN) else items_of(row)
         if labels is None:
-            raise TypeError(f"Y[{i}] is {row!r}, not a collection of labels; {_row_hint(row)}.")
+            raise TypeError(f"{name}[{i}] is {row!r}, not a collection of labels; {_row_hint(row)}.")
         try:
             columns.extend(ids.setdefault(label, len(ids)) for label in labels)
         except TypeError as error:
             raise TypeError(
-                f"Y[{i}] holds something that is not a label ({error}); use strings or integers."
+                f"{name}[{i}] holds something that is not a label ({error}); use strings or integers."
             ) from error
         indptr.append(len(columns))
-    _check_present(list(ids), columns, indptr)
+    _check_present(list(ids), columns, indptr, name)
     found, column_of = _sorted_labels(ids)
     indices = column_of[np.asarray(columns, np.intp)]
     rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))[indices >= 0]
@@ -228,20 +233,21 @@ def encode_labels(
     Y.data[:] = 1
     if classes is None:
         return Y, found
-    return renumber(Y, found, class_array(classes), "lists")
+    return renumber(Y, found, class_array(classes), "lists" if name == "Y" else name)
 
 
 def _row_hint(row: Any) -> str:
     return "write [] for a row without labels" if is_missing(row) else f"write [{row!r}] for a row with one label"
 
 
-def _check_present(labels: list[Any], columns: list[int], indptr: list[int]) -> None:
+def _check_present(labels: list[Any], columns: list[int], indptr: list[int], name: str) -> None:
     """Refuse None and NaN with their row; `columns` says of every entry of the rows which label it is."""
     for position, label in enumerate(labels):
         if is_missing(label):
             row = bisect_right(indptr, columns.index(position)) - 1
             raise TypeError(
-                f"Y[{row}] holds {label!r}, which stands for a missing label; leave it out. A row without labels is []."
+                f"{name}[{row}] holds {label!r}, which stands for a missing label; leave it out. A row without labels "
+                "is []."
             )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
 from xclassic.validation.features import canonical
-from xclassic.validation.labels import PLAIN, check_restriction, encode_labels
+from xclassic.validation.labels import PLAIN, check_restriction, encode_rows
 from xclassic.validation.records import items_of
 
 
@@ -64,40 +64,52 @@ class Restriction(NamedTuple):
         return ids[allowed[ids]]
 
 
-def check_restrictions(labels: Any, exclude: Any, candidates: Any, n_rows: int, classes: NDArray[Any]) -> Restriction:
-    """Read the parameters `labels`, `exclude` and `candidates` of ``predict_topk``.
+def check_restrictions(
+    labels: Any, exclude: Any, candidates: Any, n_rows: int, classes: NDArray[Any], name: str = "candidates"
+) -> Restriction:
+    """Read the parameters `labels`, `exclude` and `candidates` of ``predict_topk``; errors call the last one `name`.
 
     Raises
     ------
     ValueError
         If a label is unknown, or a matrix or list has another number of rows or columns.
     TypeError
-        If `candidates` is neither a sparse matrix nor a list of label collections.
+        If `candidates` is neither a matrix nor a list of label collections.
     """
     excluded = None
     if is_by_row(exclude):
         excluded, exclude = label_rows(exclude, "exclude", n_rows, classes), None
     if candidates is not None:
-        if not is_by_row(candidates):
+        if not is_by_row(candidates) and (n_rows or items_of(candidates) != []):
             raise TypeError(
-                f"candidates is a {type(candidates).__name__}; pass a sparse matrix with a column for each label, or a "
-                "list of labels for each row. For the same labels in all rows there is labels=."
+                f"{name} is a {type(candidates).__name__}; pass a matrix with a column for each label, or a list of "
+                "labels for each row. For the same labels in all rows there is labels= of predict_topk."
             )
-        candidates = label_rows(candidates, "candidates", n_rows, classes)
+        candidates = label_rows(candidates, name, n_rows, classes)
     return Restriction(check_restriction(labels, exclude, classes), candidates, excluded, classes.size)
 
 
 def is_by_row(labels: Any) -> bool:
-    """Return whether labels are given for each row: as a sparse matrix, or as collections in a list."""
-    if issparse(labels):
+    """Return whether labels are given for each row: as a matrix, or as collections in a list."""
+    if _is_matrix(labels):
         return True
     items = None if isinstance(labels, (str, bytes)) else items_of(labels)
-    return bool(items) and all(isinstance(item, PLAIN) or items_of(item) is not None for item in items or [])
+    return any(isinstance(item, PLAIN) or items_of(item) is not None for item in items or [])
+
+
+def _is_matrix(labels: Any) -> bool:
+    """Return whether labels are a matrix of 0 and 1: as in ``fit``, an array of two dimensions does not hold ids."""
+    return issparse(labels) or (isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.dtype.kind in "biuf")
 
 
 def label_rows(labels: Any, name: str, n_rows: int, classes: NDArray[Any]) -> csr_array:
     """Return labels that are given for each row as a matrix of their ids, of which every stored entry is one."""
-    if issparse(labels):
+    if _is_matrix(labels):
+        if not issparse(labels) and not np.isin(labels, (0, 1)).all():
+            raise ValueError(
+                f"{name} is an array with entries other than 0 and 1; for the ids of labels pass lists, as "
+                f"{name}.tolist() makes them."
+            )
         matrix = canonical(labels, name)
         if matrix.shape != (n_rows, classes.size):
             raise ValueError(
@@ -108,7 +120,7 @@ def label_rows(labels: Any, name: str, n_rows: int, classes: NDArray[Any]) -> cs
             matrix = csr_array(matrix, copy=True)
             matrix.eliminate_zeros()
         return matrix
-    matrix, names = encode_labels(labels, classes)
+    matrix, names = encode_rows(labels, classes, name)
     if matrix.shape[0] != n_rows:
         raise ValueError(f"{name} has lists for {matrix.shape[0]} rows, but X has {n_rows}.")
     if matrix.shape[1] > classes.size:

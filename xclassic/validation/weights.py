@@ -93,8 +93,11 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> NDArray[np.float32]:
 def check_label_weight(label_weight: Any, classes: NDArray[Any]) -> NDArray[np.float32]:
     """Return a weight for each label; those that a mapping does not name have weight 1."""
     if isinstance(label_weight, Mapping):
+        given = _numbers("label_weight", list(label_weight.values()))
+        if given.ndim != 1:
+            raise ValueError("label_weight is a dict of labels to lists; pass one number for each label.")
         weights = np.ones(classes.size)
-        weights[_ids(list(label_weight), classes)] = _numbers("label_weight", list(label_weight.values()))
+        weights[_ids(list(label_weight), classes)] = given
     else:
         weights = _numbers("label_weight", label_weight)
     if weights.shape != classes.shape:
