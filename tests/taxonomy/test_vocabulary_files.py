@@ -2,6 +2,7 @@
 
 import builtins
 import gzip
+import re
 import socket
 
 import pytest
@@ -121,6 +122,29 @@ def test_second_preferred_name_is_another_name(tmp_path):
     assert vocabulary.synonyms("en")[uri("c5")] == ["plants"]
 
 
+def with_names_of_their_own(turtle):
+    """Return SKOS whose names are things that have strings, half of them without a URI."""
+    found = []
+
+    def thing(match):
+        kind, strings = match[1], match[2].split(", ")
+        found.extend(strings)
+        first = len(found) - len(strings)
+        names = [f":n{i}" if i % 2 else f"[ xl:literalForm {found[i]} ]" for i in range(first, len(found))]
+        return f"xl:{kind} {', '.join(names)}"
+
+    text = re.sub(r'skos:(\w+Label) ("[^"]*"@?\w*(?:, "[^"]*"@?\w*)*)', thing, turtle)
+    forms = [f":n{i} a xl:Label ; xl:literalForm {string} ." for i, string in enumerate(found) if i % 2]
+    return "\n".join(["@prefix xl: <http://www.w3.org/2008/05/skos-xl#> .", text, *forms])
+
+
+def test_names_may_be_things_of_their_own(tmp_path):
+    text = with_names_of_their_own(TURTLE)
+    assert "skos:prefLabel" not in text
+    assert read(tmp_path, "xl.ttl", text) == drinks()
+    assert read(tmp_path, "both.ttl", f"{text}\n{TURTLE}") == drinks()
+
+
 def test_relative_ids_are_as_they_are_written(tmp_path):
     start = "@prefix skos: <http://www.w3.org/2004/02/skos/core#> .\n"
     text = start + "<#a> a skos:Concept ; skos:broader <b> .\n<b> a skos:Concept ."
@@ -163,6 +187,7 @@ def test_names_and_graph_of_a_file(tmp_path):
         ("a.tsv", "", "there is no concept in it"),
         ("a.ttl", TURTLE.replace(":c5 a skos:Concept ;", ":c5 a skos:Concept"), "line 12: the Turtle cannot be read"),
         ("a.ttl", TURTLE.replace("@prefix dct: <http://purl.org/dc/terms/> .\n", ""), "line 9.*dct"),
+        ("a.ttl", TURTLE.rpartition("[]")[0].removesuffix(" .\n"), "cannot be read .it ends within a statement"),
         ("a.ttl", TURTLE.encode("latin-1"), "line 7: byte 0xe4 is not UTF-8"),
         ("a.ttl", "@prefix a: <http://e.org/> .\na:b a:c a:d .", "no skos:Concept is in it"),
         ("a.ttl", "<a> <b> " + "(" * 100_000, "nested too deeply|cannot be read"),

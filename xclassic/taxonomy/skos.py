@@ -16,15 +16,19 @@ DCT = "http://purl.org/dc/terms/"
 TYPE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
 DEPRECATED = "http://www.w3.org/2002/07/owl#deprecated"
 CONCEPT = f"{SKOS}Concept"
+# In SKOS-XL names are things of their own, which have the strings.
+SKOS_XL = "http://www.w3.org/2008/05/skos-xl#"
+LITERAL_FORM = f"{SKOS_XL}literalForm"
+NAMES = ("prefLabel", "altLabel", "hiddenLabel")
 # What is kept of a file, so that memory is taken by names and steps alone.
 READ = {
-    TYPE, DEPRECATED, f"{DCT}isReplacedBy", f"{DCT}replaces",
-    *(f"{SKOS}{name}" for name in ("prefLabel", "altLabel", "hiddenLabel", "broader", "narrower", "notation")),
+    TYPE, DEPRECATED, LITERAL_FORM, f"{DCT}isReplacedBy", f"{DCT}replaces",
+    *(f"{SKOS}{name}" for name in (*NAMES, "broader", "narrower", "notation")), *(f"{SKOS_XL}{name}" for name in NAMES),
 }  # fmt: skip
 BASE = "http://relative.invalid/"  # Of relative ids, which are returned as they are written.
 LONGEST_ENTITY = 200  # Characters. Files use entities for the names of namespaces.
 
-Statements = dict[str, list[tuple[str, Any]]]
+Statements = dict[str, list[tuple[Any, Any]]]
 
 
 def read_skos(path: Path, form: str, unknown: str) -> Vocabulary:
@@ -90,7 +94,9 @@ def _statements(path: Path, text: str | bytes, form: str) -> Statements:
     class Collected(Graph):
         def add(self, triple: Any) -> Any:
             subject, name, value = triple
-            if isinstance(subject, URIRef) and str(name) in found:
+            if str(name) == LITERAL_FORM:  # Of a name, which needs no URI.
+                found[LITERAL_FORM].append((subject, value))
+            elif isinstance(subject, URIRef) and str(name) in found:
                 found[str(name)].append((_id(subject), value))
             return self
 
@@ -100,7 +106,19 @@ def _statements(path: Path, text: str | bytes, form: str) -> Statements:
         raise
     except Exception as error:  # A parser may fail in any way at what strangers have written.
         raise _broken(path, error, form) from error
+    _resolve_names(found)
     return found
+
+
+def _resolve_names(found: Statements) -> None:
+    """Add the strings of names in SKOS-XL to the names of concepts."""
+    strings: dict[Any, list[Any]] = {}
+    for name, string in found[LITERAL_FORM]:
+        strings.setdefault(name, []).append(string)
+    for kind in NAMES:
+        found[f"{SKOS}{kind}"] += [
+            (concept, string) for concept, name in found[f"{SKOS_XL}{kind}"] for string in strings.get(name, ())
+        ]
 
 
 def _broken(path: Path, error: Exception, form: str) -> DataFileError:
@@ -109,6 +127,8 @@ def _broken(path: Path, error: Exception, form: str) -> DataFileError:
     if form == "turtle":
         line = getattr(error, "lines", None)
         reason = getattr(error, "_why", None) or f"{type(error).__name__}: {error}"
+        if isinstance(error, IndexError):  # The parser looks for what would come next.
+            reason = "it ends within a statement"
         return DataFileError(path, f"the Turtle cannot be read ({reason})", None if line is None else line + 1)
     return DataFileError(path, f"the RDF/XML cannot be read ({error})")
 

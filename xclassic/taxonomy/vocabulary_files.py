@@ -59,9 +59,10 @@ def read_vocabulary(path: str | os.PathLike[str], *, format: str | None = None, 
     Notes
     -----
     Of SKOS are read all things of the type ``skos:Concept``: ``prefLabel``, ``altLabel`` and ``hiddenLabel`` with their
-    languages in lower case, ``broader`` and ``narrower``, ``notation``, ``owl:deprecated``, and ``isReplacedBy`` and
-    ``replaces`` of Dublin Core, which make the former concept a deprecated one. Nothing is fetched from the network. Of
-    several preferred names in one language the first as text is taken, and the rest are other names.
+    languages in lower case, also as labels of SKOS-XL with a ``literalForm``, ``broader`` and ``narrower``,
+    ``notation``, ``owl:deprecated``, and ``isReplacedBy`` and ``replaces`` of Dublin Core, which make the former
+    concept a deprecated one. Nothing is fetched from the network. Of several preferred names in one language the first
+    as text is taken, and the rest are other names.
 
     A table has a first line that names its columns: ``uri`` (or ``id``), and any of ``label``, ``label_en`` (preferred
     names, with their language), ``other``, ``other_en`` (other names), ``broader`` (parents), ``notation``,
