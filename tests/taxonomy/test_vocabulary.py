@@ -56,8 +56,9 @@ def test_languages_that_are_not_there_are_refused(ask):
         ask(drinks(), "sv")
     with pytest.raises(ValueError, match=r"several languages; pass one of.*'de', 'en', 'fi'"):
         ask(drinks())
-    with pytest.raises(ValueError, match="none at all"):
-        ask(Vocabulary({"a": {}}), "en")
+    for language in ("en", None):
+        with pytest.raises(ValueError, match="No concept has a preferred name"):
+            ask(Vocabulary({"a": {}}), language)
 
 
 def test_names_take_the_place_of_ids():
@@ -119,8 +120,9 @@ def test_deprecated_labels_give_way():
     assert rows == [["c2", "c3", "c1"], ["c3", "stranger"], [], ["c2"]]
     round_about = Vocabulary({"a": {}, "b": {}, "c": {}}, deprecated={"a": ["b"], "b": ["a"], "c": []})
     assert round_about.replace_deprecated([["a", "c"]]) == [["a", "c"]]  # Nothing replaces them.
-    with pytest.raises(TypeError, match="Row 0 is 'c4'; pass a list of labels"):
-        drinks().replace_deprecated(["c4"])
+    for row in ("c4", None):
+        with pytest.raises(TypeError, match=f"Row 0 is {row!r}; pass a list of labels"):
+            drinks().replace_deprecated([row])
 
 
 @pytest.mark.parametrize(
@@ -148,6 +150,13 @@ def test_what_is_no_vocabulary_is_refused(arguments, message):
         ({"preferred": {"a": {}}, "others": {"a": {"en": "tea"}}}, "others of 'a' are 'tea'; pass a list"),
         ({"preferred": {"a": {}}, "broader": {"a": "a"}}, "broader of 'a' is 'a'; pass a list"),
         ({"preferred": {"a": {}}, "notations": {"a": 7}}, "is 7; they are strings"),
+        ({"preferred": None}, "preferred is None, a NoneType; pass a dict of the names of each concept"),
+        ({"preferred": ["a"]}, "preferred is .'a'., a list; pass a dict"),
+        ({"preferred": {"a": "tea"}}, "preferred of 'a' is 'tea', a str; pass a dict of names by language"),
+        ({"preferred": {"a": {}}, "others": {"a": ["tea"]}}, "others of 'a' is .'tea'., a list; pass a dict"),
+        ({"preferred": {"a": {}}, "others": {"a": {"en": None}}}, "others of 'a' are None; pass a list"),
+        ({"preferred": {"a": {}}, "others": ["a"]}, "others is .'a'., a list; pass a dict by concept"),
+        ({"preferred": {"a": {}}, "broader": {"a": None}}, "broader of 'a' is None; pass a list"),
     ],
 )
 def test_what_is_no_text_is_refused(arguments, message):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from xclassic.taxonomy.graph import ConceptGraph
 from xclassic.validation.parameters import check_choice
@@ -98,14 +98,18 @@ class Vocabulary:
         unknown: str = "raise",
     ) -> None:
         check_choice("unknown", unknown, ("raise", "drop"))
-        self.ids = tuple(preferred)
+        self.ids = tuple(_mapping("preferred", preferred, "of the names of each concept"))
         if not self.ids:
             raise ValueError("preferred is empty; a vocabulary needs at least one concept.")
         if "" in self.ids:
             raise ValueError("A concept has an empty id; give it one, such as its URI.")
         known = set(self.ids)
         self.preferred = {
-            concept: {language: name for language, names in by_language.items() if (name := _name(concept, names))}
+            concept: {
+                language: name
+                for language, names in _by_language("preferred", concept, by_language).items()
+                if (name := _name(concept, names))
+            }
             for concept, by_language in preferred.items()
         }
         self.others = {
@@ -124,8 +128,8 @@ class Vocabulary:
 
     def _others(self, concept: str, by_language: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
         found = {}
-        for language, names in by_language.items():
-            if isinstance(names, str):
+        for language, names in _by_language("others", concept, by_language).items():
+            if not _is_list(names):
                 raise TypeError(f"others of {concept!r} are {names!r}; pass a list of names, [name] for one.")
             different = dict.fromkeys(_name(concept, name) for name in names)
             different.pop("", None)
@@ -200,10 +204,12 @@ class Vocabulary:
         if language is None and len(self.languages) == 1:
             return self.languages[0]
         if language not in self.languages:
-            there = ", ".join(map(repr, self.languages)) or "none at all"
+            if not self.languages:
+                raise ValueError("No concept has a preferred name; call concepts by their ids.")
             found = (
                 "There are names in several languages" if language is None else f"There are no names in {language!r}"
             )
+            there = ", ".join(map(repr, self.languages))
             raise ValueError(f"{found}; pass one of those that the vocabulary has: {there}.")
         return language
 
@@ -350,7 +356,7 @@ class Vocabulary:
         """
         rows = []
         for row, given in enumerate(labels):
-            if isinstance(given, str):
+            if not _is_list(given):
                 raise TypeError(f"Row {row} is {given!r}; pass a list of labels for each row, [label] for one.")
             replaced = [new for label in given for new in self._replacements.get(label) or (label,)]
             rows.append(list(dict.fromkeys(replaced)))
@@ -390,8 +396,22 @@ def _name(concept: str, name: str) -> str:
     return " ".join(name.split())
 
 
+def _mapping(what: str, given: Any, wanted: str) -> Mapping[Any, Any]:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{what} is {given!r}, a {type(given).__name__}; pass a dict {wanted}.")
+    return given
+
+
+def _by_language(what: str, concept: Any, given: Any) -> Mapping[str, Any]:
+    return _mapping(f"{what} of {concept!r}", given, "of names by language, such as {'en': ...}, or {} for none")
+
+
+def _is_list(names: Any) -> bool:
+    return isinstance(names, Iterable) and not isinstance(names, (str, bytes))
+
+
 def _of_concepts(what: str, given: Mapping[str, Given] | None, known: set[str]) -> dict[str, Given]:
-    found = dict(given or {})
+    found = dict(_mapping(what, given or {}, "by concept"))
     strangers = [concept for concept in found if concept not in known]
     if strangers:
         raise ValueError(
@@ -408,7 +428,7 @@ def _related(
     found = {}
     strangers: list[tuple[str, str]] = []
     for concept, names in _of_concepts(what, given, known).items():
-        if isinstance(names, str):
+        if not _is_list(names):
             raise TypeError(f"{what} of {concept!r} is {names!r}; pass a list of ids, [id] for one.")
         strangers += [(name, concept) for name in names if name not in known]
         found[concept] = tuple(dict.fromkeys(name for name in names if name in known))
