@@ -96,7 +96,7 @@ def test_spacy_gives_lemmas(monkeypatch):
         (
             "snowballstemmer",
             "snowball(english)",
-            r"needs the package snowballstemmer: pip install 'xclassic\[analyzers\]'",
+            r"needs the package snowballstemmer: pip install 'xclassic\[text\]'",
         ),
         ("spacy", "spacy(en_core_web_sm)", "needs the package spacy: pip install spacy"),
     ],

@@ -301,7 +301,7 @@ def test_bad_parameters_are_refused(parameters, error, message):
 
 def test_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ahocorasick_rs", None)
-    with pytest.raises(ImportError, match=r"ahocorasick-rs, which is not installed: pip install \"xclassic\[names\]\""):
+    with pytest.raises(ImportError, match=r"ahocorasick-rs, which is not installed: pip install \"xclassic\[text\]\""):
         LabelMatcher(NAMES).fit(*corpus(5))
 
 

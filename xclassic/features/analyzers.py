@@ -164,7 +164,7 @@ def _snowball_package() -> Any:
         import snowballstemmer
     except ImportError as error:
         raise ImportError(
-            "The analyzer 'snowball' needs the package snowballstemmer: pip install 'xclassic[analyzers]'."
+            "The analyzer 'snowball' needs the package snowballstemmer: pip install 'xclassic[text]'."
         ) from error
     return snowballstemmer
 

@@ -98,7 +98,7 @@ class TextFeatures(ReadsTexts, TextSettings, RecordFields, TransformerMixin, Bas
     analyzer : str or callable, optional
         What cuts the texts of all fields into words, of which sequences are made; sequences of characters stay those of
         the text. ``"simple"``, which is the default; ``"snowball(english)"``, stems of a language, which need
-        ``pip install "xclassic[analyzers]"``; ``"spacy(en_core_web_sm)"``, lemmas of a pipeline of spaCy; a name given
+        ``pip install "xclassic[text]"``; ``"spacy(en_core_web_sm)"``, lemmas of a pipeline of spaCy; a name given
         to `register_analyzer`; or a function from a text to a list of words, which a model folder cannot hold.
     n_hashed : int, optional
         Hash the terms of each block into so many columns, such as ``2**20``, and keep no vocabulary: memory is bounded,

@@ -121,7 +121,7 @@ class LabelMatcher(ReadsTexts, XMCClassifier):
 
     For the regression, what training rows say of a label is counted in the other four fifths of the rows.
 
-    Needs the packages ahocorasick-rs and snowballstemmer: ``pip install "xclassic[names]"``.
+    Needs the packages ahocorasick-rs and snowballstemmer: ``pip install "xclassic[text]"``.
 
     Cost: O(words + matches) for sequences, whatever the number of names; for words in any order, a look at each name
     whose rarest word is in the text. About 0.2 ms for a title against 25,000 names. Memory: about 1 KB for

@@ -14,7 +14,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-INSTALL = 'pip install "xclassic[names]"'
+INSTALL = 'pip install "xclassic[text]"'
 WORD = re.compile(r"\w+[+#]*")  # C++ and C# are words.
 QUALIFIED = re.compile(r"(.*\w.*?)\s*\([^()]*\)\s*")  # As in "bank (finance)", where texts have the first word alone.
 LONGEST_STEM = 64  # Characters. Longer words are no words of a language, and stemmers take long for them.
