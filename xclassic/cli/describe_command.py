@@ -98,8 +98,9 @@ def describe(
 
 def _pieces(source: Source, levels: list[str], opened: ExitStack) -> tuple[Pieces, Pieces | None, dict[str, Any]]:
     """Return the pieces of data, those of its test part if it is a folder with one, and options that it tells."""
-    from xclassic import datasets
     from xclassic.cli.data import TEXTS, check_options, errors_of_options, form_of, regular
+    from xclassic.datasets._matrix_pieces import matrix_pieces
+    from xclassic.datasets.folders import folder_pieces
     from xclassic.datasets.xmc import point_pieces
 
     stored = opened.enter_context(regular(source.path))
@@ -109,13 +110,12 @@ def _pieces(source: Source, levels: list[str], opened: ExitStack) -> tuple[Piece
     if levels and form not in TEXTS:
         raise typer.BadParameter(f"--path is for JSON lines, CSV and TSV, which {source.path} is not; leave it out")
     if form == "folder":
-        points = datasets.load(source.path, zero_based=source.zero_based)
-        tested = None if points.X_test is None else iter([(points.X_test, points.Y_test)])
-        return iter([(points.X, points.Y)]), tested, {"label_names": points.label_names}
+        train, tested, names = folder_pieces(source.path, zero_based=source.zero_based)
+        return train, tested, {"label_names": names}
     if form in TEXTS:
         return _text_pieces(source, levels, stored, form)
     if form == "npz":
-        return iter([datasets.read_npz(stored, source.label_matrix)]), None, {}
+        return matrix_pieces(stored, source.label_matrix), None, {}
     return point_pieces(stored, zero_based=source.zero_based), None, {}
 
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import MAGIC_PREFIX
-from scipy.sparse import csr_array, load_npz
+from scipy.sparse import csr_array
 
 from xclassic.datasets._files import COMPRESSED_SUFFIXES, DataFileError, read_lines
+from xclassic.datasets._matrix_pieces import checked, load_stored, matrix_pieces
 from xclassic.datasets._points import check_features, check_labels
-from xclassic.datasets.xmc import read_filter, read_points, read_split
+from xclassic.datasets.xmc import point_pieces, read_filter, read_header, read_points, read_split
 
 _Path = str | os.PathLike[str]
 _Part = tuple[Any, Any]
 _Files = dict[str, Path]
+_Pieces = Iterator[tuple[Any, Any]]
 _BUNDLED = Path(__file__).parent
 _NAME_FILES = {
     "label_names.txt": "label names",
@@ -146,29 +147,18 @@ def load(path_or_name: _Path, *, zero_based: bool | None = None, split_column: i
     >>> datasets.load("bibtex").name
     'bibtex'
     """
-    folder = _BUNDLED / "bibtex" if path_or_name == "bibtex" else Path(os.path.expanduser(path_or_name))
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {folder}. The data set that comes with the package is 'bibtex'; read_xmc reads a file"
-        )
-    files = _find_files(folder)
-    forms = [form for form in ("data", "train", "train X") if form in files]
-    if len(forms) != 1:
-        raise _layout_error(folder, f"it holds {'no points' if not forms else 'points in more than one form'}")
-    match forms[0]:
+    folder, files, form = _layout(path_or_name)
+    match form:
         case "data":
             parts = _read_split_data(folder, files, zero_based, split_column)
         case "train":
-            parts = _read_train_test(files["train"], files.get("test", files.get("dev")), zero_based)
+            test = _test_part(files, "")
+            parts = _read_train_test(files["train"], None if test is None else files[test], zero_based)
         case _:
             parts = _read_matrices(folder, files)
     (X, Y), (X_test, Y_test) = parts
-    for what, ours, theirs in (("features", X, X_test), ("labels", Y, Y_test)):
-        if theirs is not None and ours.shape[1] != theirs.shape[1]:
-            raise DataFileError(
-                folder,
-                f"train has {ours.shape[1]} {what} and test has {theirs.shape[1]}; they must share one numbering",
-            )
+    if X_test is not None:
+        _check_widths(folder, (X.shape[1], Y.shape[1]), (X_test.shape[1], Y_test.shape[1]))
     label_names = _read_names(files.get("label names"), "labels", Y.shape[1])
     _warn_of_namesakes(files.get("label names"), label_names or [])
     feature_names = _read_names(files.get("feature names"), "features", X.shape[1])
@@ -201,23 +191,74 @@ def read_npz(X_path: _Path, Y_path: _Path | None = None) -> tuple[Any, csr_array
         If a file is not of that kind, ``X`` is not finite in float32, ``Y`` holds values other than 0 and 1, or their
         numbers of rows differ. Nothing is unpickled.
     """
-    X = _load_matrix(X_path, check_features)
-    return X, None if Y_path is None else _load_matrix(Y_path, lambda Y: check_labels(Y, X.shape[0]))
+    X = checked(X_path, check_features, load_stored(X_path))
+    return X, None if Y_path is None else checked(Y_path, check_labels, load_stored(Y_path), X.shape[0])
 
 
-def _load_matrix(path: _Path, check: Callable[[Any], Any]) -> Any:
-    with open(os.path.expanduser(path), "rb") as stream:
-        dense = stream.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX
-        stream.seek(0)
-        try:
-            matrix = np.load(stream, allow_pickle=False) if dense else load_npz(stream)
-        except Exception as error:  # The loaders and zipfile raise errors of almost any kind for a damaged file.
-            kinds = "a matrix as scipy.sparse.save_npz writes it, or an array as numpy.save writes it"
-            raise DataFileError(path, f"expected {kinds} ({error})") from error
-    try:
-        return check(matrix)
-    except (TypeError, ValueError) as error:
-        raise DataFileError(path, str(error)) from error
+def folder_pieces(
+    path_or_name: _Path, *, zero_based: bool | None = None
+) -> tuple[_Pieces, _Pieces | None, list[str] | None]:
+    """Return what `load` reads as pieces of rows, of which a few are in memory.
+
+    Parameters
+    ----------
+    path_or_name, zero_based
+        As for `load`, which raises the same errors. Numbers of columns are compared when both parts were read, the
+        training part first.
+
+    Returns
+    -------
+    train, test : iterator of (X, Y)
+        Pieces of the parts; None for a test part that is not there.
+    label_names : list of str or None
+    """
+    folder, files, form = _layout(path_or_name)
+    names = _names_in(files.get("label names"))
+    _warn_of_namesakes(files.get("label names"), names or [])
+    texts: list[Path] = []
+    if form == "data":
+        texts = [files["data"]]
+        sides = [_need(folder, files, rows) for rows in ("train rows", "test rows")]
+        parts = [_rows_of_split(files["data"], side, zero_based) for side in sides]
+    elif form == "train":
+        texts = [files[part] for part in ("train", _test_part(files, "")) if part is not None]
+        parts = [point_pieces(path, zero_based=zero_based) for path in texts]
+    else:
+        roles = [part for part in ("train", _test_part(files, " X", " Y")) if part is not None]
+        parts = [matrix_pieces(*(_need(folder, files, f"{part} {matrix}") for matrix in "XY")) for part in roles]
+    grow = bool(texts) and all(read_header(path) is None for path in texts)  # As wide as the largest id.
+    train, *rest = _of_one_width(parts, folder, files.get("label names"), names, grow)
+    return train, next(iter(rest), None), names
+
+
+def _rows_of_split(data: Path, side: Path, zero_based: bool | None) -> _Pieces:
+    """Yield the points of a file that are on one side of a split."""
+    rows, start = np.sort(read_split(side)), 0
+    for X, Y in point_pieces(data, zero_based=zero_based):
+        first, last = np.searchsorted(rows, [start, start + X.shape[0]])
+        own = rows[first:last] - start
+        yield X[own], Y[own]
+        start += X.shape[0]
+    if rows[-1] >= start:
+        read_split(side, n_points=start)  # It raises.
+
+
+def _of_one_width(
+    parts: list[_Pieces], folder: Path, named: Path | None, names: list[str] | None, grow: bool
+) -> list[_Pieces]:
+    """Return pieces that are compared with each other and with names when the last of them was read."""
+    widths = [(0, 0)] * len(parts)
+
+    def read(part: int) -> _Pieces:
+        for X, Y in parts[part]:
+            widths[part] = (max(widths[part][0], X.shape[1]), max(widths[part][1], Y.shape[1]))
+            yield X, Y
+        if part == len(parts) - 1:
+            if not grow:
+                _check_widths(folder, widths[0], widths[-1])
+            _check_names(named, names, "labels", max(n_labels for _, n_labels in widths))
+
+    return [read(part) for part in range(len(parts))]
 
 
 def _read_split_data(folder: Path, files: _Files, zero_based: bool | None, split_column: int) -> tuple[_Part, _Part]:
@@ -246,20 +287,34 @@ def _read_matrices(folder: Path, files: _Files) -> tuple[_Part, _Part]:
     def read(part: str) -> _Part:
         return read_npz(_need(folder, files, f"{part} X"), _need(folder, files, f"{part} Y"))
 
-    test = next((part for part in ("test", "dev") if {f"{part} X", f"{part} Y"} & files.keys()), None)
+    test = _test_part(files, " X", " Y")
     return read("train"), read(test) if test else (None, None)
 
 
+def _check_widths(folder: Path, train: tuple[int, int], test: tuple[int, int]) -> None:
+    for what, ours, theirs in zip(("features", "labels"), train, test, strict=True):
+        if ours != theirs:
+            raise DataFileError(folder, f"train has {ours} {what} and test has {theirs}; they must share one numbering")
+
+
 def _read_names(path: Path | None, what: str, count: int) -> list[str] | None:
+    names = _names_in(path)
+    _check_names(path, names, what, count)
+    return names
+
+
+def _names_in(path: Path | None) -> list[str] | None:
     if path is None:
         return None
     names = [line.rstrip("\r\n") for line in read_lines(path)]
     if ".tsv" in path.name:
         names = [name.split("\t")[-1] for name in names]
-    names = [name.strip() for name in names]
-    if len(names) != count:
+    return [name.strip() for name in names]
+
+
+def _check_names(path: Path | None, names: list[str] | None, what: str, count: int) -> None:
+    if path is not None and names is not None and len(names) != count:
         raise DataFileError(path, f"it names {len(names)} {what}, but the points have {count}; give one name per line")
-    return names
 
 
 def _warn_of_namesakes(path: Path | None, names: list[str]) -> None:
@@ -272,6 +327,20 @@ def _warn_of_namesakes(path: Path | None, names: list[str]) -> None:
             "have a name that came before); only their ids tell them apart",
             stacklevel=3,
         )
+
+
+def _layout(path_or_name: _Path) -> tuple[Path, _Files, str]:
+    """Return a folder, its files by their roles, and which of them holds training points."""
+    folder = _BUNDLED / "bibtex" if path_or_name == "bibtex" else Path(os.path.expanduser(path_or_name))
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {folder}. The data set that comes with the package is 'bibtex'; read_xmc reads a file"
+        )
+    files = _find_files(folder)
+    forms = [form for form in ("data", "train", "train X") if form in files]
+    if len(forms) != 1:
+        raise _layout_error(folder, f"it holds {'no points' if not forms else 'points in more than one form'}")
+    return folder, files, forms[0]
 
 
 def _find_files(folder: Path) -> _Files:
@@ -302,6 +371,11 @@ def _role(name: str) -> str | None:
         other = {"data": "data", "trsplit": "train rows", "tstsplit": "test rows"}
         return part or next((other[word] for word in words if word in other), None)
     return None
+
+
+def _test_part(files: _Files, *kinds: str) -> str | None:
+    """Return which part is for tests: that for development takes the place of one that is not there."""
+    return next((part for part in ("test", "dev") if any(f"{part}{kind}" in files for kind in kinds)), None)
 
 
 def _need(folder: Path, files: _Files, role: str) -> Path:

@@ -189,6 +189,13 @@ def point_pieces(
     yield points.finish(stacklevel=5)
 
 
+def read_header(path: _Path) -> Header | None:
+    """Return the header of a file, if it has one."""
+    with open_data(path) as stream:
+        lines_before, first = _first_line(stream)
+        return _parse_header(path, lines_before + 1, first)
+
+
 def _parsed(path: _Path, n_features: int | None, n_labels: int | None, zero_based: bool | None) -> Iterator[_Points]:
     """Parse a file, and yield its points after each block of text."""
     with open_data(path) as stream:
