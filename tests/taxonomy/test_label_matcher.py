@@ -305,6 +305,14 @@ def test_missing_package_is_named(monkeypatch):
         LabelMatcher(NAMES).fit(*corpus(5))
 
 
+@pytest.mark.parametrize("method", ["add_labels", "remove_labels", "rename_labels", "partial_fit"])
+def test_labels_that_come_and_go_are_refused_in_words(method):
+    with pytest.raises(AttributeError) as raised:
+        getattr(LabelMatcher(NAMES), method)
+    assert str(raised.value.__cause__).startswith("LabelMatcher ")
+    assert "fit it anew" in str(raised.value.__cause__)
+
+
 def test_logistic_regression_is_scikit_learns():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(500, 3)) * [1, 10, 100]
