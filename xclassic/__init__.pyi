@@ -24,6 +24,9 @@ from .compression.reml import REML as REML
 from .distributed.clusters import use_cluster as use_cluster
 from .ensemble.blend import Blend as Blend
 from .ensemble.blend import blend_topk as blend_topk
+from .ensemble.trials import Trial as Trial
+from .ensemble.tuning import Tuning as Tuning
+from .ensemble.tuning import tune as tune
 from .explanation import Explanation as Explanation
 from .features.label_augmentation import LabelAugmentation as LabelAugmentation
 from .html_report import write_report as write_report

@@ -30,6 +30,7 @@ from xclassic import (
     features,
     label_tree,
     metrics,
+    tune,
 )
 
 RANDOM = np.random.default_rng(0)
@@ -176,6 +177,8 @@ MATRICES = {
     "label_vectors X": (lambda m: label_tree.label_vectors(m, Y), X),
     "label_vectors Y": (lambda m: label_tree.label_vectors(X, m, view="both"), Y),
     "stratified_split Y": (lambda m: datasets.stratified_split(m, random_state=0), Y),
+    "tune X": (lambda m: [tune(KNN(4), m, Y, "P@1", n_trials=2, n_splits=1).best_score], X),
+    "tune Y": (lambda m: [tune(KNN(4), X, m, "P@1", n_trials=2, n_splits=1).best_score], Y),
     "stratified_kfold Y": (lambda m: datasets.stratified_kfold(m, 2, random_state=0), Y),
     "reveal_labels Y": (lambda m: datasets.reveal_labels(m, 0.5, random_state=0), Y),
     "check_held_out Y_true": (lambda m: [metrics.check_held_out(m, NONE) is None], Y),
@@ -277,4 +280,5 @@ TAKE_VECTORS = {
     "ExplainableClassifier.explain X",
     "stratified_kfold Y",
     "stratified_split Y",
+    "tune Y",
 }

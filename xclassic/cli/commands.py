@@ -43,6 +43,7 @@ from xclassic.cli.parameters import EstimatorGroup, usage_errors
 from xclassic.cli.printing import printable, to_json
 from xclassic.cli.report_command import report
 from xclassic.cli.train_command import train
+from xclassic.cli.tune_command import tune
 from xclassic.cli.vocabulary_options import (
     MeasuredVocabulary,
     VocabularyLanguage,
@@ -59,7 +60,8 @@ def _with_hyphens(name: str) -> str:
 class _InOrder(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(
-            self.commands, key=["describe", "train", "join", "predict", "evaluate", "report", "explain", "info"].index
+            self.commands,
+            key=["describe", "tune", "train", "join", "predict", "evaluate", "report", "explain", "info"].index,
         )
 
 
@@ -98,6 +100,17 @@ commands.add_typer(
     typer.Typer(no_args_is_help=True, help="Train a model: xclassic train ESTIMATOR DATA --model FOLDER."),
     name="train",
     cls=_Estimators,
+)
+
+
+class _TunedEstimators(EstimatorGroup):
+    train = staticmethod(tune)
+
+
+commands.add_typer(
+    typer.Typer(no_args_is_help=True, help="Choose parameters: xclassic tune ESTIMATOR DATA --for P@5 --trials 20."),
+    name="tune",
+    cls=_TunedEstimators,
 )
 
 

@@ -1,1 +1,1 @@
-"""Estimators that combine several models into one."""
+"""Several models as one, and the search for the parameters of one."""
