@@ -92,6 +92,12 @@ def test_names_that_concepts_share_are_told(run, files):
     Path("shared.tsv").write_text("<a>\tplanets\n<b>\tplanets\n", encoding="utf-8")
     done = run("train dismec names.jsonl --model m --vocabulary shared.tsv")
     assert "'planets' is the name of several, a, b: write ids for such labels" in done.err
+    concepts = CONCEPTS.replace("s3,moons", "s3,planets")
+    Path("shared.csv").write_text(concepts, encoding="utf-8")
+    done = run("train dismec ids.jsonl --model ids --vocabulary shared.csv --vocabulary-language en")
+    assert "2 labels have a name that another one has (first: 's2', 'planets'); predictions show their ids" in done.err
+    lines = [json.loads(line) for line in run("predict ids ids.jsonl -k 3 --format jsonl").out.splitlines()]
+    assert sorted(lines[0]["labels"]) == ["bread", "s2", "s3"]
 
 
 @pytest.mark.parametrize("data", ["ids.jsonl", "names.jsonl"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,7 +102,21 @@ def with_vocabulary(points: Points, estimator: Any, path: str | None, language: 
         with usage_errors():
             estimator.set_params(tree=called.graph(classes).tree)
     by_id = called is vocabulary
-    return replace(points, label_names=[names.get(label, label) for label in classes]) if by_id else points
+    return replace(points, label_names=_told_apart(classes, names)) if by_id else points
+
+
+def _told_apart(classes: list[str], names: dict[str, str]) -> list[str]:
+    """Return the names of labels, and the ids of those that share one."""
+    called = [names.get(label, label) for label in classes]
+    counts = Counter(called)
+    shared = [(label, name) for label, name in zip(classes, called, strict=True) if counts[name] > 1]
+    if shared:
+        warnings.warn(
+            f"{len(shared)} labels have a name that another one has (first: {shared[0][0]!r}, "
+            f"{shared[0][1]!r}); predictions show their ids",
+            stacklevel=3,
+        )
+    return [name if counts[name] == 1 else label for label, name in zip(classes, called, strict=True)]
 
 
 def concepts_of(classes: Any, path: str | None, language: str | None) -> Vocabulary | None:
