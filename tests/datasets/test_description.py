@@ -141,6 +141,31 @@ def test_levels_of_labels_and_of_fields():
     assert len(found((["a"], [["x/y"]]), sep="/")["levels"]) == 2
 
 
+def test_rows_may_lack_a_text_and_labels_may_be_a_vector():
+    description = found((["tea", None, float("nan")], np.array([3, 4, 3])))
+    assert description["fields"]["text"]["missing"] == pytest.approx(2 / 3)
+    assert description["labels"]["most frequent"] == [(3, 2), (4, 1)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"pieces": ["tea", "jam"]}, TypeError, "Piece 0 is a str, not a pair of rows and labels"),
+        ({"pieces": (["tea"], [["x"]])}, TypeError, "Piece 0 is a list, not a pair"),
+        ({"pieces": [(["a", "b"], [["x"], None])]}, TypeError, "The labels of row 1 of a piece are None; pass a list"),
+        ({"pieces": [(["a"], [1.5])]}, TypeError, "The labels of row 0 of a piece are 1.5"),
+        ({"pieces": [(["a"], [[{}]])]}, TypeError, r"The labels of row 0 of a piece are \[\{\}\]"),
+        ({"pieces": [(["a"], None)], "sep": ""}, ValueError, "sep is empty"),
+        ({"pieces": [([{"a": 1}], None)], "path": ["b"]}, ValueError, "No record has the field 'b'; found are a"),
+        ({"pieces": [([{"a": 1}], None)], "text": ["b"]}, ValueError, "No record has the field 'b'"),
+        ({"pieces": [(np.eye(3), np.eye(3))], "label_names": ["x"]}, ValueError, "label_names has 1 names for 3"),
+    ],
+)
+def test_what_cannot_be_described_is_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        datasets.describe(**arguments)
+
+
 @given(st.lists(st.integers(0, 300_000), min_size=1, max_size=50))
 def test_spread_is_that_of_sorted_sizes(sizes):
     spread = Spread()

@@ -13,9 +13,10 @@ from scipy.sparse import csr_array, issparse
 from xclassic.datasets._advice import warnings_of
 from xclassic.datasets._points import check_features, check_labels
 from xclassic.datasets._tallies import Field, Fingerprints, Spread, fingerprint, in_words, most_frequent
-from xclassic.validation.records import NA
+from xclassic.validation.records import NA, is_missing
 
 BANDS = ((0, 0), (1, 1), (2, 5), (6, 20), (21, 100), (101, 1000), (1001, None))  # Rows of a label.
+LABEL = (str, int, np.integer)
 TEXT = "text"  # The name of the field where rows are texts.
 SEP = " > "
 
@@ -34,8 +35,8 @@ def describe(
     Parameters
     ----------
     pieces : iterable of (rows, labels) pairs
-        Consecutive rows, ``[(X, Y)]`` for data in memory. Rows are texts, records (dicts), or a matrix of features.
-        Labels are a list of labels for each row, a 0-1 matrix, or None.
+        Consecutive rows, ``[(X, Y)]`` for data in memory. Rows are texts, of which some may be None, records (dicts),
+        or a matrix of features. Labels are a list of labels or one label for each row, a 0-1 matrix, or None.
     test : iterable of (rows, labels) pairs, optional
         Rows of a test part, which are compared with the others.
     label_names : sequence of str, optional
@@ -60,9 +61,11 @@ def describe(
     Raises
     ------
     ValueError
-        If rows and labels of a piece differ in number, or a matrix is none.
+        If rows and labels of a piece differ in number, a matrix is none, no record has a field of `text` or `path`, or
+        there are fewer names than columns of a label matrix.
     TypeError
-        If rows are neither texts, records nor a matrix, or of different kinds.
+        If a piece is no pair, rows are neither texts, records nor a matrix, or of different kinds, or the labels of a
+        row are no list of strings or integers.
 
     Notes
     -----
@@ -79,9 +82,19 @@ def describe(
     (2, 1, {'rows': 1, 'of them with other labels': 1})
     """
     parts = [_Summary(tuple(text), tuple(path)) for _ in range(1 if test is None else 2)]
+    if not sep:
+        raise ValueError("sep is empty; pass what stands between the names of a path, such as ' > '.")
     for part, given in zip(parts, (pieces, test), strict=False):
-        for rows, labels in given or ():
-            part.add(rows, labels)
+        for number, piece in enumerate(given or ()):
+            if not isinstance(piece, (tuple, list)) or len(piece) != 2:
+                raise TypeError(
+                    f"Piece {number} is a {type(piece).__name__}, not a pair of rows and labels; pass [(rows, labels)] "
+                    "for data in memory, and None for labels that are not there."
+                )
+            part.add(*piece)
+    for field in (*text, *path):
+        if parts[0].n_rows and field not in parts[0].fields:
+            raise ValueError(f"No record has the field {field!r}; found are {', '.join(sorted(parts[0].fields))}.")
     found = parts[0].result(label_names, sep)
     if test is not None:
         found["test"] = parts[1].result(label_names, sep)
@@ -139,7 +152,7 @@ class _Summary:
             lists: list[Any] = np.split(Y.indices, Y.indptr[1:-1]) if n_rows else []
             lists = [ids.tolist() for ids in lists]
         else:
-            lists = [list(dict.fromkeys([row] if isinstance(row, (str, int)) else row)) for row in labels]
+            lists = [_labels_of(row, number) for number, row in enumerate(labels)]
             if len(lists) != n_rows:
                 raise ValueError(
                     f"There are {n_rows} rows and {len(lists)} lists of labels; they must be of equal number."
@@ -193,6 +206,8 @@ class _Summary:
         return found
 
     def _labels(self, names: Sequence[str] | None) -> dict[str, Any]:
+        if names is not None and len(names) < self.n_label_columns:
+            raise ValueError(f"label_names has {len(names)} names for {self.n_label_columns} columns of labels.")
         counts = np.array(list(self.label_counts.values()), np.int64)
         n_unseen = max(self.n_label_columns - counts.size, 0)
         n_labels, n_pairs = counts.size + n_unseen, int(counts.sum())
@@ -248,11 +263,22 @@ def _kind_of(rows: Any) -> tuple[str, Any]:
     if issparse(rows) or len(getattr(rows, "shape", ())) == 2:
         return "features", csr_array(check_features(rows))
     taken = list(rows)
-    if all(isinstance(row, str) for row in taken):
+    if all(isinstance(row, str) or is_missing(row) for row in taken):
         return "texts", taken
     if all(isinstance(row, Mapping) for row in taken):
         return "records", taken
     raise TypeError("Rows are neither texts, records (dicts) nor a matrix of features.")
+
+
+def _labels_of(row: Any, number: int) -> list[Any]:
+    """Return the different labels of a row."""
+    labels = [row] if isinstance(row, LABEL) or not isinstance(row, Iterable) else list(row)
+    if not all(isinstance(label, LABEL) for label in labels):
+        raise TypeError(
+            f"The labels of row {number} of a piece are {row!r}; pass a list of strings or integers, [] for a row "
+            "without labels."
+        )
+    return list(dict.fromkeys(int(label) if isinstance(label, np.integer) else label for label in labels))
 
 
 def _levels(paths: Counter[tuple[str, ...]], names: Sequence[str]) -> list[dict[str, Any]]:
