@@ -96,6 +96,12 @@ def test_other_numbers_of_words_than_said_cause_a_warning(said, file):
     assert words == ["a", "b", "longer"]
 
 
+@pytest.mark.parametrize("words", ["sun", 3])
+def test_words_are_a_list(words, file):
+    with pytest.raises(TypeError, match=f"words is {words!r}; pass a list of words"):
+        read_word_vectors(file(b"a 1 2\n"), words)
+
+
 # Models of fastText
 
 

@@ -90,6 +90,13 @@ def test_spacy_gives_lemmas(monkeypatch):
     analyzers._spacy_pipeline.cache_clear()
 
 
+def test_words_too_long_to_be_words_keep_their_ends():
+    pytest.importorskip("snowballstemmer")
+    encoder = TextFeatures(preset="abstract", min_df=1, analyzer="snowball(english)")
+    names = encoder.fit([f"breads {'breads' * 100_000}"]).get_feature_names_out().tolist()
+    assert names == ["bread", "breads" * 100_000]
+
+
 @pytest.mark.parametrize(
     ("package", "analyzer", "message"),
     [

@@ -288,6 +288,8 @@ def test_unseen_labels_are_refused_elsewhere():
         LabelAugmentation().fit(X, Y, label_features={0: F[[0]]})
     with pytest.raises(ValueError, match="label_features has 2 labels but 30 rows"):
         LabelAugmentation().fit(X, Y, label_features=([0, 1], F))
+    with pytest.raises(ValueError, match="label_features names the label 1 twice"):
+        LabelAugmentation().fit(X, Y, label_features=([0, 1, 1], F[:3]))
     with pytest.raises(ValueError, match="label_features has the label 30, which is not among the labels"):
         LabelAugmentation().fit(X, Y, label_features=(np.arange(1, 31), F))
 

@@ -404,7 +404,7 @@ def test_text_features_reject_bad_parameters(params, error, message):
             "All 1 values of the field 'n'",
         ),
         ({}, ["", None], ValueError, "All 2 texts of the field 'text' are empty. Name the field that holds the text"),
-        ({}, [], ValueError, "All 0 texts"),
+        ({}, [], ValueError, "X has no rows"),
         ({"text": "title"}, [{"title": " "}], ValueError, "All 1 texts of the field 'title' are empty"),
         ({"preset": "abstract"}, TEXTS[:2], ValueError, r"No words are in min_df=2 of the 2 texts .*Lower min_df"),
         ({"char_ngrams": ()}, ["!", "?"], ValueError, r"Not one of the 2 texts .* has words .*; the first is '!'"),

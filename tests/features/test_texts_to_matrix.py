@@ -81,7 +81,7 @@ def test_features_learned_in_pieces_are_saved(tmp_path):
     [
         (iter([["a"]]), {}, TypeError, "source is an iterator, which ends after the first pass"),
         ([["", ""]], {}, ValueError, "All 2 texts of the field 'text' are empty"),
-        ([], {}, ValueError, "All 0 texts"),
+        ([], {}, ValueError, "X has no rows"),
         ([["red"], ["blue"]], {"min_df": 2}, ValueError, "No words are in min_df=2 of the 2 texts"),
         ([["red"], [3]], {}, TypeError, r"X\[0\]"),
     ],

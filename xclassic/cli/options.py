@@ -151,13 +151,13 @@ def read_revealed(
     return align_labels(known.Y, classes)[:, : classes.size]
 
 
-def whole_numbers(option: str, text: str) -> list[int]:
+def whole_numbers(option: str, text: str, accepted: str = "numbers of at least 1, as in 1,3,5") -> list[int]:
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         numbers = []
     if not numbers or min(numbers) < 1:
-        raise typer.BadParameter(f"{option} is {text!r}; accepted are numbers of at least 1, as in 1,3,5")
+        raise typer.BadParameter(f"{option} is {text!r}; accepted are {accepted}")
     return numbers
 
 

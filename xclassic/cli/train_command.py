@@ -293,7 +293,7 @@ def _lengths(option: str, text: str | None) -> tuple[int, ...] | None:
     """Return the shortest and the longest length, nothing for none, None where the preset chooses."""
     if text is None or text == "none":
         return None if text is None else ()
-    numbers = whole_numbers(option, text)
+    numbers = whole_numbers(option, text, "the shortest and the longest length, as in 1,3, or none")
     return numbers[0], numbers[-1]
 
 

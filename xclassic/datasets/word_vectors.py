@@ -70,6 +70,8 @@ def read_word_vectors(path: _Path, words: Collection[str] | None = None) -> tupl
         A ValueError that names file and line or byte: an empty file, lines of other widths than the first, numbers that
         are none, NaN or infinite, a file that ends too early, a header that says more than the file can hold, or a
         model of fastText that is quantized or of another version.
+    TypeError
+        If `words` is no collection.
 
     Warns
     -----
@@ -93,6 +95,8 @@ def read_word_vectors(path: _Path, words: Collection[str] | None = None) -> tupl
     ...     read_word_vectors(file, ["moon", "sun"])
     (['moon'], array([[0., 1., 0.]], dtype=float32))
     """
+    if isinstance(words, str) or not isinstance(words, (Collection, type(None))):
+        raise TypeError(f"words is {words!r}; pass a list of words, [word] for one, or None for all of the file.")
     table = read_table(path, words)
     return table.words, table.vectors
 

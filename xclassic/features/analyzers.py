@@ -15,6 +15,7 @@ from xclassic.parallel import fork_safe_lock
 Analyzer: TypeAlias = Callable[[str], Iterable[str]]
 
 _WORD = re.compile(WORDS["whole"])
+LONGEST_STEM = 64  # Characters. Longer words are no words of a language, and stemmers take long for them.
 _NAME = re.compile(r"([^()]+)(?:\(([^()]+)\))?")
 _registered: dict[str, Analyzer] = {}
 _of_thread = threading.local()
@@ -156,7 +157,8 @@ class _Snowball:
         stemmers = vars(_of_thread).setdefault("stemmers", {})  # A stemmer works on one word at a time.
         if self.language not in stemmers:
             stemmers[self.language] = _snowball_package().stemmer(self.language)
-        return stemmers[self.language].stemWords(words_of(text))  # type: ignore[no-any-return]
+        stem = stemmers[self.language].stemWord
+        return [word if len(word) > LONGEST_STEM else stem(word) for word in words_of(text)]
 
 
 def _snowball_package() -> Any:

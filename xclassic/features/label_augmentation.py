@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from copy import copy
 from typing import Any, Self
@@ -228,6 +229,9 @@ class LabelAugmentation(XMCClassifier):
             raise ValueError(
                 f"label_features has {len(labels)} labels but {features.shape[0]} rows; pass a row for each label."
             )
+        if len(set(labels)) < len(labels):
+            twice = Counter(labels).most_common(1)[0][0]
+            raise ValueError(f"label_features names the label {twice!r} twice; pass one row for each label.")
         given = class_array(label_array(labels))
         ids = find_labels(given, self.classes_)
         if (ids < 0).any():
@@ -299,8 +303,9 @@ class LabelAugmentation(XMCClassifier):
                 "five rows to learn from how they compare to the others. Pass label_features to "
                 "fit, or leave unseen out."
             )
+        check_choice("unseen", unseen, (True, False))
         ranked = copy(self)
-        ranked._ranks_unseen = bool(unseen)
+        ranked._ranks_unseen = unseen
         return XMCClassifier.predict_topk(ranked, X, k, labels, exclude, candidates=candidates)
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:

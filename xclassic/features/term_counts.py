@@ -105,6 +105,8 @@ class Counts(ABC):
         """Return the terms that are kept, with their weights, and their columns for the terms of each kept chunk."""
 
     def _check_found(self, field: str, n_terms: int) -> None:
+        if not self.n_texts:
+            raise ValueError("X has no rows; terms are learned from texts.")
         if not self._first:
             raise ValueError(
                 f"All {self.n_texts} texts of the field {field!r} are empty. Name the field that holds the text or "

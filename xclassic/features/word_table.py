@@ -89,6 +89,8 @@ def checked_table(vectors: Any, words: Sequence[str] | None) -> WordTable:
                 f"vectors is {os.fspath(vectors)!r}, and there is no such file; pass the path of a file of vectors, or "
                 f"{LEARNED!r}."
             )
+        if os.path.isdir(os.path.expanduser(vectors)):
+            raise IsADirectoryError(f"vectors is {os.fspath(vectors)!r}, which is a folder; pass the path of a file.")
         return read_table(vectors, words)
     pairs = (list(vectors), list(vectors.values())) if isinstance(vectors, Mapping) else vectors
     try:
@@ -131,14 +133,14 @@ def found_words(table: WordTable, words: Sequence[str], *, everything: bool) -> 
         names, vectors = names + more, np.concatenate([vectors, made])
     if not any(word in numbers for word in words) and subwords is None:
         raise ValueError(
-            f"Not one of the {len(words)} words of the training texts, such as {', '.join(words[:3])}, is among the "
-            f"{len(numbers)} that have a vector" + _such_as(table.words) + ". Are both of the same language?"
+            f"Not one of the {len(words)} words of the training texts, such as {', '.join(words[:3])}, has a vector"
+            f"{_such_as(table.words)}. Are both of the same language?"
         )
     return WordTable(names, unit_vectors(vectors), subwords)
 
 
 def _such_as(words: list[str]) -> str:
-    return f", such as {', '.join(words[:3])}" if words else ""
+    return f"; those that have one are such as {', '.join(words[:3])}" if words else ""
 
 
 def unit_vectors(vectors: Vectors, least: float = 0.0) -> Vectors:

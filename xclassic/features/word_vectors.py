@@ -237,7 +237,8 @@ class WordVectors(ReadsTexts, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         known: dict[str, int] = {}
         tokens = [tokens_of(column, known, grow=True) for column in texts]
         if not known:
-            raise ValueError(f"There is not one word in any of the {sum(map(len, texts))} texts.")
+            where = "" if self.text is None else f" of {', '.join(map(repr, fields_of('text', self.text)))}"
+            raise ValueError(f"There is not one word in any of the {sum(map(len, texts))} texts{where}.")
         table = self._table(tokens, list(known))
         index = {word: number for number, word in enumerate(table.words)}
         numbers = np.array([index.get(word, -1) for word in known], np.int32)
