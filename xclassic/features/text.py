@@ -43,9 +43,10 @@ class TextFeatures(ReadsTexts, TextSettings, RecordFields, TransformerMixin, Bas
     A term t that occurs c times in a text weighs :math:`(1 + \ln c) \, (1 + \ln \frac{1 + n}{1 + n_t})`, or c in place
     of the first factor, if it is in :math:`n_t` of n training texts. The words of a field are one block of features,
     its character n-grams another, and each is scaled to unit length. A word is any run of letters, digits and
-    underscores, with a plus or number sign behind it as in C++ and C#. The blocks of a field share its weight of 1, a
-    numeric field has `numeric_weight`, all others have `category_weight`, and a row without missing texts has unit
-    length: the product of two such rows is the weighted mean of the cosines of their blocks.
+    underscores, with points and commas between digits, as in 9,5, and a plus or number sign behind it, as in C++ and
+    C#. The blocks of a field share its weight of 1, a numeric field has `numeric_weight`, all others have
+    `category_weight`, and a row without missing texts has unit length: the product of two such rows is the weighted
+    mean of the cosines of their blocks.
 
     Parameters
     ----------
