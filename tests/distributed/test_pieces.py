@@ -12,7 +12,7 @@ import xclassic
 from tests.helpers.contract import noisy, quick
 from tests.helpers.models import bits
 from tests.helpers.weights import weights_of
-from xclassic import DiSMEC, FastXML, ModelFileError, Parabel, encode_labels
+from xclassic import Blend, DiSMEC, FastXML, ModelFileError, Parabel, encode_labels
 from xclassic._versions import versions_that_count
 from xclassic.distributed import fit_shard, join_shards, resume
 from xclassic.storage import pieces, registry
@@ -46,6 +46,17 @@ def test_shards_give_the_model_of_one_fit(name, tmp_path):
     assert join_shards(clf, X, Y, tmp_path) is clf
     assert bits(clf) == expected
     assert bits(join_shards(quick(name), X, Y, tmp_path)) == expected  # once more
+
+
+def test_pieces_of_a_blend_are_those_of_its_members(tmp_path):
+    def blend():
+        return Blend([("linear", DiSMEC()), ("tree", Parabel(n_trees=1))])
+
+    missing = [[2], [1]]  # In rounds: a member begins when the one before is complete.
+    while missing[-1]:
+        missing.append(fit_shard(blend(), X, Y, tmp_path, shard=missing[-1][0], n_shards=2))
+        assert len(missing) < 20
+    assert bits(join_shards(blend(), X, Y, tmp_path)) == bits(blend().fit(X, Y))
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE))

@@ -136,3 +136,8 @@ def test_damaged_filter_files_are_refused(text, message, tmp_path):
     (tmp_path / "filter.txt").write_text(text)
     with pytest.raises(datasets.DataFileError, match=message):
         datasets.read_filter(tmp_path / "filter.txt", 3, 4)
+
+
+def test_errors_name_what_was_excluded():
+    with pytest.raises(ValueError, match="exclude is a nested list"):
+        metrics.evaluate(TRUTH, TOP, ks=(1,), exclude=[[1], [0]], classes=range(4))

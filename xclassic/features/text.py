@@ -365,8 +365,8 @@ class TextFeatures(ReadsTexts, TextSettings, RecordFields, TransformerMixin, Bas
 
         Notes
         -----
-        `source` is read twice. Memory: some 100 bytes for each different term, 8 bytes for each row and numeric field,
-        and one piece.
+        `source` is read twice. Memory: 100 to 150 bytes for each different term, 8 bytes for each row and numeric
+        field, and one piece.
         """
         self._check_parameters()
         if iter(self._pieces(source)) is source:

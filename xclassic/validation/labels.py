@@ -428,7 +428,7 @@ def align_labels(Y: Any, classes: Any, name: str = "Y") -> csr_array:
         If not one of the labels is among the classes.
     """
     classes = class_array(classes)
-    target = _read_target(Y)
+    target = _read_target(Y, name)
     if issparse(Y) or target.kind == "dense":
         if target.Y.shape[1] != classes.size:
             raise ValueError(
