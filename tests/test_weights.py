@@ -209,6 +209,11 @@ def test_other_methods_name_those_that_take_weights(name, weight):
         getattr(xclassic, name)().fit(X, Y, **{weight: ONES[weight]})
 
 
+def test_weights_that_are_none_are_not_given():
+    model = quick("MACH").fit(X, Y, sample_weight=None, label_weight=None, relevance=None)
+    assert_same_arrays(model, quick("MACH").fit(X, Y))
+
+
 @pytest.mark.parametrize("weight", ["relevance", "label_weight"])
 def test_losses_without_costs_of_pairs_take_weights_of_rows_alone(weight):
     with pytest.raises(ValueError, match=f"Parabel takes no {weight} with these parameters"):

@@ -25,7 +25,7 @@ def refusing_weights(fit: Callable[Parameters, Result]) -> Callable[Parameters, 
     def fit_without(*args: Parameters.args, **options: Parameters.kwargs) -> Result:
         method = type(args[0]).__name__
         for name in refused:
-            if name in options:
+            if name in options and options.pop(name) is not None:
                 raise TypeError(_refusal(method, name))
         if FEATURES in options and not takes_features:
             raise TypeError(
