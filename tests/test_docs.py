@@ -22,6 +22,7 @@ import pytest
 
 import xclassic
 from tests.helpers.neural import fake_hub, use_hub
+from xclassic.cli import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -72,14 +73,19 @@ def run_python(step: Step, page: Path, namespace: dict[str, object]) -> str:
     return printed.getvalue()
 
 
-def run_command(step: Step, page: Path) -> str:
-    return run_in_new_process(
-        ["-m", "xclassic", *shlex.split(step.code, comments=True)[1:]], f"{page.name}:{step.line}"
-    )
+def run_command(step: Step, page: Path, capture: pytest.CaptureFixture[str]) -> str:
+    """Run a command in this process, where everything is imported already; `tests/cli` starts the program itself."""
+    capture.readouterr()
+    with pytest.raises(SystemExit) as end:
+        app(shlex.split(step.code, comments=True)[1:])
+    sys.stdout.flush()
+    out, err = capture.readouterr()
+    assert end.value.code == 0, f"{page.name}:{step.line}: {step.code}\n{out}{err}"
+    return out
 
 
 def run_in_new_process(arguments: list[str], place: str) -> str:
-    environment = os.environ | {"PYTHONPATH": str(Path(xclassic.__file__).parents[1]), "COLUMNS": "100"}
+    environment = os.environ | {"PYTHONPATH": str(Path(xclassic.__file__).parents[1])}
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, f"{place}: {shlex.join(arguments)}\n{done.stdout}{done.stderr}"
     return done.stdout
@@ -103,15 +109,22 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [pytest.param(page, marks=[pytest.mark.long] * (page.name in LONG)) for page in PAGES],
     ids=[page.relative_to(ROOT).as_posix() for page in PAGES],
 )
-def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+def test_page_runs(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> None:
     if page.name in NEURAL:
         for package in NEURAL[page.name]:
             pytest.importorskip(package)
         use_hub(request.getfixturevalue("hub"), monkeypatch)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
     namespace: dict[str, object] = {"__name__": "__main__"}
     for step in steps(page.read_text(encoding="utf-8")):
-        printed = run_command(step, page) if step.is_command else run_python(step, page, namespace)
+        printed = run_command(step, page, capfd) if step.is_command else run_python(step, page, namespace)
         if step.expected is not None:
             same = doctest.OutputChecker().check_output(step.expected, printed, FLAGS)
             assert same, f"{page.name}:{step.line} prints\n{printed}\nbut the page shows\n{step.expected}"
