@@ -92,10 +92,10 @@ def random_sparse(shape, density, rng):
 
 
 def assert_same_arrays(model, other):
-    """Compare the fitted state byte by byte."""
+    """Compare the fitted state byte by byte, but for how long it took."""
     arrays, metadata = model._get_arrays()
     other_arrays, other_metadata = other._get_arrays()
-    assert metadata == other_metadata
+    assert metadata | {"seconds": 0} == other_metadata | {"seconds": 0}
     assert arrays.keys() == other_arrays.keys()
     for name, array in arrays.items():
         assert array.dtype == other_arrays[name].dtype, name

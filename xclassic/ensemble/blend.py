@@ -14,12 +14,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _BaseComposition
 
 from xclassic.base import XMCClassifier
-from xclassic.ensemble.combining import Combination, choose, evidence, fit_map, mean_of
+from xclassic.ensemble.combining import Combination, choose, evidence, fit_map, log_odds_of, mean_of
 from xclassic.ensemble.composite import OfMembers
-from xclassic.ensemble.cross_fitting import JUDGED, check_cv, choose_folds
+from xclassic.ensemble.cross_fitting import JUDGED, Folds, check_cv, choose_folds, weights_of_rows
 from xclassic.ensemble.members import RawRows, last_step
 from xclassic.ensemble.pairs import Pairs
-from xclassic.ensemble.targets import check_target_name, read_target
+from xclassic.ensemble.targets import Target, check_target_name, read_target
 from xclassic.parallel import StopByte
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata
@@ -104,7 +104,7 @@ class Blend(OfMembers, _BaseComposition):
     -----
     The choice compares, for each number of members, the equal mean and the logistic model of those that were added one
     by one, each time the one that helps most. A model is judged on the half of the held-out rows that it was not fitted
-    on. Among all of which the mean over rows lies within a standard error of the difference to the best, that of fewest members is
+    on. Among all of which the mean over rows lies within a standard error of the best, that of fewest members is
     taken, and the mean before the model. So a member that does not help is left out, and a blend loses to its best
     member by no more than the noise of the held-out rows.
 
@@ -154,6 +154,7 @@ class Blend(OfMembers, _BaseComposition):
     _combination: Combination
     _log_counts: NDArray[np.float32]  # shape (n_labels,), or (0,) where nothing depends on them
     _values: NDArray[np.float32]  # shape (n_labels,) or (0,): what scores are multiplied by
+    _learned: tuple[Combination, NDArray[np.float64]] | None = None  # Set before the fit, by `AutoXMC`.
 
     def __init__(
         self,
@@ -267,7 +268,13 @@ class Blend(OfMembers, _BaseComposition):
         self._log_counts = self._values = np.empty(0, np.float32)
         if self.normalization == "probability":
             self._log_counts = np.log1p(np.bincount(Y.indices, minlength=Y.shape[1])).astype(np.float32)
-        if self.normalization == "probability" or self._searches_weights():
+        if self._for_rare_labels():
+            values = read_target(self.target, Y).values
+            self._values = (values / values.max()).astype(np.float32)
+        if self._learned is not None:
+            self._combination, self.maps_ = self._learned
+            self._combine(self._combination)
+        elif self.normalization == "probability" or self._searches_weights():
             self._learn(X, Y, weights)
         self.estimators_ = [self._fit_member(*member, X, Y, weights) for member in self.estimators]
 
@@ -275,10 +282,7 @@ class Blend(OfMembers, _BaseComposition):
         self._combination, self.weights_ = combination, combination.weights
 
     def _learn(self, X: Features | RawRows, Y: csr_array, weights: dict[str, Any]) -> None:
-        """Fit the probabilities, and choose members and their combination, on held-out rows."""
-        target = read_target(self.target, Y)
-        if self._for_rare_labels():
-            self._values = (target.values / target.values.max()).astype(np.float32)
+        """Predict held-out rows by all members, and learn from it."""
         folds = choose_folds(Y, self.cv, self.random_state)
         if not folds.splits:
             if self.normalization == "probability":
@@ -286,17 +290,20 @@ class Blend(OfMembers, _BaseComposition):
             return
 
         def fit(name: str, member: Any, rows: NDArray[np.int64]) -> Any:
-            own = {weight: value if weight == "label_weight" else value[rows] for weight, value in weights.items()}
-            return self._fit_member(name, member, X[rows], csr_array(Y[rows]), own)
+            return self._fit_member(name, member, X[rows], csr_array(Y[rows]), weights_of_rows(weights, rows))
 
         depth = min(self.n_candidates, Y.shape[1])
         tops = [folds.predictions(partial(fit, name, member), X, depth) for name, member in self.estimators]
+        self._learn_from(folds, tops, read_target(self.target, Y))
+
+    def _learn_from(self, folds: Folds, tops: Sequence[TopK], target: Target) -> None:
+        """Fit the probabilities, and choose members and their combination."""
         pairs = Pairs(tops, folds, LEARNED_DEPTH)
         log_odds = []
         if self.normalization == "probability":
             self.maps_ = np.stack([fit_map(said, pairs) for said in pairs.said])
             log_odds = [
-                _log_odds(self.maps_[i], said.scores, said.log_ranks, pairs.log_counts[said.at])
+                log_odds_of(self.maps_[i], said.scores, said.log_ranks, pairs.log_counts[said.at])
                 for i, said in enumerate(pairs.said)
             ]
         if self._searches_weights():
@@ -349,7 +356,7 @@ class Blend(OfMembers, _BaseComposition):
         log_odds = counts = None
         if self.maps_.size:
             counts = self._log_counts[top.ids[rows, slots]].astype(np.float64)
-            log_odds = _log_odds(self.maps_[i], raw, np.log(ranks), counts)
+            log_odds = log_odds_of(self.maps_[i], raw, np.log(ranks), counts)
         if log_odds is not None and counts is not None and self.combination_ == "logistic":
             added = evidence(log_odds, counts) @ self._combination.terms[i]
         else:
@@ -466,16 +473,6 @@ def _summed(tops: Sequence[TopK], shares: NDArray[np.float64], n_labels: int) ->
     scores = np.concatenate([share * part.data.astype(np.float64) for share, part in zip(shares, parts, strict=True)])
     rows, ids = (np.concatenate([getattr(part, axis) for part in parts]) for axis in ("row", "col"))
     return csr_array((scores, (rows, ids)), shape=parts[0].shape)
-
-
-def _log_odds(
-    coefficients: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    log_ranks: NDArray[np.float64],
-    log_counts: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    constant, of_score, of_rank, of_count = coefficients
-    return np.asarray(constant + of_score * scores + of_rank * log_ranks + of_count * log_counts)
 
 
 def _upgraded(arrays: Arrays, n_labels: int) -> Arrays:

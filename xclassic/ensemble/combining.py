@@ -63,6 +63,17 @@ def fit_map(said: Said, pairs: Pairs) -> NDArray[np.float64]:
     return _logistic(np.stack(columns, axis=1), hits)
 
 
+def log_odds_of(
+    coefficients: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    log_ranks: NDArray[np.float64],
+    log_counts: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the log-odds that the coefficients of `fit_map` give."""
+    constant, of_score, of_rank, of_count = coefficients
+    return np.asarray(constant + of_score * scores + of_rank * log_ranks + of_count * log_counts)
+
+
 def choose(
     pairs: Pairs, log_odds: Sequence[NDArray[np.float64]], values: Sequence[NDArray[np.float64]], target: Target
 ) -> Combination:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,10 +83,18 @@ class Folds:
         TopK
             In the order of ``self.rows``.
         """
-        tops = [predict_topk(fit(train), raw_rows(X[test]), depth) for train, test in self.splits]
+        return self.in_order([predict_topk(fit(train), raw_rows(X[test]), depth) for train, test in self.splits])
+
+    def in_order(self, tops: Sequence[TopK]) -> TopK:
+        """Return the predictions for the test side of each split in the order of ``self.rows``."""
         order = np.argsort(np.concatenate([test for _, test in self.splits]), kind="stable")
         top = TopK.concat(tops)
         return TopK(top.ids[order], top.scores[order], top.counts[order])
+
+
+def weights_of_rows(weights: Mapping[str, Any], rows: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the weights that a fit on some rows is given; those of labels stay."""
+    return {weight: value if weight == "label_weight" else value[rows] for weight, value in weights.items()}
 
 
 def choose_folds(Y: csr_array, cv: Any, random_state: Any) -> Folds:
@@ -97,7 +105,8 @@ def choose_folds(Y: csr_array, cv: Any, random_state: Any) -> Folds:
     Y : csr_array, shape (n_rows, n_labels)
         Checked labels.
     cv : "auto" or int
-        ``"auto"`` holds out a fifth of the rows, at most 10,000, five times or until 10,000 rows were held out.
+        ``"auto"`` holds out a fifth of the rows, at most 10,000, five times or until 10,000 rows were held out. Labels
+        that one row has count as missed if it is held out, as others will be that no training row has.
     random_state : int, RandomState instance or None
 
     Returns
@@ -109,11 +118,17 @@ def choose_folds(Y: csr_array, cv: Any, random_state: Any) -> Folds:
     if n_rows < 2:
         return Folds(Y, [])
     n_folds = min(n_rows, max(N_FOLDS, -(-n_rows // JUDGED)) if cv == "auto" else cv)
-    splits = stratified_kfold(Y, n_folds, random_state=random_state)
+    splits = stratified_kfold(_of_several_rows(Y), n_folds, random_state=random_state)
     if cv == "auto":
         enough = np.searchsorted(np.cumsum([test.size for _, test in splits]), JUDGED)
         splits = splits[: int(enough) + 1]
     return Folds(Y, splits)
+
+
+def _of_several_rows(Y: csr_array) -> csr_array:
+    """Return the labels that at least two rows have, or one that all rows have if there are none."""
+    several = np.bincount(Y.indices, minlength=Y.shape[1]) > 1
+    return csr_array(Y[:, several]) if several.any() else csr_array(np.ones((Y.shape[0], 1), np.float32))
 
 
 def check_cv(cv: Any) -> None:

@@ -74,7 +74,7 @@ def is_matrix(X: Any) -> bool:
     if issparse(X) or not hasattr(X, "__array__") or column_names(X) is not None:
         return issparse(X)
     array = np.asarray(X)
-    return array.ndim == 2 and array.dtype.kind in "biufc"
+    return array.ndim == 2 or array.dtype.kind in "biufc"
 
 
 def path_to_last_step(member: Any) -> str:

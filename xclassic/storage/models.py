@@ -94,7 +94,9 @@ def packed(model: Any, place: str = "The model") -> tuple[Metadata, Arrays]:
     header = {
         "class": cls.__name__,
         "version": __version__,
-        "params": {name: _plain(name, value) for name, value in params.items() if not isinstance(value, np.ndarray)},
+        "params": {
+            name: plain_value(name, value) for name, value in params.items() if not isinstance(value, np.ndarray)
+        },
         "facts": metadata,
     }
     if hasattr(model, "n_features_in_"):
@@ -123,27 +125,27 @@ def _packed_steps(model: Pipeline | FeatureUnion) -> tuple[Metadata, Arrays]:
     return header, arrays
 
 
-def _plain(name: str, value: Any) -> Any:
+def plain_value(name: str, value: Any) -> Any:
     """Return a parameter as a value that JSON can hold."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, list):
-        return [_plain(name, item) for item in value]
+        return [plain_value(name, item) for item in value]
     if isinstance(value, tuple):
-        return {"tuple": [_plain(name, item) for item in value]}
+        return {"tuple": [plain_value(name, item) for item in value]}
     raise TypeError(
         f"Parameter {name} is a {type(value).__name__}, which a model folder cannot hold; set it to a plain value "
         f"first, for instance with set_params({name}=None)."
     )
 
 
-def _from_plain(value: Any) -> Any:
-    """Return the parameter that `_plain` wrote."""
+def value_of_plain(value: Any) -> Any:
+    """Return the parameter that `plain_value` wrote."""
     if isinstance(value, list):
-        return [_from_plain(item) for item in value]
-    return tuple(_from_plain(value["tuple"])) if isinstance(value, dict) else value
+        return [value_of_plain(item) for item in value]
+    return tuple(value_of_plain(value["tuple"])) if isinstance(value, dict) else value
 
 
 def load(path: str | PathLike[str], mmap: bool = True, verify: Verify = "lazy") -> Any:
@@ -214,7 +216,7 @@ def _construct(cls: type, header: Metadata, arrays: Arrays) -> Any:
     """Return the unfitted model with the parameters of the header."""
     in_arrays = {key.removeprefix(PARAMETER): arrays.pop(key) for key in list(arrays) if key.startswith(PARAMETER)}
     former = getattr(cls, "_former_parameters", ())
-    params = {key: _from_plain(value) for key, value in header["params"].items() if key not in former}
+    params = {key: value_of_plain(value) for key, value in header["params"].items() if key not in former}
     model = cls(**params, **in_arrays, **dict.fromkeys(getattr(cls, "_not_saved", ())))
     if hasattr(model, "_check_parameters"):
         model._check_parameters()

@@ -53,7 +53,10 @@ TEXT_ESTIMATORS = (
     "T5Classifier",
     "XMLCNN",
 )  # Estimators that take texts, since they bring their own features.
-COMPOSITES = ("Blend",)  # Estimators that cannot be constructed without the other estimators they are made of.
+COMPOSITES = (
+    "Blend",
+    "AutoXMC",
+)  # Estimators that are made of others, some of which cannot be constructed without them.
 RECORD_MODELS = ("FieldsClassifier",)  # Models that predict records and have no label space of their own.
 TRANSFORMERS = (
     "TextFeatures",
