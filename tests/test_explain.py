@@ -18,8 +18,8 @@ import xclassic
 from tests.helpers.contract import noisy
 from tests.helpers.folders import file_of, read_header, replace_array
 from xclassic import (
+    KNN,
     PLT,
-    Blend,
     Bonsai,
     DiSMEC,
     Explanation,
@@ -491,8 +491,8 @@ def test_explain_rejects_bad_arguments(fitted):
         clf.explain("a text", 3)
     with pytest.raises(NotFittedError):
         type(clf)().explain(X[:1], 3)
-    with pytest.raises(TypeError, match="Blend explains no scores"):
-        explain(Blend([("one", DiSMEC()), ("two", Parabel())]), X[:1], 3)
+    with pytest.raises(TypeError, match="KNN explains no scores"):
+        explain(KNN(), X[:1], 3)
 
 
 def test_row_of_zeros_leaves_the_bias(fitted):

@@ -165,6 +165,26 @@ def test_bad_parameters(params, error, message):
         auto(**params).fit(*noisy())
 
 
+def test_explanations_are_those_of_the_member_that_counts():
+    X, Y = noisy()
+    names = [f"label {i:02}" for i in range(37)]
+    named = [[names[j] for j in Y.indices[Y.indptr[i] : Y.indptr[i + 1]]] for i in range(150)]
+    model = auto(members=[("hinge", DiSMEC())], n_trials=1).fit(X, named)
+    label = model.classes_[3]
+    found = xclassic.explain(model, X[:1], label)
+    member = model.blend_.estimators_[0]
+    expected = member.explain(X[:1], 3, label_names=model.classes_)
+    assert found.steps == expected.steps
+    assert (found.label, found.name, found.score) == (label, label, expected.score)
+    assert found.best_label == model.classes_[expected.best_label]
+    of_texts = auto(n_trials=2, members=[("hinge", DiSMEC())]).fit(TITLES, LABELS)
+    assert "star" in str(xclassic.explain(of_texts, "a star", "sky"))
+    with pytest.raises(ValueError, match="does not know the label 'x'"):
+        model.explain(X[:1], "x")
+    with pytest.raises(TypeError, match="none of these explains: KNN"):
+        auto(members=[("neighbors", KNN())], n_trials=1).fit(X, Y).explain(X[:1], 3)
+
+
 def test_for_rare_labels():
     X, Y = noisy()
     model = auto(target="tail", members=[("tree", Bonsai(n_trees=1)), ("hinge", DiSMEC())]).fit(X, Y)

@@ -198,6 +198,11 @@ def blend():
     return on_matrix(xclassic.Blend(members, random_state=3))
 
 
+def auto():
+    members = [("one", xclassic.DiSMEC()), ("two", xclassic.KNN(n_neighbors=5))]
+    return on_matrix(xclassic.AutoXMC(members=members, n_trials=2))
+
+
 MODELS = {
     **{
         name: lambda folder, name=name: on_matrix(small(name))
@@ -206,6 +211,7 @@ MODELS = {
     # Six numbers for five labels would be decoded by equations that magnify rounding.
     "CompressedSensing": lambda folder: on_matrix(small("CompressedSensing").set_params(n_components=40)),
     "Parabel-int8": lambda folder: on_matrix(small("Parabel").set_params(weight_dtype="int8")),
+    "AutoXMC": lambda folder: auto(),
     "Blend": lambda folder: blend(),
     "Blend-texts": lambda folder: blend_of_texts(),
     "FieldsClassifier": lambda folder: fields(),

@@ -11,6 +11,7 @@ import xclassic
 from xclassic import (
     KNN,
     M3L,
+    AutoXMC,
     Blend,
     ConceptGraph,
     DiSMEC,
@@ -61,6 +62,11 @@ def forest():
 @cache
 def blended():
     return Blend([("one", DiSMEC()), ("other", KNN(4))])
+
+
+@cache
+def automatic():
+    return AutoXMC(members=[("one", KNN(4))], n_trials=1)
 
 
 def swift():
@@ -191,6 +197,8 @@ MATRICES = {
     "augment_with_labels Y": (lambda m: features.augment_with_labels(X, m)[2], Y),
     "M3L.fit X": (lambda m: M3L().fit(m, Y).predict_topk(X), X),
     "M3L.fit y": (lambda m: M3L().fit(X, m).predict_topk(X), Y),
+    "AutoXMC.estimate_memory X": (lambda m: [automatic().estimate_memory(m, Y) > 0], X),
+    "AutoXMC.estimate_memory y": (lambda m: [automatic().estimate_memory(X, m) > 0], Y),
     "Blend.estimate_memory X": (lambda m: [blended().estimate_memory(m, Y) > 0], X),
     "Blend.estimate_memory y": (lambda m: [blended().estimate_memory(X, m) > 0], Y),
     "RevealedLabelsForest.fit X": (lambda m: SwiftXML(n_trees=1).fit(m, Y).predict_topk(X), X),

@@ -221,7 +221,7 @@ def explain(
 
     Parameters
     ----------
-    model : label-tree or one-vs-rest estimator, Pipeline that ends in one, or a search over either
+    model : label-tree or one-vs-rest estimator, one made of such ones, Pipeline that ends in one, or a search over one
         A fitted model; of a `GridSearchCV` and similar searches, the ``best_estimator_`` is explained.
     X : str, array-like
         One row of the input of the first step, for instance a text.
@@ -259,12 +259,15 @@ def explain(
             X = model[:-1].transform(X)
             feature_names = _names_out(model[:-1]) if feature_names is None else feature_names
         model = model[-1]
-    if not isinstance(model, ExplainableClassifier):
+    if not hasattr(model, "explain"):
         raise TypeError(
-            f"{type(model).__name__} explains no scores; pass a label-tree or one-vs-rest estimator of xclassic, or a "
-            "pipeline that ends in one. Of a Blend, one of its named_estimators_ and the id of a label."
+            f"{type(model).__name__} explains no scores; pass a label-tree or one-vs-rest estimator of xclassic, what "
+            "is made of such ones, or a pipeline that ends in one."
         )
-    return model.explain(X, label, n_features=n_features, label_names=label_names, feature_names=feature_names)
+    explanation: Explanation = model.explain(
+        X, label, n_features=n_features, label_names=label_names, feature_names=feature_names
+    )
+    return explanation
 
 
 def as_row(X: Any) -> Any:

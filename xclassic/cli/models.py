@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 
-from xclassic import Blend, ModelFileError, TopK, XMCClassifier, predict_topk
+from xclassic import ModelFileError, TopK, XMCClassifier, predict_topk
+from xclassic.ensemble.composite import OfMembers
 from xclassic.features import TextFeatures
 from xclassic.storage.arrays import pack_strings, unpack_strings
 from xclassic.storage.folder import Verify
@@ -161,8 +162,8 @@ def _readers(model: Any) -> Any:
     elif isinstance(model, FeatureUnion):
         for _, part in model.transformer_list:
             yield from _readers(part)
-    elif isinstance(model, Blend):
-        for _, member in model.estimators:
+    elif isinstance(model, OfMembers):
+        for _, member in model._members():
             yield from _readers(member)
     elif not isinstance(model, str):
         yield model

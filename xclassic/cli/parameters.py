@@ -18,6 +18,7 @@ from xclassic.storage.registry import ESTIMATORS, NEURAL_ESTIMATORS, TEXT_ESTIMA
 
 DEFAULTS = {"n_jobs": -1}  # Defaults that differ from the constructor's: a program may use all CPUs.
 OPTIONS = {"model": "base_model", "estimator": "method"}  # Names of the constructor that `train` uses for others.
+NO_OPTIONS = {"AutoXMC": ("trials", "members", "features")}  # Of the constructor: what a text cannot spell.
 # How the help spells types.
 SPELLINGS = {
     "none": "none", "labeltree": "FOLDER", "ndarray": "FILE.npy", "tuple": "A,B", "str": "TEXT",
@@ -37,11 +38,11 @@ class EstimatorGroup(TyperGroup):
     train: Callable[..., None]  # Its first parameter is the estimator; the others are options of every command.
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*ESTIMATORS, *NEURAL_ESTIMATORS, *TEXT_ESTIMATORS]
+        return [*ESTIMATORS, *NEURAL_ESTIMATORS, *TEXT_ESTIMATORS, "AutoXMC"]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         names = self.list_commands(ctx)
-        name = {name.lower(): name for name in names}.get(cmd_name.lower())
+        name = {"auto": "AutoXMC", **{name.lower(): name for name in names}}.get(cmd_name.lower())
         if name is None:
             raise typer.BadParameter(f"there is no estimator {cmd_name!r}; there are {', '.join(names)}")
         return estimator_command(getattr(xclassic, name), type(self).train)
@@ -49,7 +50,9 @@ class EstimatorGroup(TyperGroup):
 
 def estimator_command(estimator_class: type, train: Callable[..., None]) -> Any:
     """Return the command that trains one class: the options of `train` and the parameters of the constructor."""
-    parameters = inspect.signature(estimator_class).parameters
+    unspelled = NO_OPTIONS.get(estimator_class.__name__, ())
+    signature = inspect.signature(estimator_class).parameters
+    parameters = {name: parameter for name, parameter in signature.items() if name not in unspelled}
     common = list(inspect.signature(train, eval_str=True).parameters.values())[1:]
     described = descriptions(inspect.getdoc(estimator_class) or "")
     own = [option(parameter, described.get(name, "")) for name, parameter in parameters.items()]
@@ -63,9 +66,9 @@ def estimator_command(estimator_class: type, train: Callable[..., None]) -> Any:
         train(estimator, **values)
 
     # Typer takes the options of a function from its signature.
-    signature = inspect.Signature([*common, *own])
-    command.__signature__ = signature  # type: ignore[attr-defined]
-    command.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    options = inspect.Signature([*common, *own])
+    command.__signature__ = options  # type: ignore[attr-defined]
+    command.__annotations__ = {name: parameter.annotation for name, parameter in options.parameters.items()}
     single = typer.Typer(add_completion=False)
     single.command(estimator_class.__name__, help=summary(estimator_class))(command)
     return typer.main.get_command(single)

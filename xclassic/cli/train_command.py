@@ -154,6 +154,7 @@ def train(
     from sklearn.pipeline import make_pipeline
     from sklearn.utils import get_tags
 
+    from xclassic import AutoXMC
     from xclassic.cli.data import Source
     from xclassic.cli.measure import count_labels, labels_of
     from xclassic.cli.models import TrainedModel
@@ -287,6 +288,9 @@ def train(
         f"{model}: {type(estimator).__name__}, {size}, "
         f"{estimator.classes_.size:,} labels, trained in {training['seconds']:.1f} s"
     )
+    if isinstance(estimator, AutoXMC):
+        for line in ["", *estimator.report_.splitlines()]:
+            write_line(printable(line))
 
 
 def _lengths(option: str, text: str | None) -> tuple[int, ...] | None:

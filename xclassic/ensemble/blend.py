@@ -232,6 +232,9 @@ class Blend(OfMembers, _BaseComposition):
     def _used(self) -> list[int]:
         return np.flatnonzero(self.weights_).tolist()
 
+    def _share(self, i: int) -> float:
+        return float(self.weights_[i])
+
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_choice("normalization", self.normalization, NORMALIZATIONS)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from xclassic.base import XMCClassifier
+from xclassic.blocks.explaining import explain
 from xclassic.ensemble.members import (
     MemberRows,
     RawRows,
@@ -22,11 +27,13 @@ from xclassic.ensemble.members import (
     raw_rows,
     reads_features,
 )
+from xclassic.explanation import Explanation
 from xclassic.parallel import default_workers
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata, packed, unpacked
 from xclassic.validation.features import Features, check_features
+from xclassic.validation.labels import find_labels
 from xclassic.weighing import TakesWeights, refuse_not_taken
 
 
@@ -121,6 +128,67 @@ class OfMembers(TakesWeights, XMCClassifier):
         last_step(new)._labels_of_columns = self._names_of_labels()
         with naming(name), default_workers(self.n_jobs), config_context(enable_metadata_routing=False):
             return new.fit(raw_rows(X), Y, **own)  # Steps are named, so that nothing needs to be routed.
+
+    def explain(
+        self,
+        X: Any,
+        label: Any,
+        *,
+        n_features: int = 10,
+        label_names: Sequence[Any] | NDArray[Any] | None = None,
+        feature_names: Sequence[Any] | NDArray[Any] | None = None,
+    ) -> Explanation:
+        """Explain why a member gives a label its score for one row: of those that explain, the one that counts most.
+
+        Parameters
+        ----------
+        X : array-like
+            The row, as the members read it.
+        label : str, int or float
+            As in ``classes_``.
+        n_features : int, default=10
+            Features listed for each model; at least 1.
+        label_names, feature_names : sequence, optional
+            See ``explain`` of the member.
+
+        Returns
+        -------
+        Explanation
+            Of the member's score, which the scores of other members and its normalization make another one.
+
+        Raises
+        ------
+        TypeError
+            If no member that is queried explains its scores.
+        ValueError
+            As for the member.
+        sklearn.exceptions.NotFittedError
+            If ``fit`` was not called.
+        """
+        check_is_fitted(self)
+        able = [i for i in self._used() if hasattr(last_step(self.estimators_[i]), "explain")]
+        if not able:
+            named = ", ".join(type(last_step(self.estimators_[i])).__name__ for i in self._used())
+            raise TypeError(f"{type(self).__name__} explains by its members, and none of these explains: {named}.")
+        known = find_labels(np.asarray([label]), self.classes_) if np.isscalar(label) else np.array([-1])
+        if known[0] < 0:
+            raise ValueError(f"The estimator does not know the label {label!r}; see its {self.classes_.size} classes_.")
+        member = self.estimators_[max(able, key=self._share)]
+        of_columns = None if isinstance(member, Pipeline) else getattr(self, "feature_names_in_", None)
+        explanation = explain(
+            member,
+            X,
+            int(known[0]),
+            n_features=n_features,
+            label_names=self._names_of_labels() if label_names is None else label_names,
+            feature_names=of_columns if feature_names is None else feature_names,
+        )
+        best = self.classes_[[explanation.best_label]].tolist()[0]
+        return replace(explanation, label=self.classes_[known].tolist()[0], best_label=best)
+
+    def _share(self, i: int) -> float:
+        """Return how much fitted member `i` counts."""
+        return 1.0
 
     def estimate_memory(self, X: Any, y: Any) -> int:
         """Return the number of bytes that ``fit(X, y)`` will need at its peak, beyond `X` and `y` themselves.
