@@ -29,6 +29,7 @@ FLOORS = [
         "shared_docs",
         "changing",
         "weighing",
+        "weighted_ranking",
         "pipelines",
     },
     {"_kernels", "_version", "_versions"},

@@ -204,6 +204,7 @@ OF_MEMBERS = "its estimators do the work, and each is under the contract itself"
         "test_restriction_keeps_allowed_labels_and_scores": "predict_topk takes no restriction",
         "test_each_row_may_have_labels_of_its_own": "predict_topk takes no restriction",
         "test_restriction_prefers_the_best_allowed": "predict_topk takes no restriction",
+        "test_weights_of_labels_weigh_all_scores": "predict_topk takes no weights",
         "test_predict_topk_rejects_bad_restrictions": "predict_topk takes no restriction",
         "test_model_does_not_depend_on_n_jobs": "its estimators have n_jobs",
         "test_model_does_not_depend_on_the_backend": OF_MEMBERS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -31,6 +31,7 @@ from xclassic.validation.pieces import first_not_finite, is_mapped
 from xclassic.validation.restrictions import Restriction, check_restrictions
 from xclassic.validation.weights import check_weights, graded
 from xclassic.weighing import refuse_not_taken, refusing_weights
+from xclassic.weighted_ranking import ScoreWeights
 
 ROWS_PER_TASK = 512  # Rows of one prediction task. It is fixed, so that predictions cannot depend on the workers.
 LARGE, HEAVY = 1e9, 1e6  # Larger parameters and entries, and heavier rows, are named where numbers overflow float32.
@@ -69,6 +70,12 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         Return the `TopK` of checked rows with `k` slots, ``k <= n_labels``. `labels` is None or the ids allowed, a
         sorted int32 array of at least one. The predictions of a row may not depend on the other rows. Return soon
         after ``stop[0]`` becomes non-zero; the result is then thrown away.
+    ``_log_odds()``
+        Return by how much the log-odds of a label grow with its score, where scores are margins or logarithms, to
+        which weights of labels add as logarithms. The default, None, is for scores that weights multiply.
+    ``_weighted_topk(X, k, labels, weights, stop)``
+        Return what ``_topk`` would if all scores were weighed, by None as they are. By default rankings by score alone
+        go deeper and deeper. A method that has all scores, or bounds of them, weighs them itself.
     ``_get_arrays()``
         Return ``(arrays, metadata)``: the fitted state as named arrays and a small dict that JSON can hold. Names do
         not end in an underscore and do not begin with ``params.``.
@@ -144,6 +151,20 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         raise NotImplementedError
+
+    def _log_odds(self) -> float | None:
+        return 1.0 if self._log_scores else None
+
+    def _weighted_topk(
+        self, X: Features, k: int, labels: NDArray[np.int32] | None, weights: ScoreWeights | None, stop: StopByte
+    ) -> TopK:
+        if weights is None:
+            return self._topk(X, k, labels, stop)
+
+        def ranked(rows: NDArray[np.int64], depth: int) -> TopK:
+            return self._topk(X if rows.size == X.shape[0] else X[rows], depth, labels, stop)
+
+        return weights.rank(ranked, X.shape[0], k, labels, stop)
 
     def _check_input(self, X: Any, *, reset: bool) -> Features:
         """Return checked rows; methods that read texts override it."""
@@ -352,6 +373,7 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         exclude: Any = None,
         *,
         candidates: Any = None,
+        label_weights: Any = None,
     ) -> TopK:
         """Return the best `k` labels of each row.
 
@@ -370,6 +392,10 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
             and 1.
         candidates : matrix, or list of label collections, one for each row, optional
             Rank for each row only its own candidates, such as the proposals of another system.
+        label_weights : dict of labels to floats, or array-like, shape (n_labels,), optional
+            Rank by score times the weight of the label. An array is in the order of ``classes_``; labels that a dict
+            does not name have 1. A label of weight 0 is never predicted; weights above 0 are from 1e-9 to 1e9. See the
+            notes.
 
         Returns
         -------
@@ -380,7 +406,10 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If `k` is below 1, a label is unknown, `X` does not fit the fitted model, labels are given for other rows,
-            or a score is not finite because entries are too large.
+            a weight is negative, not finite or out of range, all are 0, there is not one for each label, or a score is
+            not finite because entries are too large.
+        TypeError
+            If `candidates` or `label_weights` is of the wrong type.
         sklearn.exceptions.NotFittedError
             If ``fit`` was not called.
 
@@ -388,11 +417,27 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         -----
         Cost, where rows have labels of their own: rows are searched one by one unless neighbors have the same, which
         takes a fraction of a millisecond for each, and a byte for each label.
+
+        With `label_weights` the scores returned are the weighed ones. Scores of at least 0, such as probabilities, are
+        multiplied by the weight, and a score below 0 is divided by it, so that a larger weight always helps. Weights
+        multiply odds where scores are margins, which gain ``log(weight) / s``: s is 4 for the squared hinge loss, 2
+        for the hinge loss and 1 for the logistic loss and for logarithms of probabilities, by which log-odds then grow
+        per unit of the score. With one over the propensities of `metrics.propensity` the ranking is for PSP@k.
+
+        All labels that a method scores are weighed before the best `k` are taken. One-vs-rest and compressions weigh
+        every label. Searches in label trees are guided by the largest weight under each node, and keep every node that
+        they keep without weights. Other methods rank deeper and deeper without weights, until no further label can be
+        among the best, which takes longer the more weights differ; those that score candidates alone, such as
+        neighbors, `Slice` and `Blend`, weigh these, and `T5Classifier` the ``max(beam, 4 k)`` best. Weights that are
+        all 1 change nothing.
         """
         check_is_fitted(self)
         k = check_k(k)
         X = self._check_input(X, reset=False)
-        return self._ranked(X, k, check_restrictions(labels, exclude, candidates, X.shape[0], self.classes_))
+        allowed = check_restrictions(
+            labels, exclude, candidates, X.shape[0], self.classes_, label_weights=label_weights
+        )
+        return self._ranked(X, k, allowed)
 
     def decision_function(
         self, X: Any, *, max_scores: int = MAX_SCORES, pairs: Any = None
@@ -501,11 +546,14 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         allowed = Restriction(None, None, None, self.classes_.size) if allowed is None else allowed
         if n_rows == 0 or (allowed.labels is not None and allowed.labels.size == 0):
             return TopK.empty(n_rows, k)
+        topk: Callable[..., TopK] = self._topk
+        if allowed.weights is not None:
+            topk = partial(self._weighted_topk, weights=ScoreWeights.of(allowed.weights, self._log_odds()))
         step = self._rows_per_task
         if n_rows <= step and not allowed.by_row:  # It is over before Ctrl-C would matter, and threads cost more.
-            return _finite(self._topk(X, k, allowed.labels, RUNNING))
+            return _finite(topk(X, k, allowed.labels, stop=RUNNING))
         chunks = [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
-        prediction = partial(_topk_chunk, self, X, k, allowed)
+        prediction = partial(_topk_chunk, topk, X, k, allowed)
         return _finite(
             TopK.concat(
                 run_tasks(prediction, chunks, n_jobs=self.n_jobs, description="predicting", verbose=self.verbose)
@@ -575,16 +623,16 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
 
 
 def _topk_chunk(
-    estimator: XMCClassifier, X: Features, k: int, allowed: Restriction, rows: slice, stop: StopByte
+    topk: Callable[..., TopK], X: Features, k: int, allowed: Restriction, rows: slice, stop: StopByte
 ) -> TopK:
     if not allowed.by_row:
-        return estimator._topk(X[rows], k, allowed.labels, stop)
+        return topk(X[rows], k, allowed.labels, stop=stop)
     tops = []
     for part, labels in allowed.parts(rows):
         if stop[0] or not labels.size:
             tops.append(TopK.empty(part.stop - part.start, k))
         else:
-            tops.append(estimator._topk(X[part], k, labels, stop))
+            tops.append(topk(X[part], k, labels, stop=stop))
     return TopK.concat(tops)
 
 

@@ -21,6 +21,7 @@ def predict_topk(
     revealed: Any = None,
     *,
     candidates: Any = None,
+    label_weights: Any = None,
     unseen: bool = False,
 ) -> TopK:
     """Return the best `k` labels of each row from an estimator, a `Pipeline` or a fitted search.
@@ -40,6 +41,8 @@ def predict_topk(
         Labels of each row that are known already, for a model that takes them: see `SwiftXML.predict_topk`.
     candidates : matrix, or list of label collections, one for each row, optional
         See `XMCClassifier.predict_topk`.
+    label_weights : dict of labels to floats, or array-like, shape (n_labels,), optional
+        Rank by score times these: see `XMCClassifier.predict_topk`.
     unseen : bool, default=False
         Rank labels without training rows too, for a model that takes their features: see
         `LabelAugmentation.predict_topk`.
@@ -66,12 +69,27 @@ def predict_topk(
     model = getattr(model, "best_estimator_", model)
     if isinstance(model, Pipeline):
         X = model[:-1].transform(X) if len(model) > 1 else X
-        return predict_topk(model[-1], X, k, labels, exclude, revealed, candidates=candidates, unseen=unseen)
+        return predict_topk(
+            model[-1],
+            X,
+            k,
+            labels,
+            exclude,
+            revealed,
+            candidates=candidates,
+            label_weights=label_weights,
+            unseen=unseen,
+        )
     if not isinstance(model, XMCClassifier):
         raise TypeError(
             f"{type(model).__name__} ranks no labels; pass an estimator of xclassic or a pipeline that ends in one."
         )
-    options: dict[str, Any] = {"labels": labels, "exclude": exclude, "candidates": candidates}
+    options: dict[str, Any] = {
+        "labels": labels,
+        "exclude": exclude,
+        "candidates": candidates,
+        "label_weights": label_weights,
+    }
     if unseen:
         if "unseen" not in signature(model.predict_topk).parameters:
             raise TypeError(

@@ -24,6 +24,7 @@ from tests.helpers.interrupts import count_tasks, press_ctrl_c, tasks_that_ignor
 from xclassic import TopK, encode_labels, predict_topk
 from xclassic.base import ROWS_PER_TASK
 from xclassic.storage import registry
+from xclassic.weighted_ranking import ScoreWeights
 
 # What takes features and can be fitted here.
 ESTIMATORS = (*registry.ESTIMATORS, *(registry.NEURAL_ESTIMATORS if find_spec("torch") else ()))
@@ -315,6 +316,18 @@ class Contract:
         X, _ = noisy()
         all_allowed = self.fitted.predict_topk(X, 37, labels=[1, 2, 3, 4])
         assert_same_predictions(self.fitted.predict_topk(X, 2, labels=[1, 2, 3, 4]), all_allowed.head(2))
+
+    def test_weights_of_labels_weigh_all_scores(self):
+        X, clf = self.data()[0][:20], self.fitted
+        n_labels = clf.classes_.size
+        weights = np.linspace(0.2, 3, n_labels).astype(np.float32)
+        expected = ScoreWeights.of(weights, clf._log_odds()).reranked(clf.predict_topk(X, n_labels), min(5, n_labels))
+        top = clf.predict_topk(X, 5, label_weights=weights)
+        assert_well_formed(top, top.n_rows, min(5, n_labels), n_labels)
+        if "beam" in clf.get_params():  # A search led by weights may find more, but it loses nothing.
+            assert (top.scores >= expected.scores).all()
+        else:
+            assert_same_predictions(top, expected)
 
     # The same model whatever the circumstances
 

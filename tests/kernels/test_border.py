@@ -122,7 +122,9 @@ def test_stored_weights_outlive_their_arrays():
     stored, allowed = weights.stored, np.full(1, 0b1111, np.uint16)
     del weights
     rows = kernel_rows(np.eye(4, dtype=np.float32))
-    ids, _, counts = blocks.predict_topk(stored, rows, allowed=allowed, k=1, stop=RUNNING)
+    ids, _, counts = blocks.predict_topk(
+        stored, rows, allowed=allowed, lane_weights=None, added=False, k=1, stop=RUNNING
+    )
     assert ids.ravel().tolist() == [0, 1, 2, 3]
     assert counts.tolist() == [1] * 4
 

@@ -18,6 +18,7 @@ from xclassic import LabelTree, XRLinear
 from xclassic._kernels.arguments import LANES
 from xclassic.blocks.weights import BlockWeights
 from xclassic.label_tree.search import PATH_SCORES, TreeModel, search
+from xclassic.weighted_ranking import ScoreWeights
 
 D = 12
 
@@ -194,6 +195,90 @@ def test_beam_wider_than_any_tree_takes_no_memory(beam):
     wide, exact = (search([model], X, 5, score="hinge2", beam=width) for width in (beam, None))
     np.testing.assert_array_equal(wide.ids, exact.ids)
     np.testing.assert_array_equal(search([model] * 2, X, 5, score="hinge2", beam=beam).ids, exact.ids)
+
+
+# Weights of labels
+
+
+def random_weights(seed, n_labels, spread=2.0):
+    weights = np.exp(np.random.default_rng(seed).normal(0, spread, n_labels)).astype(np.float32)
+    return ScoreWeights(weights, added=False)
+
+
+def best_weighed(top, weights, k):
+    """Weigh all labels of a ranking one by one; the best k of each row."""
+    rows = []
+    for row in range(len(top.ids)):
+        weighed = [(np.float32(score) * weights.values[label], label) for label, score in predictions(top, row)]
+        rows.append(
+            [(label, float(score)) for score, label in sorted(weighed, key=lambda pair: (-pair[0], pair[1]))[:k]]
+        )
+    return rows
+
+
+@given(st.integers(0, 10**6), st.integers(1, 40), st.sampled_from([1, 3, 40]), st.sampled_from(PATH_SCORES))
+@settings(max_examples=60)
+def test_wide_beams_and_exact_search_weigh_every_label(seed, n_labels, k, score):
+    model, X, _ = random_problem(seed, n_labels, n=6, coarse=seed % 2 == 0)
+    weights = random_weights(seed, n_labels)
+    for labels in (None, np.arange(0, n_labels, 3, dtype=np.int32)):
+        full = search([model], X, n_labels, score=score, beam=None, labels=labels)
+        expected = best_weighed(full, weights, k)
+        for beam in (1000, None):
+            top = search([model], X, k, score=score, beam=beam, labels=labels, weights=weights)
+            assert [predictions(top, row) for row in range(6)] == expected
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1, 2, 5]), st.sampled_from([1, 4]))
+@settings(max_examples=60)
+def test_weights_lose_no_label_of_the_same_beam(seed, beam, k):
+    model, X, _ = random_problem(seed, 60, n=6)
+    weights = random_weights(seed, 60)
+    plain = search([model], X, 60, score="hinge2", beam=beam)
+    everything = search([model], X, 60, score="hinge2", beam=None)
+    top = search([model], X, k, score="hinge2", beam=beam, weights=weights)
+    for row, of_plain in enumerate(best_weighed(plain, weights, k)):
+        scores = dict(predictions(everything, row))
+        found = predictions(top, row)
+        assert all(value == np.float32(scores[label]) * weights.values[label] for label, value in found)
+        assert len(found) >= len(of_plain)
+        assert all(
+            (-value, label) <= (-other[1], other[0]) for (label, value), other in zip(found, of_plain, strict=False)
+        )
+
+
+def test_a_heavy_label_is_found_behind_a_node_that_the_plain_beam_drops():
+    # Four nodes of two labels each; the beam keeps two of the nodes.
+    tree = LabelTree.from_codes([(node, leaf) for node in range(4) for leaf in range(2)])
+    bias = np.array([0, 0.9, 0.8, 0.7, 0.1, *[1.0] * 8], np.float32)
+    model = model_of(tree, np.zeros((D, tree.n_nodes), np.float32), bias)
+    X = csr_array((1, D), dtype=np.float32)
+    heavy = ScoreWeights(np.where(np.arange(8) == 7, np.float32(100), np.float32(1)), added=False)
+    assert 7 not in search([model], X, 8, score="hinge2", beam=2).ids
+    assert search([model], X, 3, score="hinge2", beam=2, weights=heavy).ids[0].tolist() == [7, 0, 1]
+    assert search([model] * 2, X, 3, score="hinge2", beam=2, weights=heavy).ids[0].tolist() == [7, 0, 1]
+
+
+@pytest.mark.parametrize("beam", [2, None])
+def test_ensembles_weigh_the_mean(beam):
+    models, X = [random_problem(seed)[0] for seed in range(3)], random_problem(0)[1]
+    weights = random_weights(0, 30)
+    for labels in (None, np.array([1, 5, 6, 7, 20], np.int32)):
+        full = search(models, X, 30, score="hinge2", beam=None, labels=labels)
+        top = search(models, X, 4, score="hinge2", beam=beam, labels=labels, weights=weights)
+        for row, expected in enumerate(best_weighed(full, weights, 4)):
+            if beam is None:
+                assert predictions(top, row) == expected
+            else:
+                assert all(a[1] <= b[1] for a, b in zip(predictions(top, row), expected, strict=False))
+
+
+def test_equal_weights_rank_as_none():
+    model, X, _ = random_problem(3)
+    plain = search([model], X, 9, score="hinge2", beam=3)
+    twice = search([model], X, 9, score="hinge2", beam=3, weights=ScoreWeights(np.full(30, 2, np.float32), added=False))
+    np.testing.assert_array_equal(twice.ids, plain.ids)
+    np.testing.assert_array_equal(twice.scores, 2 * plain.scores)
 
 
 # Batches, ties, long paths

@@ -169,6 +169,15 @@ XC_FN void keep_best(const PredictTask& task, int64_t i, int64_t first_group, in
     }
 }
 
+// Weighs the scores of one chunk, so that a larger weight never lowers one.
+XC_FN void weigh(const PredictTask& task, int64_t first_group, int64_t n_groups) {
+    const float* weights = task.weights + first_group * LANES;
+    for (int64_t l = 0; l < n_groups * LANES; l++) {
+        const float score = task.scores[l], weight = weights[l];
+        task.scores[l] = task.added ? score + weight : score < 0 ? score / weight : score * weight;
+    }
+}
+
 XC_FN bool any_allowed(const PredictTask& task, int64_t begin, int64_t end) {
     for (int64_t g = begin; g < end; g++)
         if (task.allowed[g]) return true;
@@ -233,6 +242,7 @@ XC_TARGET static void predict(const PredictTask& task) {
         for (int64_t i = 0; i < rows.n; i++) {
             if (i % 256 == 0 && *task.stop) break;
             score_any(rows, chunks, c, tabulate ? task.lookup : nullptr, i, task.scores);
+            if (task.weights) weigh(task, first_group, n_groups);
             if (task.all)
                 std::memcpy(task.all + i * task.n_lanes + first_group * LANES, task.scores, sizeof(float) * LANES * n_groups);
             else

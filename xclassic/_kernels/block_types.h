@@ -80,6 +80,8 @@ struct PredictTask {
     Rows rows;
     Chunks chunks;
     const uint16_t* allowed = nullptr;  // (n_groups,) lanes that may be predicted
+    const float* weights = nullptr;  // (16 n_groups,) what weighs the score of each lane before the best are taken; or nullptr
+    bool added = false;  // whether weights are added to scores; otherwise they are factors, by which a score below 0 is divided
     Best best;
     float* all = nullptr;  // out (n, 16 n_groups): the scores of all lanes, instead of the best; or nullptr
     int64_t n_lanes = 0;  // 16 n_groups, if `all` is given

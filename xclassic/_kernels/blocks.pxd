@@ -64,6 +64,8 @@ cdef extern from "block_types.h" namespace "xclassic" nogil:
         Rows rows
         Chunks chunks
         const uint16_t* allowed
+        const float* weights
+        cbool added
         Best best
         float* all
         int64_t n_lanes

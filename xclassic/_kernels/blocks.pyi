@@ -73,6 +73,8 @@ def predict_topk(
     rows: FeatureRows,
     *,
     allowed: NDArray[np.uint16],  # (n_groups,)
+    lane_weights: NDArray[np.float32] | None,  # (16 n_groups,)
+    added: bool,
     k: int,
     stop: NDArray[np.uint8],  # (1,)
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]: ...

@@ -320,13 +320,16 @@ def merge_cells(list features, list masks, list values, *, int64_t n_features):
 
 
 def predict_topk(
-    StoredWeights weights, FeatureRows rows, *, const uint16_t[::1] allowed, int64_t k, const uint8_t[::1] stop,
+    StoredWeights weights, FeatureRows rows, *, const uint16_t[::1] allowed, const float[::1] lane_weights, bint added,
+    int64_t k, const uint8_t[::1] stop,
 ):
     """Return (ids, scores, counts) of the best ``k`` allowed labels of each row; see ``PredictTask``."""
     cdef PredictTask task
     cdef BestLabels found = BestLabels(rows.rows.n, k)
     task.best = found.best
     task.allowed = start(allowed)
+    task.weights = start(lane_weights)
+    task.added = added
     if k:
         _predict(task, weights, rows, stop)
     return found.arrays()

@@ -18,6 +18,8 @@ def search(
     rows: FeatureRows,
     *,
     allowed: list[NDArray[np.uint8] | None],  # for each tree (n_nodes,)
+    label_weights: NDArray[np.float32] | None,  # (n_labels,)
+    all_kept: bool,
     n_labels: int,
     score: int,
     beam: int,

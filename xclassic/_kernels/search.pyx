@@ -18,6 +18,10 @@ cdef extern from "search.h" namespace "xclassic" nogil:
         const int32_t* chunk_of
         const uint8_t* allowed
 
+    cdef cppclass NodeWeights:
+        NodeWeights(const Tree&, int64_t n_nodes, const float* label_weights) except +
+        void give(Tree&, bint all_kept)
+
     cdef cppclass BestOfRow:
         BestOfRow(int64_t n, int64_t k) except +
         int64_t count(int64_t row)
@@ -26,7 +30,7 @@ cdef extern from "search.h" namespace "xclassic" nogil:
 
     cdef cppclass Ensemble:
         Ensemble(int64_t n, int64_t n_labels) except +
-        void best(int64_t n_trees, BestOfRow&) except +
+        void best(int64_t n_trees, const float* label_weights, BestOfRow&) except +
 
     cdef cppclass TreeSearch:
         TreeSearch(const Rows&, int32_t score, const Level*, const uint8_t* stop) except +
@@ -38,6 +42,7 @@ cdef class SearchTree:
     """A tree and its weights as the kernels read them. It keeps the arrays alive."""
 
     cdef Tree tree
+    cdef int64_t n_nodes
     cdef object arrays
 
     def __init__(
@@ -49,16 +54,18 @@ cdef class SearchTree:
         self.tree.child_ptr = start(child_ptr)
         self.tree.label = start(label)
         self.tree.chunk_of = start(chunk_of)
+        self.n_nodes = label.shape[0]
 
 
 def search(
-    list trees, FeatureRows rows, *, list allowed, int64_t n_labels, int score, int64_t beam, int64_t k,
-    const uint8_t[::1] stop,
+    list trees, FeatureRows rows, *, list allowed, const float[::1] label_weights, bint all_kept, int64_t n_labels,
+    int score, int64_t beam, int64_t k, const uint8_t[::1] stop,
 ):
     """Return (ids, scores, counts) of the best ``k`` labels of each row, by their mean score over the trees.
 
     ``beam`` 0 opens nodes best first, in one tree only.
     ``allowed`` has for each tree None or a byte for each node.
+    ``label_weights`` multiply the scores. With ``all_kept`` no level has more nodes than the beam.
     """
     cdef int64_t n = rows.rows.n
     cdef BestLabels found = BestLabels(n, k)
@@ -69,6 +76,8 @@ def search(
     cdef BestOfRow* best = new BestOfRow(n, k)
     cdef Ensemble* ensemble = new Ensemble(n, n_labels if len(trees) > 1 else 0)
     cdef Tree tree
+    cdef NodeWeights* weights = NULL
+    cdef const float* of_labels = start(label_weights)
     cdef int64_t n_trees = len(trees)
     cdef bint alone = n_trees == 1
     cdef int64_t slot
@@ -78,6 +87,10 @@ def search(
             tree = (<SearchTree?> search_tree).tree
             mask = allowed[number]
             tree.allowed = start(mask)
+            if of_labels != NULL:
+                del weights
+                weights = new NodeWeights(tree, (<SearchTree> search_tree).n_nodes, of_labels)
+                weights.give(tree, all_kept)
             with nogil:
                 if beam == 0:
                     for row in range(<int32_t> n):
@@ -88,12 +101,12 @@ def search(
                     one.beam(tree, beam, NULL, ensemble)
         with nogil:
             if not alone:
-                ensemble.best(n_trees, dereference(best))
+                ensemble.best(n_trees, of_labels, dereference(best))
             for row in range(<int32_t> n):
                 found.best.counts[row] = <int32_t> best.count(row)
                 for slot in range(best.count(row)):
                     found.best.ids[row * k + slot] = best.id(row, slot)
                     found.best.scores[row * k + slot] = best.score(row, slot)
     finally:
-        del one, best, ensemble
+        del one, best, ensemble, weights
     return found.arrays()

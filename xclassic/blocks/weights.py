@@ -19,6 +19,7 @@ from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features, canonical, check_rows
 from xclassic.validation.parameters import check_k
+from xclassic.weighted_ranking import ScoreWeights
 
 CHUNK_GROUPS = 256  # Groups of a chunk. The scores of its 4,096 labels stay in the first-level cache.
 
@@ -197,7 +198,15 @@ class BlockWeights:
         """
         return self.ranked(check_rows(X, "X", self.n_features), check_k(k), labels)
 
-    def ranked(self, X: Features, k: int, labels: NDArray[np.int32] | None = None, *, stop: StopByte = RUNNING) -> TopK:
+    def ranked(
+        self,
+        X: Features,
+        k: int,
+        labels: NDArray[np.int32] | None = None,
+        *,
+        weights: ScoreWeights | None = None,
+        stop: StopByte = RUNNING,
+    ) -> TopK:
         """Return what `topk` returns for rows that are checked already.
 
         Parameters
@@ -206,6 +215,8 @@ class BlockWeights:
             Canonical or C-contiguous, and finite.
         k, labels
             As for `topk`.
+        weights : ScoreWeights, optional
+            Scores are weighed before the best are taken.
         stop : ndarray of uint8, shape (1,), optional
             Set by `run_tasks` to end the work; the result is then unfinished.
 
@@ -213,7 +224,15 @@ class BlockWeights:
         -------
         TopK
         """
-        found = kernels.predict_topk(self.stored, kernel_rows(X), allowed=self._allowed(labels), k=k, stop=stop)
+        found = kernels.predict_topk(
+            self.stored,
+            kernel_rows(X),
+            allowed=self._allowed(labels),
+            lane_weights=None if weights is None else weights.values[self.labels],
+            added=weights is not None and weights.added,
+            k=k,
+            stop=stop,
+        )
         return TopK(*found)
 
     def lane_scores(self, X: Features, *, stop: StopByte = RUNNING) -> NDArray[np.float32]:

@@ -164,6 +164,9 @@ class LTLS(LinearCode, ExplainableClassifier):
         top.scores[~np.isfinite(margins).all(axis=1), 0] = np.nan  # Paths of such margins have no order.
         return top
 
+    def _log_odds(self) -> float | None:
+        return 1.0  # Sums of logarithms of what edges are worth.
+
     def _edge_scores(self, margins: NDArray[Any]) -> NDArray[Any]:
         """Return minus the loss of each edge as part of a path."""
         if self.loss == "logistic":

@@ -197,6 +197,9 @@ class MACH(LinearCode, ExplainableClassifier):
         )
         return top
 
+    def _log_odds(self) -> float | None:
+        return 1.0 if self.aggregate == "geometric" else None  # Only these scores are logarithms.
+
     @property
     def _estimator(self) -> BucketEstimator:
         hashes = self.hashes_

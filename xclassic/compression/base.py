@@ -18,6 +18,7 @@ from xclassic.storage.arrays import FINITE, stored_array, with_prefix, without_p
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
+from xclassic.weighted_ranking import ScoreWeights
 
 
 class CenteredLabels:
@@ -114,7 +115,16 @@ class LinearCompression(XMCClassifier):
         return W, BlockWeights.from_dense(V.T, mean, seen, prune=0)
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
-        return self.decoder_.ranked(self._codes(X), k, labels, stop=stop)
+        return self._weighted_topk(X, k, labels, None, stop)
+
+    def _weighted_topk(
+        self, X: Features, k: int, labels: NDArray[np.int32] | None, weights: ScoreWeights | None, stop: StopByte
+    ) -> TopK:
+        return self.decoder_.ranked(self._inputs(X), k, labels, weights=weights, stop=stop)
+
+    def _inputs(self, X: Features) -> Features:
+        """Return what the decoder reads of each row."""
+        return self._codes(X)
 
     def _renumber(self, ids: NDArray[np.int32], n_labels: int) -> None:
         self.decoder_ = self.decoder_.relabeled(ids)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from xclassic.base import Arrays, Metadata, Verify
+from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
 from xclassic.compression.base import CenteredLabels, LinearCompression
 from xclassic.compression.recovery import cosamp, orthogonal_matching_pursuit
 from xclassic.linalg.ridge import RidgeSolver
@@ -16,6 +16,7 @@ from xclassic.parallel import StopByte
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
+from xclassic.weighted_ranking import ScoreWeights
 
 RECOVERIES = {"omp": orthogonal_matching_pursuit, "cosamp": cosamp}
 
@@ -142,7 +143,7 @@ class CompressedSensing(LinearCompression):
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         if self.decoder == "correlation":
-            return super()._topk(X, k, labels, stop)
+            return self._weighted_topk(X, k, labels, None, stop)
         found, weights = RECOVERIES[self.decoder](
             self._codes(X),
             self.codes_,
@@ -154,6 +155,12 @@ class CompressedSensing(LinearCompression):
             allowed &= np.isin(found, labels)
         rows = np.repeat(np.arange(len(found)), allowed.sum(axis=1))
         return TopK.from_csr(csr_array((weights[allowed], (rows, found[allowed])), (len(found), self.classes_.size)), k)
+
+    def _weighted_topk(
+        self, X: Features, k: int, labels: NDArray[np.int32] | None, weights: ScoreWeights | None, stop: StopByte
+    ) -> TopK:
+        method = LinearCompression if self.decoder == "correlation" else XMCClassifier
+        return method._weighted_topk(self, X, k, labels, weights, stop)
 
     def _set_arrays(self, arrays: Arrays, metadata: Metadata, verify: Verify) -> None:
         super()._set_arrays(arrays, metadata, verify)

@@ -21,6 +21,7 @@ from xclassic.linalg.ridge import with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
+from xclassic.weighted_ranking import LOG_ODDS
 
 N_CHUNKS = 16  # Chunks of the rows. Their number is fixed, so that sums do not depend on the number of workers.
 MOST_SCORES = 2**24  # At most this many scores are held at a time, which bounds the memory.
@@ -148,6 +149,9 @@ class LEML(LinearCompression):
         self.n_negatives = n_negatives
         self.rounds = rounds
         self.steps = steps
+
+    def _log_odds(self) -> float | None:
+        return LOG_ODDS.get(self.loss)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

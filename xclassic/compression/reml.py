@@ -21,7 +21,6 @@ from xclassic.compression.base import LinearCompression
 from xclassic.linalg.low_rank import Array, alternate, random_map
 from xclassic.linalg.ridge import with_bias
 from xclassic.parallel import StopByte, blas_threads, run_tasks, spawn_seeds
-from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
 
@@ -212,10 +211,9 @@ class REML(LinearCompression):
         n = weights.shape[1]
         return cells, np.zeros(n, np.float32), np.zeros(n), np.zeros(1, np.int64)
 
-    def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+    def _inputs(self, X: Features) -> Features:
         rows = csr_array(with_bias(self._prepare(X), self.bias))
-        inputs = csr_array(hstack([csr_array(np.asarray(rows @ self.map_)), rows]))
-        return self.decoder_.ranked(inputs, k, labels, stop=stop)
+        return csr_array(hstack([csr_array(np.asarray(rows @ self.map_)), rows]))
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         factors = 4 * self.n_components * (10 * (n + L) + 4 * d)

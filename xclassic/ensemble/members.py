@@ -57,8 +57,8 @@ class MemberRows:
         self.parts = parts
         self.shape = (n_rows,)
 
-    def __getitem__(self, rows: slice) -> MemberRows:
-        n_rows = len(range(*rows.indices(self.shape[0])))
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> MemberRows:
+        n_rows = len(range(*rows.indices(self.shape[0])) if isinstance(rows, slice) else rows)
         return MemberRows([None if part is None else part[rows] for part in self.parts], n_rows)
 
 

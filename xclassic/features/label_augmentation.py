@@ -28,6 +28,7 @@ from xclassic.validation.features import Features, check_rows
 from xclassic.validation.labels import class_array, find_labels, label_array
 from xclassic.validation.parameters import check_choice
 from xclassic.weighing import refusing_weights
+from xclassic.weighted_ranking import ScoreWeights
 
 HARD = 0.5  # Soft targets from here on are labels for methods that know no shares.
 HELD_OUT, MAX_HELD_OUT = 0.2, 10_000  # Share and number of rows on which scores become probabilities.
@@ -270,6 +271,7 @@ class LabelAugmentation(XMCClassifier):
         exclude: Any = None,
         *,
         candidates: Any = None,
+        label_weights: Any = None,
         unseen: bool = False,
     ) -> TopK:
         """Return the best `k` labels of each row.
@@ -278,7 +280,7 @@ class LabelAugmentation(XMCClassifier):
         ----------
         X : sparse matrix or array-like, shape (n_rows, n_features)
         k : int, default=5
-        labels, exclude, candidates
+        labels, exclude, candidates, label_weights
             As in `XMCClassifier.predict_topk`.
         unseen : bool, default=False
             Rank labels without training rows by the similarity of their features, beside the others: scores are then
@@ -306,7 +308,20 @@ class LabelAugmentation(XMCClassifier):
         check_choice("unseen", unseen, (True, False))
         ranked = copy(self)
         ranked._ranks_unseen = unseen
-        return XMCClassifier.predict_topk(ranked, X, k, labels, exclude, candidates=candidates)
+        return XMCClassifier.predict_topk(
+            ranked, X, k, labels, exclude, candidates=candidates, label_weights=label_weights
+        )
+
+    def _log_odds(self) -> float | None:
+        ranks_unseen = self.unseen_ is not None and self._ranks_unseen
+        return None if ranks_unseen else self.estimator_._log_odds()  # Beside unseen labels, scores are probabilities.
+
+    def _weighted_topk(
+        self, X: Features, k: int, labels: NDArray[np.int32] | None, weights: ScoreWeights | None, stop: StopByte
+    ) -> TopK:
+        if self.unseen_ is not None and self._ranks_unseen:
+            return super()._weighted_topk(X, k, labels, weights, stop)
+        return self.estimator_._weighted_topk(self.estimator_._check_input(X, reset=False), k, labels, weights, stop)
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         rows = self.estimator_._check_input(X, reset=False)  # A blend prepares rows for each of its members.

@@ -128,6 +128,7 @@ class RevealedLabelsForest(ForestClassifier):
         revealed: Any = None,
         *,
         candidates: Any = None,
+        label_weights: Any = None,
     ) -> TopK:
         """Return the best `k` labels of each row, without those revealed.
 
@@ -138,14 +139,16 @@ class RevealedLabelsForest(ForestClassifier):
         revealed : sparse or dense 0-1 matrix, or list of label collections, optional
             Labels of each row that are known, in the form of ``fit``; none by default. Names that are not among
             ``classes_`` are ignored.
-        candidates
+        candidates, label_weights
             See `XMCClassifier.predict_topk`.
 
         Returns
         -------
         TopK
         """
-        return super().predict_topk(self._joined(X, revealed), k, labels, exclude, candidates=candidates)
+        return super().predict_topk(
+            self._joined(X, revealed), k, labels, exclude, candidates=candidates, label_weights=label_weights
+        )
 
     def decision_function(
         self, X: Any, *, max_scores: int = MAX_SCORES, pairs: Any = None, revealed: Any = None

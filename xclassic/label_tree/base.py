@@ -35,6 +35,7 @@ from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 from xclassic.validation.weights import graded
 from xclassic.weighing import WEIGHTS, TakesWeights
+from xclassic.weighted_ranking import ScoreWeights
 
 # Path score of each loss: what a margin says of the labels under a node; see `search.PATH_SCORES`.
 SCORE_OF_LOSS = {"squared_hinge": "hinge2", "logistic": "sigmoid", "least_squares": "clipped", "softmax": "share"}
@@ -266,10 +267,23 @@ class LabelTreeClassifier(TakesWeights, ExplainableClassifier):
         return search([model], vectors, 1, score=self._path_score(), beam=self.beam).ids[:, 0]
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+        return self._weighted_topk(X, k, labels, None, stop)
+
+    def _weighted_topk(
+        self, X: Features, k: int, labels: NDArray[np.int32] | None, weights: ScoreWeights | None, stop: StopByte
+    ) -> TopK:
         if not self.models_:
             return TopK.empty(X.shape[0], k)
-        score = self._path_score()
-        return search(self.models_, self._prepare(X), k, score=score, beam=self.beam, labels=labels, stop=stop)
+        return search(
+            self.models_,
+            self._prepare(X),
+            k,
+            score=self._path_score(),
+            beam=self.beam,
+            labels=labels,
+            weights=weights,
+            stop=stop,
+        )
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
         steps: list[Step] = []

@@ -17,6 +17,7 @@ from xclassic.rows import kernel_rows
 from xclassic.storage.folder import Arrays, ModelFileError
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
+from xclassic.weighted_ranking import ScoreWeights
 
 
 @dataclass
@@ -87,6 +88,7 @@ def search(
     score: str,
     beam: int | None,
     labels: NDArray[np.int32] | None = None,
+    weights: ScoreWeights | None = None,
     stop: StopByte = RUNNING,
 ) -> TopK:
     """Return the best `k` labels of each row by their mean score over the trees.
@@ -103,13 +105,16 @@ def search(
         Nodes kept on each level; with None the search finds the best labels exactly.
     labels : ndarray of int32, optional
         The only labels to predict.
+    weights : ScoreWeights, optional
+        Factors of the scores. The search keeps on each level also the nodes best by score times the largest weight of a
+        label under them.
     stop : ndarray of uint8, shape (1,), optional
         Set by `run_tasks` to end the work; the result is then unfinished.
 
     Returns
     -------
     TopK
-        Scores are in [0, 1]: the exponential of the summed contributions along the path.
+        Scores are in [0, 1]: the exponential of the summed contributions along the path; or that times a weight.
     """
     exact = beam is None and len(models) == 1
     prepared = [model.prepared() for model in models]  # This comes first, since a damaged tree may have no levels.
@@ -119,6 +124,8 @@ def search(
         prepared,
         kernel_rows(X),
         allowed=[None if labels is None else allowed_nodes(model.tree, labels) for model in models],
+        label_weights=None if weights is None else weights.values,
+        all_kept=width == widest,
         n_labels=models[0].tree.n_labels,
         score=PATH_SCORES.index(score),
         beam=0 if exact else width,

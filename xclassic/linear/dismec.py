@@ -15,6 +15,7 @@ from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 from xclassic.validation.weights import graded
 from xclassic.weighing import WEIGHTS, TakesWeights
+from xclassic.weighted_ranking import LOG_ODDS
 
 
 class DiSMEC(TakesWeights, IndependentLabels):
@@ -118,6 +119,9 @@ class DiSMEC(TakesWeights, IndependentLabels):
         self.verbose = verbose
 
     _reads_maps = True
+
+    def _log_odds(self) -> float | None:
+        return LOG_ODDS[self.loss]
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

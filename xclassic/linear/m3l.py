@@ -21,6 +21,7 @@ from xclassic.parallel import blas_threads, spawn_seeds
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 from xclassic.weighing import refusing_weights
+from xclassic.weighted_ranking import LOG_ODDS
 
 CORRELATIONS = ("cooccurrence", "identity")
 TRIED = ((1.0, 1.0), (1.0, 2.0), (0.3, 5.0))  # Factors of C, and the weights of positives, that "auto" tries.
@@ -162,6 +163,9 @@ class M3L(OneVsRestLinear):
             one is mended by a larger diagonal, with a warning. Or as `XMCClassifier.fit`.
         """
         return self._fit_checked(X, y, correlation=correlation)
+
+    def _log_odds(self) -> float | None:
+        return LOG_ODDS["hinge"]
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -18,6 +18,7 @@ from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
+from xclassic.weighted_ranking import ScoreWeights
 
 
 class OneVsRestLinear(ExplainableClassifier):
@@ -43,7 +44,12 @@ class OneVsRestLinear(ExplainableClassifier):
         check_number("prune", self.prune, minimum=0)
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
-        return self.weights_.ranked(self._prepare(X), k, labels, stop=stop)
+        return self._weighted_topk(X, k, labels, None, stop)
+
+    def _weighted_topk(
+        self, X: Features, k: int, labels: NDArray[np.int32] | None, weights: ScoreWeights | None, stop: StopByte
+    ) -> TopK:
+        return self.weights_.ranked(self._prepare(X), k, labels, weights=weights, stop=stop)
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
         name = str((self.classes_ if label_names is None else label_names)[label])

@@ -17,6 +17,7 @@ from xclassic.parallel import StopByte, run_tasks, spawn_seeds
 from xclassic.rows import spans
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
+from xclassic.weighted_ranking import LOG_ODDS
 
 
 class PDSparse(OneVsRestLinear):
@@ -127,6 +128,9 @@ class PDSparse(OneVsRestLinear):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+
+    def _log_odds(self) -> float | None:
+        return LOG_ODDS["hinge"]
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

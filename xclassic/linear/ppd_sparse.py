@@ -22,6 +22,7 @@ from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
 from xclassic.validation.weights import graded
 from xclassic.weighing import WEIGHTS, TakesWeights
+from xclassic.weighted_ranking import LOG_ODDS
 
 # A label is solved by its active set where that reads at most this share of X; a block reads X for 16 labels at once.
 # It reads the columns of its weights some times, and its positives with as many violators beside them as sweeps need;
@@ -143,6 +144,9 @@ class PPDSparse(TakesWeights, IndependentLabels):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+
+    def _log_odds(self) -> float | None:
+        return LOG_ODDS["squared_hinge"]
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

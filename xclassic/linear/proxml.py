@@ -16,6 +16,7 @@ from xclassic.parallel import StopByte, run_tasks
 from xclassic.rows import compressed_arrays
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_number
+from xclassic.weighted_ranking import LOG_ODDS
 
 
 class ProXML(IndependentLabels):
@@ -106,6 +107,9 @@ class ProXML(IndependentLabels):
         self.normalize = normalize
         self.n_jobs = n_jobs
         self.verbose = verbose
+
+    def _log_odds(self) -> float | None:
+        return LOG_ODDS["squared_hinge"]
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

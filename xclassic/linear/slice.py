@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from xclassic.base import Arrays, Metadata, Verify
+from xclassic.base import Arrays, Metadata, Verify, XMCClassifier
 from xclassic.blocks.explaining import Row
 from xclassic.blocks.problem import BlockProblem, weighted_labels
 from xclassic.blocks.shortlists import margins_of, train_on_shortlists
@@ -26,6 +26,7 @@ from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number
 from xclassic.weighing import WEIGHTS, TakesWeights
+from xclassic.weighted_ranking import LOG_ODDS
 
 PRIORS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1)  # What "auto" tries; of equal ones the first, which is the paper's.
 HELD_OUT = 5  # Every fifth row is held out for it,
@@ -150,6 +151,9 @@ class Slice(TakesWeights, OneVsRestLinear):
         self.random_state = random_state
         self.verbose = verbose
 
+    def _log_odds(self) -> float | None:
+        return LOG_ODDS["squared_hinge"]
+
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_number("shortlist", self.shortlist, minimum=1, integer=True)
@@ -249,6 +253,8 @@ class Slice(TakesWeights, OneVsRestLinear):
         generative = np.where(listed.filled(), listed.scores, 0)
         scores = (1 - self.alpha) * generative + self.alpha * margins_of(self.weights_, X, listed.ids, stop=stop)
         return TopK.from_csr(TopK(listed.ids, scores, listed.counts).to_csr(self.classes_.size), k)
+
+    _weighted_topk = XMCClassifier._weighted_topk  # Shortlists are those without weights.
 
     def _explained(self, row: Row, label: int, label_names: Names | None) -> tuple[float, int, list[Step]]:
         name = str((self.classes_ if label_names is None else label_names)[label])

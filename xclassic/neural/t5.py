@@ -28,6 +28,7 @@ from xclassic.storage.models import Metadata
 from xclassic.topk import TopK
 from xclassic.validation.records import ReadsTexts, check_encodable, check_texts, fill_template, is_records
 from xclassic.weighing import refusing_weights
+from xclassic.weighted_ranking import FIRST, ScoreWeights
 
 if TYPE_CHECKING:
     from transformers import T5Config
@@ -356,6 +357,14 @@ class T5Classifier(ReadsTexts, FieldPrediction, XMCClassifier):
     def _topk(self, X: Any, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
         ids, scores = self._search(self._choices, self._tokens(X), k, labels)
         return TopK(ids.astype(np.int32), scores, (ids >= 0).sum(axis=1, dtype=np.int32))
+
+    def _weighted_topk(
+        self, X: Any, k: int, labels: NDArray[np.int32] | None, weights: ScoreWeights | None, stop: StopByte
+    ) -> TopK:
+        if weights is None:
+            return self._topk(X, k, labels, stop)
+        depth = min(max(self.beam, FIRST * k), self.classes_.size)  # A wider beam costs as much more.
+        return weights.reranked(self._topk(X, depth, labels, stop), k)
 
     def _tokens(self, X: Any) -> list[list[int]]:
         with memory_errors("the model itself does not fit; use device='cpu'"):

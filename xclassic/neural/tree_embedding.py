@@ -44,6 +44,7 @@ from xclassic.storage.arrays import FINITE, stored_array, with_prefix, without_p
 from xclassic.topk import TopK
 from xclassic.validation.features import Features
 from xclassic.validation.parameters import check_choice, check_number, check_numbers, check_type
+from xclassic.weighted_ranking import ScoreWeights
 
 # Path scores: under squared loss the log-likelihood of a node's target 1 falls with the square of 1 minus its score.
 SCORES = {"squared": "hinge2", "logistic": "sigmoid"}
@@ -404,10 +405,22 @@ class TreeEmbedding(ExplainableClassifier):
     # Prediction
 
     def _topk(self, X: Features, k: int, labels: NDArray[np.int32] | None, stop: StopByte) -> TopK:
+        return self._weighted_topk(X, k, labels, None, stop)
+
+    def _weighted_topk(
+        self, X: Features, k: int, labels: NDArray[np.int32] | None, weights: ScoreWeights | None, stop: StopByte
+    ) -> TopK:
         if self.model_ is None:
             return TopK.empty(X.shape[0], k)
         return search(
-            [self.model_], self._inputs(X), k, score=SCORES[self.loss], beam=self.beam, labels=labels, stop=stop
+            [self.model_],
+            self._inputs(X),
+            k,
+            score=SCORES[self.loss],
+            beam=self.beam,
+            labels=labels,
+            weights=weights,
+            stop=stop,
         )
 
     def _inputs(self, X: Features) -> Features:

@@ -1,4 +1,4 @@
-"""Checks of what predictions are restricted to: some labels for all rows, or other ones for each row."""
+"""Checks of what predictions are restricted to, some labels for all rows or other ones for each row, and of weights."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from scipy.sparse import csr_array, issparse
 from xclassic.validation.features import canonical
 from xclassic.validation.labels import PLAIN, check_restriction, encode_rows
 from xclassic.validation.records import items_of
+from xclassic.validation.weights import check_label_weight
 
 
 class Restriction(NamedTuple):
-    """The labels that may be predicted.
+    """The labels that may be predicted, and their weights.
 
     Attributes
     ----------
@@ -26,12 +27,15 @@ class Restriction(NamedTuple):
     excluded : csr_array, shape (n_rows, n_labels), or None
         An entry for each label that is not.
     n_labels : int
+    weights : ndarray of float32, shape (n_labels,), or None
+        By which scores are multiplied; above 0 for the labels that are allowed. None if all are 1.
     """
 
     labels: NDArray[np.int32] | None
     candidates: csr_array | None
     excluded: csr_array | None
     n_labels: int
+    weights: NDArray[np.float32] | None = None
 
     @property
     def by_row(self) -> bool:
@@ -65,16 +69,24 @@ class Restriction(NamedTuple):
 
 
 def check_restrictions(
-    labels: Any, exclude: Any, candidates: Any, n_rows: int, classes: NDArray[Any], name: str = "candidates"
+    labels: Any,
+    exclude: Any,
+    candidates: Any,
+    n_rows: int,
+    classes: NDArray[Any],
+    name: str = "candidates",
+    label_weights: Any = None,
 ) -> Restriction:
-    """Read the parameters `labels`, `exclude` and `candidates` of ``predict_topk``; errors call the last one `name`.
+    """Read the parameters `labels`, `exclude`, `candidates` and `label_weights` of ``predict_topk``.
+
+    Errors call the candidates `name`.
 
     Raises
     ------
     ValueError
-        If a label is unknown, or a matrix or list has another number of rows or columns.
+        If a label is unknown, a matrix or list has another number of rows or columns, or a weight is out of range.
     TypeError
-        If `candidates` is neither a matrix nor a list of label collections.
+        If `candidates` is neither a matrix nor a list of label collections, or weights are not numbers.
     """
     excluded = None
     if is_by_row(exclude):
@@ -86,7 +98,15 @@ def check_restrictions(
                 "labels for each row. For the same labels in all rows there is labels= of predict_topk."
             )
         candidates = label_rows(candidates, name, n_rows, classes)
-    return Restriction(check_restriction(labels, exclude, classes), candidates, excluded, classes.size)
+    allowed, weights = check_restriction(labels, exclude, classes), None
+    if label_weights is not None:
+        weights = check_label_weight(label_weights, classes, "label_weights", "the model")
+        if not weights.all():
+            weighed = np.flatnonzero(weights).astype(np.int32)
+            allowed = weighed if allowed is None else np.intersect1d(allowed, weighed)
+        if (weights[weights > 0] == 1).all():
+            weights = None
+    return Restriction(allowed, candidates, excluded, classes.size, weights)
 
 
 def is_by_row(labels: Any) -> bool:

@@ -90,32 +90,30 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> NDArray[np.float32]:
     return _in_range(weights, "sample_weight", "row", np.arange(n_rows))
 
 
-def check_label_weight(label_weight: Any, classes: NDArray[Any]) -> NDArray[np.float32]:
+def check_label_weight(
+    label_weight: Any, classes: NDArray[Any], name: str = "label_weight", labels_of: str = "y"
+) -> NDArray[np.float32]:
     """Return a weight for each label; those that a mapping does not name have weight 1."""
     if isinstance(label_weight, Mapping):
-        given = _numbers("label_weight", list(label_weight.values()))
+        weights, named = np.ones(classes.size), list(label_weight)
+        ids = find_labels(label_array(named), classes) if named else np.zeros(0, np.int32)
+        if (ids < 0).any():
+            raise ValueError(
+                f"{name} names {named[int(np.argmax(ids < 0))]!r}, which is no label of {labels_of}; labels are such "
+                f"as {classes[:3].tolist()}."
+            )
+        given = _numbers(name, list(label_weight.values()))
         if given.ndim != 1:
-            raise ValueError("label_weight is a dict of labels to lists; pass one number for each label.")
-        weights = np.ones(classes.size)
-        weights[_ids(list(label_weight), classes)] = given
+            raise ValueError(f"{name} is a dict of labels to lists; pass one number for each label.")
+        weights[ids] = given
     else:
-        weights = _numbers("label_weight", label_weight)
+        weights = _numbers(name, label_weight)
     if weights.shape != classes.shape:
         raise ValueError(
-            f"label_weight has shape {weights.shape}; pass one weight for each of the {classes.size} labels in the "
+            f"{name} has shape {weights.shape}; pass one weight for each of the {classes.size} labels in the "
             "order of classes_, or a dict of labels and their weights."
         )
-    return _in_range(weights, "label_weight", "label", classes)
-
-
-def _ids(labels: list[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
-    ids = find_labels(label_array(labels), classes) if labels else np.zeros(0, np.int32)
-    if (ids < 0).any():
-        raise ValueError(
-            f"label_weight names {labels[int(np.argmax(ids < 0))]!r}, which is no label of y; labels are such as "
-            f"{classes[:3].tolist()}."
-        )
-    return ids
+    return _in_range(weights, name, "label", classes)
 
 
 def _numbers(name: str, value: Any) -> NDArray[np.float64]:
