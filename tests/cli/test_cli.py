@@ -461,6 +461,62 @@ def test_predict_threshold(run, model):
     assert min(map(len, kept)) == 0
 
 
+def ranked(lines):
+    return [[prediction.rpartition(":")[0] for prediction in line.split("\t")[1:]] for line in lines.splitlines()]
+
+
+def test_ranking_weights(run, books):
+    run(f"train DiSMEC books.jsonl {books} --model m")
+    tagger, titles = xclassic.load("m"), [title for _, title, _ in BOOKS]
+    counts = [sum(name in labels for _, _, labels in BOOKS) for name in tagger.classes_]
+    Path("weights.tsv").write_text("cooking\t0\nnature\t1e3\n")
+    for option, weights in (
+        ("--ranking-weights weights.tsv", {"cooking": 0, "nature": 1e3}),
+        ("--propensity-power 0.5", (1 / metrics.propensity(counts, len(BOOKS))) ** 0.5),
+    ):
+        top = xclassic.predict_topk(tagger, titles, 3, label_weights=weights)
+        names = [[label for label, _ in row] for row in top.named(tagger.classes_)]
+        assert ranked(run(f"predict m books.jsonl --text-field title -k 3 {option}").out) == names
+        found = json.loads(run(f"evaluate m books.jsonl {books} -k 2 --json {option}").out)["metrics"]
+        assert found["P@2"] == metrics.precision_at_k([labels for _, _, labels in BOOKS], top, 2, classes=tagger)
+
+
+def test_ranking_weights_by_id(run, model, bibtex):
+    Path("weights.tsv").write_text(f"{bibtex.label_names[3]}\t0\n")
+    Path("ids.tsv").write_text("3\t0\n")
+    run(["predict", model, "bibtex", "--ranking-weights", "weights.tsv", "-o", "names.npz"])
+    run(["predict", model, "bibtex", "--label-ids", "--ranking-weights", "ids.tsv", "-o", "ids.npz"])
+    names, ids = np.load("names.npz"), np.load("ids.npz")
+    np.testing.assert_array_equal(names["ids"], ids["ids"])
+    assert not (names["ids"] == 3).any()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("cooking 2", "line 1: 'cooking 2' has no tab; a line is a label and its weight"),
+        ("cooking\ttwo", "the weight of 'cooking' is 'two'; it is a number"),
+        ("x\t2", "the model has no label 'x'; labels are written as predict writes them, such as"),
+        ("cooking\t2\ncooking\t3", "line 2: the label 'cooking' is in an earlier line too"),
+        ("", "weights.tsv is empty"),
+    ],
+)
+def test_bad_ranking_weights_are_refused(run, books, content, problem):
+    run(f"train DiSMEC books.jsonl {books} --model m")
+    Path("weights.tsv").write_text(content)
+    assert problem in run("predict m books.jsonl --text-field title --ranking-weights weights.tsv", 2).err
+
+
+def test_weights_that_cannot_be_used_are_refused(run, model, bibtex):
+    Path("weights.tsv").write_text(f"{bibtex.label_names[0]}\t-1\n")
+    predict = ["predict", model, "bibtex", "--ranking-weights", "weights.tsv"]
+    assert "label_weights of label 0 is -1.0" in run(predict, 1).err
+    assert "both weigh labels; leave one out" in run([*predict, "--propensity-power", "1"], 2).err
+    assert "no text file of weights" in run([*predict[:-1], "nothing.tsv"], 2).err
+    DiSMEC().fit(bibtex.X[:50], bibtex.Y[:50]).save("m")
+    assert "holds no label counts" in run("predict m bibtex --propensity-power 1", 2).err
+
+
 def test_labels_cannot_break_lines(run):
     rows = [{"text": "tab", "labels": ["a\tb\nc\u2028d"]}, {"text": "colon", "labels": ["x:y z"]}]
     Path("t.jsonl").write_text("\n".join(map(json.dumps, rows)))

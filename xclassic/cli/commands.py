@@ -24,7 +24,9 @@ from xclassic.cli.options import (
     LabelMatrix,
     LabelWeights,
     Model,
+    PropensityPower,
     Quiet,
+    RankingWeights,
     Revealed,
     RevealedField,
     TextField,
@@ -35,6 +37,7 @@ from xclassic.cli.options import (
     load_trained,
     read,
     read_revealed,
+    read_weights,
     row_range,
     source_for,
     whole_numbers,
@@ -142,6 +145,8 @@ def predict(
     n_jobs: Jobs = -1,
     revealed: Revealed = None,
     revealed_field: RevealedField = None,
+    ranking_weights: RankingWeights = None,
+    propensity_power: PropensityPower = None,
     text_field: TextField = None,
     zero_based: ZeroBased = None,
     data_format: DataFormat = None,
@@ -156,6 +161,7 @@ def predict(
         raise typer.BadParameter("npz is not text for a terminal; name a file with --output")
     check_output(output, force)
     trained = load_trained(model, n_jobs, quiet)
+    weights = read_weights(trained, ranking_weights, propensity_power, by_id=label_ids)
     source = source_for(trained, data, text_field, id_field=id_field, zero_based=zero_based, data_format=data_format)
     known = read_revealed(trained, source, revealed, revealed_field, quiet)
     points = read(source, "test", quiet, n_features=trained.n_features, labels=False)
@@ -165,7 +171,7 @@ def predict(
     if trained.fields:
         top, labels = trained.rank_fields(points.X, k, as_text=form != "jsonl")
     else:
-        top, labels = trained.predict_topk(points.X, k, known), trained.labels(by_id=label_ids)
+        top, labels = trained.predict_topk(points.X, k, known, weights), trained.labels(by_id=label_ids)
     if threshold is not None:
         top = top.above(threshold)
     write_predictions(output, form, top, labels, points.ids)
@@ -192,6 +198,8 @@ def evaluate(
     n_jobs: Jobs = -1,
     revealed: Revealed = None,
     revealed_field: RevealedField = None,
+    ranking_weights: RankingWeights = None,
+    propensity_power: PropensityPower = None,
     text_field: TextField = None,
     label_field: LabelField = None,
     label_delimiter: LabelDelimiter = None,
@@ -227,6 +235,7 @@ def evaluate(
         training = current(read(labeled, "train", quiet, n_features=n_features, strict=False), concepts)
         counts = count_labels(labels_of(trained.estimator, training.Y), classes)
         trained = replace(trained, label_counts=counts, training={"n_rows": len(training.ids)})
+    weights = read_weights(trained, ranking_weights, propensity_power, **constants)
     known = read_revealed(trained, source, revealed, revealed_field, quiet)
     points = current(read(source, "test", quiet, n_features=n_features, strict=alone), concepts)
     if trained.fields:
@@ -237,8 +246,8 @@ def evaluate(
             flat = {f"{field} {name}": value for field, values in report.items() for name, value in values.items()}
             write_line(metrics.format_table(flat))
         return
-    results, truth = measure(trained, points, depths, constants, by_frequency, known)
-    levels = {} if concepts is None else measure_levels(trained, points, truth, concepts, known)
+    results, truth = measure(trained, points, depths, constants, by_frequency, known, weights)
+    levels = {} if concepts is None else measure_levels(trained, points, truth, concepts, known, weights)
     if not as_json:
         write_line(metrics.format_table(results))
         if levels:

@@ -24,6 +24,7 @@ def measure(
     constants: dict[str, Any],
     by_frequency: bool,
     revealed: csr_array | None = None,
+    label_weights: NDArray[np.float64] | None = None,
 ) -> tuple[dict[str, float], csr_array]:
     """Rank labeled points and return every metric, and the truth it was measured against.
 
@@ -39,6 +40,8 @@ def measure(
         Whether to add the metrics for head, torso and tail labels.
     revealed : csr_array, optional
         Labels that the model is told; none of them may be among those of the points.
+    label_weights : ndarray of float64, shape (n_labels,), optional
+        By which scores are multiplied.
 
     Raises
     ------
@@ -59,7 +62,7 @@ def measure(
         options["train_counts"] = counts if by_frequency else None
     elif asked:
         raise ValueError("the model holds no label counts; name its training data with --train")
-    top = widen(trained.predict_topk(points.X, max(depths), revealed), min(max(depths), n_labels))
+    top = widen(trained.predict_topk(points.X, max(depths), revealed, label_weights), min(max(depths), n_labels))
     return metrics.evaluate(truth, top, ks=depths, **options), truth
 
 

@@ -89,17 +89,17 @@ class TrainedModel:
             raise ValueError("the model was trained on text; pass JSON lines, CSV or TSV")
         return X
 
-    def predict_topk(self, X: Any, k: int, revealed: Any = None) -> TopK:
+    def predict_topk(self, X: Any, k: int, revealed: Any = None, label_weights: Any = None) -> TopK:
         """Return the best `k` labels of each row of what the model was trained on, texts, records or features.
 
-        Labels that are known of the rows are for models that take them.
+        Labels that are known of the rows are for models that take them; `label_weights` multiply scores.
 
         Raises
         ------
         ValueError
             If it is something else, or has another number of features.
         """
-        return predict_topk(self.model, self.check(X), k, revealed=revealed)
+        return predict_topk(self.model, self.check(X), k, revealed=revealed, label_weights=label_weights)
 
     @property
     def fields(self) -> list[str]:

@@ -13,6 +13,8 @@ import typer
 from xclassic.cli.parameters import usage_errors
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
     from xclassic.cli.data import Points, Source
@@ -81,6 +83,24 @@ Revealed = Annotated[
     ),
 ]
 RevealedField = Annotated[str | None, typer.Option(help="Field that holds the known labels.", show_default="labels")]
+RankingWeights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Rank by score times the weight of the label: lines of a label, a tab and its weight; 0 leaves a label "
+        "out, and others have 1.",
+        show_default="none",
+        callback=in_home,
+    ),
+]
+PropensityPower = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="Rank by score times a power of one over the propensity of the label, for PSP@k: 1, or less for more P@k.",
+        show_default="none",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")]
 Jobs = Annotated[int, typer.Option("--n-jobs", help="Workers; -1 for all CPUs.")]
@@ -149,6 +169,32 @@ def read_revealed(
         raise typer.BadParameter(f"--revealed-field is for JSON lines, CSV and TSV, which {path} is not; leave it out")
     classes = trained.estimator.classes_
     return align_labels(known.Y, classes)[:, : classes.size]
+
+
+def read_weights(
+    trained: TrainedModel, path: str | None, power: float | None, *, by_id: bool = False, **constants: Any
+) -> NDArray[np.float64] | None:
+    """Return by what the scores of labels are multiplied, None if the command names nothing."""
+    from xclassic import metrics
+    from xclassic.cli.label_names import ranking_weights
+    from xclassic.cli.measure import MIN_POINTS
+
+    if path is None and power is None:
+        return None
+    option = "--ranking-weights" if power is None else "--propensity-power"
+    if path is not None and power is not None:
+        raise typer.BadParameter("--ranking-weights and --propensity-power both weigh labels; leave one out")
+    if trained.fields:
+        raise typer.BadParameter(f"{option} is for labels, but the model predicts fields; leave it out")
+    if path is not None:
+        return ranking_weights(path, trained.labels(by_id=by_id))
+    if trained.label_counts is None or trained.training["n_rows"] < MIN_POINTS:
+        raise typer.BadParameter(
+            f"the model holds no label counts of at least {MIN_POINTS} training points, from which propensities are "
+            "estimated; name weights with --ranking-weights"
+        )
+    p = metrics.propensity(trained.label_counts, trained.training["n_rows"], **constants)
+    return (1 / p) ** power  # type: ignore[no-any-return,operator]
 
 
 def whole_numbers(option: str, text: str, accepted: str = "numbers of at least 1, as in 1,3,5") -> list[int]:

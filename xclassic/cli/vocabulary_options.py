@@ -142,7 +142,7 @@ def current(points: Points, concepts: Vocabulary | None) -> Points:
 
 
 def measure_levels(
-    trained: TrainedModel, points: Points, truth: Any, concepts: Vocabulary, known: Any
+    trained: TrainedModel, points: Points, truth: Any, concepts: Vocabulary, known: Any, weights: Any
 ) -> dict[str, dict[str, float]]:
     """Return the metrics of the best node of each level, which is above the best label."""
     from xclassic import ConceptGraph
@@ -151,7 +151,7 @@ def measure_levels(
     strangers = {label: () for label in classes if label not in concepts.preferred}  # They are at the top.
     above = {concept: concepts.broader.get(concept, ()) for concept in concepts.ids} | strangers
     graph = ConceptGraph(above, classes)
-    return graph.evaluate_levels(truth[:, : len(classes)], trained.predict_topk(points.X, 1, known))
+    return graph.evaluate_levels(truth[:, : len(classes)], trained.predict_topk(points.X, 1, known, weights))
 
 
 def _called(vocabulary: Vocabulary, labels: set[str], language: str | None) -> Vocabulary:
