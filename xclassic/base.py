@@ -419,10 +419,11 @@ class XMCClassifier(ChangingLabels, ClassifierMixin, BaseEstimator):
         takes a fraction of a millisecond for each, and a byte for each label.
 
         With `label_weights` the scores returned are the weighed ones. Scores of at least 0, such as probabilities, are
-        multiplied by the weight, and a score below 0 is divided by it, so that a larger weight always helps. Weights
-        multiply odds where scores are margins, which gain ``log(weight) / s``: s is 4 for the squared hinge loss, 2
-        for the hinge loss and 1 for the logistic loss and for logarithms of probabilities, by which log-odds then grow
-        per unit of the score. With one over the propensities of `metrics.propensity` the ranking is for PSP@k.
+        multiplied by the weight, and a score below 0 is divided by it, so that a larger weight always helps. Where
+        scores are margins or logarithms of probabilities, weights multiply odds: a score gains ``log(weight) / s``, if
+        log-odds grow by s per unit of the score. For logarithms and the logistic loss s is 1, for the hinge loss 2, for
+        the squared hinge loss 4; `PDSparse` takes twice as much, and `Slice` divides by `alpha`. With one over the
+        propensities of `metrics.propensity` as weights, or a power of them, the ranking is for PSP@k.
 
         All labels that a method scores are weighed before the best `k` are taken. One-vs-rest and compressions weigh
         every label. Searches in label trees are guided by the largest weight under each node, and keep every node that

@@ -161,6 +161,19 @@ def test_restrictions_leave_scores_as_they_are(fitted):
     assert "Tea" not in fitted.classes_[fitted.predict_topk(texts, 3, exclude=["Tea"]).ids]
 
 
+def test_weights_of_labels_multiply_probabilities(fitted):
+    texts = problem()[0][:4]
+    full = fitted.predict_topk(texts, fitted.classes_.size)
+    weights = np.where(fitted.classes_ == "Tea", 0, np.arange(1, fitted.classes_.size + 1))
+    top = fitted.predict_topk(texts, 2, label_weights=weights)
+    assert "Tea" not in fitted.classes_[top.ids]
+    for row, ids, scores in zip(range(4), top.ids, top.scores, strict=True):
+        plain = dict(zip(full.ids[row].tolist(), full.scores[row].tolist(), strict=True))
+        raised = sorted(-plain[i] - np.log(weights[i]) for i in plain if weights[i])[:2]
+        np.testing.assert_allclose(-scores, raised, rtol=1e-4)
+        np.testing.assert_allclose(scores, [plain[i] + np.log(weights[i]) for i in ids.tolist()], rtol=1e-4)
+
+
 def test_codes_of_a_given_tree(small):
     texts, classes = problem()
     tree = LabelTree.from_codes([(0, 0), (0, 1), (1, 0), (1, 1), (2,)])

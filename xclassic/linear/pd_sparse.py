@@ -130,7 +130,8 @@ class PDSparse(OneVsRestLinear):
         self.verbose = verbose
 
     def _log_odds(self) -> float | None:
-        return LOG_ODDS["hinge"]
+        loss = "squared_hinge" if self.smoothing else "hinge"
+        return 2 * LOG_ODDS[loss]  # Labels of a row shall score 1 more than others, where margins are 1 and -1.
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

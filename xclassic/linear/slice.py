@@ -152,7 +152,7 @@ class Slice(TakesWeights, OneVsRestLinear):
         self.verbose = verbose
 
     def _log_odds(self) -> float | None:
-        return LOG_ODDS["squared_hinge"]
+        return LOG_ODDS["squared_hinge"] / self.alpha if self.alpha else None  # That much of a margin is in a score.
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
