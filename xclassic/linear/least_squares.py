@@ -83,16 +83,13 @@ class OneVsRestLeastSquares(TakesWeights, IndependentLabels):
 
     Notes
     -----
-    Weights of rows are the diagonal of D in :math:`(X^\top D X + \alpha I)\, w_l = p_l^{-\mathrm{power}} X^\top D y_l`;
-    they count in propensities and in the choices of "auto" too.
-
     Scores are regression values, not probabilities. Labels without a training row are never predicted. Rows without
     labels are mapped to 0 for every label.
 
     In ``fit``, ``sample_weight`` weighs the rows: with D its diagonal matrix, the equations are
     :math:`(X^\top D X + \alpha I)\, w_l = p_l^{-\mathrm{power}}\, X^\top D y_l`. ``label_weight`` is one more factor on
     the right, so that it raises the scores of a label. Propensities, and what "auto" chooses, count rows by their
-    weights too.
+    weights too; a row is judged by models without all of its weight, where one that is repeated would leave its twin.
 
     Cost, with m the smaller of rows and features: ``m^3 / 3 + 2 m^2 L`` operations exact, ``4 nnz(X) L`` per sweep
     otherwise. Memory: a copy of `X`, the finished sparse model, and ``4 m^2`` (exact) or ``256 n_features`` bytes per
