@@ -24,7 +24,7 @@ def run(setting: Setting) -> Iterator[Result]:
 
 def t5_predictions(setting: Setting, folder: Path, target: str) -> Iterator[Result]:
     """Train on the device, and query the model there and on a CPU."""
-    rows = products()
+    rows = products()[: setting.pick(None, 100)]
     texts, types = [row["title"] for row in rows], [row["type"] for row in rows]
     options = quick_t5(folder, target=target, device=setting.device, dtype="float32", epochs=setting.pick(30, 8))
     if target == "code":
