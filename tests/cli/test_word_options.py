@@ -45,6 +45,8 @@ def test_vectors_come_from_a_file(run, tmp_path):
 
 def test_what_cannot_be_is_said(run):
     assert "'none.vec', and there is no such file" in run(f"{OPTIONS} --word-vectors none.vec", 1).err
+    assert "which is a folder; pass the path of a file" in run(f"{OPTIONS} --word-vectors .", 1).err
+    assert "as in 1,3, or none" in run(f"{OPTIONS} --char-ngrams x", 2).err
     assert "is for --word-vectors, which is missing" in run(f"{OPTIONS} --word-vectors-weight 1", 2).err
     assert "which --on-disk cannot hold" in run(f"{OPTIONS} --word-vectors learned --on-disk d", 2).err
     assert "--word-vectors is for TF-IDF of texts" in run("train DiSMEC bibtex --model m --word-vectors learned", 2).err
