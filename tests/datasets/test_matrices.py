@@ -190,11 +190,13 @@ def test_folders_of_other_things_are_refused(tmp_path):
         ("rows.bin", {"format": "csv"}, "there is no format 'csv' of matrices; accepted are xmc, jsonl, parquet"),
     ],
 )
-def test_bad_pieces_and_options_are_refused(source, options, words, tmp_path):
+def test_bad_pieces_and_options_are_refused(source, options, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.bin").touch()
     with pytest.raises(ValueError, match=words):
-        write_matrix(tmp_path, source, **options)
+        write_matrix("X", source, **options)
     with pytest.raises(FileNotFoundError):
-        open_matrix(tmp_path)
+        open_matrix("X")
 
 
 def test_appended_rows_have_the_columns_of_the_matrix(tmp_path):
@@ -407,8 +409,10 @@ def test_parquet_gives_rows_and_label_lists(tmp_path):
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    file = tmp_path / "rows.parquet"
+    file.touch()
     with pytest.raises(ImportError, match="pip install pyarrow"):
-        write_matrix(tmp_path, "rows.parquet")
+        write_matrix(tmp_path / "X", file)
 
 
 def test_entries_in_any_order_are_scattered_to_their_places(tmp_path):
