@@ -449,6 +449,12 @@ def test_texts_are_timed_and_compared(tmp_path, monkeypatch, capsys):
         module.check_same(other, module.Vectorizers("title"), ["stars and"], ["stars"])
 
 
+def test_automatic_choices_are_compared_with_members_alone():
+    done = printed("auto.py", "--n-trials", "1", "--alone", "neighbors", "tree", "--held-out")
+    assert [line.split("|")[1].strip() for line in done.splitlines()[-3:]] == ["AutoXMC", "KNN", "Bonsai"]
+    assert "It ends with one model: neighbors 1.00" in done
+
+
 def test_presets_are_compared_on_held_out_rows(tmp_path, monkeypatch, capsys):
     presets = import_module("presets")
     kinds = ["lamp", "shoe", "bread"]
