@@ -80,7 +80,7 @@ def check_sums(clf, X, labels):
 
 @pytest.mark.parametrize("name", [name for name in registry.ESTIMATORS if hasattr(getattr(xclassic, name), "explain")])
 def test_explanation_sums_to_the_score(bibtex, name):
-    clf = getattr(xclassic, name)().fit(bibtex.X, bibtex.Y)
+    clf = getattr(xclassic, name)().fit(bibtex.X[:1000], bibtex.Y[:1000])
     best = clf.predict_topk(bibtex.X_test[:15], 1).ids[:, 0].tolist()
     for explanation in check_sums(clf, bibtex.X_test[:15], best):
         assert explanation.label == explanation.best_label
