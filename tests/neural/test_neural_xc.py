@@ -250,8 +250,9 @@ def bibtex():
 
 @pytest.mark.long
 def test_published_form_learns_popularity_alone(bibtex):
-    clf = make(**PUBLISHED).fit(bibtex.X, bibtex.Y)
-    frequent = np.argsort(-bibtex.Y.sum(axis=0), kind="stable")[0]
+    X, Y = bibtex.X[:1600], bibtex.Y[:1600]
+    clf = make(**PUBLISHED).fit(X, Y)
+    frequent = np.argsort(-Y.sum(axis=0), kind="stable")[0]
     assert (clf.predict_topk(bibtex.X_test, 1).ids == frequent).mean() > 0.99
 
 
