@@ -25,6 +25,7 @@ from .distributed.clusters import use_cluster as use_cluster
 from .ensemble.auto import AutoXMC as AutoXMC
 from .ensemble.blend import Blend as Blend
 from .ensemble.blend import blend_topk as blend_topk
+from .ensemble.calibration import Calibrated as Calibrated
 from .ensemble.trials import Trial as Trial
 from .ensemble.tuning import Tuning as Tuning
 from .ensemble.tuning import tune as tune

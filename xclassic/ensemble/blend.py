@@ -339,18 +339,11 @@ class Blend(OfMembers, _BaseComposition):
     def _candidates(
         self, i: int, X: Any, labels: NDArray[np.int32] | None, stop: StopByte
     ) -> tuple[TopK, NDArray[np.int64]]:
-        """Return the best allowed labels of member `i`, and their ranks among all labels."""
-        member, depth = last_step(self.estimators_[i]), min(self.n_candidates, self.classes_.size)
-        top = member._topk(X, depth, labels, stop)
-        slots = np.arange(depth)
-        if labels is None or self.normalization == "none":
-            return top, slots + 1
-        best = member._topk(X, depth, None, stop)
-        higher = best.scores[:, None, :] > top.scores[:, :, None]
-        level = (best.scores[:, None, :] == top.scores[:, :, None]) & (best.ids[:, None, :] < top.ids[:, :, None])
-        before = ((higher | level) & best.filled()[:, None, :]).sum(axis=2)
-        beyond = before == best.counts[:, None]  # Labels that are candidates only under the restriction rank last.
-        return top, 1 + before + np.cumsum(beyond, axis=1) - beyond
+        """Return the best allowed labels of member `i`, and their ranks among all labels if they matter."""
+        depth = min(self.n_candidates, self.classes_.size)
+        if self.normalization != "none":
+            return self._ranked_candidates(i, X, depth, labels, stop)
+        return last_step(self.estimators_[i])._topk(X, depth, labels, stop), np.arange(1, depth + 1)
 
     def _adds(self, i: int, top: TopK, ranks: NDArray[np.int64]) -> TopK:
         """Return the predictions of member `i` with what each adds to the score of its label, which is finite."""

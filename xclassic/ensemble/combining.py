@@ -107,12 +107,12 @@ def choose(
         nested = _nested(n_members, lambda members: gained(stack.scores(members)).mean())
         found += [(members, True, gained(stack.held_out_scores(members))) for members in nested[1:]]
     best = max(found, key=lambda option: option[2].mean())
-    as_good = [option for option in found if _hardly_below(option[2], best[2])]
+    as_good = [option for option in found if hardly_below(option[2], best[2])]
     members, stacked, _ = min(as_good, key=lambda option: (len(option[0]), option[1]))
     return stack.combination(members) if stacked else mean_of(np.isin(np.arange(n_members), members) / len(members))
 
 
-def _hardly_below(gained: NDArray[np.float64], best: NDArray[np.float64]) -> bool:
+def hardly_below(gained: NDArray[np.float64], best: NDArray[np.float64]) -> bool:
     """Tell whether the difference is within its standard error (the rule of Breiman and others, CART, 1984)."""
     lost = best - gained
     return bool(lost.mean() <= lost.std() / np.sqrt(lost.size))

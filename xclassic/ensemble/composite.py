@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xclassic.base import XMCClassifier
 from xclassic.blocks.explaining import explain
+from xclassic.ensemble.cross_fitting import Folds, weights_of_rows
 from xclassic.ensemble.members import (
     MemberRows,
     RawRows,
@@ -28,10 +29,11 @@ from xclassic.ensemble.members import (
     reads_features,
 )
 from xclassic.explanation import Explanation
-from xclassic.parallel import default_workers
+from xclassic.parallel import StopByte, default_workers
 from xclassic.storage.arrays import with_prefix, without_prefix
 from xclassic.storage.folder import Arrays, ModelFileError, Verify
 from xclassic.storage.models import Metadata, packed, unpacked
+from xclassic.topk import TopK
 from xclassic.validation.features import Features, check_features
 from xclassic.validation.labels import find_labels
 from xclassic.weighing import TakesWeights, refuse_not_taken
@@ -106,6 +108,26 @@ class OfMembers(TakesWeights, XMCClassifier):
                 with naming(self._members()[i][0]):
                     parts[i] = prepared(self.estimators_[i], X)
         return MemberRows(parts, X.shape[0])
+
+    # Prediction
+
+    def _ranked_candidates(
+        self, i: int, X: Any, depth: int, labels: NDArray[np.int32] | None, stop: StopByte
+    ) -> tuple[TopK, NDArray[np.int64]]:
+        """Return the best allowed labels of member `i`, and their ranks among all labels, as an array of ids.
+
+        Ranks are those among the `depth` best of all labels; allowed labels beyond them rank next.
+        """
+        member = last_step(self.estimators_[i])
+        top = member._topk(X, depth, labels, stop)
+        if labels is None:
+            return top, np.broadcast_to(np.arange(1, depth + 1), top.ids.shape)
+        best = member._topk(X, depth, None, stop)
+        higher = best.scores[:, None, :] > top.scores[:, :, None]
+        level = (best.scores[:, None, :] == top.scores[:, :, None]) & (best.ids[:, None, :] < top.ids[:, :, None])
+        before = ((higher | level) & best.filled()[:, None, :]).sum(axis=2)
+        beyond = before == best.counts[:, None]  # Labels that are candidates only under the restriction rank last.
+        return top, 1 + before + np.cumsum(beyond, axis=1) - beyond
 
     # Training
 
@@ -272,6 +294,15 @@ class OfOne(OfMembers):
 
     def _fit_estimator(self, X: Features | RawRows, Y: csr_array, weights: dict[str, Any]) -> Any:
         return self._fit_member("estimator", self.estimator, X, Y, weights)
+
+    def _held_out(self, X: Features | RawRows, Y: csr_array, folds: Folds, weights: dict[str, Any], depth: int) -> TopK:
+        """Return what estimators that were fitted without them predict for the rows that folds hold out."""
+
+        def fit(rows: NDArray[np.int64]) -> Any:
+            return self._fit_estimator(X[rows], csr_array(Y[rows]), weights_of_rows(weights, rows))
+
+        with default_workers(self.n_jobs):
+            return folds.predictions(fit, X, depth)
 
     def _estimate_memory(self, n: int, d: int, L: int, nnz_x: int, nnz_y: int) -> int:
         copies = 8 * (nnz_x + nnz_y)  # The rows of one fold.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from sklearn.model_selection import KFold
 
 from xclassic.datasets import stratified_kfold
 from xclassic.ensemble.members import raw_rows
@@ -97,7 +98,7 @@ def weights_of_rows(weights: Mapping[str, Any], rows: NDArray[np.int64]) -> dict
     return {weight: value if weight == "label_weight" else value[rows] for weight, value in weights.items()}
 
 
-def choose_folds(Y: csr_array, cv: Any, random_state: Any) -> Folds:
+def choose_folds(Y: csr_array, cv: Any, random_state: Any, *, stratified: bool = True) -> Folds:
     """Return the rows that are held out.
 
     Parameters
@@ -108,6 +109,9 @@ def choose_folds(Y: csr_array, cv: Any, random_state: Any) -> Folds:
         ``"auto"`` holds out a fifth of the rows, at most 10,000, five times or until 10,000 rows were held out. Labels
         that one row has count as missed if it is held out, as others will be that no training row has.
     random_state : int, RandomState instance or None
+    stratified : bool, default=True
+        Hold out equal shares of each label's rows, and never one that alone carries a label. What is held out is then
+        a little easier than rows to come, which serves to compare models, and not to say how often one is right.
 
     Returns
     -------
@@ -118,7 +122,10 @@ def choose_folds(Y: csr_array, cv: Any, random_state: Any) -> Folds:
     if n_rows < 2:
         return Folds(Y, [])
     n_folds = min(n_rows, max(N_FOLDS, -(-n_rows // JUDGED)) if cv == "auto" else cv)
-    splits = stratified_kfold(_of_several_rows(Y), n_folds, random_state=random_state)
+    if stratified:
+        splits = stratified_kfold(_of_several_rows(Y), n_folds, random_state=random_state)
+    else:
+        splits = list(KFold(n_folds, shuffle=True, random_state=random_state).split(np.empty(n_rows)))
     if cv == "auto":
         enough = np.searchsorted(np.cumsum([test.size for _, test in splits]), JUDGED)
         splits = splits[: int(enough) + 1]

@@ -5,6 +5,7 @@ are scorers for scikit-learn and take ``(estimator, X, y)``.
 """
 
 from xclassic.metrics._inputs import label_groups
+from xclassic.metrics.calibration import brier_score, expected_calibration_error
 from xclassic.metrics.prefix import prefix_credit
 from xclassic.metrics.propensity import propensity, psndcg_at_k, psp_at_k
 from xclassic.metrics.ranking import coverage_at_k, hit_at_k, ndcg_at_k, precision_at_k, r_precision, recall_at_k
@@ -27,10 +28,12 @@ from xclassic.metrics.sets import accuracy, f1, precision, recall, subset_accura
 __all__ = [
     "TopKScorer",
     "accuracy",
+    "brier_score",
     "check_held_out",
     "coverage_at_k",
     "evaluate",
     "evaluate_sets",
+    "expected_calibration_error",
     "f1",
     "format_table",
     "hit_at_k",

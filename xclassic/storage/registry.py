@@ -56,6 +56,7 @@ TEXT_ESTIMATORS = (
 COMPOSITES = (
     "Blend",
     "AutoXMC",
+    "Calibrated",
 )  # Estimators that are made of others, some of which cannot be constructed without them.
 RECORD_MODELS = ("FieldsClassifier",)  # Models that predict records and have no label space of their own.
 TRANSFORMERS = (
