@@ -55,7 +55,7 @@ class Target(NamedTuple):
 def check_target_name(name: str) -> None:
     """Raise unless `read_target` reads the name."""
     match = re.fullmatch(rf"({'|'.join(METRICS)})@(\d+)", name) if isinstance(name, str) else None
-    if name not in MEANS and match is None:
+    if match is None and not (isinstance(name, str) and name in MEANS):
         raise ValueError(f"target is {name!r}; it must be {ACCEPTED}.")
     if match is not None:
         check_k(int(match[2]))
