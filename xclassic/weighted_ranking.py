@@ -41,17 +41,14 @@ class ScoreWeights(NamedTuple):
 
     def weighed(self, scores: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 scores with these weights."""
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # Slots may be unfilled, and what overflows is refused later.
+        with np.errstate(over="ignore", invalid="ignore"):  # Of unfilled slots. What overflows is refused later.
             return scores + values if self.added else np.where(scores < 0, scores / values, scores * values)
 
     def reranked(self, top: TopK, k: int) -> TopK:
         """Return the best `k` of ranked labels by their weighed scores."""
         scores = np.where(top.filled(), self.weighed(top.scores, self.values[top.ids]), np.float32(-np.inf))
-        order = np.lexsort((top.ids, np.where(np.isnan(scores), -np.inf, -scores)), axis=1)[
-            :, :k
-        ]  # NaN is refused later.
+        falling = np.where(np.isnan(scores), -np.inf, -scores)  # NaN is refused later.
+        order = np.lexsort((top.ids, falling), axis=1)[:, :k]
         ids, scores = (np.take_along_axis(array, order, axis=1) for array in (top.ids, scores))
         return TopK(ids, scores, np.minimum(top.counts, np.int32(k)))
 
