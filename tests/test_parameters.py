@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.centroid import Centroid
 from tests.helpers.contract import ESTIMATORS
-from xclassic import Blend, DiSMEC, OneVsRestLeastSquares, load, save
+from xclassic import Blend, Calibrated, DiSMEC, OneVsRestLeastSquares, load, save
 from xclassic.features import FourierFeatures
 from xclassic.storage import registry
 
@@ -32,6 +32,8 @@ def made(name):
     cls = registry.find_class(name)
     if name == "Blend":
         return Blend([("one", Centroid()), ("other", OneVsRestLeastSquares())])
+    if name == "Calibrated":
+        return Calibrated(Centroid())
     known = cls().get_params(deep=False)
     return cls().set_params(**{key: value for key, value in MADE_FOR.items() if key in known})
 
@@ -53,7 +55,16 @@ def is_tried(name, value):
 
 @pytest.mark.parametrize(
     "name",
-    [*ESTIMATORS, "Blend", "TextFeatures", "WordVectors", "FourierFeatures", "Autoencoder", "FeatureAgglomeration"],
+    [
+        *ESTIMATORS,
+        "Blend",
+        "Calibrated",
+        "TextFeatures",
+        "WordVectors",
+        "FourierFeatures",
+        "Autoencoder",
+        "FeatureAgglomeration",
+    ],
 )
 def test_parameters_take_a_value_or_name_themselves(name):
     data = TEXTS if name in ("TextFeatures", "WordVectors") else X

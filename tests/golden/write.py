@@ -203,6 +203,10 @@ def auto():
     return on_matrix(xclassic.AutoXMC(members=members, n_trials=2))
 
 
+def calibrated():
+    return on_matrix(xclassic.Calibrated(xclassic.DiSMEC(), cv=3))
+
+
 MODELS = {
     **{
         name: lambda folder, name=name: on_matrix(small(name))
@@ -212,6 +216,7 @@ MODELS = {
     "CompressedSensing": lambda folder: on_matrix(small("CompressedSensing").set_params(n_components=40)),
     "Parabel-int8": lambda folder: on_matrix(small("Parabel").set_params(weight_dtype="int8")),
     "AutoXMC": lambda folder: auto(),
+    "Calibrated": lambda folder: calibrated(),
     "Blend": lambda folder: blend(),
     "Blend-texts": lambda folder: blend_of_texts(),
     "FieldsClassifier": lambda folder: fields(),

@@ -38,7 +38,7 @@ RANDOM = np.random.default_rng(0)
 X = csr_array((RANDOM.integers(1, 9, (12, 6)) * (RANDOM.random((12, 6)) < 0.5) / 8).astype(np.float32))
 Y = csr_array(np.vstack([np.eye(5), RANDOM.random((7, 5)) < 0.4]).astype(np.float32))
 NONE, REVEALED = csr_array(Y.shape, dtype=np.float32), datasets.reveal_labels(Y, random_state=0)[0]
-SCORES = csr_array((1 + RANDOM.permutation(60).reshape(12, 5) / 64).astype(np.float32))
+SCORES = csr_array((0.5 + RANDOM.permutation(60).reshape(12, 5) / 128).astype(np.float32))
 SIMILARITY = csr_array(Y.T @ Y)
 TOP = TopK.from_csr(SCORES, 3)
 COUNTS = np.array([4, 5, 1, 7, 9])
@@ -267,6 +267,10 @@ for name in ("precision", "recall", "ndcg", "hit", "coverage"):
     MATRICES[f"{name}_at_k Y_true"] = (lambda m, metric=metric: metric(m, TOP, 2), Y)
     MATRICES[f"{name}_at_k top"] = (lambda m, metric=metric: metric(Y, m, 2), SCORES)
     RANKINGS[f"{name}_at_k top"] = lambda top, metric=metric: metric(Y, top, 2)
+for metric in (metrics.expected_calibration_error, metrics.brier_score):
+    MATRICES[f"{metric.__name__} Y_true"] = (lambda m, metric=metric: metric(m, TOP, 2), Y)
+    MATRICES[f"{metric.__name__} top"] = (lambda m, metric=metric: metric(Y, m, 2), SCORES)
+    RANKINGS[f"{metric.__name__} top"] = lambda top, metric=metric: metric(Y, top, 2)
 for metric in (metrics.psp_at_k, metrics.psndcg_at_k):
     MATRICES[f"{metric.__name__} Y_true"] = (lambda m, metric=metric: metric(m, TOP, 2, COUNTS / 10), Y)
     MATRICES[f"{metric.__name__} top"] = (lambda m, metric=metric: metric(Y, m, 2, COUNTS / 10), SCORES)
