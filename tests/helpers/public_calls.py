@@ -13,6 +13,7 @@ from xclassic import (
     M3L,
     AutoXMC,
     Blend,
+    Calibrated,
     ConceptGraph,
     DiSMEC,
     FastXML,
@@ -67,6 +68,11 @@ def blended():
 @cache
 def automatic():
     return AutoXMC(members=[("one", KNN(4))], n_trials=1)
+
+
+@cache
+def calibrated():
+    return Calibrated(DiSMEC(), cv=2).fit(X, Y)
 
 
 def swift():
@@ -199,8 +205,9 @@ MATRICES = {
     "M3L.fit y": (lambda m: M3L().fit(X, m).predict_topk(X), Y),
     "AutoXMC.estimate_memory X": (lambda m: [automatic().estimate_memory(m, Y) > 0], X),
     "AutoXMC.estimate_memory y": (lambda m: [automatic().estimate_memory(X, m) > 0], Y),
-    "Blend.estimate_memory X": (lambda m: [blended().estimate_memory(m, Y) > 0], X),
-    "Blend.estimate_memory y": (lambda m: [blended().estimate_memory(X, m) > 0], Y),
+    "OfMembers.explain X": (lambda m: [calibrated().explain(m, 1).score], ROW),
+    "OfMembers.estimate_memory X": (lambda m: [blended().estimate_memory(m, Y) > 0], X),
+    "OfMembers.estimate_memory y": (lambda m: [blended().estimate_memory(X, m) > 0], Y),
     "RevealedLabelsForest.fit X": (lambda m: SwiftXML(n_trees=1).fit(m, Y).predict_topk(X), X),
     "RevealedLabelsForest.fit y": (lambda m: SwiftXML(n_trees=1).fit(X, m).predict_topk(X), Y),
     "RevealedLabelsForest.add_trees X": (lambda m: swift().add_trees(1, m, Y).predict_topk(X), X),
@@ -290,6 +297,7 @@ TAKE_VECTORS = {
     "reveal_labels Y",
     "explain X",
     "ExplainableClassifier.explain X",
+    "OfMembers.explain X",
     "stratified_kfold Y",
     "stratified_split Y",
     "tune Y",
