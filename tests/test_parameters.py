@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.centroid import Centroid
 from tests.helpers.contract import ESTIMATORS
-from xclassic import Blend, Calibrated, DiSMEC, OneVsRestLeastSquares, load, save
+from xclassic import Blend, Calibrated, DiSMEC, OneVsRestLeastSquares, ThresholdedClassifier, load, save
 from xclassic.features import FourierFeatures
 from xclassic.storage import registry
 
@@ -34,6 +34,8 @@ def made(name):
         return Blend([("one", Centroid()), ("other", OneVsRestLeastSquares())])
     if name == "Calibrated":
         return Calibrated(Centroid())
+    if name == "ThresholdedClassifier":
+        return ThresholdedClassifier(Centroid(), cv=2)
     known = cls().get_params(deep=False)
     return cls().set_params(**{key: value for key, value in MADE_FOR.items() if key in known})
 
@@ -59,6 +61,7 @@ def is_tried(name, value):
         *ESTIMATORS,
         "Blend",
         "Calibrated",
+        "ThresholdedClassifier",
         "TextFeatures",
         "WordVectors",
         "FourierFeatures",

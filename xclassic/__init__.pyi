@@ -26,6 +26,9 @@ from .ensemble.auto import AutoXMC as AutoXMC
 from .ensemble.blend import Blend as Blend
 from .ensemble.blend import blend_topk as blend_topk
 from .ensemble.calibration import Calibrated as Calibrated
+from .ensemble.thresholded import ThresholdedClassifier as ThresholdedClassifier
+from .ensemble.thresholds import Thresholds as Thresholds
+from .ensemble.thresholds import choose_thresholds as choose_thresholds
 from .ensemble.trials import Trial as Trial
 from .ensemble.tuning import Tuning as Tuning
 from .ensemble.tuning import tune as tune

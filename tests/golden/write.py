@@ -207,6 +207,10 @@ def calibrated():
     return on_matrix(xclassic.Calibrated(xclassic.DiSMEC(), cv=3))
 
 
+def thresholded():
+    return on_matrix(xclassic.ThresholdedClassifier(small("Parabel"), strategy="label", cv=2, random_state=3))
+
+
 MODELS = {
     **{
         name: lambda folder, name=name: on_matrix(small(name))
@@ -219,6 +223,7 @@ MODELS = {
     "Calibrated": lambda folder: calibrated(),
     "Blend": lambda folder: blend(),
     "Blend-texts": lambda folder: blend_of_texts(),
+    "ThresholdedClassifier": lambda folder: thresholded(),
     "FieldsClassifier": lambda folder: fields(),
     "LabelMatcher": lambda folder: on_texts(xclassic.LabelMatcher()),
     "XMLCNN": lambda folder: on_texts(cnn()),

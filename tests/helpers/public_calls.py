@@ -75,6 +75,11 @@ def calibrated():
     return Calibrated(DiSMEC(), cv=2).fit(X, Y)
 
 
+@cache
+def thresholds():
+    return xclassic.choose_thresholds(Y, TOP, strategy="label")
+
+
 def swift():
     return SwiftXML(n_trees=1, max_leaf=2).fit(X, Y)
 
@@ -208,6 +213,8 @@ MATRICES = {
     "OfMembers.explain X": (lambda m: [calibrated().explain(m, 1).score], ROW),
     "OfMembers.estimate_memory X": (lambda m: [blended().estimate_memory(m, Y) > 0], X),
     "OfMembers.estimate_memory y": (lambda m: [blended().estimate_memory(X, m) > 0], Y),
+    "choose_thresholds Y": (lambda m: xclassic.choose_thresholds(m, TOP, strategy="one").values, Y),
+    "choose_thresholds top": (lambda m: xclassic.choose_thresholds(Y, m, strategy="one").values, SCORES),
     "RevealedLabelsForest.fit X": (lambda m: SwiftXML(n_trees=1).fit(m, Y).predict_topk(X), X),
     "RevealedLabelsForest.fit y": (lambda m: SwiftXML(n_trees=1).fit(X, m).predict_topk(X), Y),
     "RevealedLabelsForest.add_trees X": (lambda m: swift().add_trees(1, m, Y).predict_topk(X), X),
@@ -257,6 +264,8 @@ MATRICES = {
 RANKINGS = {
     "check_held_out top": lambda top: [metrics.check_held_out(Y, NONE, top) is None],
     "blend_topk tops": lambda top: xclassic.blend_topk([TOP, top], [1, 2], 3, 5),
+    "choose_thresholds top": lambda top: xclassic.choose_thresholds(Y, top, strategy="one").values,
+    "Thresholds.sets top": lambda top: thresholds().sets(top),
     "TailReranker.rerank top": lambda top: tail().rerank(X, top),
     "LabelLevels.expand top": lambda top: GRAPH.expand(top, "L1"),
     "LabelLevels.evaluate_levels top": lambda top: list(GRAPH.evaluate_levels(Y, top)["L1"].values()),

@@ -60,7 +60,7 @@ def fit_map(said: Said, pairs: Pairs) -> NDArray[np.float64]:
     hits = pairs.hits[said.at]
     if hits.all() or not hits.any():  # A slope needs both hits and misses.
         return np.array([0.0, 1.0, 0.0, 0.0])
-    return _logistic(np.stack(columns, axis=1), hits)
+    return logistic(np.stack(columns, axis=1), hits)
 
 
 def log_odds_of(
@@ -151,7 +151,7 @@ class _Stack:
         return [0] + [1 + 6 * i + j for i in members for j in range(6)]
 
     def _fit(self, members: Sequence[int], among: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return _logistic(self.columns[among][:, self._of(members)], self.pairs.hits[among])
+        return logistic(self.columns[among][:, self._of(members)], self.pairs.hits[among])
 
     def _scores(self, members: Sequence[int], coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
         return expit(coefficients[0] + self.columns[:, self._of(members)] @ coefficients[1:])
@@ -175,7 +175,7 @@ class _Stack:
         return Combination(shares / shares.sum(), coefficients[:2], terms)
 
 
-def _logistic(columns: NDArray[np.float64], hits: NDArray[np.bool_]) -> NDArray[np.float64]:
+def logistic(columns: NDArray[np.float64], hits: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return constant and slopes of a logistic regression; columns are brought to one scale for it."""
     if hits.all() or not hits.any():
         return np.zeros(1 + columns.shape[1])

@@ -57,6 +57,7 @@ COMPOSITES = (
     "Blend",
     "AutoXMC",
     "Calibrated",
+    "ThresholdedClassifier",
 )  # Estimators that are made of others, some of which cannot be constructed without them.
 RECORD_MODELS = ("FieldsClassifier",)  # Models that predict records and have no label space of their own.
 TRANSFORMERS = (
