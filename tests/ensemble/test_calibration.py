@@ -19,7 +19,7 @@ from tests.helpers.contract import (
     noisy,
 )
 from tests.helpers.folders import edit_header, replace_array
-from xclassic import Calibrated, DiSMEC, ModelFileError, datasets, metrics
+from xclassic import Calibrated, DiSMEC, ModelFileError, OneVsRestLeastSquares, datasets, metrics
 from xclassic.ensemble import probability_maps
 from xclassic.ensemble.cross_fitting import choose_folds
 from xclassic.ensemble.probability_maps import fit_isotonic, fit_logistic, fit_maps, unfitted_map
@@ -163,6 +163,15 @@ def test_method_chosen_is_among_those_asked_for():
     X, Y = noisy()
     assert Calibrated(Centroid(), method="logistic", cv=2).fit(X, Y).method_ == "logistic"
     assert Calibrated(Centroid(), method="isotonic", cv=2).fit(X, Y).method_ == "isotonic"
+
+
+def test_fits_without_held_out_rows_take_what_the_estimator_has_chosen(monkeypatch):
+    fitted = []
+    fit = OneVsRestLeastSquares.fit
+    monkeypatch.setattr(OneVsRestLeastSquares, "fit", lambda *args, **own: fitted.append(args[0]) or fit(*args, **own))
+    clf = Calibrated(OneVsRestLeastSquares(), cv=3).fit(*noisy())
+    powers = [one.propensity_power for one in fitted]
+    assert powers == ["auto", *[clf.estimator_.propensity_power_] * 3]
 
 
 def test_weights_go_to_the_estimator():

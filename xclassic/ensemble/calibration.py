@@ -93,6 +93,10 @@ class Calibrated(OfOne):
     With ``labels`` or ``exclude`` the estimator names its best candidates among those allowed. Ranks stay those among
     all labels, so that a probability does not depend on what else is allowed.
 
+    What the estimator chooses itself where a parameter is "auto", such as the `propensity_power` of
+    `OneVsRestLeastSquares`, it chooses on all rows, and the fits without held-out rows take the same: other choices
+    would give scores of another scale.
+
     Held-out rows are drawn at random, and not so that each label keeps rows to learn from, as
     `datasets.stratified_kfold` does: labels that no other row has occur in rows to come as well, and count as missed.
     Weights are handed on to the estimator. Rows count once each for the map.
@@ -160,8 +164,8 @@ class Calibrated(OfOne):
     def _fit(self, X: Features | RawRows, Y: csr_array, **weights: Any) -> None:
         self._log_counts = np.log1p(np.bincount(Y.indices, minlength=Y.shape[1]))
         folds = choose_folds(Y, self.cv, self.random_state, stratified=False)
-        self._map, self.calibration_error_ = self._learn(X, Y, folds, weights)
         self.estimators_ = [self._fit_estimator(X, Y, weights)]
+        self._map, self.calibration_error_ = self._learn(X, Y, folds, weights)
 
     def _learn(
         self, X: Features | RawRows, Y: csr_array, folds: Folds, weights: dict[str, Any]

@@ -27,6 +27,7 @@ from xclassic.ensemble.members import (
     prepared,
     raw_rows,
     reads_features,
+    with_choices,
 )
 from xclassic.explanation import Explanation
 from xclassic.parallel import StopByte, default_workers
@@ -296,10 +297,14 @@ class OfOne(OfMembers):
         return self._fit_member("estimator", self.estimator, X, Y, weights)
 
     def _held_out(self, X: Features | RawRows, Y: csr_array, folds: Folds, weights: dict[str, Any], depth: int) -> TopK:
-        """Return what estimators that were fitted without them predict for the rows that folds hold out."""
+        """Return what estimators that were fitted without them predict for the rows that folds hold out.
+
+        They have the choices of the fitted one, which comes first.
+        """
+        like = with_choices(self.estimator_)
 
         def fit(rows: NDArray[np.int64]) -> Any:
-            return self._fit_estimator(X[rows], csr_array(Y[rows]), weights_of_rows(weights, rows))
+            return self._fit_member("estimator", like, X[rows], csr_array(Y[rows]), weights_of_rows(weights, rows))
 
         with default_workers(self.n_jobs):
             return folds.predictions(fit, X, depth)

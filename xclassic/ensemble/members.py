@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
@@ -91,6 +92,15 @@ def last_step(member: Any) -> Any:
     while isinstance(member, Pipeline):
         member = member[-1]
     return member
+
+
+def with_choices(member: Any) -> Any:
+    """Return an unfitted copy of a fitted member, with what it has chosen where a parameter is "auto"."""
+    new, fitted = clone(member), last_step(member)
+    auto = [name for name, value in fitted.get_params(deep=False).items() if isinstance(value, str) and value == "auto"]
+    chosen = {name: getattr(fitted, f"{name}_", None) for name in auto}
+    last_step(new).set_params(**{name: value for name, value in chosen.items() if isinstance(value, (int, float, str))})
+    return new
 
 
 def reads_features(member: Any) -> bool:
