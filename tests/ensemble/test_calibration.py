@@ -248,7 +248,7 @@ def test_damaged_folders_are_refused(tmp_path):
         with pytest.raises(ModelFileError):
             xclassic.load(tmp_path / name)
     clf.save(tmp_path / "header")
-    edit_header(tmp_path / "header", lambda header: header.update(calibration_error="x"))
+    edit_header(tmp_path / "header", lambda header: header["facts"].update(calibration_error="x"))
     with pytest.raises(ModelFileError, match="damaged"):
         xclassic.load(tmp_path / "header")
 

@@ -105,11 +105,11 @@ def test_members_are_fitted_on_rows_taken_from_any_list():
     rows = [(f"row {i}", float(i % 3)) for i in range(40)]
     y = np.arange(40) % 3
     Witness.seen.clear()
-    blend = Blend([("one", make_pipeline(Witness(), KNN(n_neighbors=3)))]).fit(rows, y)
-    train, held_out, everything = Witness.seen
-    assert len(train) == 28
-    assert len(held_out) == 12
-    assert {*train, *held_out} == {*everything} == {name for name, _ in rows}
+    blend = Blend([("one", make_pipeline(Witness(), KNN(n_neighbors=3)))], cv=2).fit(rows, y)
+    everything, *folds = Witness.seen
+    assert [len(part) for part in folds] == [20] * 4
+    for train, held_out in (folds[:2], folds[2:]):
+        assert {*train, *held_out} == {*everything} == {name for name, _ in rows}
     blend.predict_topk(rows[:7], 2)
     assert Witness.seen[-1] == [name for name, _ in rows[:7]]  # once, and not for each chunk and each candidate
 
@@ -161,7 +161,7 @@ def test_members_of_weight_zero_make_no_features():
 
 
 def test_blends_of_pipelines_nest():
-    nested = Blend([("inner", of_texts()), ("alone", make_pipeline(TextFeatures(), Parabel()))], validation_share=0.2)
+    nested = Blend([("inner", of_texts()), ("alone", make_pipeline(TextFeatures(), Parabel()))], cv=5)
     assert nested.fit(TITLES, LABELS).score(TITLES, LABELS) == 1
     piped = make_pipeline("passthrough", of_texts()).fit(TITLES, LABELS)
     assert xclassic.predict_topk(piped, TITLES, 2).ids.shape == (36, 2)
@@ -171,7 +171,7 @@ def test_a_second_fit_forgets_the_features_of_the_first():
     X, Y = noisy()
     blend = agglomerated().fit(X, Y)
     assert blend.n_features_in_ == 60
-    blend.set_params(estimators=of_texts().estimators, validation_share=0.2).fit(TITLES, LABELS)
+    blend.set_params(estimators=of_texts().estimators, cv=5).fit(TITLES, LABELS)
     assert not hasattr(blend, "n_features_in_")
 
 
@@ -242,7 +242,7 @@ def test_blends_of_pipelines_come_back(case, tmp_path):
         "matrix": (agglomerated(), X, Y),
         "texts": (of_texts(), TITLES, LABELS),
         "records": (of_records(), RECORDS, LABELS),
-        "nested": (Blend([("inner", of_texts())], validation_share=0.2), TITLES, LABELS),
+        "nested": (Blend([("inner", of_texts())], cv=5), TITLES, LABELS),
     }[case]
     blend.fit(rows, labels).save(tmp_path / "model")
     for verify in ("lazy", "full"):

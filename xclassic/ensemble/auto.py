@@ -99,8 +99,9 @@ class AutoXMC(OfMembers):
     Values on few rows and on all held-out rows are not comparable: with more rows every method is better. For metrics
     of rare labels values are sums of inverse propensities, which are comparable with each other alone.
 
-    Weights of rows and labels are handed on, if all first members take them. A model that fails is reported and left
-    out, unless all fail.
+    What a member chooses by itself, as least squares does its power of propensities, is chosen in the first split and
+    stays. Weights of rows and labels are handed on, if all first members take them. A model that fails is reported and
+    left out, unless all fail.
 
     Cost: without limits, twelve fits on up to 5,000 rows, and up to six times five fits on four fifths of all rows;
     with more than 50,000 rows once instead of five times. Memory: the largest of ``estimate_memory`` among the

@@ -17,7 +17,7 @@ from xclassic.base import XMCClassifier
 from xclassic.ensemble.combining import Combination, choose, evidence, fit_map, log_odds_of, mean_of
 from xclassic.ensemble.composite import OfMembers
 from xclassic.ensemble.cross_fitting import JUDGED, Folds, check_cv, choose_folds, weights_of_rows
-from xclassic.ensemble.members import RawRows, last_step
+from xclassic.ensemble.members import RawRows, last_step, with_choices
 from xclassic.ensemble.pairs import Pairs
 from xclassic.ensemble.targets import Target, check_target_name, read_target
 from xclassic.parallel import StopByte
@@ -120,6 +120,9 @@ class Blend(OfMembers, _BaseComposition):
     handed on as it is, and rows are taken from it for the held-out part. Each member checks what it gets, and errors
     name it. Then the blend has ``n_features_in_`` only after a fit on a matrix. A prediction holds the features that
     each member makes of all rows of the call.
+
+    What a member chooses by itself, as least squares does its power of propensities, is chosen once on all rows, so
+    that its scores have one scale in all fits.
 
     ``fit`` hands weights on to the members, if all of them take them. Held-out rows, on which the blend itself learns,
     count once each.
@@ -277,9 +280,9 @@ class Blend(OfMembers, _BaseComposition):
         if self._learned is not None:
             self._combination, self.maps_ = self._learned
             self._combine(self._combination)
-        elif self.normalization == "probability" or self._searches_weights():
-            self._learn(X, Y, weights)
         self.estimators_ = [self._fit_member(*member, X, Y, weights) for member in self.estimators]
+        if self._learned is None and (self.normalization == "probability" or self._searches_weights()):
+            self._learn(X, Y, weights)
 
     def _combine(self, combination: Combination) -> None:
         self._combination, self.weights_ = combination, combination.weights
@@ -296,7 +299,8 @@ class Blend(OfMembers, _BaseComposition):
             return self._fit_member(name, member, X[rows], csr_array(Y[rows]), weights_of_rows(weights, rows))
 
         depth = min(self.n_candidates, Y.shape[1])
-        tops = [folds.predictions(partial(fit, name, member), X, depth) for name, member in self.estimators]
+        members = [(name, with_choices(member)) for name, member in self.named_estimators_.items()]
+        tops = [folds.predictions(partial(fit, name, member), X, depth) for name, member in members]
         self._learn_from(folds, tops, read_target(self.target, Y))
 
     def _learn_from(self, folds: Folds, tops: Sequence[TopK], target: Target) -> None:

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from xclassic.ensemble.combining import fit_map, log_odds_of
 from xclassic.ensemble.cross_fitting import Folds
-from xclassic.ensemble.members import RawRows, raw_rows
+from xclassic.ensemble.members import RawRows, raw_rows, with_choices
 from xclassic.ensemble.pairs import Pairs
 from xclassic.ensemble.search_space import search_space
 from xclassic.ensemble.targets import Target
@@ -241,10 +241,12 @@ class Search:
                 note = f"it would need {needed / 1e9:.1f} GB, more than max_memory"
                 self.trials.append(Trial(name, member, "skipped", rows=rows, note=note))
                 return None
-            tops = [
-                self.fit(name, member, X, rows).predict_topk(X_test, self.depth)
-                for (X, X_test), (rows, _) in zip(splits, folds.splits, strict=True)
-            ]
+            tops = []
+            for (X, X_test), (train, _) in zip(splits, folds.splits, strict=True):
+                model = self.fit(name, member, X, train)
+                tops.append(model.predict_topk(X_test, self.depth))
+                if stage == "cross-fitted":
+                    member = with_choices(model)  # Scores of all splits, and of the final fit, have one scale.
             top = folds.in_order(tops)
             value = self.value(top, folds)
         except (ValueError, TypeError, MemoryError, ArithmeticError, RuntimeError, ImportError) as error:
