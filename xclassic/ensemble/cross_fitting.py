@@ -106,12 +106,12 @@ def choose_folds(Y: csr_array, cv: Any, random_state: Any, *, stratified: bool =
     Y : csr_array, shape (n_rows, n_labels)
         Checked labels.
     cv : "auto" or int
-        ``"auto"`` holds out a fifth of the rows, at most 10,000, five times or until 10,000 rows were held out. Labels
-        that one row has count as missed if it is held out, as others will be that no training row has.
+        ``"auto"`` holds out a fifth of the rows, at most 10,000, five times or until 10,000 rows were held out.
     random_state : int, RandomState instance or None
     stratified : bool, default=True
-        Hold out equal shares of each label's rows, and never one that alone carries a label. What is held out is then
-        a little easier than rows to come, which serves to compare models, and not to say how often one is right.
+        Hold out equal shares of each label's rows, and never all of several. That is a little easier than rows to come,
+        which serves to compare models, and not to say how often one is right. A label that one row has counts as missed
+        where it is held out.
 
     Returns
     -------

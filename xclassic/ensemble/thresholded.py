@@ -129,8 +129,8 @@ class ThresholdedClassifier(OfOne):
         check_cv(self.cv)
 
     def _fit(self, X: Features | RawRows, Y: csr_array, **weights: Any) -> None:
-        self.thresholds_ = self._cross_fitted(X, Y, weights) or self._usual()
         self.estimators_ = [self._fit_estimator(X, Y, weights)]
+        self.thresholds_ = self._cross_fitted(X, Y, weights) or self._usual()
 
     def _cross_fitted(self, X: Features | RawRows, Y: csr_array, weights: dict[str, Any]) -> Thresholds | None:
         """Return thresholds chosen on held-out rows, or None if there is nothing to choose by."""
