@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 NAMES = "a label, its name, and its other names"
 WEIGHTS = "a label and its weight"
@@ -25,6 +28,8 @@ def label_synonyms(path: str) -> dict[str, list[str]]:
 
 def ranking_weights(path: str, shown: NDArray[np.generic]) -> NDArray[np.float64]:
     """Return the weights in a file of ``label<TAB>weight``, in the order of labels as they are shown; others have 1."""
+    import numpy as np
+
     positions: dict[str, list[int]] = {}
     for position, label in enumerate(map(str, shown.tolist())):
         positions.setdefault(label, []).append(position)
