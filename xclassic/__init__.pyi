@@ -22,6 +22,7 @@ from .compression.plst import PLST as PLST
 from .compression.rembrandt import Rembrandt as Rembrandt
 from .compression.reml import REML as REML
 from .distributed.clusters import use_cluster as use_cluster
+from .ensemble.audit import audit_labels as audit_labels
 from .ensemble.auto import AutoXMC as AutoXMC
 from .ensemble.blend import Blend as Blend
 from .ensemble.blend import blend_topk as blend_topk

@@ -208,6 +208,8 @@ MATRICES = {
     "augment_with_labels Y": (lambda m: features.augment_with_labels(X, m)[2], Y),
     "M3L.fit X": (lambda m: M3L().fit(m, Y).predict_topk(X), X),
     "M3L.fit y": (lambda m: M3L().fit(X, m).predict_topk(X), Y),
+    "audit_labels X": (lambda m: xclassic.audit_labels(KNN(4), m, Y, n=3), X),
+    "audit_labels Y": (lambda m: xclassic.audit_labels(KNN(4), X, m, n=3), Y),
     "AutoXMC.estimate_memory X": (lambda m: [automatic().estimate_memory(m, Y) > 0], X),
     "AutoXMC.estimate_memory y": (lambda m: [automatic().estimate_memory(X, m) > 0], Y),
     "OfMembers.explain X": (lambda m: [calibrated().explain(m, 1).score], ROW),

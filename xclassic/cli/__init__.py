@@ -1,4 +1,4 @@
-"""The command line: ``xclassic describe | tune | train | join | predict | evaluate | report | explain | info``.
+"""The command line: ``xclassic describe | audit | tune | train | join | predict | evaluate | report | explain | info``.
 
 `commands` says what each command does, and reads like a script of the Python interface. Beside it, `parameters` turns
 the constructor of an estimator into options, `data` reads points, `models` keeps with a fitted estimator what a script

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from xclassic._version import __version__
+from xclassic.cli.audit_command import audit
 from xclassic.cli.describe_command import describe
 from xclassic.cli.in_pieces import join
 from xclassic.cli.options import (
@@ -64,7 +65,18 @@ class _InOrder(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(
             self.commands,
-            key=["describe", "tune", "train", "join", "predict", "evaluate", "report", "explain", "info"].index,
+            key=[
+                "describe",
+                "audit",
+                "tune",
+                "train",
+                "join",
+                "predict",
+                "evaluate",
+                "report",
+                "explain",
+                "info",
+            ].index,
         )
 
 
@@ -103,6 +115,17 @@ commands.add_typer(
     typer.Typer(no_args_is_help=True, help="Train a model: xclassic train ESTIMATOR DATA --model FOLDER."),
     name="train",
     cls=_Estimators,
+)
+
+
+class _AuditingEstimators(EstimatorGroup):
+    train = staticmethod(audit)
+
+
+commands.add_typer(
+    typer.Typer(no_args_is_help=True, help="List labels that look missing or wrong: xclassic audit ESTIMATOR DATA."),
+    name="audit",
+    cls=_AuditingEstimators,
 )
 
 

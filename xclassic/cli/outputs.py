@@ -123,6 +123,16 @@ def write_predictions(path: str, form: str, top: TopK, labels: NDArray[Any], ids
             stream.write(line.encode())
 
 
+def write_table(path: str, form: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows of the same fields, as text with tabs below a line of their names, or as JSON lines."""
+    with open_output(path) as stream:
+        if form == "text" and rows:
+            stream.write(("\t".join(rows[0]) + "\n").encode())
+        for row in rows:
+            cells = "\t".join(_cell(value, for_spreadsheets=True) for value in row.values())
+            stream.write((cells + "\n" if form == "text" else to_json(row) + "\n").encode())
+
+
 def _text_line(row: str | int | float, labels: list[Any], scores: list[float], for_spreadsheets: bool) -> str:
     cells = [f"{_cell(label, for_spreadsheets)}:{score:.6g}" for label, score in zip(labels, scores, strict=True)]
     return "\t".join([_cell(row, for_spreadsheets), *cells]) + "\n"

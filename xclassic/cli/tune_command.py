@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from xclassic.cli.field_options import TEXT_PANEL, judge_for
 from xclassic.cli.options import (
     Data,
     DataFormat,
@@ -17,10 +16,10 @@ from xclassic.cli.options import (
     Quiet,
     ZeroBased,
     in_home,
-    read,
     shows_progress,
 )
 from xclassic.cli.parameters import spell, usage_errors
+from xclassic.cli.text_pipeline import TextFields, TextPreset, read_for
 
 OWN = ("estimator", "data", "metric", "trials", "splits", "out", "seed", "quiet")  # What `train` does not take.
 
@@ -45,58 +44,29 @@ def tune(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search and of the held-out rows.")] = 0,
     quiet: Quiet = False,
-    text_field: Annotated[
-        list[str] | None,
-        typer.Option(help="Field that holds the text; several have vocabularies of their own.", show_default="text"),
-    ] = None,
+    text_field: TextFields = None,
     label_field: LabelField = None,
     label_delimiter: LabelDelimiter = None,
     label_matrix: LabelMatrix = None,
     zero_based: ZeroBased = None,
     data_format: DataFormat = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="auto (chosen on the rows), title or abstract.", rich_help_panel=TEXT_PANEL, show_default="auto"
-        ),
-    ] = None,
+    preset: TextPreset = None,
 ) -> None:
     """Search for the parameters of an estimator that rank held-out rows best."""
-    from sklearn.pipeline import make_pipeline
-    from sklearn.utils import get_tags
-
     from xclassic import tune as search
-    from xclassic.cli.data import Source
     from xclassic.cli.outputs import write_line
     from xclassic.ensemble.search_space import search_space
     from xclassic.ensemble.tuning import check_metric
-    from xclassic.features import TextFeatures
 
     with usage_errors():
         check_metric(metric)
         search_space(estimator)
-    fields = text_field or ["text"]
-    is_record = len(fields) > 1
-    source = Source(
-        data, text_field or None, label_field, label_delimiter, label_matrix=label_matrix, zero_based=zero_based,
-        data_format=data_format, as_records=is_record, record_fields=fields if is_record else (),
+    points, model = read_for(
+        estimator, data, text_field, preset, quiet, label_field=label_field, label_delimiter=label_delimiter,
+        label_matrix=label_matrix, zero_based=zero_based, data_format=data_format,
     )  # fmt: skip
-    points = read(source, "train", quiet)
-    reads_text = get_tags(estimator).input_tags.string
-    if reads_text and not points.is_text:
-        raise typer.BadParameter(f"{type(estimator).__name__} reads texts; pass JSON lines, CSV or TSV")
-    if preset is not None and (reads_text or not points.is_text):
-        raise typer.BadParameter("--preset is for TF-IDF of texts, which has no part in this; leave it out")
-    encoder = TextFeatures(
-        fields if is_record else None,
-        preset=preset or "auto",
-        choose_for=judge_for(estimator),
-        n_jobs=estimator.n_jobs,
-    )
-    with usage_errors():
-        encoder._check_parameters()
     tuning = search(
-        make_pipeline(encoder, estimator) if points.is_text and not reads_text else estimator,
+        model,
         points.X,
         points.Y,
         metric,
