@@ -154,6 +154,10 @@ def predict(
     threshold: Annotated[
         float | None, typer.Option(help="Only labels with at least this score.", show_default="none")
     ] = None,
+    sets: Annotated[
+        bool,
+        typer.Option("--sets", help="As many labels as the model chooses for the row: see --aim of train."),
+    ] = False,
     format: Annotated[
         str | None, typer.Option(help="text, jsonl or npz.", show_default="by the suffix of the output, else text")
     ] = None,
@@ -191,7 +195,13 @@ def predict(
     if rows is not None:
         part = row_range(rows, len(points.ids))
         points, known = points.rows(part), None if known is None else known[part]
-    if trained.fields:
+    if sets and (trained.fields or known is not None or weights is not None or threshold is not None):
+        raise typer.BadParameter(
+            "--sets is what the model chooses by its own scores; leave out --threshold, --revealed, weights and fields"
+        )
+    if sets:
+        top, labels = trained.predict_sets(points.X), trained.labels(by_id=label_ids)
+    elif trained.fields:
         top, labels = trained.rank_fields(points.X, k, as_text=form != "jsonl")
     else:
         top, labels = trained.predict_topk(points.X, k, known, weights), trained.labels(by_id=label_ids)

@@ -101,6 +101,12 @@ class TrainedModel:
         """
         return predict_topk(self.model, self.check(X), k, revealed=revealed, label_weights=label_weights)
 
+    def predict_sets(self, X: Any) -> TopK:
+        """Return the labels of each row that ``predict`` answers: by thresholds if the model has learned some."""
+        X = self.check(X)
+        rows = self.model[:-1].transform(X) if isinstance(self.model, Pipeline) and len(self.model) > 1 else X
+        return self.estimator._label_sets(rows, None, None)
+
     @property
     def fields(self) -> list[str]:
         """The fields of records that the model predicts, none if it predicts labels."""

@@ -40,6 +40,7 @@ from xclassic.cli.options import (
 )
 from xclassic.cli.parameters import usage_errors
 from xclassic.cli.printing import printable
+from xclassic.cli.set_options import Calibrate, SetAim, with_learned
 from xclassic.cli.vocabulary_options import (
     VocabularyFile,
     VocabularyLanguage,
@@ -70,6 +71,8 @@ def train(
     label_matrix: LabelMatrix = None,
     zero_based: ZeroBased = None,
     data_format: DataFormat = None,
+    calibrate: Calibrate = False,
+    aim: SetAim = None,
     on_disk: Annotated[
         str | None,
         typer.Option(
@@ -261,6 +264,9 @@ def train(
             with step("weighing terms", quiet):
                 X = features.fit_transform(points.X, points.Y)
         size += f", {X.shape[1]:,} features"
+    if written and (calibrate or aim is not None):
+        raise typer.BadParameter("--calibrate and --aim are for labels, but --fields names columns to predict")
+    estimator = with_learned(estimator, calibrate, aim)
     shown = shows_progress(quiet)
     estimator.set_params(verbose=max(int(estimator.verbose), int(shown)))
     if shown:
