@@ -16,7 +16,17 @@ from sklearn.pipeline import make_pipeline
 
 from tests.helpers.centroid import Centroid
 from tests.helpers.folders import edit_header, file_of, replace_array
-from xclassic import Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, TopK, XRLinear, load
+from xclassic import (
+    Blend,
+    Calibrated,
+    DiSMEC,
+    ModelFileError,
+    OneVsRestLeastSquares,
+    TopK,
+    XRLinear,
+    load,
+    predict_topk,
+)
 from xclassic.taxonomy.field_text import format_fields, parse_fields
 from xclassic.taxonomy.fields import FieldsClassifier, fields_report
 
@@ -513,3 +523,19 @@ def test_formatting_never_rejects_values_without_a_colon(values):
     record = dict(zip(PREFIXES, values, strict=True))
     expected = {field: present(value) for field, value in record.items()}
     assert parse_fields(format_fields([record], PREFIXES)[0], PREFIXES) == expected
+
+
+def test_what_is_not_probable_enough_is_left_empty():
+    X, table = features()
+    sure = small(Calibrated(OneVsRestLeastSquares(), cv=2)).fit(X, table)
+    assert sure.predict(X, min_probability=0.0)[0].keys() == {*PATH, *FIELDS}
+    nothing = sure.predict(X, min_probability=1.0)
+    assert all(value is None for record in nothing for value in record.values())
+    paths = predict_topk(sure.path_estimator_, X, 100)
+    for record, node in zip(sure.predict(X, min_probability=0.2), sure.hierarchy_.deepest(paths, 0.2), strict=True):
+        names = [] if node in (None, "na") else node.split(" > ")
+        assert [record[level] for level in PATH] == [*names, None, None][:2]
+    with pytest.raises(ValueError, match=r"not probabilities; wrap it as Calibrated\(OneVsRestLeastSquares"):
+        small().fit(X, table).predict(X, min_probability=0.5)
+    with pytest.raises(ValueError, match="min_probability is -1"):
+        sure.predict(X, min_probability=-1)

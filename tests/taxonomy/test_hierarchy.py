@@ -373,3 +373,23 @@ def test_sums_may_choose_another_node_than_the_best_label_has():
     Y = [[1, 0, 0, 0, 0]]
     assert hierarchy.evaluate_levels(Y, top)["group"]["accuracy"] == 0
     assert hierarchy.evaluate_levels(Y, top, how="sum")["group"]["accuracy"] == 1
+
+
+def test_the_deepest_node_that_is_probable_enough_equals_a_loop():
+    hierarchy = LabelHierarchy.from_paths(["a", "a > b", "a > b > c", "a > b > d", "a > e > f", "g > h > i"])
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.full(6, 0.4), size=60)
+    top = TopK.from_dense(probabilities, 6)
+    for least in (0.0, 0.3, 0.5, 0.9, 1.0):
+        for row, found in zip(probabilities, hierarchy.deepest(top, least), strict=True):
+            expected = None
+            for depth in (1, 2, 3):
+                sums = {}
+                for label, share in zip(hierarchy.paths, row, strict=True):
+                    sums[label[:depth]] = sums.get(label[:depth], 0) + share
+                best = max(sums, key=sums.get)
+                expected = " > ".join(best) if sums[best] >= least else expected
+            assert found == expected
+    assert hierarchy.deepest(TopK.empty(2, 3)).tolist() == [None, None]
+    with pytest.raises(ValueError, match="min_probability is 2"):
+        hierarchy.deepest(top, 2)

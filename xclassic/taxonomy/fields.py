@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
@@ -25,7 +26,7 @@ from xclassic.taxonomy.hierarchy import SEP, LabelHierarchy
 from xclassic.taxonomy.name_finding import words_of
 from xclassic.topk import TopK
 from xclassic.validation.labels import label_array
-from xclassic.validation.parameters import check_k, check_type
+from xclassic.validation.parameters import check_k, check_number, check_type
 from xclassic.validation.records import (
     NA,
     Names,
@@ -221,13 +222,17 @@ class FieldsClassifier(BaseEstimator):
 
     # Prediction
 
-    def predict(self, X: Any) -> list[dict[str, str | None]]:
+    def predict(self, X: Any, *, min_probability: float | None = None) -> list[dict[str, str | None]]:
         """Return the best value of each field.
 
         Parameters
         ----------
         X : sequence or matrix of n_rows
             As in ``fit``.
+        min_probability : float, optional
+            Leave empty what is less probable: the levels below the deepest node whose probability, the sum over its
+            paths, is at least this, and the other fields. Scores of `estimator` must be probabilities, as those of
+            `Calibrated` are. By default nothing is.
 
         Returns
         -------
@@ -239,19 +244,45 @@ class FieldsClassifier(BaseEstimator):
         ------
         sklearn.exceptions.NotFittedError
             If ``fit`` was not called.
+        ValueError
+            If `min_probability` is given and scores are not probabilities, or it is not in [0, 1].
         """
         check_is_fitted(self)
-        best: dict[str, NDArray[Any]] = {}
-        if self.path:
-            label = predict_topk(self.path_estimator_, X, 1).ids[:, 0]
-            best = {level: np.where(label >= 0, ids[label], -1) for level, ids in self._level_ids.items()}
+        if min_probability is not None:
+            self._check_probabilities(min_probability)
+        columns = self._levels(X, min_probability) if self.path else {}
         for field, member in self.field_estimators_.items():
-            best[field] = predict_topk(member, X, 1).ids[:, 0]
-        columns = []
-        for field, ids in best.items():
+            top = predict_topk(member, X, 1)
+            if min_probability is not None:
+                top = top.above(min_probability)
             values = [*self.values_[field].tolist(), None]  # The last is read by -1, the id where nothing was ranked.
-            columns.append(self._with_copies(field, [values[i] for i in ids.tolist()], X))
-        return [dict(zip(best, row, strict=True)) for row in zip(*columns, strict=True)]
+            columns[field] = self._with_copies(field, [values[i] for i in top.ids[:, 0].tolist()], X)
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def _check_probabilities(self, min_probability: float) -> None:
+        check_number("min_probability", min_probability, minimum=0, maximum=1)
+        for member in [self.path_estimator_] * bool(self.path) + list(self.field_estimators_.values()):
+            last = getattr(member, "best_estimator_", member)
+            last = last[-1] if isinstance(last, Pipeline) else last
+            if not last._probabilistic:
+                raise ValueError(
+                    f"The scores of {type(last).__name__} are not probabilities; wrap it as "
+                    f"Calibrated({type(last).__name__}(...)), or leave min_probability out."
+                )
+
+    def _levels(self, X: Any, min_probability: float | None) -> dict[str, Names]:
+        """Return the values of each level of the best path, or of the deepest node that is probable enough."""
+        if min_probability is None:
+            label = predict_topk(self.path_estimator_, X, 1).ids[:, 0]
+            found = {}
+            for level, ids in self._level_ids.items():
+                values = [*self.values_[level].tolist(), None]
+                found[level] = [values[i] for i in np.where(label >= 0, ids[label], -1).tolist()]
+            return found
+        paths = predict_topk(self.path_estimator_, X, N_PATHS)
+        nodes = self.hierarchy_.deepest(paths, min_probability)  # type: ignore[union-attr]
+        names = [() if node is None or node == MISSING else tuple(node.split(SEP)) for node in nodes.tolist()]
+        return {level: [path[i] if i < len(path) else None for path in names] for i, level in enumerate(self.path)}
 
     def _with_copies(self, field: str, values: Names, X: Any) -> Names:
         """Return values of a field, or what rows have in their place."""

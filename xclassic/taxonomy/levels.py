@@ -14,7 +14,7 @@ from xclassic.metrics import label_groups
 from xclassic.metrics._inputs import check_counts, read_pairs
 from xclassic.metrics.groups import HOW, accuracy_of_groups, first_predictions, group_topk
 from xclassic.topk import TopK
-from xclassic.validation.parameters import check_choice
+from xclassic.validation.parameters import check_choice, check_number
 
 
 class LabelLevels(ABC):
@@ -87,6 +87,48 @@ class LabelLevels(ABC):
         """
         check_choice("how", how, tuple(HOW))
         return group_topk(top, self.membership(level), how)
+
+    def deepest(self, top: TopK, min_probability: float = 0.5) -> NDArray[np.object_]:
+        """Return the deepest node of each row that is probable enough.
+
+        Parameters
+        ----------
+        top : TopK
+            Labels with probabilities, such as those of `Calibrated`, of which about one is true in each row; the more
+            labels, the less the sums of nodes miss.
+        min_probability : float, default=0.5
+            In [0, 1]. The probability of a node is the sum of those of its labels.
+
+        Returns
+        -------
+        ndarray of object, shape (n_rows,)
+            Nodes as ``nodes(level)`` calls them, None where no node of any level is probable enough. On a level where
+            several are, it is the most probable one.
+
+        Raises
+        ------
+        ValueError
+            If `min_probability` is out of range, or a prediction is not a label of the hierarchy.
+
+        Notes
+        -----
+        Cost: that of `expand` for each level.
+
+        Examples
+        --------
+        >>> from xclassic import LabelHierarchy, TopK
+        >>> hierarchy = LabelHierarchy.from_paths(["Food > Tea", "Food > Rice", "Home > Lamps"])
+        >>> top = TopK.from_dense([[0.5, 0.25, 0.125], [0.25, 0.375, 0.25], [0.25, 0.125, 0.375]], k=3)
+        >>> hierarchy.deepest(top).tolist()
+        ['Food > Tea', 'Food', None]
+        """
+        check_number("min_probability", min_probability, minimum=0, maximum=1)
+        found = np.full(top.n_rows, None, np.object_)
+        for level in self.levels:  # Deeper ones replace those above.
+            best = self.expand(top, level, how="sum").head(1)
+            sure = (best.counts > 0) & (best.scores[:, 0] >= min_probability)
+            found[sure] = self.nodes(level)[best.ids[sure, 0]]
+        return found
 
     def truth(self, Y: Any, level: str | int) -> csr_array:
         """Return the true nodes of a level.
