@@ -22,11 +22,11 @@ from xclassic import Blend, DiSMEC, ModelFileError, OneVsRestLeastSquares, TopK,
 
 
 def two(**params):
-    return Blend([("margins", DiSMEC()), ("squares", OneVsRestLeastSquares())], **params)
+    return Blend([("margins", DiSMEC()), ("squares", OneVsRestLeastSquares())], **{"cv": 2, **params})
 
 
 def centroids(**params):
-    return Blend([("near", Centroid()), ("shrunk", Centroid(shrink=3.0))], **params)
+    return Blend([("near", Centroid()), ("shrunk", Centroid(shrink=3.0))], **{"cv": 2, **params})
 
 
 class TestContract(Contract):
@@ -137,7 +137,7 @@ def test_blend_averages_scores_as_they_are():
 
 
 def test_blend_calibrates_probabilities(bibtex):
-    blend = two(weights=None).fit(bibtex.X, bibtex.Y)
+    blend = two(weights=None, cv=3).fit(bibtex.X, bibtex.Y)
     found = blend.predict_proba(bibtex.X_test)
     assert (found.data >= 0).all()
     assert (found.data <= 1).all()
@@ -244,7 +244,7 @@ def test_members_of_weight_zero_are_not_queried():
 def test_blend_reaches_its_best_member_on_bibtex(bibtex, normalization):
     members = [DiSMEC(), OneVsRestLeastSquares()]
     alone = [precisions(m.fit(bibtex.X, bibtex.Y).predict_topk(bibtex.X_test, 5), bibtex.Y_test) for m in members]
-    blend = two(normalization=normalization).fit(bibtex.X, bibtex.Y)
+    blend = two(normalization=normalization, cv=3).fit(bibtex.X, bibtex.Y)
     found = precisions(blend.predict_topk(bibtex.X_test, 5), bibtex.Y_test)
     assert (found >= np.max(alone, axis=0) - 0.1).all()  # a tenth of a point is two to three of 2,515 rows
 
@@ -297,9 +297,9 @@ def test_blend_rejects_bad_parameters(params, error, message):
 
 
 def saved(tmp_path, **params):
-    inner = Blend([("a", DiSMEC(propensity=(0.5, 1.0))), ("b", OneVsRestLeastSquares())], normalization="rank")
+    inner = Blend([("a", DiSMEC(propensity=(0.5, 1.0))), ("b", OneVsRestLeastSquares())], normalization="rank", cv=2)
     X, Y = noisy()
-    model = Blend([("inner", inner), ("c", DiSMEC(C=0.5))], **params).fit(X, Y)
+    model = Blend([("inner", inner), ("c", DiSMEC(C=0.5))], **{"cv": 2, **params}).fit(X, Y)
     model.save(tmp_path / "model")
     return model
 

@@ -25,13 +25,13 @@ LABELS = [["sky"] if title.split()[0] in ("star", "moon", "planet") else ["food"
 
 def agglomerated(**params):
     members = [(f"seed{seed}", make_pipeline(FeatureAgglomeration(3, random_state=seed), DiSMEC())) for seed in (0, 1)]
-    return Blend(members, **params)
+    return Blend(members, **{"cv": 2, **params})
 
 
 def of_texts(**params):
     words, characters = TextFeatures(char_ngrams=()), TextFeatures(ngram_range=(), char_ngrams=(2, 3))
     members = [("words", make_pipeline(words, DiSMEC())), ("characters", make_pipeline(characters, KNN()))]
-    return Blend(members, **{"cv": 5, **params})
+    return Blend(members, **{"cv": 2, **params})
 
 
 def of_records(**params):
@@ -39,7 +39,7 @@ def of_records(**params):
         ("title", make_pipeline(TextFeatures("title", numeric="price"), DiSMEC())),
         ("both", make_pipeline(TextFeatures(["title", "note"]), OneVsRestLeastSquares())),
     ]
-    return Blend(members, **{"cv": 5, **params})
+    return Blend(members, **{"cv": 2, **params})
 
 
 class TestContractOfPipelines(Contract):
@@ -161,7 +161,7 @@ def test_members_of_weight_zero_make_no_features():
 
 
 def test_blends_of_pipelines_nest():
-    nested = Blend([("inner", of_texts()), ("alone", make_pipeline(TextFeatures(), Parabel()))], cv=5)
+    nested = Blend([("inner", of_texts()), ("alone", make_pipeline(TextFeatures(), Parabel()))], cv=2)
     assert nested.fit(TITLES, LABELS).score(TITLES, LABELS) == 1
     piped = make_pipeline("passthrough", of_texts()).fit(TITLES, LABELS)
     assert xclassic.predict_topk(piped, TITLES, 2).ids.shape == (36, 2)
@@ -171,7 +171,7 @@ def test_a_second_fit_forgets_the_features_of_the_first():
     X, Y = noisy()
     blend = agglomerated().fit(X, Y)
     assert blend.n_features_in_ == 60
-    blend.set_params(estimators=of_texts().estimators, cv=5).fit(TITLES, LABELS)
+    blend.set_params(estimators=of_texts().estimators, cv=2).fit(TITLES, LABELS)
     assert not hasattr(blend, "n_features_in_")
 
 
@@ -242,7 +242,7 @@ def test_blends_of_pipelines_come_back(case, tmp_path):
         "matrix": (agglomerated(), X, Y),
         "texts": (of_texts(), TITLES, LABELS),
         "records": (of_records(), RECORDS, LABELS),
-        "nested": (Blend([("inner", of_texts())], cv=5), TITLES, LABELS),
+        "nested": (Blend([("inner", of_texts())], cv=2), TITLES, LABELS),
     }[case]
     blend.fit(rows, labels).save(tmp_path / "model")
     for verify in ("lazy", "full"):
