@@ -144,7 +144,7 @@ class Blend(OfMembers, _BaseComposition):
     >>> from xclassic import Blend, DiSMEC, OneVsRestLeastSquares, datasets
     >>> bibtex = datasets.load_bibtex()
     >>> blend = Blend([("margins", DiSMEC()), ("squares", OneVsRestLeastSquares())])
-    >>> blend = blend.fit(bibtex.X, bibtex.Y)
+    >>> blend = blend.fit(bibtex.X[:1000], bibtex.Y[:1000])
     >>> blend.predict_topk(bibtex.X_test[:1], k=3).ids.shape
     (1, 3)
     """

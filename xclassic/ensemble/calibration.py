@@ -118,7 +118,7 @@ class Calibrated(OfOne):
     --------
     >>> from xclassic import Calibrated, DiSMEC, datasets
     >>> bibtex = datasets.load_bibtex()
-    >>> clf = Calibrated(DiSMEC()).fit(bibtex.X, bibtex.Y)
+    >>> clf = Calibrated(DiSMEC()).fit(bibtex.X[:1000], bibtex.Y[:1000])
     >>> top = clf.predict_topk(bibtex.X_test, k=5)
     >>> bool((0 <= top.scores).all() and (top.scores <= 1).all())
     True

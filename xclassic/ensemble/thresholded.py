@@ -89,7 +89,7 @@ class ThresholdedClassifier(OfOne):
     >>> from xclassic import DiSMEC, ThresholdedClassifier, datasets, metrics
     >>> bibtex = datasets.load_bibtex()
     >>> plain = DiSMEC().fit(bibtex.X, bibtex.Y)
-    >>> chosen = ThresholdedClassifier(DiSMEC(), aim="macro_f1").fit(bibtex.X, bibtex.Y)
+    >>> chosen = ThresholdedClassifier(DiSMEC(), aim="macro_f1", cv=2).fit(bibtex.X, bibtex.Y)
     >>> of_plain, of_chosen = (
     ...     metrics.f1(bibtex.Y_test, model.predict(bibtex.X_test), average="macro") for model in (plain, chosen)
     ... )
