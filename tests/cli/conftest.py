@@ -4,7 +4,9 @@ import sys
 from typing import NamedTuple
 
 import pytest
+from scipy.sparse import save_npz
 
+from xclassic import datasets
 from xclassic.cli import app
 
 
@@ -31,3 +33,12 @@ def run(tmp_path, monkeypatch, capfdbinary):
         return done
 
     return run_command
+
+
+@pytest.fixture
+def points(tmp_path):
+    """Write 200 points of bibtex as matrices."""
+    data = datasets.load_bibtex()
+    save_npz(tmp_path / "X.npz", data.X[:200])
+    save_npz(tmp_path / "Y.npz", data.Y[:200])
+    return data.X[:200], data.Y[:200]

@@ -6,18 +6,8 @@ import shlex
 
 import numpy as np
 import pytest
-from scipy.sparse import save_npz
 
-from xclassic import KNN, datasets, load, tune
-
-
-@pytest.fixture
-def points(tmp_path):
-    """Write 200 points of bibtex as matrices."""
-    data = datasets.load_bibtex()
-    save_npz(tmp_path / "X.npz", data.X[:200])
-    save_npz(tmp_path / "Y.npz", data.Y[:200])
-    return data.X[:200], data.Y[:200]
+from xclassic import KNN, load, tune
 
 
 @pytest.fixture
